@@ -1,0 +1,151 @@
+import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type Message,
+  MessageSchema,
+  type StreamResponse,
+  StreamResponseSchema,
+  TaskSchema,
+  type TaskStatus,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { entersHistory, type TaskFold } from "./fold.ts";
+
+/** An entry with its place in the log. */
+export interface PlacedEntry {
+  readonly sequence: bigint;
+  readonly entry: Entry;
+  /** Its encoded size. */
+  readonly bytes: number;
+}
+
+interface Ids {
+  readonly taskId: string;
+  readonly contextId: string;
+}
+
+/**
+ * An entry as bytes. Must be called before `fillIds`: the stored form leaves the ids out, since the key under which a log is kept has them
+ * and a stream of small chunks would be mostly ids otherwise.
+ */
+export function encodeEntry(entry: Entry): Uint8Array {
+  return toBinary(EntrySchema, entry);
+}
+
+/** The entry in bytes, with the ids filled in. A created entry names its context itself. */
+export function decodeEntry(bytes: Uint8Array, ids: Ids): Entry {
+  const entry = fromBinary(EntrySchema, bytes);
+  fillIds(entry, ids);
+  return entry;
+}
+
+/** Puts the ids back into the bodies, as clients see them (R83, R125). */
+export function fillIds(entry: Entry, { taskId, contextId }: Ids): void {
+  const { body } = entry;
+  switch (body.case) {
+    case "created": {
+      const task = body.value.task;
+      if (task === undefined) return;
+      task.id = taskId;
+      for (const message of task.history) fillMessage(message, taskId, task.contextId);
+      return;
+    }
+    case "message":
+      if (body.value.message !== undefined) fillMessage(body.value.message, taskId, contextId);
+      return;
+    case "statusUpdate":
+      body.value.taskId = taskId;
+      body.value.contextId = contextId;
+      if (body.value.status?.message !== undefined) fillMessage(body.value.status.message, taskId, contextId);
+      return;
+    case "artifactUpdate":
+      body.value.taskId = taskId;
+      body.value.contextId = contextId;
+      return;
+    case "turn":
+    case "stepResult":
+    case "takeover":
+    case "cancelRequested":
+    case undefined:
+      return;
+    default:
+      body satisfies never;
+  }
+}
+
+function fillMessage(message: Message, taskId: string, contextId: string): void {
+  message.taskId = taskId;
+  message.contextId = contextId;
+}
+
+/** A copy of a message as it is stored: without ids that the log's key has. */
+export function storedMessage(message: Message): Message {
+  const copy = create(MessageSchema);
+  Object.assign(copy, message);
+  copy.taskId = "";
+  copy.contextId = "";
+  return copy;
+}
+
+/** Whether two messages of one task are the same one sent twice: equal but for ids that the task knows anyway. */
+export function sameMessage(a: Message, b: Message): boolean {
+  return a.messageId === b.messageId && equals(MessageSchema, storedMessage(a), storedMessage(b));
+}
+
+/** What an entry brings to the conversation's history. */
+export function historyMessageOf(entry: Entry): Message | undefined {
+  const { body } = entry;
+  switch (body.case) {
+    case "created":
+      return body.value.task?.history[0];
+    case "message":
+      return body.value.message;
+    case "statusUpdate":
+      return body.value.status !== undefined && entersHistory(body.value.status) ? body.value.status.message : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** The event that readers of a stream see, or undefined for an internal entry. */
+export function eventOf(entry: Entry): StreamResponse | undefined {
+  const { body } = entry;
+  switch (body.case) {
+    case "created":
+      return body.value.task && streamResponse({ case: "task", value: body.value.task });
+    case "statusUpdate":
+      return streamResponse({ case: "statusUpdate", value: body.value });
+    case "artifactUpdate":
+      return streamResponse({ case: "artifactUpdate", value: body.value });
+    default:
+      return undefined;
+  }
+}
+
+export function streamResponse(payload: StreamResponse["payload"]): StreamResponse {
+  const response = create(StreamResponseSchema);
+  response.payload = payload;
+  return response;
+}
+
+/** What lists show of a task, as bytes: everything but history and artifacts. */
+export function encodeSummary(fold: Pick<TaskFold, "taskId" | "contextId" | "status" | "metadata">): Uint8Array {
+  const task = create(TaskSchema, { id: fold.taskId, contextId: fold.contextId, status: fold.status });
+  if (fold.metadata !== undefined) task.metadata = fold.metadata;
+  return toBinary(TaskSummarySchema, create(TaskSummarySchema, { task }));
+}
+
+/** The status of an entry that changes it. */
+export function statusOf(entry: Entry): TaskStatus | undefined {
+  if (entry.body.case === "statusUpdate") return entry.body.value.status;
+  return entry.body.case === "created" ? entry.body.value.task?.status : undefined;
+}
+
+export type EntryBody = Entry["body"];
+
+export function makeEntry(timeMs: number, body: EntryBody): Entry {
+  const entry = create(EntrySchema);
+  entry.timeMs = BigInt(timeMs);
+  entry.body = body;
+  return entry;
+}
+

@@ -1,0 +1,232 @@
+import { clone, create, type JsonObject } from "@bufbuild/protobuf";
+import {
+  type Artifact,
+  ArtifactSchema,
+  type Message,
+  type Task,
+  type TaskArtifactUpdateEvent,
+  TaskSchema,
+  TaskState,
+  type TaskStatus,
+  TaskStatusSchema,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Entry, SendOptions, StepResult } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { isTerminal, mayFollow } from "./task-state.ts";
+
+/** A message that a turn answers or will answer. */
+export interface WaitingMessage {
+  /** The sequence of the entry that accepted it. */
+  readonly sequence: bigint;
+  /** Its place in the history. */
+  readonly historyIndex: number;
+  readonly options: SendOptions | undefined;
+}
+
+/**
+ * What the entries of a log up to `sequence` come to. An accumulator: `evolve` changes it in place, because a copy per entry would make the
+ * cost of an event grow with the task. Nobody but its owner holds it; what leaves it is made by `taskOf`.
+ *
+ * Invariant: it is a function of the entries alone. Cutting a log anywhere, storing the fold of the first part as a snapshot and folding the
+ * rest onto that gives the same (a property test holds it).
+ */
+export interface TaskFold {
+  readonly taskId: string;
+  sequence: bigint;
+  contextId: string;
+  timeMs: number;
+  status: TaskStatus;
+  metadata: JsonObject | undefined;
+  readonly history: Message[];
+  readonly artifacts: Artifact[];
+  /** Messages no turn has begun to answer, oldest first. */
+  waiting: WaitingMessage[];
+  turn: { readonly message: WaitingMessage; readonly attempt: number } | undefined;
+  /** Results of the current turn's steps, by name. */
+  readonly steps: Map<string, StepResult>;
+  cancelRequested: boolean;
+  /** Places in `artifacts`, by id. */
+  readonly artifactIndex: Map<string, number>;
+}
+
+/** The fold of no entries. */
+export function emptyFold(taskId: string): TaskFold {
+  return {
+    taskId,
+    sequence: 0n,
+    contextId: "",
+    timeMs: 0,
+    status: create(TaskStatusSchema),
+    metadata: undefined,
+    history: [],
+    artifacts: [],
+    waiting: [],
+    turn: undefined,
+    steps: new Map(),
+    cancelRequested: false,
+    artifactIndex: new Map(),
+  };
+}
+
+/** An entry that can't stand where it stands. Only a damaged log, or a bug, has one. */
+export class FoldError extends Error {
+  override name = "FoldError";
+}
+
+/** One step: the entry at `sequence` on top of everything before it. Throws FoldError, leaving the fold as it was, if it can't follow. */
+export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
+  if (sequence !== fold.sequence + 1n) {
+    throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" can't follow entry ${fold.sequence}`);
+  }
+  const { body } = entry;
+  if (sequence === 1n ? body.case !== "created" : body.case === "created") {
+    throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" is of kind "${body.case}"`);
+  }
+  // Invariant: terminal is final. No entry, of whatever kind, follows a terminal status.
+  if (isTerminal(fold.status.state)) {
+    throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" follows a terminal status`);
+  }
+  switch (body.case) {
+    case "created": {
+      const task = body.value.task;
+      const message = task?.history[0];
+      if (task?.status === undefined || message === undefined) throw new FoldError(`Task "${fold.taskId}" was created without a status or a message`);
+      fold.contextId = task.contextId;
+      fold.status = task.status;
+      fold.metadata = task.metadata;
+      fold.history.push(message);
+      fold.waiting.push({ sequence, historyIndex: 0, options: body.value.options });
+      break;
+    }
+    case "message": {
+      const message = body.value.message;
+      if (message === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" lacks its message`);
+      // A message of the agent's own is history at once; one of the client's waits for a turn.
+      if (body.value.options !== undefined) {
+        fold.waiting.push({ sequence, historyIndex: fold.history.length, options: body.value.options });
+      }
+      fold.history.push(message);
+      break;
+    }
+    case "statusUpdate": {
+      const status = body.value.status;
+      if (status === undefined || !mayFollow(fold.status.state, status.state)) {
+        throw new FoldError(`Entry ${sequence} of task "${fold.taskId}": state ${status?.state} can't follow ${fold.status.state}`);
+      }
+      // The question of an interrupted task becomes history once it isn't the present status any more.
+      if (entersHistory(fold.status) && fold.status.message !== undefined) fold.history.push(fold.status.message);
+      fold.status = status;
+      break;
+    }
+    case "artifactUpdate":
+      evolveArtifact(fold, sequence, body.value);
+      break;
+    case "turn": {
+      const { messageSequence, attempt } = body.value;
+      if (fold.turn?.message.sequence === messageSequence) {
+        fold.turn = { message: fold.turn.message, attempt };
+        break;
+      }
+      const place = fold.waiting.findIndex((waiting) => waiting.sequence === messageSequence);
+      const message = fold.waiting[place];
+      if (message === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" begins a turn on no waiting message`);
+      fold.waiting.splice(place, 1);
+      fold.turn = { message, attempt };
+      fold.steps.clear();
+      break;
+    }
+    case "stepResult":
+      fold.steps.set(body.value.name, body.value);
+      break;
+    case "takeover":
+      break;
+    case "cancelRequested":
+      fold.cancelRequested = true;
+      break;
+    case undefined:
+      throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" has a body that this release doesn't know`);
+    default:
+      body satisfies never;
+  }
+  fold.sequence = sequence;
+  fold.timeMs = Math.max(fold.timeMs, Number(entry.timeMs));
+}
+
+/**
+ * Whether the message of a status belongs to the conversation: a question and a last word do, a word on progress (WORKING) doesn't (R14, R30).
+ */
+export function entersHistory(status: TaskStatus): boolean {
+  return status.state !== TaskState.WORKING && status.state !== TaskState.SUBMITTED;
+}
+
+/** `append` adds parts in order; the first chunk, and one without `append`, makes or replaces the artifact (R126, trap 30). */
+function evolveArtifact(fold: TaskFold, sequence: bigint, update: TaskArtifactUpdateEvent): void {
+  const chunk = update.artifact;
+  if (chunk === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" lacks its artifact`);
+  const place = fold.artifactIndex.get(chunk.artifactId);
+  const artifact = place === undefined ? undefined : fold.artifacts[place];
+  if (artifact === undefined || place === undefined) {
+    fold.artifactIndex.set(chunk.artifactId, fold.artifacts.length);
+    fold.artifacts.push(ownCopy(chunk));
+  } else if (!update.append) {
+    fold.artifacts[place] = ownCopy(chunk);
+  } else {
+    for (const part of chunk.parts) artifact.parts.push(part);
+    if (chunk.name !== "") artifact.name = chunk.name;
+    if (chunk.description !== "") artifact.description = chunk.description;
+    if (chunk.metadata !== undefined) artifact.metadata = { ...artifact.metadata, ...chunk.metadata };
+    for (const extension of chunk.extensions) {
+      if (!artifact.extensions.includes(extension)) artifact.extensions.push(extension);
+    }
+  }
+}
+
+/** Parts never change and are shared; the lists are the copy's own. */
+function ownCopy(artifact: Artifact): Artifact {
+  const copy = create(ArtifactSchema);
+  copy.artifactId = artifact.artifactId;
+  copy.name = artifact.name;
+  copy.description = artifact.description;
+  copy.parts = [...artifact.parts];
+  copy.extensions = [...artifact.extensions];
+  if (artifact.metadata !== undefined) copy.metadata = artifact.metadata;
+  if (artifact.$unknown !== undefined) copy.$unknown = artifact.$unknown;
+  return copy;
+}
+
+/** How much of a task to show. */
+export interface TaskView {
+  /** Absent: all messages; otherwise the newest so many (R62–R64, trap 17). */
+  readonly historyLength?: number | undefined;
+  /** Default true. */
+  readonly artifacts?: boolean;
+}
+
+/** The task as A2A shows it. Its lists are the caller's own; what is in them is shared and never changes. */
+export function taskOf(fold: TaskFold, view: TaskView = {}): Task {
+  const task = create(TaskSchema);
+  task.id = fold.taskId;
+  task.contextId = fold.contextId;
+  task.status = fold.status;
+  if (fold.metadata !== undefined) task.metadata = fold.metadata;
+  task.history = newest(fold.history, view.historyLength);
+  if (view.artifacts ?? true) task.artifacts = fold.artifacts.map(ownCopy);
+  return task;
+}
+
+function newest(history: readonly Message[], length: number | undefined): Message[] {
+  if (length === undefined) return [...history];
+  return length === 0 ? [] : history.slice(-length);
+}
+
+/** A fold of its own, equal to the given one. Costs what the task costs; made once per run, not per event. */
+export function copyFold(fold: TaskFold): TaskFold {
+  return {
+    ...fold,
+    status: clone(TaskStatusSchema, fold.status),
+    history: [...fold.history],
+    artifacts: fold.artifacts.map(ownCopy),
+    waiting: [...fold.waiting],
+    steps: new Map(fold.steps),
+    artifactIndex: new Map(fold.artifactIndex),
+  };
+}

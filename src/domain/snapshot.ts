@@ -1,0 +1,55 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type SendOptions, TaskSnapshotSchema, TurnStartedSchema, WaitingMessageSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { emptyFold, FoldError, type TaskFold, taskOf, type WaitingMessage } from "./fold.ts";
+
+/** A fold as bytes. Fields that this release doesn't know survive inside messages, parts and artifacts. */
+export function encodeSnapshot(fold: TaskFold): Uint8Array {
+  return toBinary(
+    TaskSnapshotSchema,
+    create(TaskSnapshotSchema, {
+      sequence: fold.sequence,
+      task: taskOf(fold),
+      timeMs: BigInt(fold.timeMs),
+      waiting: fold.waiting.map(encodeWaiting),
+      ...(fold.turn && {
+        turn: create(TurnStartedSchema, { messageSequence: fold.turn.message.sequence, attempt: fold.turn.attempt }),
+        turnMessage: encodeWaiting(fold.turn.message),
+      }),
+      stepResults: [...fold.steps.values()],
+      cancelRequested: fold.cancelRequested,
+    }),
+  );
+}
+
+/** The fold that `encodeSnapshot` was given. Throws FoldError for bytes of another task. */
+export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
+  const snapshot = fromBinary(TaskSnapshotSchema, bytes);
+  const task = snapshot.task;
+  if (task?.status === undefined || task.id !== taskId) throw new FoldError(`The snapshot of task "${taskId}" isn't one`);
+  const fold = emptyFold(taskId);
+  fold.sequence = snapshot.sequence;
+  fold.contextId = task.contextId;
+  fold.timeMs = Number(snapshot.timeMs);
+  fold.status = task.status;
+  fold.metadata = task.metadata;
+  fold.cancelRequested = snapshot.cancelRequested;
+  for (const message of task.history) fold.history.push(message);
+  for (const artifact of task.artifacts) {
+    fold.artifactIndex.set(artifact.artifactId, fold.artifacts.length);
+    fold.artifacts.push(artifact);
+  }
+  fold.waiting = snapshot.waiting.map(decodeWaiting);
+  if (snapshot.turn !== undefined && snapshot.turnMessage !== undefined) {
+    fold.turn = { message: decodeWaiting(snapshot.turnMessage), attempt: snapshot.turn.attempt };
+  }
+  for (const result of snapshot.stepResults) fold.steps.set(result.name, result);
+  return fold;
+}
+
+function encodeWaiting({ sequence, historyIndex, options }: WaitingMessage) {
+  return create(WaitingMessageSchema, { sequence, historyIndex, ...(options && { options }) });
+}
+
+function decodeWaiting(waiting: { sequence: bigint; historyIndex: number; options?: SendOptions | undefined }): WaitingMessage {
+  return { sequence: waiting.sequence, historyIndex: waiting.historyIndex, options: waiting.options };
+}

@@ -1,0 +1,36 @@
+import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+
+/** COMPLETED, FAILED, CANCELED, REJECTED: nothing happens to such a task any more (R124). */
+export function isTerminal(state: TaskState): boolean {
+  return state === TaskState.COMPLETED || state === TaskState.FAILED || state === TaskState.CANCELED || state === TaskState.REJECTED;
+}
+
+/** INPUT_REQUIRED, AUTH_REQUIRED: the task waits for its client (R124). */
+export function isInterrupted(state: TaskState): boolean {
+  return state === TaskState.INPUT_REQUIRED || state === TaskState.AUTH_REQUIRED;
+}
+
+/** Whether a blocking send is answered in this state (R17). */
+export function isSettled(state: TaskState): boolean {
+  return isTerminal(state) || isInterrupted(state);
+}
+
+/**
+ * The state machine. SUBMITTED is only ever the first state; a terminal state is the last; everything else may follow everything else,
+ * itself included (an update of the status message). REJECTED may come at any time (R124).
+ */
+export function mayFollow(from: TaskState, to: TaskState): boolean {
+  return !isTerminal(from) && to !== TaskState.SUBMITTED && to in stateNames;
+}
+
+/** The states a task can be in, by number, with the names of the contract. UNSPECIFIED is none. */
+export const stateNames: Readonly<Record<number, string>> = {
+  [TaskState.SUBMITTED]: "TASK_STATE_SUBMITTED",
+  [TaskState.WORKING]: "TASK_STATE_WORKING",
+  [TaskState.COMPLETED]: "TASK_STATE_COMPLETED",
+  [TaskState.FAILED]: "TASK_STATE_FAILED",
+  [TaskState.CANCELED]: "TASK_STATE_CANCELED",
+  [TaskState.INPUT_REQUIRED]: "TASK_STATE_INPUT_REQUIRED",
+  [TaskState.REJECTED]: "TASK_STATE_REJECTED",
+  [TaskState.AUTH_REQUIRED]: "TASK_STATE_AUTH_REQUIRED",
+};

@@ -1,0 +1,61 @@
+import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { encodeEntry, fillIds, type PlacedEntry } from "../domain/entry.ts";
+import { emptyFold, evolve, type TaskFold } from "../domain/fold.ts";
+import type { TaskKey } from "../domain/scope.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { createRetryMs } from "../runtime/limits.ts";
+import type { DuplicateClaim, MessageClaim, Storage } from "../storage/storage.ts";
+import { sendAppend } from "./send-append.ts";
+import { headerOf, pointersOf } from "./task-writer.ts";
+
+export type CreateResult =
+  | { readonly outcome: "created"; readonly fold: TaskFold; readonly batch: string; readonly created: PlacedEntry }
+  /** A task of that id is there already: somebody else made it from the same claim. */
+  | { readonly outcome: "exists" }
+  | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim };
+
+/** Makes a task durable, with its first entry, its conversation and, if given, its claim: one append. */
+export async function createTask(
+  storage: Storage,
+  key: TaskKey,
+  entry: Entry,
+  options: {
+    readonly contextId: string;
+    readonly claim?: MessageClaim;
+    readonly owner: { readonly replica: string; readonly fence: bigint };
+    readonly clock: Clock;
+    readonly newId: () => string;
+  },
+): Promise<CreateResult> {
+  const { contextId, claim, owner, clock, newId } = options;
+  const fold = emptyFold(key.taskId);
+  const batch = newId();
+  const encoded = encodeEntry(entry);
+  const result = await sendAppend(
+    storage,
+    key,
+    {
+      after: { head: 0n, batch: "", fence: 0n },
+      batch: { id: batch, entries: [encoded] },
+      header: { ...headerOf([{ entry }], fold), ...owner },
+      messages: pointersOf([entry]),
+      answered: [],
+      create: claim === undefined ? { contextId } : { contextId, claim },
+    },
+    { clock, retryMs: createRetryMs },
+  );
+  switch (result.outcome) {
+    case "committed": {
+      fillIds(entry, { taskId: key.taskId, contextId });
+      evolve(fold, 1n, entry);
+      return { outcome: "created", fold, batch, created: { sequence: 1n, entry, bytes: encoded.byteLength } };
+    }
+    case "duplicate":
+      return { outcome: "duplicate", claim: result.claim };
+    case "lost":
+    case "gone":
+      return { outcome: "exists" };
+    default:
+      return result satisfies never;
+  }
+}

@@ -1,0 +1,82 @@
+import { decodeEntry, type PlacedEntry } from "../domain/entry.ts";
+import { emptyFold, evolve, FoldError, type TaskFold } from "../domain/fold.ts";
+import type { TaskKey } from "../domain/scope.ts";
+import { decodeSnapshot } from "../domain/snapshot.ts";
+import { TaskError } from "../domain/task-error.ts";
+import { readBytesMax } from "../runtime/limits.ts";
+import type { Storage, StoredTask } from "../storage/storage.ts";
+
+export interface LoadedTask {
+  readonly stored: StoredTask;
+  /** The fold up to `head`. */
+  readonly fold: TaskFold;
+  /** The last sequence folded: the stored head, or above it if the log grew meanwhile. */
+  readonly head: bigint;
+  /** The id of the batch that ends at `head`; undefined if the log grew and `head` is within a batch. */
+  readonly batch: string;
+}
+
+/**
+ * A task as its log has it; undefined if there is none. Throws TaskError DATA_LOSS for a log with a hole: it is never folded over.
+ */
+export async function loadTask(storage: Storage, key: TaskKey): Promise<LoadedTask | undefined> {
+  const stored = await storage.getTask(key, { snapshot: true });
+  if (stored === undefined) return undefined;
+  const fold = stored.snapshot === undefined ? emptyFold(key.taskId) : decodeSnapshot(key.taskId, stored.snapshot.bytes);
+  const complete = await foldUpTo(storage, key, fold, stored);
+  return complete ? { stored, fold, head: stored.head, batch: stored.batch } : undefined;
+}
+
+/** The task as it was at a sequence; undefined if there is none. The sequence must be from 1 to the head. */
+export async function loadTaskAt(storage: Storage, key: TaskKey, sequence: bigint): Promise<{ readonly fold: TaskFold; readonly head: bigint } | undefined> {
+  const stored = await storage.getTask(key, { snapshot: true });
+  if (stored === undefined) return undefined;
+  if (sequence < 1n || sequence > stored.head) throw outOfRange(key.taskId, sequence, stored.head);
+  const useSnapshot = stored.snapshot !== undefined && stored.snapshot.sequence <= sequence;
+  const fold = useSnapshot && stored.snapshot ? decodeSnapshot(key.taskId, stored.snapshot.bytes) : emptyFold(key.taskId);
+  const complete = await foldUpTo(storage, key, fold, { ...stored, head: sequence });
+  return complete ? { fold, head: stored.head } : undefined;
+}
+
+/** A cursor above the head: the client is told where the head is (DESIGN 3). */
+export function outOfRange(taskId: string, sequence: bigint, head: bigint): TaskError {
+  return new TaskError("OUT_OF_RANGE", `Sequence ${sequence} of task "${taskId}" is out of range: its head is ${head}`, {
+    metadata: { taskId, head: String(head) },
+  });
+}
+
+/** Evolves the fold to exactly `stored.head`. False if the task went away meanwhile. */
+async function foldUpTo(storage: Storage, key: TaskKey, fold: TaskFold, stored: StoredTask): Promise<boolean> {
+  while (fold.sequence < stored.head) {
+    const entries = await readEntries(storage, key, stored.contextId, fold.sequence);
+    if (entries.length === 0) {
+      // Removed or expired between two reads, or damaged: the header tells which.
+      if (!(await storage.taskExists(key))) return false;
+      throw dataLoss(key.taskId, fold.sequence + 1n, stored.head);
+    }
+    for (const { sequence, entry } of entries) {
+      if (sequence > stored.head) break;
+      try {
+        evolve(fold, sequence, entry);
+      } catch (error) {
+        if (error instanceof FoldError) throw dataLoss(key.taskId, sequence, stored.head, error);
+        throw error;
+      }
+    }
+  }
+  return true;
+}
+
+/** A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS if the first one isn't the next. */
+export async function readEntries(storage: Storage, key: TaskKey, contextId: string, after: bigint): Promise<readonly PlacedEntry[]> {
+  const stored = await storage.readTask(key, after, readBytesMax);
+  let expected = after + 1n;
+  return stored.map(({ sequence, bytes }) => {
+    if (sequence !== expected++) throw dataLoss(key.taskId, expected - 1n, sequence);
+    return { sequence, entry: decodeEntry(bytes, { taskId: key.taskId, contextId }), bytes: bytes.byteLength };
+  });
+}
+
+function dataLoss(taskId: string, missing: bigint, head: bigint, cause?: unknown): TaskError {
+  return new TaskError("DATA_LOSS", `The log of task "${taskId}" is damaged at entry ${missing} of ${head}`, { cause });
+}

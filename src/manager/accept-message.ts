@@ -1,0 +1,196 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type Message, MessageSchema, type SendMessageRequest, SendMessageRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type SendOptions, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { agentMessage, decideCreate } from "../domain/decide.ts";
+import { storedMessage } from "../domain/entry.ts";
+import { checkInputModes } from "../domain/input-modes.ts";
+import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
+import { invalidRequest, TaskError } from "../domain/task-error.ts";
+import { validate } from "../domain/validate.ts";
+import { createTask } from "../log/create-task.ts";
+import { answerMessageMs } from "../runtime/limits.ts";
+import type { DuplicateClaim, MessageClaim } from "../storage/storage.ts";
+import { contentHash } from "./content-hash.ts";
+import { type ManagerDeps, stampOf } from "./manager-deps.ts";
+import type { AbortReason, MessageContext } from "./message-processor.ts";
+import type { Slots } from "./slots.ts";
+import { conversationHistory, processOptions } from "./task-context.ts";
+import type { TaskRuns } from "./task-runs.ts";
+
+/** What became of a message: a bare answer, or a place in a task's log. */
+export type Accepted =
+  | { readonly kind: "message"; readonly message: Message }
+  /** `sequence` is that of the message's entry; 0 if an earlier turn has answered it. */
+  | { readonly kind: "task"; readonly key: TaskKey; readonly sequence: bigint };
+
+/**
+ * The way of a message in: validated, claimed, then either answered at once, or durable as the beginning of a task or as a further message of one.
+ * A refused message leaves nothing behind.
+ */
+export class MessageAcceptance {
+  readonly #deps: ManagerDeps;
+  readonly #runs: TaskRuns;
+  readonly #slots: Slots;
+  /**
+   * New messages on their way in, by claim: a repeat that comes meanwhile waits for the first. Bounded by the calls under way.
+   */
+  readonly #underWay = new Map<string, Promise<Accepted>>();
+
+  constructor(deps: ManagerDeps, runs: TaskRuns, slots: Slots) {
+    this.#deps = deps;
+    this.#runs = runs;
+    this.#slots = slots;
+  }
+
+  /** Throws TaskError for everything that refuses the message; see `decideMessage` for a message to a task. */
+  async accept(request: SendMessageRequest, caller: Caller, streaming: boolean): Promise<Accepted> {
+    const message = this.#check(request);
+    const scope: Scope = { tenant: caller.tenant, owner: caller.owner };
+    const options = sendOptions(request, streaming);
+    if (message.taskId !== "") return this.#toTask({ ...scope, taskId: message.taskId }, message, options, caller);
+    if (this.#deps.options.duplicateWindowMs === 0) return this.#asNew(scope, message, options, caller, undefined);
+    const claim: MessageClaim = {
+      messageId: message.messageId,
+      contentHash: contentHash(message),
+      taskId: this.#deps.newId(),
+      windowMs: this.#deps.options.duplicateWindowMs,
+    };
+    const id = JSON.stringify([scope.tenant, scope.owner, claim.messageId, claim.contentHash]);
+    const first = this.#underWay.get(id);
+    if (first !== undefined) return first;
+    const accepted = this.#asNew(scope, message, options, caller, claim).finally(() => this.#underWay.delete(id));
+    this.#underWay.set(id, accepted);
+    return accepted;
+  }
+
+  #check(request: SendMessageRequest): Message {
+    const violations = validate(SendMessageRequestSchema, request);
+    const { message, configuration } = request;
+    if (violations.length > 0 || message === undefined) throw invalidRequest(violations);
+    const { maxEventBytes } = this.#deps.options;
+    const bytes = toBinary(MessageSchema, message).byteLength;
+    if (bytes > maxEventBytes) throw new TaskError("TOO_LARGE", `The message has ${bytes} bytes; at most ${maxEventBytes} are taken`);
+    if (configuration?.taskPushNotificationConfig !== undefined) {
+      throw new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
+    }
+    checkInputModes(message, this.#deps.processor.card);
+    return message;
+  }
+
+  async #toTask(key: TaskKey, message: Message, options: SendOptions, caller: Caller): Promise<Accepted> {
+    return this.#runs.use(key, async (run) => {
+      const { sequence } = run.accept(message, options, caller, this.#deps.options.duplicateWindowMs > 0);
+      await run.writer.whenCommitted(sequence);
+      return { kind: "task", key, sequence };
+    });
+  }
+
+  async #asNew(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
+    this.#slots.checkRoom();
+    const { storage, processor } = this.#deps;
+    const contextId = message.contextId === "" ? this.#deps.newId() : message.contextId;
+    let taskId = claim?.taskId ?? this.#deps.newId();
+    // Whether it becomes a task is the processor's to say; the claim must be held before it is asked, so that it is asked once.
+    if (processor.answerMessage !== undefined) {
+      if (claim !== undefined) {
+        const result = await storage.claimMessage(scope, claim);
+        if (result.outcome === "duplicate") {
+          const joined = await this.#join(scope, result);
+          if (joined !== undefined) return joined;
+          // The first sender's process went away before anything came of its claim: this one takes its place.
+          taskId = result.taskId;
+        }
+      }
+      const answer = await this.#answer(message, contextId, options, caller);
+      if (answer !== undefined) {
+        await storage.storeMessages(scope, [inContext(message, contextId), answer], claim && { ...claim, taskId });
+        return { kind: "message", message: answer };
+      }
+    }
+    return this.#create({ ...scope, taskId }, contextId, message, options, caller, claim && { ...claim, taskId });
+  }
+
+  async #create(
+    key: TaskKey,
+    contextId: string,
+    message: Message,
+    options: SendOptions,
+    caller: Caller,
+    claim: MessageClaim | undefined,
+  ): Promise<Accepted> {
+    const { storage, clock, newId, replica } = this.#deps;
+    const entry = decideCreate(contextId, message, options, stampOf(this.#deps));
+    const owner = { replica, fence: 1n };
+    const result = await createTask(storage, key, entry, { contextId, owner, clock, newId, ...(claim && { claim }) });
+    switch (result.outcome) {
+      case "created":
+        await this.#runs.started(key, result.fold, result.batch, result.created, caller);
+        return { kind: "task", key, sequence: 1n };
+      case "exists":
+        return { kind: "task", key, sequence: 1n };
+      case "duplicate": {
+        const joined = await this.#join(key, result.claim);
+        if (joined !== undefined) return joined;
+        // Its first sender never got to make it; the claim names the task, so this send makes it under that id.
+        const taskId = result.claim.taskId;
+        return this.#create({ ...key, taskId }, contextId, message, options, caller, claim && { ...claim, taskId });
+      }
+      default:
+        return result satisfies never;
+    }
+  }
+
+  /** What the first sender of the same message got; undefined if nothing came of its claim. */
+  async #join(scope: Scope, claim: DuplicateClaim): Promise<Accepted | undefined> {
+    if (claim.answer !== undefined) return { kind: "message", message: claim.answer };
+    const key: TaskKey = { tenant: scope.tenant, owner: scope.owner, taskId: claim.taskId };
+    return (await this.#deps.storage.taskExists(key)) ? { kind: "task", key, sequence: 1n } : undefined;
+  }
+
+  /** Asks the processor for a bare answer. It has 10 s; a failure of it is the agent's, not the client's. */
+  async #answer(message: Message, contextId: string, options: SendOptions, caller: Caller): Promise<Message | undefined> {
+    const { clock, processor, logger } = this.#deps;
+    const abort = new AbortController();
+    const context: MessageContext = {
+      message: inContext(message, contextId),
+      contextId,
+      options: processOptions(options),
+      caller,
+      signal: abort.signal,
+      history: (limit) => conversationHistory(this.#deps, caller, contextId, limit),
+    };
+    let cancelTimer = () => {};
+    const tooLate = new Promise<never>((_, reject) => {
+      cancelTimer = clock.after(answerMessageMs, () => {
+        abort.abort("timed-out" satisfies AbortReason);
+        reject(new Error(`The agent took longer than ${answerMessageMs} ms to answer a message`));
+      });
+    });
+    try {
+      const init = await Promise.race([processor.answerMessage?.(context), tooLate]);
+      return init === undefined ? undefined : inContext(agentMessage(init, stampOf(this.#deps)), contextId);
+    } catch (error) {
+      logger.error({ messageId: message.messageId, err: error }, "The agent failed to answer a message");
+      if (error instanceof TaskError) throw error;
+      throw new TaskError("INVALID_AGENT_RESPONSE", "The agent failed", { cause: error });
+    } finally {
+      cancelTimer();
+    }
+  }
+}
+
+function inContext(message: Message, contextId: string): Message {
+  const copy = storedMessage(message);
+  copy.contextId = contextId;
+  return copy;
+}
+
+function sendOptions({ configuration, metadata }: SendMessageRequest, streaming: boolean): SendOptions {
+  return create(SendOptionsSchema, {
+    blocking: !streaming && !(configuration?.returnImmediately ?? false),
+    streaming,
+    acceptedOutputModes: configuration?.acceptedOutputModes ?? [],
+    ...(configuration?.historyLength !== undefined && { historyLength: configuration.historyLength }),
+    ...(metadata !== undefined && { metadata }),
+  });
+}

@@ -1,0 +1,24 @@
+import type { Stamp } from "../domain/decide.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/logger.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { TaskHub } from "../stream/task-hub.ts";
+import type { MessageProcessor } from "./message-processor.ts";
+import type { ManagerOptions } from "./options.ts";
+
+/** What the parts of the manager share. */
+export interface ManagerDeps {
+  readonly storage: Storage;
+  readonly processor: MessageProcessor;
+  readonly hub: TaskHub;
+  readonly options: Required<ManagerOptions>;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  readonly logger: Logger;
+  /** The name of this process in headers and takeovers; another one at every start. */
+  readonly replica: string;
+}
+
+export function stampOf({ clock, newId }: Pick<ManagerDeps, "clock" | "newId">): Stamp {
+  return { nowMs: clock.now(), newId };
+}

@@ -1,0 +1,64 @@
+import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type TaskFold, taskOf } from "../domain/fold.ts";
+import type { TaskKey } from "../domain/scope.ts";
+import { TaskError } from "../domain/task-error.ts";
+import { isTerminal, stateNames } from "../domain/task-state.ts";
+import { outOfRange } from "../log/load-task.ts";
+import { TaskReader } from "../stream/task-reader.ts";
+import type { AccessTracker } from "./access-tracker.ts";
+import { currentFold } from "./current-task.ts";
+import type { ManagerDeps } from "./manager-deps.ts";
+import type { TaskRuns } from "./task-runs.ts";
+import type { Opening } from "./task-subscriber.ts";
+
+export interface SubscriptionRequest {
+  readonly key: TaskKey;
+  /** Go on after this sequence; absent: begin with the task as it is. */
+  readonly after?: bigint | undefined;
+  /** See `Opening.endsAtInput`. 0n: at the next INPUT_REQUIRED. */
+  readonly endsAtInput?: bigint | undefined;
+  /** A task that has ended: refused with UNSUPPORTED_OPERATION (R61), or shown to its end. */
+  readonly terminal: "refuse" | "show";
+  readonly historyLength?: number | undefined;
+}
+
+/**
+ * Begins a subscription. Snapshot and tail join at one sequence: the feed is opened first, the fold read next, and the reader goes on right after the
+ * fold's sequence; whatever comes between is in the log, and the feed's count of wake-ups tells the reader to look.
+ * Throws TaskError TASK_NOT_FOUND, OUT_OF_RANGE for a cursor above the head, UNSUPPORTED_OPERATION.
+ */
+export async function openSubscription(deps: ManagerDeps, runs: TaskRuns, access: AccessTracker, request: SubscriptionRequest): Promise<Opening> {
+  const { key, after, endsAtInput, terminal, historyLength } = request;
+  const feed = deps.hub.open(key);
+  try {
+    const fold = await currentFold(deps, runs, key);
+    const { state } = fold.status;
+    if (terminal === "refuse" && isTerminal(state)) {
+      throw new TaskError("UNSUPPORTED_OPERATION", `Task "${key.taskId}" has ended as ${stateNames[state]}; get it instead`, {
+        metadata: { taskId: key.taskId },
+      });
+    }
+    if (after !== undefined && after > fold.sequence) throw outOfRange(key.taskId, after, fold.sequence);
+    access.touch(key, fold.contextId);
+    const cursor = after ?? fold.sequence;
+    return {
+      kind: "task",
+      reader: new TaskReader(deps.storage, feed, fold.contextId, cursor),
+      cursor,
+      ...(after === undefined && { first: taskOf(fold, { historyLength }) }),
+      ended: cursor === fold.sequence && (isTerminal(state) || hasAsked(fold, endsAtInput)),
+      endsAtInput,
+      turnMessage: fold.turn?.message.sequence ?? 0n,
+      release: () => deps.hub.release(feed),
+    };
+  } catch (error) {
+    deps.hub.release(feed);
+    throw error;
+  }
+}
+
+/** The stream of a send ends at once where its turn has asked for input already; a plain subscription waits for the next time. */
+function hasAsked(fold: TaskFold, endsAtInput: bigint | undefined): boolean {
+  if (endsAtInput === undefined || endsAtInput === 0n) return false;
+  return fold.status.state === TaskState.INPUT_REQUIRED && (fold.turn?.message.sequence ?? 0n) >= endsAtInput;
+}

@@ -1,0 +1,96 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type ArtifactSchema, type PartSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { ProcessorEvent } from "../domain/processor-event.ts";
+
+/** A status update, with a message of one text part if a text is given. */
+export function status(state: TaskState, text?: string): ProcessorEvent {
+  return { statusUpdate: text === undefined ? { state } : { state, message: { parts: [{ content: { case: "text", value: text } }] } } };
+}
+
+export function working(text?: string): ProcessorEvent {
+  return status(TaskState.WORKING, text);
+}
+
+export function completed(text?: string): ProcessorEvent {
+  return status(TaskState.COMPLETED, text);
+}
+
+export function failed(text: string): ProcessorEvent {
+  return status(TaskState.FAILED, text);
+}
+
+export function rejected(text: string): ProcessorEvent {
+  return status(TaskState.REJECTED, text);
+}
+
+export function inputRequired(text: string): ProcessorEvent {
+  return status(TaskState.INPUT_REQUIRED, text);
+}
+
+export function authRequired(text: string): ProcessorEvent {
+  return status(TaskState.AUTH_REQUIRED, text);
+}
+
+/** An artifact, or a chunk of one: `append` adds its parts to those sent before under the same id (R126). */
+export function artifact(
+  init: MessageInitShape<typeof ArtifactSchema>,
+  chunk: { readonly append?: boolean; readonly lastChunk?: boolean } = {},
+): ProcessorEvent {
+  return { artifactUpdate: { artifact: init, ...chunk } };
+}
+
+/** The texts of a message's text parts, joined by line ends. */
+export function textOf(message: { readonly parts: readonly MessageInitShape<typeof PartSchema>[] }): string {
+  return message.parts.flatMap((part) => (part.content?.case === "text" ? [part.content.value] : [])).join("\n");
+}
+
+/**
+ * One artifact out of a text stream. While the storage is busy, what arrives meanwhile is joined into one chunk of one part; a stream that is faster
+ * than the storage makes fewer, larger events instead of more. A chunk stays below 16 Ki characters
+ * unless one piece alone is larger.
+ */
+export async function* artifactFrom(
+  chunks: AsyncIterable<string>,
+  init: { readonly artifactId?: string; readonly name?: string; readonly description?: string; readonly mediaType?: string },
+): AsyncIterable<ProcessorEvent> {
+  const { mediaType, ...rest } = init;
+  const artifactId = init.artifactId ?? crypto.randomUUID();
+  const iterator = chunks[Symbol.asyncIterator]();
+  const chunkOf = (text: string, first: boolean, lastChunk: boolean): ProcessorEvent => {
+    const part = { content: { case: "text" as const, value: text }, ...(mediaType !== undefined && { mediaType }) };
+    return artifact({ ...(first ? { ...rest, artifactId } : { artifactId }), parts: [part] }, { append: !first, lastChunk });
+  };
+  let first = true;
+  let pending = iterator.next();
+  try {
+    let result = await pending;
+    while (!result.done) {
+      let text = result.value;
+      pending = iterator.next();
+      // Whatever is there already, without waiting for more.
+      let ready = await readyNow(pending);
+      while (ready !== undefined && !ready.done && text.length < joinedTextMax) {
+        text += ready.value;
+        pending = iterator.next();
+        ready = await readyNow(pending);
+      }
+      yield chunkOf(text, first, ready?.done === true);
+      first = false;
+      if (ready?.done) return;
+      result = await pending;
+    }
+    // The stream's end came after its last chunk was sent, or there was none: an empty one says so.
+    yield chunkOf("", first, true);
+  } finally {
+    pending.catch(() => undefined);
+    await iterator.return?.();
+  }
+}
+
+/** Characters; a bound for one event well below the event limit. */
+const joinedTextMax = 16 * 1024;
+
+/** The result if it is there by the next turn of the event loop. */
+async function readyNow<T>(pending: Promise<T>): Promise<T | undefined> {
+  return Promise.race([pending, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))]);
+}

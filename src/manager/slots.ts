@@ -1,0 +1,67 @@
+import { TaskError } from "../domain/task-error.ts";
+
+/**
+ * The right to run: at most `running` at once, at most `queued` waiting, in order of arrival. A task waits as SUBMITTED.
+ *
+ * Invariant: every granted slot is released exactly once, by the function it was granted with.
+ */
+export class Slots {
+  readonly #runningMax: number;
+  readonly #queuedMax: number;
+  #running = 0;
+  #queue: { grant(): void }[] = [];
+
+  constructor(runningMax: number, queuedMax: number) {
+    this.#runningMax = runningMax;
+    this.#queuedMax = queuedMax;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** Throws TaskError TOO_MANY if another task could not even wait. Asked before a task is made, so that a refusal leaves nothing. */
+  checkRoom(): void {
+    if (this.#running >= this.#runningMax && this.#queue.length >= this.#queuedMax) {
+      throw new TaskError("TOO_MANY", `${this.#queuedMax} tasks wait to be run already`);
+    }
+  }
+
+  /** Resolves to the function that releases the slot, or to undefined when the signal is aborted first. */
+  async acquire(signal: AbortSignal): Promise<(() => void) | undefined> {
+    if (signal.aborted) return undefined;
+    if (this.#running < this.#runningMax && this.#queue.length === 0) {
+      this.#running++;
+      return this.#releaser();
+    }
+    return new Promise((resolve) => {
+      const waiter = {
+        grant: () => {
+          signal.removeEventListener("abort", onAbort);
+          this.#running++;
+          resolve(this.#releaser());
+        },
+      };
+      const onAbort = () => {
+        this.#queue = this.#queue.filter((other) => other !== waiter);
+        resolve(undefined);
+      };
+      this.#queue.push(waiter);
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  #releaser(): () => void {
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      this.#running--;
+      if (this.#running < this.#runningMax) this.#queue.shift()?.grant();
+    };
+  }
+}

@@ -1,0 +1,29 @@
+import type { ManagerDeps } from "./manager-deps.ts";
+
+/**
+ * Removes expired conversations every `cleanupIntervalMs`, for storages that don't do it by themselves; one round at a time. A round that fails is logged, and the
+ * next one tries again. The result stops it, waiting for a round under way.
+ */
+export function startSweeper(deps: ManagerDeps): () => Promise<void> {
+  const { clock, options, storage, logger } = deps;
+  if (!options.enableCleanup || storage.traits.expiry !== "sweep") return async () => {};
+  let stopped = false;
+  let round: Promise<void> = Promise.resolve();
+  let cancel = clock.after(options.cleanupIntervalMs, sweep);
+  function sweep(): void {
+    round = storage
+      .cleanupExpiredConversations(options.conversationTtlMs)
+      .then((removed) => {
+        if (removed > 0) logger.info({ removed }, "Expired conversations were removed");
+      })
+      .catch((error: unknown) => logger.error({ err: error }, "Expired conversations could not be removed"))
+      .then(() => {
+        if (!stopped) cancel = clock.after(options.cleanupIntervalMs, sweep);
+      });
+  }
+  return async () => {
+    stopped = true;
+    cancel();
+    await round;
+  };
+}

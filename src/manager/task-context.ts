@@ -1,0 +1,107 @@
+import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type SendOptions, StepResultSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { makeEntry } from "../domain/entry.ts";
+import { type TaskFold, taskOf } from "../domain/fold.ts";
+import type { Caller, Scope } from "../domain/scope.ts";
+import { TaskError } from "../domain/task-error.ts";
+import type { CancellableTask } from "./cancellable-task.ts";
+import type { ManagerDeps } from "./manager-deps.ts";
+import type { Json, ProcessOptions, TaskContext } from "./message-processor.ts";
+import type { TaskRun } from "./task-run.ts";
+import type { TaskSubscriber } from "./task-subscriber.ts";
+
+export type TaskContextFactory = (
+  run: TaskRun,
+  turn: NonNullable<TaskFold["turn"]>,
+  signal: AbortSignal,
+  caller: Caller | undefined,
+) => TaskContext;
+
+/** What a context needs of the manager beyond its own task. */
+export interface TaskAccess {
+  getTask(taskId: string, caller: Caller): Promise<CancellableTask>;
+  subscribeToTask(taskId: string, caller: Caller): TaskSubscriber;
+  deleteTask(taskId: string, caller: Caller, contextId: string): Promise<boolean>;
+}
+
+/** Makes the contexts that turns are given. */
+export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContextFactory {
+  return (run, turn, signal, knownCaller) => {
+    const { writer, key } = run;
+    const { tentative } = writer;
+    const message = tentative.history[turn.message.historyIndex];
+    if (message === undefined) throw new TaskError("DATA_LOSS", `The message of a turn of task "${key.taskId}" is missing`);
+    const caller = knownCaller ?? callerOf(key);
+    const { contextId } = tentative;
+    const running = new Map<string, Promise<Json>>();
+    return {
+      message,
+      contextId,
+      options: processOptions(turn.message.options),
+      caller,
+      signal,
+      history: (limit) => conversationHistory(deps, key, contextId, limit),
+      taskId: key.taskId,
+      attempt: turn.attempt,
+      fence: run.fence,
+      task: async () => taskOf(tentative),
+      step<T extends Json>(name: string, body: () => Promise<T>): Promise<T> {
+        let result = running.get(name);
+        if (result === undefined) {
+          result = runStep(deps, run, name, body);
+          running.set(name, result);
+          // A step that failed may be tried again.
+          result.catch(() => running.delete(name));
+        }
+        return result as Promise<T>;
+      },
+      async committed() {
+        const { sequence } = tentative;
+        await writer.whenCommitted(sequence);
+        return sequence;
+      },
+      subscribeTask: (taskId) => access.subscribeToTask(taskId, caller),
+      getTask: (taskId) => access.getTask(taskId, caller),
+      async cleanTask(taskId) {
+        await access.deleteTask(taskId, caller, contextId);
+      },
+    };
+  };
+}
+
+async function runStep(deps: ManagerDeps, run: TaskRun, name: string, body: () => Promise<Json>): Promise<Json> {
+  const kept = run.writer.tentative.steps.get(name);
+  // An absent Value is null: the only one that encodes to nothing.
+  if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
+  const result = await body();
+  const value = fromJson(ValueSchema, result as JsonValue);
+  const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
+  const entry = makeEntry(timeMs, { case: "stepResult", value: create(StepResultSchema, { name, value }) });
+  await run.writer.whenCommitted(run.writer.append([entry], "bounded"));
+  return result;
+}
+
+/** Messages of a conversation for its agent: `limit` newest, all where it isn't given. Throws TaskError INVALID_REQUEST for 0 and negatives. */
+export async function conversationHistory(deps: ManagerDeps, scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]> {
+  if (limit !== undefined && (!Number.isInteger(limit) || limit < 1)) {
+    throw new TaskError("INVALID_REQUEST", `A history has at least 1 message, not ${limit}`);
+  }
+  return deps.storage.listMessagesByContextId(scope, contextId, limit ?? -1);
+}
+
+/** Who a resumed turn acts for: the owner of its task. What else the caller had brought went with the process that knew it. */
+export function callerOf({ tenant, owner }: Scope): Caller {
+  return { tenant, owner, claims: {}, headers: new Headers() };
+}
+
+export function processOptions(options: SendOptions | undefined): ProcessOptions {
+  return {
+    blocking: options?.blocking ?? false,
+    streaming: options?.streaming ?? false,
+    acceptedOutputModes: options?.acceptedOutputModes ?? [],
+    ...(options?.historyLength !== undefined && { historyLength: options.historyLength }),
+    ...(options?.metadata !== undefined && { metadata: options.metadata }),
+  };
+}

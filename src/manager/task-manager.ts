@@ -1,0 +1,243 @@
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import {
+  type ListTasksRequest,
+  type ListTasksResponse,
+  type Message,
+  type SendMessageRequest,
+  type SendMessageResponse,
+  SendMessageResponseSchema,
+  type Task,
+  TaskState,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { notCancelable } from "../domain/decide.ts";
+import { type TaskView, taskOf } from "../domain/fold.ts";
+import type { Caller, TaskKey } from "../domain/scope.ts";
+import { TaskError, taskNotFound } from "../domain/task-error.ts";
+import { isTerminal } from "../domain/task-state.ts";
+import { loadTaskAt } from "../log/load-task.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { type Logger, silentLogger } from "../runtime/logger.ts";
+import type { Storage } from "../storage/storage.ts";
+import { TaskHub } from "../stream/task-hub.ts";
+import { MessageAcceptance } from "./accept-message.ts";
+import { AccessTracker } from "./access-tracker.ts";
+import type { CancellableTask } from "./cancellable-task.ts";
+import { Conversations } from "./conversations.ts";
+import { currentFold, isAnswered, waitForFold } from "./current-task.ts";
+import { listTasks } from "./list-tasks.ts";
+import type { ManagerDeps } from "./manager-deps.ts";
+import type { MessageProcessor } from "./message-processor.ts";
+import { openSubscription, type SubscriptionRequest } from "./open-subscription.ts";
+import { checkedOptions, type ManagerOptions } from "./options.ts";
+import { Slots } from "./slots.ts";
+import { startSweeper } from "./sweeper.ts";
+import { taskContexts } from "./task-context.ts";
+import { TaskRuns } from "./task-runs.ts";
+import { Subscription, type TaskSubscriber } from "./task-subscriber.ts";
+
+/**
+ * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope: what lies outside it is not found.
+ * All errors are TaskError, but for the reason of an aborted signal. Without a caller it is the anonymous one of the empty tenant.
+ */
+export interface TaskManager extends AsyncDisposable {
+  /**
+   * Blocking by default: resolves when the task is terminal or interrupted (R17), or with a bare message; with `return_immediately`
+   * when the task is durable. The signal ends the wait, never the task.
+   */
+  sendMessage(request: SendMessageRequest, caller?: Caller, options?: { readonly signal?: AbortSignal }): Promise<SendMessageResponse>;
+  /** The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7). */
+  sendStreamingMessage(request: SendMessageRequest, caller?: Caller): TaskSubscriber;
+  getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
+  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse>;
+  /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
+  cancelTask(id: string, caller?: Caller, options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal }): Promise<Task>;
+  /** Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a terminal task. */
+  subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
+
+  /** Like `subscribeToTask`, but to the very end: past requests for input, and of a terminal task too. */
+  watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
+  /** The task as it was at a sequence, and the head now. Throws OUT_OF_RANGE. */
+  getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }>;
+  taskExists(id: string, caller?: Caller): Promise<boolean>;
+  /** Removes a terminal task; false if there was none. Throws STILL_RUNNING while it isn't terminal. */
+  deleteTask(id: string, caller?: Caller): Promise<boolean>;
+  readonly conversations: Conversations;
+}
+
+/** What a test or a server may put in beside the options. */
+export interface ManagerParts {
+  readonly clock?: Clock;
+  readonly newId?: () => string;
+  readonly logger?: Logger;
+}
+
+/**
+ * A task manager over a processor and a storage. The storage stays the caller's to dispose; disposing the manager stops the running turns, with
+ * "draining" as their signal's reason, and everything it does in the background.
+ */
+export async function createTaskManager(processor: MessageProcessor, storage: Storage, options: ManagerOptions = {}, parts: ManagerParts = {}): Promise<TaskManager> {
+  const newId = parts.newId ?? (() => crypto.randomUUID());
+  const deps: ManagerDeps = {
+    storage,
+    processor,
+    hub: new TaskHub(),
+    options: checkedOptions(options),
+    clock: parts.clock ?? systemClock,
+    newId,
+    logger: parts.logger ?? silentLogger,
+    replica: newId(),
+  };
+  const { conversationTtlMs, interruptedTtlMs } = deps.options;
+  await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
+  return new Manager(deps);
+}
+
+class Manager implements TaskManager {
+  readonly conversations: Conversations;
+  readonly #deps: ManagerDeps;
+  readonly #runs: TaskRuns;
+  readonly #acceptance: MessageAcceptance;
+  readonly #access: AccessTracker;
+  readonly #stopSweeper: () => Promise<void>;
+  #closed = false;
+
+  constructor(deps: ManagerDeps) {
+    const slots = new Slots(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
+    this.#deps = deps;
+    this.#runs = new TaskRuns(deps, slots);
+    this.#runs.contexts = taskContexts(deps, {
+      getTask: (taskId, caller) => this.getTask(taskId, caller),
+      subscribeToTask: (taskId, caller) => this.subscribeToTask(taskId, undefined, caller),
+      deleteTask: (taskId, caller, contextId) => this.#delete(keyOf(taskId, caller), contextId),
+    });
+    this.#acceptance = new MessageAcceptance(deps, this.#runs, slots);
+    this.#access = new AccessTracker(deps);
+    this.conversations = new Conversations(deps, this.#access);
+    this.#stopSweeper = startSweeper(deps);
+  }
+
+  async sendMessage(request: SendMessageRequest, caller?: Caller, { signal = never }: { readonly signal?: AbortSignal } = {}): Promise<SendMessageResponse> {
+    const accepted = await this.#accept(request, caller, false);
+    if (accepted.kind === "message") return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
+    const { key, sequence } = accepted;
+    const immediately = request.configuration?.returnImmediately ?? false;
+    const fold = await waitForFold(this.#deps, this.#runs, key, (now) => immediately || isAnswered(now, sequence), signal);
+    const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
+    return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
+  }
+
+  sendStreamingMessage(request: SendMessageRequest, caller?: Caller): TaskSubscriber {
+    return this.#subscription(async () => {
+      const accepted = await this.#accept(request, caller, true);
+      if (accepted.kind === "message") return accepted;
+      const { key, sequence } = accepted;
+      return { key, endsAtInput: sequence, terminal: "show", historyLength: request.configuration?.historyLength };
+    });
+  }
+
+  async getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask> {
+    this.#check();
+    const key = keyOf(id, caller);
+    const fold = await currentFold(this.#deps, this.#runs, key);
+    this.#access.touch(key, fold.contextId);
+    return { task: taskOf(fold, view), cancel: () => this.cancelTask(id, caller) };
+  }
+
+  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse> {
+    this.#check();
+    return listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant));
+  }
+
+  async cancelTask(
+    id: string,
+    caller?: Caller,
+    { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
+  ): Promise<Task> {
+    this.#check();
+    const key = keyOf(id, caller);
+    return this.#runs.use(key, async (run) => {
+      await run.writer.whenCommitted(run.cancel(metadata));
+      const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
+      // The task may have ended while the processor was being told.
+      if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
+      this.#access.touch(key, fold.contextId);
+      return taskOf(fold);
+    });
+  }
+
+  subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
+    return this.#subscription(async () => ({ key: keyOf(id, caller), after, endsAtInput: 0n, terminal: after === undefined ? "refuse" : "show" }));
+  }
+
+  watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
+    return this.#subscription(async () => ({ key: keyOf(id, caller), after, terminal: "show" }));
+  }
+
+  async getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }> {
+    this.#check();
+    const loaded = await loadTaskAt(this.#deps.storage, keyOf(id, caller), sequence);
+    if (loaded === undefined) throw taskNotFound(id);
+    return { task: taskOf(loaded.fold), head: loaded.head };
+  }
+
+  async taskExists(id: string, caller?: Caller): Promise<boolean> {
+    this.#check();
+    return this.#deps.storage.taskExists(keyOf(id, caller));
+  }
+
+  async deleteTask(id: string, caller?: Caller): Promise<boolean> {
+    this.#check();
+    return this.#delete(keyOf(id, caller), undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#stopSweeper();
+    await this.#runs.stopAll("draining");
+  }
+
+  /** With a context id, only a task of that conversation. */
+  async #delete(key: TaskKey, contextId: string | undefined): Promise<boolean> {
+    const stored = await this.#deps.storage.getTask(key);
+    if (stored === undefined || (contextId !== undefined && stored.contextId !== contextId)) return false;
+    if (!isTerminal(stored.state)) {
+      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" hasn't ended; cancel it first`, { metadata: { taskId: key.taskId } });
+    }
+    const deleted = await this.#deps.storage.deleteTask(key);
+    this.#deps.hub.wake(key);
+    return deleted;
+  }
+
+  async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean) {
+    this.#check();
+    return this.#acceptance.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
+  }
+
+  #subscription(resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>): TaskSubscriber {
+    return new Subscription(
+      async () => {
+        this.#check();
+        const resolved = await resolve();
+        return "kind" in resolved ? resolved : openSubscription(this.#deps, this.#runs, this.#access, resolved);
+      },
+      () => new Date(this.#deps.clock.now()),
+    );
+  }
+
+  #check(): void {
+    if (this.#closed) throw new TaskError("UNAVAILABLE", "The task manager is closed");
+  }
+}
+
+/** A signal that nobody aborts. */
+const never = new AbortController().signal;
+
+/** The scope of a request is the caller's; a caller who isn't given is nobody in the tenant that the request names. */
+function callerOrAnonymous(caller: Caller | undefined, tenant: string): Caller {
+  return caller ?? { tenant, owner: "", claims: {}, headers: new Headers() };
+}
+
+function keyOf(taskId: string, caller: Caller | undefined): TaskKey {
+  return { tenant: caller?.tenant ?? "", owner: caller?.owner ?? "", taskId };
+}

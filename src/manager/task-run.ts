@@ -1,0 +1,220 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { decideCancel, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
+import type { PlacedEntry } from "../domain/entry.ts";
+import type { TaskFold } from "../domain/fold.ts";
+import type { Caller, TaskKey } from "../domain/scope.ts";
+import { isTerminal } from "../domain/task-state.ts";
+import { TaskWriter } from "../log/task-writer.ts";
+import type { TaskFeed } from "../stream/task-hub.ts";
+import { type ManagerDeps, stampOf } from "./manager-deps.ts";
+import type { AbortReason } from "./message-processor.ts";
+import { runTurn } from "./run-turn.ts";
+import type { Slots } from "./slots.ts";
+import type { TaskContextFactory } from "./task-context.ts";
+
+/** Where a task stands in the storage when a run of it begins. */
+export interface RunStart {
+  readonly fold: TaskFold;
+  readonly batch: string;
+  readonly logBytes: number;
+  readonly snapshotBytes: number;
+  readonly owner: { readonly replica: string; readonly fence: bigint };
+}
+
+/**
+ * A task that this replica owns: the one writer of its log, and its turns, one after the other. It lives while there is a turn to run or somebody
+ * uses it, and is made anew from the log when needed again.
+ *
+ * States: idle (nothing waits) → queued (a message waits for a slot) → turn (the processor runs) → idle or queued; ended once the task is
+ * terminal or the writer lost.
+ *
+ * Invariant: at most one turn of a task runs, and every decision is made on `writer.tentative` and appended in the same synchronous step.
+ */
+export class TaskRun {
+  readonly key: TaskKey;
+  readonly writer: TaskWriter;
+  readonly feed: TaskFeed;
+  readonly #deps: ManagerDeps;
+  readonly #slots: Slots;
+  readonly #contexts: TaskContextFactory;
+  /** Called whenever the run has nothing to do any more. */
+  readonly #onIdle: () => void;
+  readonly #abortQueue = new AbortController();
+  #turn: AbortController | undefined;
+  #work: Promise<void> | undefined;
+  #lost: Error | undefined;
+  #takeover: { readonly replica: string; readonly fence: bigint } | undefined;
+  readonly #fence: bigint;
+  #resume = false;
+  /** Who sent the waiting messages, by the sequence of the message; a resumed turn has only the scope of its task. */
+  readonly #callers = new Map<bigint, Caller>();
+
+  constructor(
+    deps: ManagerDeps,
+    key: TaskKey,
+    start: RunStart,
+    use: { readonly slots: Slots; readonly contexts: TaskContextFactory; readonly feed: TaskFeed; readonly onIdle: () => void },
+  ) {
+    const { feed } = use;
+    this.#deps = deps;
+    this.#slots = use.slots;
+    this.#contexts = use.contexts;
+    this.#onIdle = use.onIdle;
+    this.key = key;
+    this.feed = feed;
+    const isOwner = start.owner.replica === deps.replica;
+    const owner = isOwner ? start.owner : { replica: deps.replica, fence: start.owner.fence + 1n };
+    if (!isOwner) this.#takeover = owner;
+    this.#fence = owner.fence;
+    const { storage, clock, newId, options, logger } = deps;
+    this.writer = new TaskWriter({
+      storage,
+      key,
+      fold: start.fold,
+      batch: start.batch,
+      logBytes: start.logBytes,
+      snapshotBytes: start.snapshotBytes,
+      fence: start.owner.fence,
+      owner,
+      limits: { eventBytesMax: options.maxEventBytes, taskBytesMax: options.maxTaskBytes },
+      clock,
+      newId,
+      onCommitted: (entries: readonly PlacedEntry[]) => feed.publish(entries),
+      onLost: (error) => this.#onLost(error),
+      onSnapshotFailed: (error) => logger.warn({ taskId: key.taskId, err: error }, "A snapshot could not be stored"),
+    });
+  }
+
+  /** The fence this replica writes under. */
+  get fence(): bigint {
+    return this.#fence;
+  }
+
+  /** What ended the run from outside, if something did. */
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  /** There is something to do, or being done, even if nobody else asks for it. */
+  get busy(): boolean {
+    return this.#work !== undefined || !this.writer.idle;
+  }
+
+  /** Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError. */
+  accept(message: Message, options: SendOptions, caller: Caller, join: boolean): { readonly decision: MessageDecision; readonly sequence: bigint } {
+    const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";
+    const fold = this.writer.tentative;
+    const decision = decideMessage(fold, message, options, { turnRuns: this.#work !== undefined, whileWorking, join }, stampOf(this.#deps));
+    if (decision.kind === "joined") return { decision, sequence: decision.sequence };
+    const sequence = this.#append(decision.entries, "bounded");
+    this.#callers.set(sequence, caller);
+    this.work();
+    return { decision, sequence };
+  }
+
+  /** Records a wish to cancel, or cancels at once where no turn runs; says the sequence to wait for. Throws TaskError TASK_NOT_CANCELABLE. */
+  cancel(metadata: JsonObject | undefined): bigint {
+    const entries = decideCancel(this.writer.tentative, this.#turn !== undefined, metadata, stampOf(this.#deps));
+    const sequence = entries.length > 0 ? this.#append(entries, "unbounded") : this.writer.tentative.sequence;
+    if (this.#turn === undefined) this.#abortQueue.abort();
+    else void this.#abortWhenCommitted(this.#turn, sequence);
+    return sequence;
+  }
+
+  /** Begins to work on what waits, if it isn't being done already. */
+  work(caller?: Caller): void {
+    if (caller !== undefined) this.#callers.set(1n, caller);
+    this.#work ??= this.#workOff().finally(() => {
+      this.#work = undefined;
+      // A message may have been accepted after the loop saw none.
+      if (!this.#lost && this.writer.tentative.waiting.length > 0 && !isTerminal(this.writer.tentative.status.state)) this.work();
+      this.#onIdle();
+    });
+  }
+
+  /** Runs the turn again that a lost replica had begun. */
+  resume(): void {
+    this.#resume = true;
+    this.work();
+  }
+
+  /** Tells the running turn to stop, for a reason other than a client's wish; resolves when nothing runs any more. */
+  async stop(reason: AbortReason): Promise<void> {
+    this.#abortQueue.abort();
+    this.#turn?.abort(reason);
+    await this.#work;
+  }
+
+  /** The request to cancel is durable before the processor hears of it (DESIGN 5). */
+  async #abortWhenCommitted(turn: AbortController, sequence: bigint): Promise<void> {
+    try {
+      await this.writer.whenCommitted(sequence);
+      turn.abort("canceled" satisfies AbortReason);
+    } catch {
+      // The writer was lost, which has aborted the turn already, and whoever asked waits on the same writer and is told.
+    }
+  }
+
+  async #workOff(): Promise<void> {
+    const release = await this.#slots.acquire(this.#abortQueue.signal);
+    if (release === undefined) return;
+    try {
+      while (!this.#lost && !this.#abortQueue.signal.aborted && (await this.#oneTurn()));
+    } finally {
+      release();
+    }
+  }
+
+  /** Runs the turn of the oldest waiting message. False if there is none, or the task ended. */
+  async #oneTurn(): Promise<boolean> {
+    const { tentative } = this.writer;
+    const again = tentative.waiting.length === 0 && this.#resume;
+    const entries = again ? decideTurnAgain(tentative, stampOf(this.#deps)) : decideTurn(tentative, stampOf(this.#deps));
+    this.#resume = false;
+    if (entries.length === 0) return false;
+    const abort = new AbortController();
+    this.#turn = abort;
+    try {
+      this.#append(entries, "unbounded");
+      const { turn } = tentative;
+      if (turn === undefined) return false;
+      const caller = this.#callers.get(turn.message.sequence);
+      this.#callers.delete(turn.message.sequence);
+      const context = this.#contexts(this, turn, abort.signal, caller);
+      const end = await runTurn(this.#deps, this.writer, context, abort);
+      // Decided and appended in one step with the turn's end: a message accepted before this line is seen by it.
+      this.#turn = undefined;
+      if (this.#lost || end.kind === "stopped") return false;
+      // A wish to cancel that the turn didn't live to hear of still counts.
+      const closing = decideTurnEnd(tentative, tentative.cancelRequested ? { kind: "canceled" } : end, stampOf(this.#deps));
+      if (closing.length > 0) this.#append(closing, "unbounded");
+      await this.writer.whenCommitted(this.writer.tentative.sequence);
+      return !isTerminal(tentative.status.state) && tentative.waiting.length > 0;
+    } catch (error) {
+      // Whatever happens here ends the run: a lost writer has said so already, anything else is a bug that must not leave a task half run.
+      this.writer.abandon(error instanceof Error ? error : new Error(String(error)));
+      return false;
+    } finally {
+      this.#turn = undefined;
+    }
+  }
+
+  /** Appends, with the takeover before everything else if this replica wasn't the owner. */
+  #append(entries: Parameters<TaskWriter["append"]>[0], bounds: "bounded" | "unbounded"): bigint {
+    const { replica, fence } = this.#takeover ?? {};
+    if (replica === undefined || fence === undefined) return this.writer.append(entries, bounds);
+    const sequence = this.writer.append([decideTakeover(this.writer.tentative, replica, fence, stampOf(this.#deps)), ...entries], bounds);
+    this.#takeover = undefined;
+    return sequence;
+  }
+
+  #onLost(error: Error): void {
+    this.#lost = error;
+    this.#deps.logger.warn({ taskId: this.key.taskId, err: error }, "A running task was lost");
+    this.#abortQueue.abort();
+    this.#turn?.abort("lost" satisfies AbortReason);
+    this.feed.wake();
+  }
+}

@@ -1,0 +1,133 @@
+import type { PlacedEntry } from "../domain/entry.ts";
+import type { TaskFold } from "../domain/fold.ts";
+import { type Caller, type TaskKey, taskKeyString } from "../domain/scope.ts";
+import { taskNotFound } from "../domain/task-error.ts";
+import { loadTask } from "../log/load-task.ts";
+import type { ManagerDeps } from "./manager-deps.ts";
+import type { AbortReason } from "./message-processor.ts";
+import type { Slots } from "./slots.ts";
+import type { TaskContextFactory } from "./task-context.ts";
+import { type RunStart, TaskRun } from "./task-run.ts";
+
+interface Place {
+  readonly run: Promise<TaskRun>;
+  /** Set once `run` has resolved. */
+  ready: TaskRun | undefined;
+  /** How many calls use it right now; raised in the same step in which it is found. */
+  users: number;
+}
+
+/**
+ * The tasks this replica owns.
+ *
+ * Invariant: at most one run, so one writer, per task: whoever wants one finds the place in the map or puts one there in the same step.
+ * A place goes when nobody uses it and its run has nothing to do.
+ */
+export class TaskRuns {
+  readonly #deps: ManagerDeps;
+  readonly #slots: Slots;
+  readonly #places = new Map<string, Place>();
+  #contexts: TaskContextFactory | undefined;
+
+  constructor(deps: ManagerDeps, slots: Slots) {
+    this.#deps = deps;
+    this.#slots = slots;
+  }
+
+  /** Contexts need the manager, which needs the runs: given once, before the first run. */
+  set contexts(contexts: TaskContextFactory) {
+    this.#contexts = contexts;
+  }
+
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** The run of a task, if this replica has one ready. */
+  peek(key: TaskKey): TaskRun | undefined {
+    return this.#places.get(taskKeyString(key))?.ready;
+  }
+
+  /** Starts to run a task that was just created here, with this replica as owner under fence 1. */
+  async started(key: TaskKey, fold: TaskFold, batch: string, created: PlacedEntry, caller: Caller): Promise<void> {
+    const id = taskKeyString(key);
+    if (this.#places.has(id)) {
+      // Somebody who knew the id from the claim was faster and has loaded it.
+      await this.use(key, async (run) => run.work(caller));
+      return;
+    }
+    const owner = { replica: this.#deps.replica, fence: 1n };
+    const run = this.#make(key, { fold, batch, logBytes: created.bytes, snapshotBytes: 0, owner });
+    this.#places.set(id, { run: Promise.resolve(run), ready: run, users: 0 });
+    run.feed.publish([created]);
+    run.work(caller);
+  }
+
+  /** Lends the run of a task, loaded from the log if need be. Throws TaskError TASK_NOT_FOUND. */
+  async use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>): Promise<T> {
+    const id = taskKeyString(key);
+    let place = this.#places.get(id);
+    if (place === undefined) {
+      place = this.#open(key);
+      this.#places.set(id, place);
+    }
+    place.users++;
+    try {
+      return await body(await place.run);
+    } finally {
+      place.users--;
+      this.#forgetIfIdle(id, place);
+    }
+  }
+
+  /** Stops every turn, waiting until all have ended. */
+  async stopAll(reason: AbortReason): Promise<void> {
+    await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run).stop(reason)));
+  }
+
+  #open(key: TaskKey): Place {
+    const run = this.#load(key);
+    const place: Place = { run, ready: undefined, users: 0 };
+    run.then(
+      (ready) => {
+        place.ready = ready;
+      },
+      () => undefined, // Whoever opened it is told; the place goes with its last user.
+    );
+    return place;
+  }
+
+  async #load(key: TaskKey): Promise<TaskRun> {
+    const loaded = await loadTask(this.#deps.storage, key);
+    if (loaded === undefined) throw taskNotFound(key.taskId);
+    const { stored, fold, batch } = loaded;
+    return this.#make(key, {
+      fold,
+      batch,
+      logBytes: stored.logBytes,
+      snapshotBytes: stored.snapshot?.bytes.byteLength ?? 0,
+      owner: { replica: stored.replica, fence: stored.fence },
+    });
+  }
+
+  #make(key: TaskKey, start: RunStart): TaskRun {
+    if (this.#contexts === undefined) throw new Error("A task was run before the manager was ready");
+    const id = taskKeyString(key);
+    return new TaskRun(this.#deps, key, start, {
+      slots: this.#slots,
+      contexts: this.#contexts,
+      feed: this.#deps.hub.open(key),
+      onIdle: () => {
+        const place = this.#places.get(id);
+        if (place !== undefined) this.#forgetIfIdle(id, place);
+      },
+    });
+  }
+
+  #forgetIfIdle(id: string, place: Place): void {
+    const { ready } = place;
+    if (this.#places.get(id) !== place || place.users > 0 || (ready?.busy && ready.lost === undefined)) return;
+    this.#places.delete(id);
+    if (ready !== undefined) this.#deps.hub.release(ready.feed);
+  }
+}

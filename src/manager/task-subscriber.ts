@@ -1,0 +1,157 @@
+import { type Message, type StreamResponse, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { eventOf, type PlacedEntry, streamResponse } from "../domain/entry.ts";
+import { isTerminal } from "../domain/task-state.ts";
+import type { TaskReader } from "../stream/task-reader.ts";
+
+/** One reader of one task. Bounded memory; a slow reader goes back to the log; nothing is dropped. */
+export interface TaskSubscriber extends AsyncIterable<StreamResponse>, AsyncDisposable {
+  /** The sequence up to which the reader knows the task: where to go on after a break. 0 before the first event. */
+  readonly cursor: bigint;
+  readonly closed: boolean;
+  readonly lastAccessTime: Date;
+  close(): Promise<void>;
+}
+
+/** What a subscription begins with, once everything that can refuse it has been asked. */
+export type Opening =
+  | { readonly kind: "message"; readonly message: Message }
+  | {
+      readonly kind: "task";
+      readonly reader: TaskReader;
+      readonly cursor: bigint;
+      /** The task at the cursor, to be given first. */
+      readonly first?: Task;
+      /** Nothing follows. */
+      readonly ended: boolean;
+      /**
+       * Ends at INPUT_REQUIRED, once the turn of the message at this sequence has begun; undefined: never. AUTH_REQUIRED ends no stream: the
+       * credential may come out of band (trap 7, R87).
+       */
+      readonly endsAtInput: bigint | undefined;
+      /** The sequence of the message that the present turn answers. */
+      readonly turnMessage: bigint;
+      readonly release: () => void;
+    };
+
+/**
+ * A subscription is a cursor and little else: the page it reads from is shared with the feed or was read for it, and it asks for the next one
+ * only when this one is through.
+ */
+export class Subscription implements TaskSubscriber, AsyncIterator<StreamResponse> {
+  readonly #abort = new AbortController();
+  readonly #opening: Promise<Opening>;
+  readonly #onAccess: () => Date;
+  #opened: Opening | undefined;
+  #first: Task | undefined;
+  #page: readonly PlacedEntry[] = [];
+  #place = 0;
+  #cursor = 0n;
+  #turnMessage = 0n;
+  #ended = false;
+  #lastAccessTime: Date;
+
+  /** `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first `next` throws. */
+  constructor(open: (signal: AbortSignal) => Promise<Opening>, onAccess: () => Date) {
+    this.#onAccess = onAccess;
+    this.#lastAccessTime = onAccess();
+    this.#opening = open(this.#abort.signal).then((opening) => {
+      this.#opened = opening;
+      // Closed while it was being opened: `close` had nothing to release yet.
+      if (this.closed && opening.kind === "task") opening.release();
+      if (opening.kind === "task") {
+        this.#cursor = opening.cursor;
+        this.#first = opening.first;
+        this.#ended = opening.ended;
+        this.#turnMessage = opening.turnMessage;
+      }
+      return opening;
+    });
+    this.#opening.catch(() => undefined);
+  }
+
+  get cursor(): bigint {
+    return this.#cursor;
+  }
+
+  get closed(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  get lastAccessTime(): Date {
+    return this.#lastAccessTime;
+  }
+
+  /** Resolves when it is settled that there will be a stream; throws what refuses it. */
+  async opened(): Promise<void> {
+    await this.#opening;
+  }
+
+  async next(): Promise<IteratorResult<StreamResponse, undefined>> {
+    try {
+      return await this.#next();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async return(): Promise<IteratorResult<StreamResponse, undefined>> {
+    await this.close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<StreamResponse> {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.#abort.abort();
+    if (this.#opened?.kind === "task") this.#opened.release();
+    this.#page = [];
+  }
+
+  async #next(): Promise<IteratorResult<StreamResponse, undefined>> {
+    if (this.closed) return { done: true, value: undefined };
+    const opening = this.#opened ?? (await this.#opening);
+    this.#lastAccessTime = this.#onAccess();
+    if (opening.kind === "message") {
+      this.#abort.abort();
+      return { done: false, value: streamResponse({ case: "message", value: opening.message }) };
+    }
+    if (this.#first !== undefined) {
+      const task = this.#first;
+      this.#first = undefined;
+      return { done: false, value: streamResponse({ case: "task", value: task }) };
+    }
+    while (!this.#ended) {
+      const entry = this.#page[this.#place++];
+      if (entry === undefined) {
+        this.#page = await opening.reader.next(this.#abort.signal);
+        this.#place = 0;
+        if (this.closed) break;
+        continue;
+      }
+      const event = this.#pass(entry, opening.endsAtInput);
+      if (event !== undefined) return { done: false, value: event };
+    }
+    return this.return();
+  }
+
+  /** Moves the cursor over one entry; gives what readers see of it. */
+  #pass(entry: PlacedEntry, endsAtInput: bigint | undefined): StreamResponse | undefined {
+    this.#cursor = entry.sequence;
+    const { body } = entry.entry;
+    if (body.case === "turn") this.#turnMessage = body.value.messageSequence;
+    if (body.case === "statusUpdate") {
+      const state = body.value.status?.state ?? TaskState.UNSPECIFIED;
+      const inputEnds = endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= endsAtInput;
+      this.#ended = isTerminal(state) || inputEnds;
+    }
+    return eventOf(entry.entry);
+  }
+}

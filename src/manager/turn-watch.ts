@@ -1,0 +1,84 @@
+import type { TurnEnd } from "../domain/decide.ts";
+import type { ManagerDeps } from "./manager-deps.ts";
+import type { AbortReason } from "./message-processor.ts";
+
+/**
+ * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal is aborted.
+ * `stopped` resolves when the turn must be left behind; until then it may still yield.
+ */
+export class TurnWatch {
+  readonly stopped: Promise<"stopped">;
+  readonly #deps: ManagerDeps;
+  readonly #abort: AbortController;
+  readonly #cancelTurnTimer: () => void;
+  #cancelIdleTimer: () => void;
+  #cancelGraceTimer = () => {};
+  #lastHeardMs: number;
+  #timedOut = "";
+  #stop: () => void = () => {};
+
+  constructor(deps: ManagerDeps, abort: AbortController) {
+    const { clock, options } = deps;
+    this.#deps = deps;
+    this.#abort = abort;
+    this.stopped = new Promise((resolve) => {
+      this.#stop = () => resolve("stopped");
+    });
+    this.#lastHeardMs = clock.now();
+    this.#cancelTurnTimer = clock.after(options.turnTimeoutMs, () => this.#timeOut(`took longer than ${seconds(options.turnTimeoutMs)}`));
+    this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs, this.#onIdle);
+    if (abort.signal.aborted) this.#onAbort();
+    else abort.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** The turn yielded something. Cheap: the timer is set anew only when it fires. */
+  heard(): void {
+    this.#lastHeardMs = this.#deps.clock.now();
+  }
+
+  end(): void {
+    this.#cancelTurnTimer();
+    this.#cancelIdleTimer();
+    this.#cancelGraceTimer();
+    this.#abort.signal.removeEventListener("abort", this.#onAbort);
+  }
+
+  /** How a turn ends that was told to stop. */
+  get abortedEnd(): TurnEnd {
+    const reason: AbortReason = this.#abort.signal.reason;
+    switch (reason) {
+      case "canceled":
+        return { kind: "canceled" };
+      case "timed-out":
+        return { kind: "failed", text: `The agent was stopped: it ${this.#timedOut}` };
+      case "lost":
+      case "draining":
+        return { kind: "stopped" };
+      default:
+        return reason satisfies never;
+    }
+  }
+
+  readonly #onIdle = () => {
+    const { clock, options } = this.#deps;
+    const silentMs = clock.now() - this.#lastHeardMs;
+    if (silentMs >= options.turnIdleTimeoutMs) this.#timeOut(`yielded nothing for ${seconds(options.turnIdleTimeoutMs)}`);
+    else this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs - silentMs, this.#onIdle);
+  };
+
+  #timeOut(why: string): void {
+    if (this.#abort.signal.aborted) return;
+    this.#timedOut = why;
+    this.#abort.abort("timed-out" satisfies AbortReason);
+  }
+
+  readonly #onAbort = () => {
+    // A turn whose task was lost can append nothing more: there is nothing to wait for.
+    if (this.#abort.signal.reason === ("lost" satisfies AbortReason)) this.#stop();
+    else this.#cancelGraceTimer = this.#deps.clock.after(this.#deps.options.cancelGraceMs, this.#stop);
+  };
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1000} s`;
+}

@@ -1,0 +1,12 @@
+/** Waits between tries: exponential, with full jitter so that many waiters don't come back together. */
+export interface Backoff {
+  readonly firstMs: number;
+  readonly mostMs: number;
+}
+
+/** The wait before try number `attempt` (1 is the first retry), in milliseconds. */
+export function backoffMs({ firstMs, mostMs }: Backoff, attempt: number, random: () => number = Math.random): number {
+  const ceiling = Math.min(mostMs, firstMs * 2 ** Math.min(attempt - 1, 30));
+  // At least half, so that a run of small draws can't become a busy loop.
+  return ceiling * (0.5 + random() / 2);
+}

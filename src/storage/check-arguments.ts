@@ -1,0 +1,300 @@
+import type { Message, TaskPushNotificationConfig } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope, TaskKey } from "../domain/scope.ts";
+import { batchEntriesMax, entryBytesMax, idBytesMax } from "../domain/limits.ts";
+import type {
+  ConversationHistory,
+  HeaderUpdate,
+  MessageClaim,
+  MessagePlace,
+  PageQuery,
+  Retention,
+  Snapshot,
+  StorageOptions,
+  TaskAppend,
+  TaskQuery,
+  TaskRequest,
+} from "./storage.ts";
+import { StorageError } from "./storage-error.ts";
+
+/**
+ * The rules of the port that don't depend on what is stored, checked by every storage before anything else happens. A breach throws
+ * `StorageError` "invalid". Engines share them, so that a call that one refuses is refused by all.
+ */
+
+/** The longest id of a batch, in characters: the port's bound, so that engines can give it a column of fixed width. */
+const batchIdLengthMax = 64;
+/** The largest sequence, counter or fence: what a signed 64-bit column holds. */
+const int64Max = 2n ** 63n - 1n;
+
+/** An id: not empty, at most 256 bytes of UTF-8. `what` names it in the error. */
+export function checkId(what: string, id: string): void {
+  if (id === "") {
+    throw invalid(`The ${what} is empty`);
+  }
+  checkName(what, id);
+}
+
+/** Both parts may be empty, but not longer than an id. */
+export function checkScope(scope: Scope): void {
+  checkName("tenant", scope.tenant);
+  checkName("owner", scope.owner);
+}
+
+export function checkTaskKey(key: TaskKey): void {
+  checkScope(key);
+  checkId("task id", key.taskId);
+}
+
+/** A conversation's key as most calls give it: a scope and a context id. */
+export function checkContext(scope: Scope, contextId: string): void {
+  checkScope(scope);
+  checkId("context id", contextId);
+}
+
+/** A message's key as most calls give it: a scope and a message id. */
+export function checkMessageKey(scope: Scope, messageId: string): void {
+  checkScope(scope);
+  checkId("message id", messageId);
+}
+
+export function checkTaskAppend(key: TaskKey, append: TaskAppend): void {
+  checkTaskKey(key);
+  checkCondition(append);
+  checkBatch(append.batch);
+  checkHeader(append.header);
+  checkPointers(append);
+  for (const id of append.answered) {
+    checkId("request id", id);
+  }
+  if (append.create !== undefined) {
+    checkId("context id", append.create.contextId);
+    if (append.create.claim !== undefined) {
+      checkClaim(append.create.claim);
+      if (append.create.claim.taskId !== key.taskId) {
+        throw invalid("The claim of a task to be created names another task");
+      }
+    }
+    if (append.header.summary === undefined) {
+      throw invalid("A task to be created has no summary");
+    }
+  }
+}
+
+export function checkClaim(claim: MessageClaim): void {
+  checkId("message id", claim.messageId);
+  checkId("content hash", claim.contentHash);
+  checkId("task id", claim.taskId);
+  if (!Number.isFinite(claim.windowMs) || claim.windowMs < 0) {
+    throw invalid("The window of a claim is not a number of milliseconds");
+  }
+}
+
+/** The size of a page or of anything else that a call returns many of: a whole number from 1. */
+export function checkLimit(limit: number): void {
+  if (!Number.isSafeInteger(limit) || limit < 1) {
+    throw invalid(`The limit ${limit} is not a positive whole number`);
+  }
+}
+
+/** The number of newest messages: -1 and absent mean all, which comes back as undefined. */
+export function checkHistoryLimit(limit: number | undefined): number | undefined {
+  if (limit === undefined || limit === -1) {
+    return undefined;
+  }
+  if (!Number.isSafeInteger(limit) || limit < 0) {
+    throw invalid(`The limit ${limit} is neither -1 nor a whole number`);
+  }
+  return limit;
+}
+
+/** A number of bytes or milliseconds; Infinity is one. */
+export function checkAmount(what: string, amount: number): void {
+  if (Number.isNaN(amount) || amount < 0) {
+    throw invalid(`The ${what} ${amount} is not an amount`);
+  }
+}
+
+/** A moment in whole milliseconds since the epoch. */
+export function checkTime(what: string, timeMs: number): void {
+  if (!Number.isSafeInteger(timeMs)) {
+    throw invalid(`The ${what} is not a whole number of milliseconds`);
+  }
+}
+
+/** A sequence, head, counter or fence. */
+export function checkSequence(what: string, sequence: bigint): void {
+  if (sequence < 0n || sequence > int64Max) {
+    throw invalid(`The ${what} is out of range`);
+  }
+}
+
+export function checkMessagePage({ after, limit }: { readonly after?: MessagePlace; readonly limit: number }): void {
+  checkLimit(limit);
+  if (after !== undefined) {
+    checkTime("time of a message", after.timeMs);
+    checkName("task id", after.taskId);
+    checkSequence("sequence", after.sequence);
+  }
+}
+
+/** One encoded record that a storage keeps in one piece: at most as large as an entry. */
+export function checkBytes(what: string, bytes: Uint8Array): void {
+  if (bytes.byteLength > entryBytesMax) {
+    throw invalid(`The ${what} has ${bytes.byteLength} bytes, more than ${entryBytesMax}`);
+  }
+}
+
+export function checkRetention({ conversationTtlMs, interruptedTtlMs }: Retention): void {
+  checkAmount("time to live", Math.min(conversationTtlMs, interruptedTtlMs));
+}
+
+export function checkTaskQuery(query: TaskQuery): void {
+  checkScope(query.scope);
+  checkLimit(query.limit);
+  if (query.contextId !== undefined) {
+    checkId("context id", query.contextId);
+  }
+  if (query.statusTimeMsMin !== undefined) {
+    checkTime("least status time", query.statusTimeMsMin);
+  }
+  if (query.after !== undefined) {
+    checkTime("status time", query.after.statusTimeMs);
+    checkId("task id", query.after.taskId);
+  }
+}
+
+export function checkPageQuery(page: PageQuery): void {
+  checkLimit(page.limit);
+  if (page.after !== undefined) {
+    checkTime("last access", page.after.lastAccessMs);
+    checkId("context id", page.after.contextId);
+  }
+}
+
+export function checkSnapshot(key: TaskKey, snapshot: Snapshot): void {
+  checkTaskKey(key);
+  checkSequence("sequence", snapshot.sequence);
+}
+
+export function checkRequest(key: TaskKey, request: TaskRequest): void {
+  checkTaskKey(key);
+  checkId("request id", request.id);
+  checkBytes("request", request.bytes);
+}
+
+/** What `storeMessages` takes: at most 256 messages, and one at least if there is a claim to settle. */
+export function checkMessages(scope: Scope, messages: readonly Message[], settle: MessageClaim | undefined): void {
+  checkScope(scope);
+  if (messages.length > batchEntriesMax) {
+    throw invalid(`${messages.length} messages at once; ${batchEntriesMax} are allowed`);
+  }
+  for (const message of messages) {
+    checkId("message id", message.messageId);
+    checkId("context id", message.contextId);
+  }
+  if (settle !== undefined) {
+    checkClaim(settle);
+    if (messages.length === 0) {
+      throw invalid("A claim is settled with a message, and there is none");
+    }
+  }
+}
+
+export function checkConversation(scope: Scope, conversation: ConversationHistory): void {
+  checkContext(scope, conversation.contextId);
+  checkTime("last access", conversation.lastAccessTime.getTime());
+  for (const id of conversation.messageIds) {
+    checkId("message id", id);
+  }
+}
+
+/** What the calls about expired conversations take: an age and perhaps a scope. */
+export function checkExpired(maxAgeMs: number, scope: Scope | undefined): void {
+  checkAmount("age", maxAgeMs);
+  if (scope !== undefined) {
+    checkScope(scope);
+  }
+}
+
+export function checkPushNotification(key: TaskKey, config: TaskPushNotificationConfig): void {
+  checkTaskKey(key);
+  checkId("config id", config.id);
+}
+
+/** The options with their defaults filled in. */
+export function checkStorageOptions(options: StorageOptions | undefined): Required<StorageOptions> {
+  const { maxHistoryLength = 100, prefix = "a2a_" } = options ?? {};
+  if (!Number.isSafeInteger(maxHistoryLength) || maxHistoryLength < 1) {
+    throw invalid(`The history length ${maxHistoryLength} is not a positive whole number`);
+  }
+  // 32 leaves room for the rest of a table's or an index's name under PostgreSQL's 63 characters.
+  if (!/^[A-Za-z0-9_]{0,32}$/.test(prefix)) {
+    throw invalid(`The prefix "${prefix}" holds something other than letters, digits and underscores, or more than 32 of them`);
+  }
+  return { maxHistoryLength, prefix };
+}
+
+function checkName(what: string, name: string): void {
+  // A character takes at most 3 bytes per UTF-16 unit, so short ids need no counting.
+  if (name.length * 3 > idBytesMax && Buffer.byteLength(name) > idBytesMax) {
+    throw invalid(`The ${what} has more than ${idBytesMax} bytes`);
+  }
+  // A lone surrogate has no UTF-8: encoders make the same replacement character of all of them, and two ids would become one.
+  if (!name.isWellFormed()) {
+    throw invalid(`The ${what} is not well-formed Unicode`);
+  }
+}
+
+function checkCondition(append: TaskAppend): void {
+  const { head, batch, fence } = append.after;
+  checkSequence("head", head);
+  checkSequence("fence", fence);
+  if (append.header.fence < fence) {
+    throw invalid("The fence of a task never falls");
+  }
+  const nothing = head === 0n && batch === "" && fence === 0n;
+  if (nothing !== (append.create !== undefined) || (!nothing && (head === 0n || batch === ""))) {
+    throw invalid("A task is created after head 0, an empty batch id and fence 0, and only then");
+  }
+}
+
+function checkBatch(batch: TaskAppend["batch"]): void {
+  checkId("batch id", batch.id);
+  if (batch.id.length > batchIdLengthMax) {
+    throw invalid(`The batch id has more than ${batchIdLengthMax} characters`);
+  }
+  if (batch.entries.length < 1 || batch.entries.length > batchEntriesMax) {
+    throw invalid(`A batch of ${batch.entries.length} entries; 1 to ${batchEntriesMax} are allowed`);
+  }
+  for (const entry of batch.entries) {
+    checkBytes("entry", entry);
+  }
+}
+
+function checkHeader(header: HeaderUpdate): void {
+  if (!Number.isInteger(header.state) || header.state < 0) {
+    throw invalid(`${header.state} is not a task state`);
+  }
+  checkTime("status time", header.statusTimeMs);
+  checkName("replica", header.replica);
+  checkSequence("fence", header.fence);
+  checkBytes("summary", header.summary ?? new Uint8Array());
+}
+
+function checkPointers({ messages, batch }: TaskAppend): void {
+  for (const { messageId, timeMs, index } of messages) {
+    checkId("message id", messageId);
+    checkTime("time of a message", timeMs);
+    if (!Number.isInteger(index) || index < 0 || index >= batch.entries.length) {
+      throw invalid(`A message is said to be in entry ${index} of a batch of ${batch.entries.length}`);
+    }
+  }
+  // An entry brings one message, and its place in the history is its sequence: a second one would take the same place.
+  if (new Set(messages.map(({ index }) => index)).size < messages.length) {
+    throw invalid("Two messages are said to be in one entry");
+  }
+}
+
+function invalid(message: string): StorageError {
+  return new StorageError("invalid", message);
+}

@@ -1,0 +1,20 @@
+/**
+ * Orders ids as their bytes of UTF-8 are ordered, which is how databases order them; less than 0 if `a` comes first. JavaScript's own order
+ * of strings differs from it where a surrogate meets a character from U+E000 on.
+ */
+export function compareIds(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) {
+      return rank(x) - rank(y);
+    }
+  }
+  return a.length - b.length;
+}
+
+/** A surrogate stands for a character above all others, so it goes behind them. */
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}

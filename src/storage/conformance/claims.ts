@@ -1,0 +1,159 @@
+import { strict as assert } from "node:assert";
+import type { ClaimResult, MessageClaim } from "../storage.ts";
+import type { CaseSpec } from "./conformance-case.ts";
+import * as given from "./fixtures.ts";
+
+const racers = Array.from({ length: 20 }, (_, index) => index);
+
+export const claimCases: readonly CaseSpec[] = [
+  {
+    name: "of 20 that claim one message, one is accepted, and the others get its task",
+    async run(storage) {
+      const results = await Promise.all(racers.map((racer) => storage.claimMessage(given.scope, given.claimOf("m1", `task-${racer}`))));
+      const winner = results.findIndex(({ outcome }) => outcome === "accepted");
+      assert.deepEqual(results[winner], { outcome: "accepted", otherContent: false });
+      const others = results.filter((_, racer) => racer !== winner);
+      assert.deepEqual(others, Array(19).fill({ outcome: "duplicate", taskId: `task-${winner}` }));
+    },
+  },
+  {
+    name: "the same id with other content is accepted, with a warning, and claimed on its own",
+    async run(storage) {
+      const one = given.claimOf("m1", "task-1");
+      const other = given.claimOf("m1", "task-2", { contentHash: "b".repeat(64) });
+      assert.deepEqual(await storage.claimMessage(given.scope, one), { outcome: "accepted", otherContent: false });
+      assert.deepEqual(await storage.claimMessage(given.scope, other), { outcome: "accepted", otherContent: true });
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...other, taskId: "task-3" }), duplicate("task-2"));
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...one, taskId: "task-4" }), duplicate("task-1"));
+    },
+  },
+  {
+    name: "other ids with the same content have nothing to do with each other",
+    async run(storage) {
+      for (const messageId of ["m1", "m2"]) {
+        const claim = given.claimOf(messageId, `task-of-${messageId}`);
+        assert.deepEqual(await storage.claimMessage(given.scope, claim), { outcome: "accepted", otherContent: false });
+      }
+    },
+  },
+  {
+    name: "when the window is over, a message is accepted again",
+    async run(storage) {
+      const claim = given.claimOf("m1", "task-1", { windowMs: 150 });
+      assert.equal((await storage.claimMessage(given.scope, claim)).outcome, "accepted");
+      let result: ClaimResult | undefined;
+      await given.eventually("the window was over", async () => {
+        result = await storage.claimMessage(given.scope, given.claimOf("m1", "task-2"));
+        return result.outcome === "accepted";
+      });
+      assert.deepEqual(result, { outcome: "accepted", otherContent: false });
+      assert.deepEqual(await storage.claimMessage(given.scope, claim), duplicate("task-2"));
+    },
+  },
+  {
+    name: "a claim that was settled with an answer gives it to who repeats the message",
+    async run(storage) {
+      const claim = given.claimOf("m1", "task-1");
+      await storage.claimMessage(given.scope, claim);
+      const answer = given.messageWithUnknownField("answer", "context");
+      await storage.storeMessages(given.scope, [given.messageOf("m1", "question", "context"), answer], claim);
+      const result = await storage.claimMessage(given.scope, { ...claim, taskId: "task-2" });
+      assert.equal(result.outcome, "duplicate");
+      const { taskId, answer: found } = result as Extract<ClaimResult, { outcome: "duplicate" }>;
+      assert.equal(taskId, "task-1");
+      given.assertMessage(found, answer);
+      assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(given.scope, "context")), ["m1", "answer"]);
+    },
+  },
+  {
+    name: "a task is created with the claim that its maker holds",
+    async run(storage) {
+      const claim = given.claimOf("m1", "task-1");
+      assert.equal((await storage.claimMessage(given.scope, claim)).outcome, "accepted");
+      await given.commit(storage, given.taskKey("task-1"), given.nothing, { claim });
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...claim, taskId: "task-2" }), duplicate("task-1"));
+    },
+  },
+  {
+    name: "a task that is created with a claim claims the message",
+    async run(storage) {
+      const claim = given.claimOf("m1", "task-1");
+      await given.commit(storage, given.taskKey("task-1"), given.nothing, { claim });
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...claim, taskId: "task-2" }), duplicate("task-1"));
+    },
+  },
+  {
+    name: "creating with a claim that another task holds is a duplicate, and changes nothing",
+    async run(storage) {
+      await storage.claimMessage(given.scope, given.claimOf("m1", "task-1"));
+      const create = creating("task-2");
+      assert.deepEqual(await storage.appendTask(given.taskKey("task-2"), create), {
+        outcome: "duplicate",
+        claim: { taskId: "task-1" },
+      });
+      assert.equal(await storage.taskExists(given.taskKey("task-2")), false);
+      assert.equal(await storage.getMessage(given.scope, "m1"), undefined);
+      assert.equal((await storage.getConversationStats()).totalConversations, 0);
+      assert.equal((await storage.listTasks({ scope: given.scope, limit: 1 })).total, 0);
+    },
+  },
+  {
+    name: "creating with a claim under an id that other content holds goes ahead",
+    async run(storage) {
+      await storage.claimMessage(given.scope, given.claimOf("m1", "task-1", { contentHash: "b".repeat(64) }));
+      await given.commit(storage, given.taskKey("task-2"), given.nothing, { claim: given.claimOf("m1", "task-2") });
+    },
+  },
+  {
+    name: "of 20 tasks that are created with claims of one message, one is made",
+    async run(storage) {
+      const results = await Promise.all(
+        racers.map((racer) => storage.appendTask(given.taskKey(`task-${racer}`), creating(`task-${racer}`))),
+      );
+      const winner = results.findIndex(({ outcome }) => outcome === "committed");
+      const others = results.filter((_, racer) => racer !== winner);
+      assert.deepEqual(others, Array(19).fill({ outcome: "duplicate", claim: { taskId: `task-${winner}` } }));
+      const { tasks, total } = await storage.listTasks({ scope: given.scope, limit: 5 });
+      assert.equal(total, 1);
+      assert.equal(tasks[0]?.key.taskId, `task-${winner}`);
+      assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(given.scope, "context")), ["m1"]);
+    },
+  },
+  {
+    name: "creating a task that exists is lost, with or without the claim it was made with",
+    async run(storage) {
+      const claim = given.claimOf("m1", "task-1");
+      const key = given.taskKey("task-1");
+      const position = await given.commit(storage, key, given.nothing, { claim });
+      for (const again of [given.appendOf(given.nothing, { claim }), given.appendOf(given.nothing)]) {
+        assert.equal(given.lost(await storage.appendTask(key, again)).batch, position.batch);
+      }
+    },
+  },
+  ...(
+    [
+      { name: "without a message id", change: { messageId: "" } },
+      { name: "without a task", change: { taskId: "" } },
+      { name: "for a negative time", change: { windowMs: -1 } },
+    ] satisfies readonly { name: string; change: Partial<MessageClaim> }[]
+  ).map(
+    ({ name, change }): CaseSpec => ({
+      name: `a claim ${name} is refused as invalid`,
+      async run(storage) {
+        await given.assertFails("invalid", () => storage.claimMessage(given.scope, given.claimOf("m1", "task-1", change)));
+      },
+    }),
+  ),
+];
+
+function creating(taskId: string): ReturnType<typeof given.appendOf> {
+  return given.appendOf(given.nothing, {
+    claim: given.claimOf("m1", taskId),
+    entries: [given.createdEntry("m1")],
+    messages: [{ index: 0, messageId: "m1", timeMs: 1000 }],
+  });
+}
+
+function duplicate(taskId: string): ClaimResult {
+  return { outcome: "duplicate", taskId };
+}

@@ -1,0 +1,178 @@
+import { strict as assert } from "node:assert";
+import { setTimeout } from "node:timers/promises";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Storage } from "../storage.ts";
+import type { CaseSpec } from "./conformance-case.ts";
+import * as given from "./fixtures.ts";
+
+const hourMs = 3_600_000;
+const retention = { conversationTtlMs: hourMs, interruptedTtlMs: 10 * hourMs };
+const key = given.taskKey("task");
+
+export const expiryCases: readonly CaseSpec[] = [
+  {
+    name: "nothing expires until the retention is set, or if it is endless",
+    async run(storage) {
+      await makeConversation(storage, "context");
+      await age(storage, "context", 100_000);
+      assert.equal(await storage.taskExists(key), true);
+      await storage.setRetention({ conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: 1000 });
+      assert.equal(await storage.taskExists(key), true);
+      assert.equal((await storage.getConversationStats()).totalConversations, 1);
+    },
+  },
+  {
+    name: "a conversation is past its time when nobody used it that long",
+    async run(storage) {
+      await storage.setRetention({ conversationTtlMs: 120, interruptedTtlMs: 120 });
+      const start = Date.now();
+      await makeConversation(storage, "context");
+      await given.eventually("the conversation expired", async () => (await storage.getConversation(given.scope, "context")) === undefined);
+      assert.ok(Date.now() - start >= 120, "It expired too early");
+      assert.equal(await storage.taskExists(key), false);
+      assert.deepEqual(await storage.listMessagesByContextId(given.scope, "context"), []);
+    },
+  },
+  {
+    name: "accesses and messages keep a conversation from expiring",
+    async run(storage) {
+      await storage.setRetention({ conversationTtlMs: 1500, interruptedTtlMs: 1500 });
+      await makeConversation(storage, "accessed");
+      let position = await given.commit(storage, given.taskKey("said"), given.nothing, { contextId: "said", state: TaskState.COMPLETED });
+      await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
+      const start = Date.now();
+      while (Date.now() - start < 3000) {
+        assert.equal(await storage.updateConversationAccess(given.scope, "accessed"), true);
+        position = await given.say(storage, given.taskKey("said"), position, "again", 1000, { state: TaskState.COMPLETED });
+        await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
+        await setTimeout(30);
+      }
+      for (const contextId of ["accessed", "said", "stored"]) {
+        assert.ok(await storage.getConversation(given.scope, contextId), `"${contextId}" expired`);
+      }
+    },
+  },
+  {
+    name: "no method finds what is past its time",
+    async run(storage) {
+      await storage.setRetention(retention);
+      const position = await makeConversation(storage, "context");
+      await storage.storePushNotification(key, given.configOf("config"));
+      await age(storage, "context", 2);
+      const { scope } = given;
+      assert.equal(await storage.getTask(key, { snapshot: true }), undefined);
+      assert.equal(await storage.taskExists(key), false);
+      assert.deepEqual(await storage.readTask(key, 0n, 1000), []);
+      assert.deepEqual(await storage.listTasks({ scope, limit: 5 }), { tasks: [], total: 0, more: false });
+      assert.deepEqual(await storage.listTasks({ scope, contextId: "context", limit: 5 }), { tasks: [], total: 0, more: false });
+      assert.equal(await storage.requestTask(key, { id: "r", bytes: new Uint8Array() }), false);
+      await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array() });
+      assert.deepEqual(await storage.appendTask(key, given.appendOf(position)), { outcome: "gone" });
+      assert.equal(await storage.getMessage(scope, "of-task"), undefined);
+      assert.equal(await storage.getMessage(scope, "bare"), undefined);
+      assert.deepEqual(await storage.getMessages(scope, ["of-task", "bare"]), []);
+      assert.deepEqual(await storage.listMessagesByContextId(scope, "context"), []);
+      assert.deepEqual(await storage.listMessagePage(scope, "context", { limit: 5 }), { messages: [] });
+      assert.equal(await storage.getConversation(scope, "context"), undefined);
+      assert.deepEqual(await storage.listConversations(scope, { limit: 5 }), { conversations: [], more: false });
+      assert.deepEqual(await storage.getConversationStats(), { totalConversations: 0, totalMessages: 0 });
+      assert.equal(await storage.getPushNotification(key, "config"), undefined);
+      assert.deepEqual(await storage.listPushNotifications(key), []);
+      assert.equal(await storage.deletePushNotification(key, "config"), false);
+      await given.assertFails("missing", () => storage.storePushNotification(key, given.configOf("config")));
+      assert.equal(await storage.updateConversationAccess(scope, "context"), false);
+      assert.equal(await storage.deleteMessage(scope, "of-task"), false);
+      assert.equal(await storage.deleteTask(key), false);
+      assert.equal(await storage.deleteConversation(scope, "context"), false);
+    },
+  },
+  {
+    name: "a list passes over what is past its time, and its total doesn't count it",
+    async run(storage) {
+      await storage.setRetention(retention);
+      for (const [index, contextId] of ["live-1", "past-1", "live-2", "past-2", "live-3"].entries()) {
+        await given.commit(storage, given.taskKey(contextId), given.nothing, { contextId, state: TaskState.COMPLETED, statusTimeMs: index });
+      }
+      await age(storage, "past-1", 2);
+      await age(storage, "past-2", 2);
+      const page = await storage.listTasks({ scope: given.scope, limit: 2 });
+      assert.deepEqual([page.tasks.map((task) => task.contextId), page.total, page.more], [["live-3", "live-2"], 3, true]);
+      const conversations = await storage.listConversations(given.scope, { limit: 10 });
+      assert.deepEqual(conversations.conversations.map(({ contextId }) => contextId).toSorted(), ["live-1", "live-2", "live-3"]);
+    },
+  },
+  ...([TaskState.SUBMITTED, TaskState.WORKING] as const).map(
+    (state): CaseSpec => ({
+      name: `a task in state ${state} holds its conversation, however long`,
+      async run(storage) {
+        await storage.setRetention(retention);
+        const position = await makeConversation(storage, "context", state);
+        await age(storage, "context", 1000);
+        assert.equal(await storage.taskExists(key), true);
+        assert.equal((await storage.listMessagesByContextId(given.scope, "context")).length, 2);
+        assert.equal(await storage.cleanupExpiredConversations(hourMs), 0);
+        // Its last message is an access, so that it doesn't vanish as it ends.
+        await given.say(storage, key, position, "end", 1000, { state: TaskState.COMPLETED });
+        assert.equal(await storage.taskExists(key), true);
+        await age(storage, "context", 2);
+        assert.equal(await storage.taskExists(key), false);
+      },
+    }),
+  ),
+  ...([TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED] as const).map(
+    (state): CaseSpec => ({
+      name: `a task in state ${state} holds its conversation for its own time from its status on`,
+      async run(storage) {
+        await storage.setRetention(retention);
+        const hoursAgo = (hours: number) => Date.now() - hours * hourMs;
+        const holding = await given.commit(storage, key, given.nothing, { state, statusTimeMs: hoursAgo(9) });
+        await given.commit(storage, given.taskKey("too-old"), given.nothing, { state, statusTimeMs: hoursAgo(11), contextId: "too-old" });
+        await age(storage, "context", 9);
+        await age(storage, "too-old", 9);
+        assert.equal(await storage.taskExists(key), true);
+        assert.equal(await storage.taskExists(given.taskKey("too-old")), false);
+        await storage.cleanupExpiredConversations(hourMs);
+        assert.equal(await storage.taskExists(key), true);
+        await given.commit(storage, key, holding, { state, statusTimeMs: hoursAgo(11) });
+        await age(storage, "context", 9);
+        assert.equal(await storage.taskExists(key), false);
+      },
+    }),
+  ),
+  ...([TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED] as const).map(
+    (state): CaseSpec => ({
+      name: `a task in state ${state} holds nothing`,
+      async run(storage) {
+        await storage.setRetention(retention);
+        await given.commit(storage, key, given.nothing, { state, statusTimeMs: Date.now() });
+        await age(storage, "context", 2);
+        assert.equal(await storage.taskExists(key), false);
+      },
+    }),
+  ),
+  {
+    name: "one of many tasks is enough to hold a conversation",
+    async run(storage) {
+      await storage.setRetention(retention);
+      await makeConversation(storage, "context");
+      const other = given.taskKey("other");
+      const position = await given.commit(storage, other, given.nothing, { state: TaskState.WORKING });
+      await age(storage, "context", 2);
+      assert.equal(await storage.taskExists(key), true);
+      assert.equal(await storage.deleteTask(other), true);
+      assert.equal(await storage.taskExists(key), false);
+      assert.deepEqual(await storage.appendTask(other, given.appendOf(position)), { outcome: "gone" });
+    },
+  },
+];
+
+/** A conversation with a task, COMPLETED if nothing else is said, a message of it and one without a task. */
+async function makeConversation(storage: Storage, contextId: string, state: TaskState = TaskState.COMPLETED): Promise<given.Position> {
+  const position = await given.say(storage, key, given.nothing, "of-task", 1000, { contextId, state });
+  await storage.storeMessages(given.scope, [given.messageOf("bare", "bare", contextId)]);
+  return position;
+}
+
+async function age(storage: Storage, contextId: string, hours: number): Promise<void> {
+  await given.setLastAccess(storage, contextId, new Date(Date.now() - hours * hourMs));
+}

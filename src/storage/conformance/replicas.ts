@@ -1,0 +1,125 @@
+import { strict as assert } from "node:assert";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { TaskKey } from "../../domain/scope.ts";
+import type { Storage } from "../storage.ts";
+import type { CaseSpec } from "./conformance-case.ts";
+import * as given from "./fixtures.ts";
+
+export const replicaCases: readonly CaseSpec[] = [
+  {
+    name: "every beat raises the counter of its replica alone",
+    async run(storage) {
+      assert.deepEqual(await storage.listReplicas(), []);
+      await storage.beat("r1");
+      await storage.beat("r2");
+      const before = await counters(storage);
+      await storage.beat("r1");
+      await storage.beat("r1");
+      const after = await counters(storage);
+      assert.deepEqual([...after.keys()].toSorted(), ["r1", "r2"]);
+      assert.ok((after.get("r1") ?? 0n) > (before.get("r1") ?? 0n));
+      assert.equal(after.get("r2"), before.get("r2"));
+    },
+  },
+  {
+    name: "the tasks of a replica that can be taken over are those SUBMITTED or WORKING under it, of every scope",
+    async run(storage) {
+      for (const state of [1, 2, 3, 4, 5, 6, 7, 8] satisfies readonly TaskState[]) {
+        await given.commit(storage, given.taskKey(`state-${state}`), given.nothing, { state, replica: "dead" });
+      }
+      const elsewhere = given.taskKey("elsewhere", { tenant: "other", owner: "o" });
+      await given.commit(storage, elsewhere, given.nothing, { replica: "dead-too" });
+      await given.commit(storage, given.taskKey("alive"), given.nothing, { replica: "alive" });
+      const claimed = await storage.claimTasks({ replicas: ["dead", "dead-too", "unknown"], limit: 100 });
+      const expected = [elsewhere, given.taskKey("state-1"), given.taskKey("state-2")];
+      assert.deepEqual(claimed.toSorted(byTaskId), expected);
+      assert.deepEqual(await storage.claimTasks({ replicas: ["unknown"], limit: 100 }), []);
+      assert.deepEqual(await storage.claimTasks({ replicas: [], limit: 100 }), []);
+    },
+  },
+  {
+    name: "a task that was taken over or that ended isn't its old replica's any more",
+    async run(storage) {
+      const [taken, ended, deleted] = [given.taskKey("taken"), given.taskKey("ended"), given.taskKey("deleted")];
+      const position = await given.commit(storage, taken, given.nothing, { replica: "dead" });
+      await given.commit(storage, taken, position, { replica: "new", fence: 2n });
+      const end = await given.commit(storage, ended, given.nothing, { replica: "dead" });
+      await given.commit(storage, ended, end, { replica: "dead", state: TaskState.FAILED });
+      await given.commit(storage, deleted, given.nothing, { replica: "dead" });
+      await storage.deleteTask(deleted);
+      assert.deepEqual(await storage.claimTasks({ replicas: ["dead"], limit: 10 }), []);
+      assert.deepEqual(await storage.claimTasks({ replicas: ["new", "dead"], limit: 10 }), [taken]);
+    },
+  },
+  {
+    name: "no more tasks are given than asked for, and not always the same ones",
+    async run(storage) {
+      for (let index = 0; index < 40; index++) {
+        await given.commit(storage, given.taskKey(`task-${index}`), given.nothing, { replica: "dead" });
+      }
+      const seen = new Set<string>();
+      for (let round = 0; round < 20; round++) {
+        const claimed = await storage.claimTasks({ replicas: ["dead"], limit: 4 });
+        assert.equal(new Set(claimed.map(({ taskId }) => taskId)).size, 4);
+        for (const { taskId } of claimed) {
+          seen.add(taskId);
+        }
+      }
+      assert.ok(seen.size > 8, `Twenty times four tasks were only these: ${[...seen]}`);
+    },
+  },
+  {
+    name: "a wake-up reaches the replicas it names, with the tasks it names",
+    async run(storage) {
+      const woken: Record<string, TaskKey[]> = { r1: [], r2: [], r3: [] };
+      await using _one = storage.watch("r1", (keys) => woken["r1"]?.push(...keys));
+      await using _two = storage.watch("r2", (keys) => woken["r2"]?.push(...keys));
+      await using _three = storage.watch("r3", (keys) => woken["r3"]?.push(...keys));
+      const keys = [given.taskKey("task"), given.taskKey("task", { tenant: "a", owner: "b" })];
+      // A wake-up is a hint and may be lost, so it is sent until one arrives.
+      await given.eventually("both were woken", async () => {
+        await storage.wake(["r1", "r2", "nobody"], keys);
+        return (woken["r1"]?.length ?? 0) >= 2 && (woken["r2"]?.length ?? 0) >= 2;
+      });
+      assert.deepEqual(woken["r1"]?.slice(0, 2).toSorted(byTenant), keys.toSorted(byTenant));
+      assert.deepEqual(woken["r3"], []);
+    },
+  },
+  {
+    name: "after a watch was disposed, nothing is called any more",
+    async run(storage) {
+      let calls = 0;
+      let others = 0;
+      const watch = storage.watch("r1", () => {
+        calls += 1;
+      });
+      await given.eventually("the watch was woken", async () => {
+        await storage.wake(["r1"], [given.taskKey("task")]);
+        return calls > 0;
+      });
+      await watch[Symbol.asyncDispose]();
+      await watch[Symbol.asyncDispose]();
+      const before = calls;
+      await using _other = storage.watch("r2", () => {
+        others += 1;
+      });
+      await given.eventually("another was woken several times", async () => {
+        await storage.wake(["r1", "r2"], [given.taskKey("task")]);
+        return others >= 3;
+      });
+      assert.equal(calls, before);
+    },
+  },
+];
+
+async function counters(storage: Storage): Promise<Map<string, bigint>> {
+  return new Map((await storage.listReplicas()).map(({ replica, counter }) => [replica, counter]));
+}
+
+function byTaskId(a: TaskKey, b: TaskKey): number {
+  return a.taskId < b.taskId ? -1 : 1;
+}
+
+function byTenant(a: TaskKey, b: TaskKey): number {
+  return a.tenant < b.tenant ? -1 : 1;
+}

@@ -1,0 +1,93 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope } from "../../domain/scope.ts";
+import type { ClaimResult, DuplicateClaim, MessageClaim } from "../storage.ts";
+import type { ClaimRecord, ConversationRecord } from "./memory-records.ts";
+import type { MemoryState } from "./memory-state.ts";
+
+export function claimMessage(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): ClaimResult {
+  const held = findClaim(state, scope, claim, nowMs);
+  if (held !== undefined) {
+    return { outcome: "duplicate", ...duplicateOf(held) };
+  }
+  const sameId = state.findScope(scope)?.claims.get(claim.messageId);
+  const otherContent = sameId !== undefined && sameId.values().some((other) => isHeld(state, other, nowMs));
+  addClaim(state, scope, claim, nowMs);
+  return { outcome: "accepted", otherContent };
+}
+
+/** What a claim for one task meets that another task holds; undefined if it meets nothing. */
+export function findRival(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): DuplicateClaim | undefined {
+  const held = findClaim(state, scope, claim, nowMs);
+  return held === undefined || held.taskId === claim.taskId ? undefined : duplicateOf(held);
+}
+
+/**
+ * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for another task by now,
+ * because this one's window is over, is left alone.
+ */
+export function settleClaim(
+  state: MemoryState,
+  conversation: ConversationRecord,
+  claim: MessageClaim,
+  answer: Uint8Array | undefined,
+  nowMs: number,
+): void {
+  const { scope } = conversation.scope;
+  const record = findClaim(state, scope, claim, nowMs) ?? addClaim(state, scope, claim, nowMs);
+  if (record.taskId !== claim.taskId) {
+    return;
+  }
+  record.answer = answer;
+  record.conversation?.claims.delete(record);
+  record.conversation = conversation;
+  conversation.claims.add(record);
+}
+
+/** Drops claims whose window is over: no more than were made, so each call's share is small. */
+export function dropEndedClaims(state: MemoryState, nowMs: number): void {
+  let first = state.claimsByEnd.items[0];
+  while (first !== undefined && first.expiresAtMs <= nowMs) {
+    state.removeClaim(first);
+    first = state.claimsByEnd.items[0];
+  }
+}
+
+function findClaim(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): ClaimRecord | undefined {
+  const record = state.findScope(scope)?.claims.get(claim.messageId)?.get(claim.contentHash);
+  return record !== undefined && isHeld(state, record, nowMs) ? record : undefined;
+}
+
+/** A claim is held for its window, but not beyond the conversation that it led to: what that held is not to be found any more. */
+function isHeld(state: MemoryState, { expiresAtMs, conversation }: ClaimRecord, nowMs: number): boolean {
+  return expiresAtMs > nowMs && (conversation === undefined || state.isLive(conversation, nowMs));
+}
+
+function addClaim(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): ClaimRecord {
+  const ended = state.findScope(scope)?.claims.get(claim.messageId)?.get(claim.contentHash);
+  if (ended !== undefined) {
+    state.removeClaim(ended);
+  }
+  const record: ClaimRecord = {
+    scope: state.ensureScope(scope),
+    messageId: claim.messageId,
+    contentHash: claim.contentHash,
+    taskId: claim.taskId,
+    expiresAtMs: nowMs + claim.windowMs,
+    order: state.nextOrder(),
+    answer: undefined,
+    conversation: undefined,
+  };
+  const sameId = record.scope.claims.get(claim.messageId);
+  if (sameId === undefined) {
+    record.scope.claims.set(claim.messageId, new Map([[claim.contentHash, record]]));
+  } else {
+    sameId.set(claim.contentHash, record);
+  }
+  state.claimsByEnd.insert(record);
+  return record;
+}
+
+function duplicateOf({ taskId, answer }: ClaimRecord): DuplicateClaim {
+  return { taskId, ...(answer !== undefined && { answer: fromBinary(MessageSchema, answer) }) };
+}

@@ -1,0 +1,155 @@
+import { Worker } from "node:worker_threads";
+import { StorageError } from "../storage-error.ts";
+import { fromWire } from "./sqlite-errors.ts";
+import { queueBytesMax, queueOperationsMax } from "./sqlite-limits.ts";
+import type { Operations } from "./sqlite-operations.ts";
+import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
+
+/** What goes with a call beside its arguments. */
+export interface CallOptions {
+  /** The size of its byte arrays, for the bounds of the queue. */
+  readonly bytes?: number;
+  /** Buffers in the arguments that the worker gets without a copy. */
+  readonly transfer?: readonly ArrayBuffer[];
+}
+
+type Args<O extends Operations, K extends keyof O> = Parameters<O[K]>[1];
+
+interface Pending {
+  readonly bytes: number;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * One worker thread and the calls that wait for it. Opened by `openChannel`, it lives until `close`, or until the worker dies: then all that
+ * waits and all that comes later is rejected, since a writer that was started anew could not say what became of the calls of the old one.
+ */
+export class SqliteChannel<O extends Operations> {
+  readonly #worker: Worker;
+  readonly #role: WorkerTask["role"];
+  readonly #pending = new Map<number, Pending>();
+  #pendingBytes = 0;
+  #nextId = 0;
+  /** Calls of this turn of the event loop: they go in one message, which costs the threads much less than one each. */
+  #outbox: Call[] = [];
+  #outboxTransfer: ArrayBuffer[] = [];
+  #died: { readonly cause: unknown } | undefined;
+  readonly #exited: Promise<void>;
+
+  constructor(worker: Worker, role: WorkerTask["role"]) {
+    this.#worker = worker;
+    this.#role = role;
+    worker.on("message", (message: FromWorker) => this.#receive(message));
+    worker.on("messageerror", (error) => this.#die(error));
+    worker.on("error", (error) => this.#die(error));
+    this.#exited = new Promise((resolve) => {
+      worker.on("exit", (code) => {
+        this.#die(new Error(`The thread ended with code ${code}`));
+        resolve();
+      });
+    });
+  }
+
+  call<K extends keyof O & string>(name: K, args: Args<O, K>, options: CallOptions = {}): Promise<ReturnType<O[K]>> {
+    const { bytes = 0, transfer = [] } = options;
+    if (this.#died !== undefined) {
+      return Promise.reject(new StorageError("unavailable", `The ${this.#role} of the SQLite storage has ended`, this.#died));
+    }
+    if (this.#pending.size >= queueOperationsMax || this.#pendingBytes + bytes > queueBytesMax) {
+      return Promise.reject(new StorageError("unavailable", `Too much waits for the ${this.#role} of the SQLite storage`));
+    }
+    const id = this.#nextId++;
+    this.#pendingBytes += bytes;
+    if (this.#outbox.length === 0) {
+      setImmediate(() => this.#send());
+    }
+    this.#outbox.push({ id, name, args, bytes });
+    this.#outboxTransfer.push(...transfer);
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { bytes, resolve, reject });
+    });
+  }
+
+  /** Ends the worker, after the calls before this one. Resolves when its connection is closed. */
+  async close(): Promise<void> {
+    this.#send();
+    this.#post("close", []);
+    await this.#exited;
+  }
+
+  #send(): void {
+    if (this.#outbox.length === 0) {
+      return;
+    }
+    const calls = this.#outbox;
+    const transfer = this.#outboxTransfer;
+    this.#outbox = [];
+    this.#outboxTransfer = [];
+    try {
+      this.#post(calls, transfer);
+    } catch (error) {
+      // Something that can't be cloned: a fault in the program. Nothing was sent.
+      for (const { id } of calls) {
+        this.#settle(id)?.reject(error as Error);
+      }
+    }
+  }
+
+  #post(message: ToWorker, transfer: readonly ArrayBuffer[]): void {
+    this.#worker.postMessage(message, transfer);
+  }
+
+  #receive(message: FromWorker): void {
+    if (!Array.isArray(message)) {
+      return;
+    }
+    for (const reply of message as readonly Reply[]) {
+      const pending = this.#settle(reply.id);
+      if ("error" in reply) {
+        pending?.reject(fromWire(reply.error));
+      } else {
+        pending?.resolve(reply.value as never);
+      }
+    }
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    if (pending !== undefined) {
+      this.#pending.delete(id);
+      this.#pendingBytes -= pending.bytes;
+    }
+    return pending;
+  }
+
+  #die(cause: unknown): void {
+    this.#died ??= { cause };
+    const outcome = this.#role === "writer" ? "unknown" : "none";
+    for (const id of [...this.#pending.keys()]) {
+      this.#settle(id)?.reject(
+        new StorageError("unavailable", `The ${this.#role} of the SQLite storage ended`, { outcome, cause: this.#died.cause }),
+      );
+    }
+  }
+}
+
+/** Starts a worker and waits until its connection is open; throws what kept it from opening. */
+export async function openChannel<O extends Operations>(task: WorkerTask): Promise<SqliteChannel<O>> {
+  // The file of the worker is beside this one: source run by type stripping, or what the compiler made of it.
+  const name = import.meta.url.endsWith(".ts") ? "./sqlite-worker.ts" : "./sqlite-worker.js";
+  const worker = new Worker(new URL(name, import.meta.url), { name: `sqlite-${task.role}`, workerData: task });
+  const channel = new SqliteChannel<O>(worker, task.role);
+  await new Promise<void>((resolve, reject) => {
+    worker.once("message", (message: FromWorker) => {
+      if (message === "ready") {
+        resolve();
+      } else {
+        reject("failed" in message ? fromWire(message.failed) : new Error("The worker answered before it was ready"));
+      }
+    });
+    worker.once("error", reject);
+    worker.once("exit", () => reject(new StorageError("unavailable", `The ${task.role} of the SQLite storage ended before it was ready`)));
+  });
+  return channel;
+}

@@ -1,0 +1,40 @@
+import { DatabaseSync } from "node:sqlite";
+import { busyTimeoutMs, cacheBytes, walBytesKept, walPagesMax } from "./sqlite-limits.ts";
+import { migrate } from "./sqlite-schema.ts";
+
+/** The one connection that writes. Makes the file and brings its schema up to date. */
+export function openWriter(file: string, prefix: string): DatabaseSync {
+  return open(file, (db) => {
+    const mode = db.prepare("PRAGMA journal_mode = WAL").get()?.["journal_mode"];
+    if (mode !== "wal") {
+      throw new Error(`The file system of "${file}" doesn't allow a write-ahead log`);
+    }
+    db.exec(`
+      -- Each commit is on the disk before anyone hears of it.
+      PRAGMA synchronous = FULL;
+      PRAGMA wal_autocheckpoint = ${walPagesMax};
+      PRAGMA journal_size_limit = ${walBytesKept};
+      -- What a savepoint needs to be undone; the default writes it to a file when it grows.
+      PRAGMA temp_store = MEMORY;
+    `);
+    migrate(db, prefix);
+  });
+}
+
+/** A connection that can't write, for a file that a writer has opened. */
+export function openReader(file: string): DatabaseSync {
+  return open(file, (db) => db.exec("PRAGMA query_only = ON"));
+}
+
+function open(file: string, setUp: (db: DatabaseSync) => void): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: busyTimeoutMs });
+  try {
+    // The unit is KiB when negative.
+    db.exec(`PRAGMA cache_size = -${cacheBytes / 1024}`);
+    setUp(db);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}

@@ -1,0 +1,95 @@
+import { StorageError } from "../storage-error.ts";
+import type { SqliteContext } from "./sqlite-context.ts";
+import { storageErrorOf, toWire } from "./sqlite-errors.ts";
+import { readGroupBytesMax } from "./sqlite-limits.ts";
+import type { Operations } from "./sqlite-operations.ts";
+import type { Call, Reply } from "./sqlite-protocol.ts";
+
+/**
+ * Carries out calls in one transaction, each under its own savepoint: one that fails leaves nothing behind and harms no other. The replies
+ * exist only after COMMIT returned. If COMMIT fails, nobody knows what is on the disk, so that is what everyone is told.
+ */
+export function runWrites(context: SqliteContext, operations: Operations, calls: readonly Call[]): readonly Reply[] {
+  const { db } = context;
+  let replies: readonly Reply[];
+  try {
+    db.exec("BEGIN IMMEDIATE");
+    replies = calls.map((call) => runUnderSavepoint(context, operations, call));
+    if (!db.isTransaction) {
+      // SQLite itself rolls back everything on some errors, such as a full disk: also what had been done before.
+      throw new StorageError("unavailable", "The SQLite database undid the transaction");
+    }
+  } catch (error) {
+    rollBack(context);
+    return failAll(calls, storageErrorOf(error));
+  }
+  try {
+    db.exec("COMMIT");
+  } catch (error) {
+    rollBack(context);
+    return failAll(calls, new StorageError("unavailable", "The SQLite database failed to commit", { outcome: "unknown", cause: error }));
+  }
+  return replies;
+}
+
+/**
+ * Carries out calls on one snapshot of the database, which is taken after the last of them arrived and hence holds all that was answered.
+ * Stops when the answers are large: those behind wait for the next group rather than the first ones for them.
+ */
+export function runReads(context: SqliteContext, operations: Operations, calls: readonly Call[]): readonly Reply[] {
+  const { db } = context;
+  try {
+    db.exec("BEGIN");
+    const replies: Reply[] = [];
+    for (const call of calls) {
+      replies.push(run(context, operations, call));
+      if (context.handedOver.reduce((sum, { byteLength }) => sum + byteLength, 0) > readGroupBytesMax) {
+        break;
+      }
+    }
+    return replies;
+  } catch (error) {
+    return failAll(calls, storageErrorOf(error));
+  } finally {
+    rollBack(context);
+  }
+}
+
+function runUnderSavepoint(context: SqliteContext, operations: Operations, call: Call): Reply {
+  const { sql, db } = context;
+  if (!db.isTransaction) {
+    return { id: call.id, error: toWire(new StorageError("unavailable", "The SQLite database undid the transaction")) };
+  }
+  sql.savepoint.run();
+  const reply = run(context, operations, call);
+  if ("error" in reply && db.isTransaction) {
+    sql.rollbackToSavepoint.run();
+  }
+  if (db.isTransaction) {
+    sql.releaseSavepoint.run();
+  }
+  return reply;
+}
+
+function run(context: SqliteContext, operations: Operations, { id, name, args }: Call): Reply {
+  try {
+    const operation = operations[name];
+    if (operation === undefined) {
+      throw new Error(`There is no operation "${name}"`);
+    }
+    return { id, value: operation(context, args as never, Date.now()) };
+  } catch (error) {
+    return { id, error: toWire(storageErrorOf(error)) };
+  }
+}
+
+function failAll(calls: readonly Call[], error: unknown): readonly Reply[] {
+  const wire = toWire(error);
+  return calls.map(({ id }) => ({ id, error: wire }));
+}
+
+function rollBack({ db }: SqliteContext): void {
+  if (db.isTransaction) {
+    db.exec("ROLLBACK");
+  }
+}

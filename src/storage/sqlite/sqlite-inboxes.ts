@@ -1,0 +1,43 @@
+import type { TaskKey } from "../../domain/scope.ts";
+
+type Wake = (keys: readonly TaskKey[]) => void;
+
+/** Who watches for wake-ups. Only this process uses the database, so they never leave it. */
+export class SqliteInboxes {
+  readonly #inboxes = new Map<string, Set<{ readonly wake: Wake }>>();
+
+  watch(replica: string, wake: Wake): AsyncDisposable {
+    const inbox = { wake };
+    const inboxes = this.#inboxes.get(replica) ?? new Set();
+    this.#inboxes.set(replica, inboxes.add(inbox));
+    return {
+      [Symbol.asyncDispose]: async () => {
+        inboxes.delete(inbox);
+        if (inboxes.size === 0 && this.#inboxes.get(replica) === inboxes) {
+          this.#inboxes.delete(replica);
+        }
+      },
+    };
+  }
+
+  wake(replicas: readonly string[], keys: readonly TaskKey[]): void {
+    for (const replica of new Set(replicas)) {
+      const inboxes = this.#inboxes.get(replica) ?? new Set();
+      for (const inbox of inboxes) {
+        // Later: whoever wakes must not run the code of whoever wakes up.
+        queueMicrotask(() => {
+          if (inboxes.has(inbox)) {
+            inbox.wake(keys.map((key) => ({ ...key })));
+          }
+        });
+      }
+    }
+  }
+
+  close(): void {
+    for (const inboxes of this.#inboxes.values()) {
+      inboxes.clear();
+    }
+    this.#inboxes.clear();
+  }
+}

@@ -1,0 +1,37 @@
+import type { TaskKey } from "../../domain/scope.ts";
+import { StorageError } from "../storage-error.ts";
+import type { SqliteContext } from "./sqlite-context.ts";
+import { findTask } from "./sqlite-tasks.ts";
+
+export interface PushNotificationArgs {
+  readonly key: TaskKey;
+  readonly configId: string;
+}
+
+export function storePushNotification(
+  context: SqliteContext,
+  { key, configId, bytes }: PushNotificationArgs & { readonly bytes: Uint8Array },
+  nowMs: number,
+): void {
+  const task = findTask(context, key, nowMs);
+  if (task === undefined) {
+    throw new StorageError("missing", `There is no task "${key.taskId}" to store a push notification config under`);
+  }
+  context.sql.putPushNotification.run({ task: task.id, configId, bytes });
+}
+
+export function getPushNotification(context: SqliteContext, { key, configId }: PushNotificationArgs, nowMs: number): Uint8Array | undefined {
+  const task = findTask(context, key, nowMs);
+  const row = task === undefined ? undefined : context.sql.getPushNotification.get({ task: task.id, configId });
+  return row?.["bytes"] as Uint8Array | undefined;
+}
+
+export function listPushNotifications(context: SqliteContext, { key }: { readonly key: TaskKey }, nowMs: number): readonly Uint8Array[] {
+  const task = findTask(context, key, nowMs);
+  return task === undefined ? [] : context.sql.listPushNotifications.all({ task: task.id }).map((row) => row["bytes"] as Uint8Array);
+}
+
+export function deletePushNotification(context: SqliteContext, { key, configId }: PushNotificationArgs, nowMs: number): boolean {
+  const task = findTask(context, key, nowMs);
+  return task !== undefined && context.sql.deletePushNotification.run({ task: task.id, configId }).changes === 1;
+}

@@ -1,0 +1,10 @@
+import type { ReplicaRecord } from "../storage.ts";
+import type { SqliteContext } from "./sqlite-context.ts";
+
+export function beat(context: SqliteContext, { replica }: { readonly replica: string }, nowMs: number): void {
+  context.sql.beat.run({ replica, nowMs });
+}
+
+export function listReplicas(context: SqliteContext, _args: unknown): readonly ReplicaRecord[] {
+  return context.sql.listReplicas.all().map((row) => ({ replica: row["replica"] as string, counter: BigInt(row["counter"] as number) }));
+}

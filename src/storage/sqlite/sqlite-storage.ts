@@ -1,0 +1,369 @@
+import { randomInt } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Message, MessageSchema, type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
+import * as check from "../check-arguments.ts";
+import type {
+  AppendResult,
+  ClaimResult,
+  ConversationHistory,
+  ConversationPage,
+  ConversationStats,
+  MessageClaim,
+  MessagePage,
+  MessagePlace,
+  PageQuery,
+  ReplicaRecord,
+  Retention,
+  Snapshot,
+  Storage,
+  StorageOptions,
+  StorageTraits,
+  StoredEntry,
+  StoredTask,
+  TaskAppend,
+  TaskClaim,
+  TaskPage,
+  TaskQuery,
+  TaskRequest,
+} from "../storage.ts";
+import { StorageError } from "../storage-error.ts";
+import { openChannel, type SqliteChannel } from "./sqlite-channel.ts";
+import * as codec from "./sqlite-codec.ts";
+import { SqliteInboxes } from "./sqlite-inboxes.ts";
+import { snapshotCallBytes, snapshotPieceBytes } from "./sqlite-limits.ts";
+import type { readOperations, writeOperations } from "./sqlite-operations.ts";
+import type { CleanupPlace } from "./sqlite-sweep.ts";
+
+const { scopeOf, taskKeyOf } = codec;
+
+type Writer = SqliteChannel<typeof writeOperations>;
+type Reader = SqliteChannel<typeof readOperations>;
+
+/**
+ * Opens a storage in a SQLite file, which is made, with its folder, if there is none. Durable; for one process at a time. All of SQLite's
+ * work is done in two threads: one writes and waits for the disk, one reads.
+ * Throws `StorageError`: "invalid" for options it can't use or a file of a newer release, "corrupt" for a file that is no sound database,
+ * "unavailable" for one that can't be opened.
+ */
+export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
+  const checked = check.checkStorageOptions(options);
+  if (file === "" || file === ":memory:") {
+    throw new StorageError("invalid", `A SQLite storage needs a file, and "${file}" is none; use the memory storage for what need not last`);
+  }
+  // As a path and nothing else: SQLite takes some names, such as "file:…?mode=memory", for something other than a file.
+  const path = resolve(file);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+  } catch (error) {
+    throw new StorageError("unavailable", `The folder of "${file}" can't be made`, { cause: error });
+  }
+  const writer: Writer = await openChannel({ role: "writer", file: path, ...checked });
+  try {
+    return new SqliteStorage(writer, await openChannel({ role: "reader", file: path, ...checked }));
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+}
+
+/** The port's calls, checked and turned into calls of the two threads. */
+class SqliteStorage implements Storage {
+  readonly traits: StorageTraits = { durable: true, shared: false, expiry: "sweep", wakeUps: "local" };
+  readonly #channels: { readonly writer: Writer; readonly reader: Reader };
+  readonly #inboxes = new SqliteInboxes();
+  /** Calls that take several steps. `close` waits for them, and they stop at the next step. */
+  readonly #manySteps = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(writer: Writer, reader: Reader) {
+    this.#channels = { writer, reader };
+  }
+
+  get #writer(): Writer {
+    return this.#open().writer;
+  }
+
+  get #reader(): Reader {
+    return this.#open().reader;
+  }
+
+  async setRetention({ conversationTtlMs, interruptedTtlMs }: Retention): Promise<void> {
+    const retention = { conversationTtlMs, interruptedTtlMs };
+    check.checkRetention(retention);
+    await Promise.all([this.#writer.call("setRetention", { retention }), this.#reader.call("setRetention", { retention })]);
+  }
+
+  async appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult> {
+    check.checkTaskAppend(key, append);
+    const writer = this.#writer;
+    const args = codec.appendArgs(key, append);
+    return codec.appendResult(await writer.call("appendTask", args, codec.appendOptions(args)));
+  }
+
+  async getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined> {
+    check.checkTaskKey(key);
+    return this.#reader.call("getTask", { key: taskKeyOf(key), snapshot: options?.snapshot ?? false });
+  }
+
+  async readTask(key: TaskKey, after: bigint, bytesMax: number): Promise<readonly StoredEntry[]> {
+    check.checkTaskKey(key);
+    check.checkSequence("sequence", after);
+    check.checkAmount("number of bytes", bytesMax);
+    return codec.entriesOf(await this.#reader.call("readTask", { key: taskKeyOf(key), after: Number(after), bytesMax }), after);
+  }
+
+  async taskExists(key: TaskKey): Promise<boolean> {
+    check.checkTaskKey(key);
+    return this.#reader.call("taskExists", { key: taskKeyOf(key) });
+  }
+
+  async listTasks(query: TaskQuery): Promise<TaskPage> {
+    check.checkTaskQuery(query);
+    return this.#reader.call("listTasks", { query: { ...query, scope: scopeOf(query.scope) } });
+  }
+
+  async storeSnapshot(key: TaskKey, { sequence, bytes }: Snapshot): Promise<void> {
+    check.checkSnapshot(key, { sequence, bytes });
+    const writer = this.#writer;
+    await this.#inSteps(async () => {
+      const args = { key: taskKeyOf(key), snapshot: randomInt(2 ** 47), sequence: Number(sequence) };
+      const pieces = codec.snapshotPieces(bytes);
+      const step = snapshotCallBytes / snapshotPieceBytes;
+      for (let piece = 0; piece < pieces.length; piece += step) {
+        const some = pieces.slice(piece, piece + step);
+        const options = { bytes: some.reduce((sum, { byteLength }) => sum + byteLength, 0), transfer: codec.transferable(some) };
+        const last = piece + step >= pieces.length;
+        if (!(await writer.call("storeSnapshot", { ...args, piece, pieces: some, last }, options))) {
+          return;
+        }
+      }
+    });
+  }
+
+  async deleteTask(key: TaskKey): Promise<boolean> {
+    check.checkTaskKey(key);
+    const deleted = await this.#writer.call("deleteTask", { key: taskKeyOf(key) });
+    await this.#sweepAfter(deleted);
+    return deleted;
+  }
+
+  async requestTask(key: TaskKey, { id, bytes }: TaskRequest): Promise<boolean> {
+    check.checkRequest(key, { id, bytes });
+    const request = { id, bytes: codec.ownBytes(bytes) };
+    return this.#writer.call("requestTask", { key: taskKeyOf(key), request }, { bytes: bytes.byteLength });
+  }
+
+  async getMessage(scope: Scope, messageId: string): Promise<Message | undefined> {
+    const [message] = await this.getMessages(scope, [messageId]);
+    return message;
+  }
+
+  async getMessages(scope: Scope, messageIds: readonly string[]): Promise<readonly Message[]> {
+    check.checkScope(scope);
+    for (const id of messageIds) {
+      check.checkId("message id", id);
+    }
+    return codec.messagesOf(await this.#reader.call("getMessages", { scope: scopeOf(scope), messageIds }));
+  }
+
+  async listMessagesByContextId(scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]> {
+    check.checkContext(scope, contextId);
+    const args = { scope: scopeOf(scope), contextId, limit: check.checkHistoryLimit(limit) };
+    return codec.messagesOf(await this.#reader.call("listMessages", args));
+  }
+
+  async listMessagePage(
+    scope: Scope,
+    contextId: string,
+    page: { readonly after?: MessagePlace; readonly limit: number },
+  ): Promise<MessagePage> {
+    check.checkContext(scope, contextId);
+    check.checkMessagePage(page);
+    const args = { scope: scopeOf(scope), contextId, after: page.after, limit: page.limit };
+    const { messages, next } = await this.#reader.call("listMessagePage", args);
+    return { messages: codec.messagesOf(messages), ...(next !== undefined && { next }) };
+  }
+
+  async storeMessages(scope: Scope, messages: readonly Message[], settle?: MessageClaim): Promise<void> {
+    check.checkMessages(scope, messages, settle);
+    const encoded = messages.map((message) => {
+      const bytes = toBinary(MessageSchema, message);
+      check.checkBytes("message", bytes);
+      return { messageId: message.messageId, contextId: message.contextId, bytes: codec.ownBytes(bytes) };
+    });
+    const bytes = encoded.reduce((sum, message) => sum + message.bytes.byteLength, 0);
+    await this.#writer.call("storeMessages", { scope: scopeOf(scope), messages: encoded, settle }, { bytes });
+  }
+
+  async deleteMessage(scope: Scope, messageId: string): Promise<boolean> {
+    check.checkMessageKey(scope, messageId);
+    return this.#writer.call("deleteMessage", { scope: scopeOf(scope), messageId });
+  }
+
+  async claimMessage(scope: Scope, claim: MessageClaim): Promise<ClaimResult> {
+    check.checkScope(scope);
+    check.checkClaim(claim);
+    return codec.claimResult(await this.#writer.call("claimMessage", { scope: scopeOf(scope), claim }));
+  }
+
+  async storeConversation(scope: Scope, conversation: ConversationHistory): Promise<void> {
+    check.checkConversation(scope, conversation);
+    const { contextId, messageIds, lastAccessTime } = conversation;
+    const args = { scope: scopeOf(scope), contextId, messageIds, lastAccessMs: lastAccessTime.getTime() };
+    await this.#writer.call("storeConversation", args);
+  }
+
+  async getConversation(scope: Scope, contextId: string): Promise<ConversationHistory | undefined> {
+    check.checkContext(scope, contextId);
+    return this.#reader.call("getConversation", { scope: scopeOf(scope), contextId });
+  }
+
+  async listConversations(scope: Scope, page: PageQuery): Promise<ConversationPage> {
+    check.checkScope(scope);
+    check.checkPageQuery(page);
+    return this.#reader.call("listConversations", { scope: scopeOf(scope), page });
+  }
+
+  async updateConversationAccess(scope: Scope, contextId: string): Promise<boolean> {
+    check.checkContext(scope, contextId);
+    return this.#writer.call("updateConversationAccess", { scope: scopeOf(scope), contextId });
+  }
+
+  async deleteConversation(scope: Scope, contextId: string): Promise<boolean> {
+    check.checkContext(scope, contextId);
+    const deleted = await this.#writer.call("deleteConversation", { scope: scopeOf(scope), contextId });
+    await this.#sweepAfter(deleted);
+    return deleted;
+  }
+
+  async getExpiredConversations(maxAgeMs: number, limit: number, scope?: Scope): Promise<readonly ConversationKey[]> {
+    check.checkExpired(maxAgeMs, scope);
+    check.checkLimit(limit);
+    return this.#reader.call("getExpiredConversations", { maxAgeMs, limit, scope: scope && scopeOf(scope) });
+  }
+
+  async cleanupExpiredConversations(maxAgeMs: number, scope?: Scope): Promise<number> {
+    check.checkExpired(maxAgeMs, scope);
+    const writer = this.#writer;
+    return this.#inSteps(async () => {
+      let total = 0;
+      try {
+        let from: CleanupPlace | undefined;
+        do {
+          const { removed, next } = await writer.call("cleanupConversations", { maxAgeMs, scope: scope && scopeOf(scope), from });
+          total += removed;
+          from = next;
+          await this.#sweep(writer);
+        } while (from !== undefined && this.#closed === undefined);
+        await writer.call("forgetReplicas", {});
+      } catch (error) {
+        throw total === 0 ? error : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
+      }
+      return total;
+    });
+  }
+
+  async getConversationStats(scope?: Scope): Promise<ConversationStats> {
+    check.checkExpired(0, scope);
+    return this.#reader.call("getConversationStats", { scope: scope && scopeOf(scope) });
+  }
+
+  async storePushNotification(key: TaskKey, config: TaskPushNotificationConfig): Promise<void> {
+    check.checkPushNotification(key, config);
+    const bytes = codec.ownBytes(toBinary(TaskPushNotificationConfigSchema, config));
+    check.checkBytes("config", bytes);
+    await this.#writer.call("storePushNotification", { key: taskKeyOf(key), configId: config.id, bytes }, { bytes: bytes.byteLength });
+  }
+
+  async getPushNotification(key: TaskKey, configId: string): Promise<TaskPushNotificationConfig | undefined> {
+    check.checkTaskKey(key);
+    check.checkId("config id", configId);
+    const bytes = await this.#reader.call("getPushNotification", { key: taskKeyOf(key), configId });
+    return bytes === undefined ? undefined : codec.decode(TaskPushNotificationConfigSchema, bytes);
+  }
+
+  async listPushNotifications(key: TaskKey): Promise<readonly TaskPushNotificationConfig[]> {
+    check.checkTaskKey(key);
+    const configs = await this.#reader.call("listPushNotifications", { key: taskKeyOf(key) });
+    return configs.map((bytes) => codec.decode(TaskPushNotificationConfigSchema, bytes));
+  }
+
+  async deletePushNotification(key: TaskKey, configId: string): Promise<boolean> {
+    check.checkTaskKey(key);
+    check.checkId("config id", configId);
+    return this.#writer.call("deletePushNotification", { key: taskKeyOf(key), configId });
+  }
+
+  async beat(replica: string): Promise<void> {
+    check.checkId("replica", replica);
+    await this.#writer.call("beat", { replica });
+  }
+
+  async listReplicas(): Promise<readonly ReplicaRecord[]> {
+    return this.#reader.call("listReplicas", {});
+  }
+
+  async claimTasks({ replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
+    check.checkLimit(limit);
+    return this.#reader.call("claimTasks", { replicas, limit });
+  }
+
+  watch(replica: string, wake: (keys: readonly TaskKey[]) => void): AsyncDisposable {
+    check.checkId("replica", replica);
+    this.#open();
+    return this.#inboxes.watch(replica, wake);
+  }
+
+  async wake(replicas: readonly string[], keys: readonly TaskKey[]): Promise<void> {
+    this.#open();
+    this.#inboxes.wake(replicas, keys);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#inboxes.close();
+    await Promise.allSettled(this.#manySteps);
+    // The writer last: the last connection to go copies the write-ahead log into the database and removes it.
+    await this.#channels.reader.close();
+    await this.#channels.writer.close();
+  }
+
+  #open(): { readonly writer: Writer; readonly reader: Reader } {
+    if (this.#closed !== undefined) {
+      throw new StorageError("closed", "The storage is closed");
+    }
+    return this.#channels;
+  }
+
+  /** What was deleted can't be found any more; its rows are taken away here, in steps. */
+  async #sweepAfter(deleted: boolean): Promise<void> {
+    if (deleted) {
+      const { writer } = this.#channels;
+      // Whatever stops it, the call that comes before has happened, and the next cleanup takes away what is left.
+      await this.#inSteps(() => this.#sweep(writer)).catch(() => undefined);
+    }
+  }
+
+  async #sweep(writer: Writer): Promise<void> {
+    while (this.#closed === undefined && (await writer.call("sweep", {}))) {
+      // Each call is one small step, between which others' calls are carried out.
+    }
+  }
+
+  async #inSteps<T>(steps: () => Promise<T>): Promise<T> {
+    const running = steps();
+    this.#manySteps.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#manySteps.delete(running);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import { held, live, running } from "./sqlite-conditions.ts";
+
+/** Statements on tasks, their logs and what hangs on one task. */
+export const taskSql = {
+  findTask: `
+    SELECT t.id, t.conversation, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence,
+      c.context_id, c.message_count, ${live} AS live
+    FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation
+    WHERE t.key = :key`,
+  insertTask: `
+    INSERT INTO {tasks} (key, conversation, scope, task_id, state, status_time_ms, replica, fence, head, batch, log_bytes)
+    VALUES (:key, :conversation, :scope, :taskId, :state, :statusTimeMs, :replica, :fence, :head, :batch, :logBytes)`,
+  // The usual append changes no column that an index holds, so none is written.
+  advanceTask: `
+    UPDATE {tasks} SET head = :head, batch = :batch, log_bytes = log_bytes + :logBytes, fence = :fence
+    WHERE id = :id AND head = :afterHead AND batch = :afterBatch AND fence = :afterFence`,
+  changeTask: `
+    UPDATE {tasks} SET head = :head, batch = :batch, log_bytes = log_bytes + :logBytes, fence = :fence,
+      state = :state, status_time_ms = :statusTimeMs, replica = :replica
+    WHERE id = :id AND head = :afterHead AND batch = :afterBatch AND fence = :afterFence`,
+  // The row keeps its number until the sweep has taken away what refers to it; nothing finds it any more.
+  removeTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0 WHERE id = :id`,
+  insertSegment: `INSERT INTO {segments} (task, first, count, batch, bytes) VALUES (:task, :first, :count, :batch, :bytes)`,
+  putSummary: `
+    INSERT INTO {summaries} (task, bytes) VALUES (:task, :bytes)
+    ON CONFLICT (task) DO UPDATE SET bytes = excluded.bytes`,
+
+  getTask: `
+    SELECT t.id, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.log_bytes,
+      t.snapshot, t.snapshot_sequence, t.task_id, c.context_id, s.bytes AS summary
+    FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation JOIN {summaries} AS s ON s.task = t.id
+    WHERE t.key = :key AND ${live}`,
+  readSegments: `
+    SELECT first, count, batch, bytes FROM {segments}
+    WHERE task = :task AND first >= (SELECT max(first) FROM {segments} WHERE task = :task AND first <= :from)
+    ORDER BY first`,
+  findSegment: `
+    SELECT first, count, batch, bytes FROM {segments}
+    WHERE task = :task AND first <= :sequence ORDER BY first DESC LIMIT 1`,
+
+  // A page of tasks, by what there is to filter; the place before the first is above all.
+  pageByScope: page("{tasks}_by_scope", "t.scope = :scope"),
+  pageByState: page("{tasks}_by_state", "t.scope = :scope AND t.state = :state"),
+  pageByConversation: page("{tasks}_by_conversation", "t.conversation = :conversation AND (:state IS NULL OR t.state = :state)"),
+  // Counting all and taking away what is past its time reads indexes alone, but for the conversations past their time, which are few.
+  countByScope: `SELECT count(*) AS count FROM {tasks} AS t WHERE t.scope = :scope AND t.status_time_ms >= :statusTimeMsMin`,
+  countByState: `
+    SELECT count(*) AS count FROM {tasks} AS t
+    WHERE t.scope = :scope AND t.state = :state AND t.status_time_ms >= :statusTimeMsMin`,
+  countByConversation: `
+    SELECT count(*) AS count FROM {tasks} AS t
+    WHERE t.conversation = :conversation AND t.status_time_ms >= :statusTimeMsMin AND (:state IS NULL OR t.state = :state)`,
+  countPast: `
+    SELECT count(*) AS count FROM {conversations} AS c CROSS JOIN {tasks} AS t ON t.conversation = c.id
+    WHERE c.key IS NOT NULL AND c.scope = :scope AND c.last_access_ms < :liveSince AND NOT ${held}
+      AND t.status_time_ms >= :statusTimeMsMin AND (:state IS NULL OR t.state = :state)`,
+  countRemoved: `
+    SELECT count(*) AS count FROM {conversations} AS c CROSS JOIN {tasks} AS t ON t.conversation = c.id
+    WHERE c.key IS NULL AND c.scope = :scope
+      AND t.status_time_ms >= :statusTimeMsMin AND (:state IS NULL OR t.state = :state)`,
+
+  insertSnapshotPiece: `INSERT INTO {snapshots} (task, snapshot, piece, bytes) VALUES (:task, :snapshot, :piece, :bytes)`,
+  nameSnapshot: `UPDATE {tasks} SET snapshot = :snapshot, snapshot_sequence = :sequence WHERE id = :id AND snapshot_sequence < :sequence AND head >= :sequence`,
+  deleteOtherSnapshots: `DELETE FROM {snapshots} WHERE task = :task AND snapshot IS NOT :snapshot`,
+  countSnapshotPieces: `SELECT count(*) AS count FROM {snapshots} WHERE task = :task AND snapshot = :snapshot`,
+  snapshotPieces: `SELECT bytes FROM {snapshots} WHERE task = :task AND snapshot = :snapshot ORDER BY piece`,
+
+  insertRequest: `INSERT INTO {requests} (task, request_id, bytes) VALUES (:task, :requestId, :bytes) ON CONFLICT DO NOTHING`,
+  deleteRequest: `DELETE FROM {requests} WHERE task = :task AND request_id = :requestId`,
+  listRequests: `SELECT request_id, bytes FROM {requests} WHERE task = :task ORDER BY id`,
+
+  putPushNotification: `
+    INSERT INTO {push_notifications} (task, config_id, bytes) VALUES (:task, :configId, :bytes)
+    ON CONFLICT (task, config_id) DO UPDATE SET bytes = excluded.bytes`,
+  getPushNotification: `SELECT bytes FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
+  listPushNotifications: `SELECT bytes FROM {push_notifications} WHERE task = :task ORDER BY config_id`,
+  deletePushNotification: `DELETE FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
+
+  beat: `
+    INSERT INTO {replicas} (replica, counter, beat_ms) VALUES (:replica, 1, :nowMs)
+    ON CONFLICT (replica) DO UPDATE SET counter = counter + 1, beat_ms = excluded.beat_ms`,
+  listReplicas: `SELECT replica, counter FROM {replicas} ORDER BY replica`,
+  forgetReplicas: `
+    DELETE FROM {replicas} WHERE beat_ms < :before
+      AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.replica = {replicas}.replica AND t.${running})`,
+  lastRunningTask: `SELECT max(id) AS id FROM {tasks} WHERE replica = :replica AND ${running}`,
+  runningTasks: `
+    SELECT t.id, t.task_id, c.tenant, c.owner FROM {tasks} AS t CROSS JOIN {conversations} AS c ON c.id = t.conversation
+    WHERE t.replica = :replica AND t.${running} AND t.id >= :from AND t.id < :to AND c.key IS NOT NULL
+    ORDER BY t.id LIMIT :limit`,
+} as const;
+
+/** The index is named, since for a state SQLite would rather walk all tasks of the scope. */
+function page(index: string, filter: string): string {
+  return `
+    SELECT t.id, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.log_bytes, t.task_id,
+      c.context_id, s.bytes AS summary
+    FROM {tasks} AS t INDEXED BY ${index}
+      CROSS JOIN {conversations} AS c ON c.id = t.conversation CROSS JOIN {summaries} AS s ON s.task = t.id
+    WHERE ${filter} AND (t.status_time_ms, t.task_id) < (:afterTimeMs, :afterTaskId) AND t.status_time_ms >= :statusTimeMsMin AND ${live}
+    ORDER BY t.status_time_ms DESC, t.task_id DESC LIMIT :limit`;
+}

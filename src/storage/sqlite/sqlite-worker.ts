@@ -1,0 +1,80 @@
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { openReader, openWriter } from "./sqlite-connection.ts";
+import { createContext, type SqliteContext } from "./sqlite-context.ts";
+import { storageErrorOf, toWire } from "./sqlite-errors.ts";
+import { runReads, runWrites } from "./sqlite-group.ts";
+import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "./sqlite-limits.ts";
+import { readOperations, writeOperations } from "./sqlite-operations.ts";
+import type { Call, FromWorker, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
+
+/**
+ * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried out, above all while
+ * its COMMIT waited for the disk, is the next one.
+ */
+function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: WorkerTask): void {
+  let context: SqliteContext;
+  try {
+    context = createContext(role === "writer" ? openWriter(file, prefix) : openReader(file), { prefix, maxHistoryLength });
+  } catch (error) {
+    post(port, { failed: toWire(storageErrorOf(error)) });
+    return;
+  }
+  const runGroup =
+    role === "writer"
+      ? (calls: readonly Call[]) => runWrites(context, writeOperations, calls)
+      : (calls: readonly Call[]) => runReads(context, readOperations, calls);
+  const operationsMax = role === "writer" ? groupOperationsMax : readGroupOperationsMax;
+  let waiting: Call[] = [];
+  let closing = false;
+
+  port.on("message", (message: ToWorker) => {
+    receive(message);
+    for (;;) {
+      // Without this, what arrived meanwhile would be seen only after the loop of events came round: one message, and so one group, each.
+      for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
+        receive(more.message as ToWorker);
+      }
+      if (waiting.length === 0) {
+        break;
+      }
+      const replies = runGroup(waiting.slice(0, groupSize(waiting, operationsMax)));
+      waiting = waiting.slice(replies.length);
+      post(port, replies, context.handedOver.splice(0));
+    }
+    if (closing) {
+      context.db.close();
+      port.close();
+    }
+  });
+  post(port, "ready");
+
+  function receive(message: ToWorker): void {
+    if (message === "close") {
+      closing = true;
+    } else {
+      waiting.push(...message);
+    }
+  }
+}
+
+/** How many calls from the front make a group: as many as the bounds allow, at least one. */
+function groupSize(calls: readonly Call[], operationsMax: number): number {
+  let bytes = 0;
+  let size = 0;
+  for (const call of calls) {
+    bytes += call.bytes;
+    if (size > 0 && (size >= operationsMax || bytes > groupBytesMax)) {
+      break;
+    }
+    size += 1;
+  }
+  return size;
+}
+
+function post(port: MessagePort, message: FromWorker, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
+}
+
+if (parentPort !== null) {
+  start(parentPort, workerData as WorkerTask);
+}

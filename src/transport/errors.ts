@@ -1,0 +1,97 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { BadRequest_FieldViolationSchema, BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { type Reason, TaskError } from "../domain/task-error.ts";
+import type { Logger } from "../runtime/logger.ts";
+
+/** How one reason is told over each binding. */
+export interface ErrorMapping {
+  /** gRPC, gRPC-Web and Connect. */
+  readonly code: Code;
+  /** A2A over HTTP+JSON. */
+  readonly http: number;
+  /** A2A over JSON-RPC. */
+  readonly jsonRpc: number;
+  /** ErrorInfo.domain: A2A's for A2A's own errors (R131), ours for what A2A has no error for. */
+  readonly domain: string;
+}
+
+const a2a = "a2a-protocol.org";
+const own = "a2a-task-manager";
+
+/** The one table of errors, after §5.4 of v1.0.1 (R131, R132, trap 2). */
+export const errorTable: Readonly<Record<Reason, ErrorMapping>> = {
+  TASK_NOT_FOUND: { code: Code.NotFound, http: 404, jsonRpc: -32001, domain: a2a },
+  TASK_NOT_CANCELABLE: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32002, domain: a2a },
+  PUSH_NOTIFICATION_NOT_SUPPORTED: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32003, domain: a2a },
+  UNSUPPORTED_OPERATION: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32004, domain: a2a },
+  CONTENT_TYPE_NOT_SUPPORTED: { code: Code.InvalidArgument, http: 400, jsonRpc: -32005, domain: a2a },
+  INVALID_AGENT_RESPONSE: { code: Code.Internal, http: 500, jsonRpc: -32006, domain: a2a },
+  EXTENDED_AGENT_CARD_NOT_CONFIGURED: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32007, domain: a2a },
+  EXTENSION_SUPPORT_REQUIRED: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32008, domain: a2a },
+  VERSION_NOT_SUPPORTED: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32009, domain: a2a },
+  INVALID_REQUEST: { code: Code.InvalidArgument, http: 400, jsonRpc: -32602, domain: own },
+  CONVERSATION_NOT_FOUND: { code: Code.NotFound, http: 404, jsonRpc: -32001, domain: own },
+  OUT_OF_RANGE: { code: Code.OutOfRange, http: 400, jsonRpc: -32602, domain: own },
+  TOO_LARGE: { code: Code.ResourceExhausted, http: 413, jsonRpc: -32602, domain: own },
+  TOO_MANY: { code: Code.ResourceExhausted, http: 429, jsonRpc: -32603, domain: own },
+  STILL_RUNNING: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32602, domain: own },
+  MESSAGE_ID_REUSED: { code: Code.AlreadyExists, http: 409, jsonRpc: -32602, domain: own },
+  UNAVAILABLE: { code: Code.Unavailable, http: 503, jsonRpc: -32603, domain: own },
+  DATA_LOSS: { code: Code.DataLoss, http: 500, jsonRpc: -32603, domain: own },
+};
+
+/** A TaskError as Connect tells it: its code, ErrorInfo, and BadRequest where fields are at fault. The cause stays here. */
+export function connectErrorOf(error: TaskError): ConnectError {
+  const { code, domain } = errorTable[error.reason];
+  const info = create(ErrorInfoSchema, { reason: error.reason, domain, metadata: { ...error.metadata } });
+  const connectError = new ConnectError(error.message, code, undefined, [{ desc: ErrorInfoSchema, value: info }], error.cause ?? error);
+  if (error.violations.length > 0) {
+    const fieldViolations = error.violations.map((violation) => create(BadRequest_FieldViolationSchema, violation));
+    connectError.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
+  }
+  return connectError;
+}
+
+/**
+ * What a call ends with, whatever its implementation threw. An error of ours that isn't a TaskError is a bug or a fault of the machine: the client gets an id that
+ * stands in the log beside the cause, and no more.
+ */
+export function toConnectError(error: unknown, logger: Logger): ConnectError {
+  if (error instanceof TaskError) {
+    const connectError = connectErrorOf(error);
+    if (connectError.code === Code.Internal || connectError.code === Code.DataLoss) logger.error({ err: error }, "A call failed");
+    return connectError;
+  }
+  // Connect's own, such as the reason of a signal: deadline exceeded, canceled.
+  if (error instanceof ConnectError) return error;
+  const errorId = crypto.randomUUID();
+  logger.error({ err: error, errorId }, "A call failed unexpectedly");
+  return new ConnectError(`Internal error ${errorId}`, Code.Internal, undefined, undefined, error);
+}
+
+/**
+ * Connect refuses what it can't parse before any of our code runs, as INTERNAL for protobuf and without details. Its handlers abort the call's context with that error
+ * before they write it, so that is where it can be told properly: a request that can't be read is the client's fault (R129, R132).
+ */
+export function describeRefusals(context: HandlerContext): void {
+  context.signal.addEventListener(
+    "abort",
+    () => {
+      const error: unknown = context.signal.reason;
+      if (!(error instanceof ConnectError) || error.details.length > 0) return;
+      const reason = refusedBecause(error);
+      if (reason === undefined) return;
+      const told = connectErrorOf(new TaskError(reason, error.rawMessage));
+      Object.assign(error, { code: told.code, details: told.details });
+    },
+    { once: true },
+  );
+}
+
+function refusedBecause(error: ConnectError): Reason | undefined {
+  if (error.code === Code.InvalidArgument) return "INVALID_REQUEST";
+  if (error.code === Code.Internal && error.rawMessage.startsWith("parse binary: ")) return "INVALID_REQUEST";
+  if (error.code === Code.ResourceExhausted) return "TOO_LARGE";
+  return undefined;
+}

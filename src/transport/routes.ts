@@ -1,0 +1,30 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { ConversationService } from "../../gen/taskmanager/v1/conversation_pb.ts";
+import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
+import type { TaskManager } from "../manager/task-manager.ts";
+import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { a2aService } from "./a2a-service.ts";
+import { conversationService } from "./conversation-service.ts";
+import { describeRefusals } from "./errors.ts";
+import type { CallSettings } from "./serve-calls.ts";
+import { taskManagerService } from "./task-manager-service.ts";
+
+export interface RoutesOptions {
+  readonly logger?: Logger;
+  /** Silence on WatchTask after which a heartbeat goes out, milliseconds. Default 25 s: below the limits at which proxies cut streams. */
+  readonly heartbeatMs?: number;
+  /** The largest request, bytes, binary or JSON. Default: 1.5 times what a message may have by default, since JSON needs 4/3 of the bytes. */
+  readonly readBytesMax?: number;
+}
+
+/** Registers the services on any Connect router: Express, Fastify, Next, a server of your own. Serves gRPC, gRPC-Web and Connect. */
+export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (router: ConnectRouter) => void {
+  const settings: CallSettings = { logger: options.logger ?? silentLogger, heartbeatMs: options.heartbeatMs ?? 25_000 };
+  const handlerOptions = { requestGate: describeRefusals, readMaxBytes: options.readBytesMax ?? 6 * 1024 * 1024 };
+  return (router) => {
+    router.service(A2AService, a2aService(manager, settings), handlerOptions);
+    router.service(TaskManagerService, taskManagerService(manager, settings), handlerOptions);
+    router.service(ConversationService, conversationService(manager, settings), handlerOptions);
+  };
+}

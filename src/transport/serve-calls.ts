@@ -1,0 +1,46 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import type { Caller } from "../domain/scope.ts";
+import type { Logger } from "../runtime/logger.ts";
+import type { TaskSubscriber } from "../manager/task-subscriber.ts";
+import { toConnectError } from "./errors.ts";
+
+/** What every service needs beside the manager. */
+export interface CallSettings {
+  readonly logger: Logger;
+  /** Silence on WatchTask after which a heartbeat goes out, milliseconds. */
+  readonly heartbeatMs: number;
+}
+
+/** Who calls: the tenant of the request, nobody in particular until authentication exists. */
+export function callerOf(request: { readonly tenant: string }, context: HandlerContext): Caller {
+  return { tenant: request.tenant, owner: "", claims: {}, headers: context.requestHeader };
+}
+
+/** A unary call, its errors told as Connect's. */
+export async function answering<T>({ logger }: CallSettings, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw toConnectError(error, logger);
+  }
+}
+
+/** What a subscription yields, until it ends or the client hangs up. The one generator between the log and Connect. */
+export async function* streaming<T>(
+  { logger }: CallSettings,
+  subscriber: TaskSubscriber,
+  context: HandlerContext,
+  body: (subscriber: TaskSubscriber) => AsyncIterable<T>,
+): AsyncGenerator<T> {
+  // A generator that waits can't be told to return; a subscription can be closed.
+  const onHangUp = () => void subscriber.close();
+  context.signal.addEventListener("abort", onHangUp, { once: true });
+  try {
+    yield* body(subscriber);
+  } catch (error) {
+    throw toConnectError(error, logger);
+  } finally {
+    context.signal.removeEventListener("abort", onHangUp);
+    await subscriber.close();
+  }
+}

@@ -1,0 +1,24 @@
+import { join } from "node:path";
+import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import type { Storage, StorageOptions } from "../../src/storage/storage.ts";
+import { registerStorageConformance } from "./register.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const files = new WeakMap<Storage, string>();
+
+registerStorageConformance("sqlite:", (options) => open(join(temporaryFolder(), "tasks.db"), options), {
+  async reopen(storage) {
+    const file = files.get(storage);
+    if (file === undefined) {
+      throw new Error("This storage was not opened here");
+    }
+    await storage[Symbol.asyncDispose]();
+    return open(file);
+  },
+});
+
+async function open(file: string, options?: StorageOptions): Promise<Storage> {
+  const storage = await createSqliteStorage(file, options);
+  files.set(storage, file);
+  return storage;
+}

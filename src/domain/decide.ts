@@ -70,7 +70,9 @@ export function decideMessage(
   stamp: Stamp,
 ): MessageDecision {
   if (message.contextId !== "" && message.contextId !== fold.contextId) {
-    throw invalidRequest([{ field: "message.context_id", description: `task "${fold.taskId}" belongs to another context; leave it empty or name the task's own` }]);
+    throw invalidRequest([
+      { field: "message.context_id", description: `task "${fold.taskId}" belongs to another context; leave it empty or name the task's own` },
+    ]);
   }
   if (rules.join) {
     const place = fold.history.findIndex((earlier) => sameMessage(earlier, message));
@@ -80,9 +82,13 @@ export function decideMessage(
     }
   }
   if (isTerminal(fold.status.state)) {
-    throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" has ended as ${stateNames[fold.status.state]}; send a new message in its context instead`, {
-      metadata: { taskId: fold.taskId },
-    });
+    throw new TaskError(
+      "UNSUPPORTED_OPERATION",
+      `Task "${fold.taskId}" has ended as ${stateNames[fold.status.state]}; send a new message in its context instead`,
+      {
+        metadata: { taskId: fold.taskId },
+      },
+    );
   }
   if (fold.cancelRequested) throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" is being canceled`, { metadata: { taskId: fold.taskId } });
   if (rules.turnRuns && rules.whileWorking === "reject") {

@@ -1,12 +1,5 @@
 import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  type Message,
-  MessageSchema,
-  type StreamResponse,
-  StreamResponseSchema,
-  TaskSchema,
-  type TaskStatus,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, type StreamResponse, StreamResponseSchema, TaskSchema, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { entersHistory, type TaskFold } from "./fold.ts";
 
@@ -148,4 +141,3 @@ export function makeEntry(timeMs: number, body: EntryBody): Entry {
   entry.body = body;
   return entry;
 }
-

@@ -52,9 +52,7 @@ export function jsonFault(value: JsonValue, levels = levelsMax): string | undefi
       if (value === null) {
         return undefined;
       }
-      return Array.isArray(value)
-        ? firstFault(value, levels - arrayLevels, jsonFault)
-        : firstFault(Object.values(value), levels - objectLevels, jsonFault);
+      return Array.isArray(value) ? firstFault(value, levels - arrayLevels, jsonFault) : firstFault(Object.values(value), levels - objectLevels, jsonFault);
     default:
       // Not from the wire: an agent in the same process can hand over anything.
       return noKind;

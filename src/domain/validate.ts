@@ -223,7 +223,10 @@ function enumCheck(desc: NonNullable<DescField["enum"]>, required: boolean): Val
 }
 
 function acceptedValues(values: readonly { readonly name: string; readonly number: number }[], required: boolean): string {
-  return values.filter((value) => !required || value.number !== 0).map((value) => value.name).join(", ");
+  return values
+    .filter((value) => !required || value.number !== 0)
+    .map((value) => value.name)
+    .join(", ");
 }
 
 function bytesCheck(max: number): ValueCheck {

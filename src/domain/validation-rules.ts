@@ -1,6 +1,6 @@
 import type { Message as ProtoMessage } from "@bufbuild/protobuf";
-import type { ListMessagesRequest } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { Role, type SendMessageRequest } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { ListMessagesRequest } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { idBytesMax } from "./limits.ts";
 import type { FieldViolation } from "./task-error.ts";
 

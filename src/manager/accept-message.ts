@@ -110,14 +110,7 @@ export class MessageAcceptance {
     return this.#create({ ...scope, taskId }, contextId, message, options, caller, claim && { ...claim, taskId });
   }
 
-  async #create(
-    key: TaskKey,
-    contextId: string,
-    message: Message,
-    options: SendOptions,
-    caller: Caller,
-    claim: MessageClaim | undefined,
-  ): Promise<Accepted> {
+  async #create(key: TaskKey, contextId: string, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
     const { storage, clock, newId, replica } = this.#deps;
     const entry = decideCreate(contextId, message, options, stampOf(this.#deps));
     const owner = { replica, fence: 1n };

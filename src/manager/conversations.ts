@@ -23,6 +23,7 @@ import type { AccessTracker } from "./access-tracker.ts";
 import { pageSizeDefault } from "./list-tasks.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
+import { facing } from "./storage-faults.ts";
 
 /** What can be done with conversations: the Go package's conversation methods, within a caller's scope. */
 export class Conversations {
@@ -35,84 +36,96 @@ export class Conversations {
   }
 
   /** Throws TaskError CONVERSATION_NOT_FOUND. */
-  async get(contextId: string, scope: Scope): Promise<Conversation> {
-    const conversation = await this.#deps.storage.getConversation(scope, contextId);
-    if (conversation === undefined) throw conversationNotFound(contextId);
-    return asMessage(conversation);
+  get(contextId: string, scope: Scope): Promise<Conversation> {
+    return facing(async () => {
+      const conversation = await this.#deps.storage.getConversation(scope, contextId);
+      if (conversation === undefined) throw conversationNotFound(contextId);
+      return asMessage(conversation);
+    });
   }
 
   /** The one accessed last first. */
-  async list(request: ListConversationsRequest, scope: Scope): Promise<ListConversationsResponse> {
-    check(ListConversationsRequestSchema, request);
-    const limit = request.pageSize ?? pageSizeDefault;
-    const list = ["conversations", scope.tenant, scope.owner];
-    const place = decodePageToken(list, request.pageToken, ["number", "string"]);
-    const page = await this.#deps.storage.listConversations(scope, {
-      limit,
-      ...(place && { after: { lastAccessMs: Number(place[0]), contextId: String(place[1]) } }),
-    });
-    const last = page.conversations.at(-1);
-    return create(ListConversationsResponseSchema, {
-      conversations: page.conversations.map(asMessage),
-      nextPageToken: page.more && last !== undefined ? encodePageToken(list, [last.lastAccessTime.getTime(), last.contextId]) : "",
+  list(request: ListConversationsRequest, scope: Scope): Promise<ListConversationsResponse> {
+    return facing(async () => {
+      check(ListConversationsRequestSchema, request);
+      const limit = request.pageSize ?? pageSizeDefault;
+      const list = ["conversations", scope.tenant, scope.owner];
+      const place = decodePageToken(list, request.pageToken, ["number", "string"]);
+      const page = await this.#deps.storage.listConversations(scope, {
+        limit,
+        ...(place && { after: { lastAccessMs: Number(place[0]), contextId: String(place[1]) } }),
+      });
+      const last = page.conversations.at(-1);
+      return create(ListConversationsResponseSchema, {
+        conversations: page.conversations.map(asMessage),
+        nextPageToken: page.more && last !== undefined ? encodePageToken(list, [last.lastAccessTime.getTime(), last.contextId]) : "",
+      });
     });
   }
 
   /** The newest `limit` messages, or a page of them, oldest first; counts as an access. Throws TaskError CONVERSATION_NOT_FOUND. */
-  async listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
-    check(ListMessagesRequestSchema, request);
-    const { storage } = this.#deps;
-    const { contextId, pageToken } = request;
-    const list = ["messages", scope.tenant, scope.owner, contextId];
-    const place = decodePageToken(list, pageToken, ["number", "string", "string"]);
-    if ((await storage.getConversation(scope, contextId)) === undefined) throw conversationNotFound(contextId);
-    this.#access.touch(scope, contextId);
-    if (request.pageSize === undefined && place === undefined) {
-      const messages = await storage.listMessagesByContextId(scope, contextId, request.limit ?? -1);
-      return create(ListMessagesResponseSchema, { messages: [...messages] });
-    }
-    const page = await storage.listMessagePage(scope, contextId, {
-      limit: request.pageSize ?? pageSizeDefault,
-      ...(place && { after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) } }),
-    });
-    const { next } = page;
-    return create(ListMessagesResponseSchema, {
-      messages: [...page.messages],
-      nextPageToken: next === undefined ? "" : encodePageToken(list, [next.timeMs, next.taskId, String(next.sequence)]),
+  listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
+    return facing(async () => {
+      check(ListMessagesRequestSchema, request);
+      const { storage } = this.#deps;
+      const { contextId, pageToken } = request;
+      const list = ["messages", scope.tenant, scope.owner, contextId];
+      const place = decodePageToken(list, pageToken, ["number", "string", "string"]);
+      if ((await storage.getConversation(scope, contextId)) === undefined) throw conversationNotFound(contextId);
+      this.#access.touch(scope, contextId);
+      if (request.pageSize === undefined && place === undefined) {
+        const messages = await storage.listMessagesByContextId(scope, contextId, request.limit ?? -1);
+        return create(ListMessagesResponseSchema, { messages: [...messages] });
+      }
+      const page = await storage.listMessagePage(scope, contextId, {
+        limit: request.pageSize ?? pageSizeDefault,
+        ...(place && { after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) } }),
+      });
+      const { next } = page;
+      return create(ListMessagesResponseSchema, {
+        messages: [...page.messages],
+        nextPageToken: next === undefined ? "" : encodePageToken(list, [next.timeMs, next.taskId, String(next.sequence)]),
+      });
     });
   }
 
-  async getMessage(messageId: string, scope: Scope): Promise<Message | undefined> {
-    return this.#deps.storage.getMessage(scope, messageId);
+  getMessage(messageId: string, scope: Scope): Promise<Message | undefined> {
+    return facing(() => this.#deps.storage.getMessage(scope, messageId));
   }
 
-  async deleteMessage(messageId: string, scope: Scope): Promise<boolean> {
-    return this.#deps.storage.deleteMessage(scope, messageId);
+  deleteMessage(messageId: string, scope: Scope): Promise<boolean> {
+    return facing(() => this.#deps.storage.deleteMessage(scope, messageId));
   }
 
   /** Throws TaskError CONVERSATION_NOT_FOUND. */
-  async updateAccess(contextId: string, scope: Scope): Promise<void> {
-    if (!(await this.#deps.storage.updateConversationAccess(scope, contextId))) throw conversationNotFound(contextId);
+  updateAccess(contextId: string, scope: Scope): Promise<void> {
+    return facing(async () => {
+      if (!(await this.#deps.storage.updateConversationAccess(scope, contextId))) throw conversationNotFound(contextId);
+    });
   }
 
   /** Throws TaskError STILL_RUNNING while a task of it is SUBMITTED or WORKING. */
-  async delete(contextId: string, scope: Scope): Promise<boolean> {
-    for (const state of runningStates) {
-      const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
-      if (total > 0) throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, { metadata: { contextId } });
-    }
-    return this.#deps.storage.deleteConversation(scope, contextId);
+  delete(contextId: string, scope: Scope): Promise<boolean> {
+    return facing(async () => {
+      for (const state of runningStates) {
+        const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
+        if (total > 0) throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, { metadata: { contextId } });
+      }
+      return this.#deps.storage.deleteConversation(scope, contextId);
+    });
   }
 
-  async stats(scope: Scope): Promise<ConversationStats> {
-    return this.#deps.storage.getConversationStats(scope);
+  stats(scope: Scope): Promise<ConversationStats> {
+    return facing(() => this.#deps.storage.getConversationStats(scope));
   }
 
   /** Removes the caller's conversations that are past their time; says how many. */
-  async cleanup(request: CleanupExpiredConversationsRequest, scope: Scope): Promise<number> {
-    check(CleanupExpiredConversationsRequestSchema, request);
-    const maxAgeMs = request.maxAgeMs === undefined ? this.#deps.options.conversationTtlMs : Number(request.maxAgeMs);
-    return this.#deps.storage.cleanupExpiredConversations(maxAgeMs, scope);
+  cleanup(request: CleanupExpiredConversationsRequest, scope: Scope): Promise<number> {
+    return facing(async () => {
+      check(CleanupExpiredConversationsRequestSchema, request);
+      const maxAgeMs = request.maxAgeMs === undefined ? this.#deps.options.conversationTtlMs : Number(request.maxAgeMs);
+      return this.#deps.storage.cleanupExpiredConversations(maxAgeMs, scope);
+    });
   }
 }
 

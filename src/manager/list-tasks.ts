@@ -1,5 +1,12 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { type ListTasksRequest, ListTasksRequestSchema, type ListTasksResponse, ListTasksResponseSchema, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type ListTasksRequest,
+  ListTasksRequestSchema,
+  type ListTasksResponse,
+  ListTasksResponseSchema,
+  type Task,
+  TaskState,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { taskOf } from "../domain/fold.ts";
 import type { Scope } from "../domain/scope.ts";
@@ -26,8 +33,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
   const { contextId, status, statusTimestampAfter, includeArtifacts = false, historyLength = 0 } = request;
   const pageSize = request.pageSize ?? pageSizeDefault;
   // Nothing is stored finer than milliseconds; a finer bound must not let the millisecond below it in.
-  const statusTimeMsMin =
-    statusTimestampAfter && Number(statusTimestampAfter.seconds) * 1000 + Math.ceil(statusTimestampAfter.nanos / 1e6);
+  const statusTimeMsMin = statusTimestampAfter && Number(statusTimestampAfter.seconds) * 1000 + Math.ceil(statusTimestampAfter.nanos / 1e6);
   const list = ["tasks", scope.tenant, scope.owner, contextId, status, statusTimeMsMin ?? null];
   const place = decodePageToken(list, request.pageToken, ["number", "string"]);
   const page = await deps.storage.listTasks({
@@ -67,7 +73,11 @@ function fitting(tasks: readonly StoredTask[], bytesMax: number): readonly Store
   return end === -1 ? tasks : tasks.slice(0, end);
 }
 
-async function loadAll(deps: ManagerDeps, stored: readonly StoredTask[], view: { readonly artifacts: boolean; readonly historyLength: number }): Promise<Task[]> {
+async function loadAll(
+  deps: ManagerDeps,
+  stored: readonly StoredTask[],
+  view: { readonly artifacts: boolean; readonly historyLength: number },
+): Promise<Task[]> {
   const tasks: Task[] = [];
   for (let start = 0; start < stored.length; start += loadsAtOnce) {
     const loaded = await Promise.all(stored.slice(start, start + loadsAtOnce).map(({ key }) => loadTask(deps.storage, key)));

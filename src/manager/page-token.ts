@@ -12,7 +12,8 @@ export function encodePageToken(list: readonly unknown[], place: readonly (strin
 /** The place in a token; undefined for no token. Throws TaskError INVALID_REQUEST for one that this list didn't give. */
 export function decodePageToken(list: readonly unknown[], token: string, shape: readonly ("string" | "number")[]): readonly (string | number)[] | undefined {
   if (token === "") return undefined;
-  const refused = () => invalidRequest([{ field: "page_token", description: "not a token of this list; send next_page_token of a page with the same filters, or nothing" }]);
+  const refused = () =>
+    invalidRequest([{ field: "page_token", description: "not a token of this list; send next_page_token of a page with the same filters, or nothing" }]);
   // Longer than any token: an id of 256 bytes may grow sixfold in JSON.
   if (token.length > tokenLengthMax) throw refused();
   let values: unknown;
@@ -23,7 +24,6 @@ export function decodePageToken(list: readonly unknown[], token: string, shape: 
   }
   if (!Array.isArray(values) || values.length !== shape.length + 1) throw refused();
   const place = values.slice(0, -1);
-  // biome-ignore lint/suspicious/useValidTypeof: the shape names types
   if (place.some((value, index) => typeof value !== shape[index])) throw refused();
   if (values.at(-1) !== digest(list, place) || encodePageToken(list, place) !== token) throw refused();
   return place;
@@ -32,5 +32,8 @@ export function decodePageToken(list: readonly unknown[], token: string, shape: 
 const tokenLengthMax = 4096;
 
 function digest(list: readonly unknown[], place: readonly unknown[]): string {
-  return createHash("sha256").update(JSON.stringify([list, place])).digest("base64url").slice(0, 22);
+  return createHash("sha256")
+    .update(JSON.stringify([list, place]))
+    .digest("base64url")
+    .slice(0, 22);
 }

@@ -4,20 +4,22 @@ import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, StepResultSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { makeEntry } from "../domain/entry.ts";
 import { type TaskFold, taskOf } from "../domain/fold.ts";
-import type { Caller, Scope } from "../domain/scope.ts";
+import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
+import type { TaskWriter } from "../log/task-writer.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import type { Json, ProcessOptions, TaskContext } from "./message-processor.ts";
-import type { TaskRun } from "./task-run.ts";
 import type { TaskSubscriber } from "./task-subscriber.ts";
 
-export type TaskContextFactory = (
-  run: TaskRun,
-  turn: NonNullable<TaskFold["turn"]>,
-  signal: AbortSignal,
-  caller: Caller | undefined,
-) => TaskContext;
+/** What a context needs of the run of its task. */
+export interface TurnHost {
+  readonly key: TaskKey;
+  readonly writer: TaskWriter;
+  readonly fence: bigint;
+}
+
+export type TaskContextFactory = (run: TurnHost, turn: NonNullable<TaskFold["turn"]>, signal: AbortSignal, caller: Caller | undefined) => TaskContext;
 
 /** What a context needs of the manager beyond its own task. */
 export interface TaskAccess {
@@ -71,7 +73,7 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
   };
 }
 
-async function runStep(deps: ManagerDeps, run: TaskRun, name: string, body: () => Promise<Json>): Promise<Json> {
+async function runStep(deps: ManagerDeps, run: TurnHost, name: string, body: () => Promise<Json>): Promise<Json> {
   const kept = run.writer.tentative.steps.get(name);
   // An absent Value is null: the only one that encodes to nothing.
   if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);

@@ -19,7 +19,7 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
-import { MessageAcceptance } from "./accept-message.ts";
+import { type Accepted, MessageAcceptance } from "./accept-message.ts";
 import { AccessTracker } from "./access-tracker.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
 import { Conversations } from "./conversations.ts";
@@ -30,6 +30,7 @@ import type { MessageProcessor } from "./message-processor.ts";
 import { openSubscription, type SubscriptionRequest } from "./open-subscription.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { Slots } from "./slots.ts";
+import { facing } from "./storage-faults.ts";
 import { startSweeper } from "./sweeper.ts";
 import { taskContexts } from "./task-context.ts";
 import { TaskRuns } from "./task-runs.ts";
@@ -75,7 +76,12 @@ export interface ManagerParts {
  * A task manager over a processor and a storage. The storage stays the caller's to dispose; disposing the manager stops the running turns, with
  * "draining" as their signal's reason, and everything it does in the background.
  */
-export async function createTaskManager(processor: MessageProcessor, storage: Storage, options: ManagerOptions = {}, parts: ManagerParts = {}): Promise<TaskManager> {
+export async function createTaskManager(
+  processor: MessageProcessor,
+  storage: Storage,
+  options: ManagerOptions = {},
+  parts: ManagerParts = {},
+): Promise<TaskManager> {
   const newId = parts.newId ?? (() => crypto.randomUUID());
   const deps: ManagerDeps = {
     storage,
@@ -117,13 +123,15 @@ class Manager implements TaskManager {
   }
 
   async sendMessage(request: SendMessageRequest, caller?: Caller, { signal = never }: { readonly signal?: AbortSignal } = {}): Promise<SendMessageResponse> {
-    const accepted = await this.#accept(request, caller, false);
-    if (accepted.kind === "message") return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
-    const { key, sequence } = accepted;
-    const immediately = request.configuration?.returnImmediately ?? false;
-    const fold = await waitForFold(this.#deps, this.#runs, key, (now) => immediately || isAnswered(now, sequence), signal);
-    const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
-    return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
+    return this.#call(async () => {
+      const accepted = await this.#accept(request, caller, false);
+      if (accepted.kind === "message") return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
+      const { key, sequence } = accepted;
+      const immediately = request.configuration?.returnImmediately ?? false;
+      const fold = await waitForFold(this.#deps, this.#runs, key, (now) => immediately || isAnswered(now, sequence), signal);
+      const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
+      return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
+    });
   }
 
   sendStreamingMessage(request: SendMessageRequest, caller?: Caller): TaskSubscriber {
@@ -136,16 +144,16 @@ class Manager implements TaskManager {
   }
 
   async getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask> {
-    this.#check();
-    const key = keyOf(id, caller);
-    const fold = await currentFold(this.#deps, this.#runs, key);
-    this.#access.touch(key, fold.contextId);
-    return { task: taskOf(fold, view), cancel: () => this.cancelTask(id, caller) };
+    return this.#call(async () => {
+      const key = keyOf(id, caller);
+      const fold = await currentFold(this.#deps, this.#runs, key);
+      this.#access.touch(key, fold.contextId);
+      return { task: taskOf(fold, view), cancel: () => this.cancelTask(id, caller) };
+    });
   }
 
   async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse> {
-    this.#check();
-    return listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant));
+    return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant)));
   }
 
   async cancelTask(
@@ -153,16 +161,16 @@ class Manager implements TaskManager {
     caller?: Caller,
     { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
   ): Promise<Task> {
-    this.#check();
     const key = keyOf(id, caller);
-    return this.#runs.use(key, async (run) => {
-      await run.writer.whenCommitted(run.cancel(metadata));
-      const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
-      // The task may have ended while the processor was being told.
-      if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
-      this.#access.touch(key, fold.contextId);
-      return taskOf(fold);
-    });
+    return this.#call(() =>
+      this.#runs.use(key, async (run) => {
+        await run.writer.whenCommitted(run.cancel(metadata));
+        const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
+        // The task may have ended while the processor was being told.
+        if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
+        return taskOf(fold);
+      }),
+    );
   }
 
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
@@ -174,20 +182,19 @@ class Manager implements TaskManager {
   }
 
   async getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }> {
-    this.#check();
-    const loaded = await loadTaskAt(this.#deps.storage, keyOf(id, caller), sequence);
-    if (loaded === undefined) throw taskNotFound(id);
-    return { task: taskOf(loaded.fold), head: loaded.head };
+    return this.#call(async () => {
+      const loaded = await loadTaskAt(this.#deps.storage, keyOf(id, caller), sequence);
+      if (loaded === undefined) throw taskNotFound(id);
+      return { task: taskOf(loaded.fold), head: loaded.head };
+    });
   }
 
   async taskExists(id: string, caller?: Caller): Promise<boolean> {
-    this.#check();
-    return this.#deps.storage.taskExists(keyOf(id, caller));
+    return this.#call(() => this.#deps.storage.taskExists(keyOf(id, caller)));
   }
 
   async deleteTask(id: string, caller?: Caller): Promise<boolean> {
-    this.#check();
-    return this.#delete(keyOf(id, caller), undefined);
+    return this.#call(() => this.#delete(keyOf(id, caller), undefined));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -209,24 +216,27 @@ class Manager implements TaskManager {
     return deleted;
   }
 
-  async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean) {
-    this.#check();
+  async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean): Promise<Accepted> {
     return this.#acceptance.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
   }
 
   #subscription(resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>): TaskSubscriber {
     return new Subscription(
-      async () => {
-        this.#check();
-        const resolved = await resolve();
-        return "kind" in resolved ? resolved : openSubscription(this.#deps, this.#runs, this.#access, resolved);
-      },
+      () =>
+        this.#call(async () => {
+          const resolved = await resolve();
+          return "kind" in resolved ? resolved : openSubscription(this.#deps, this.#runs, this.#access, resolved);
+        }),
       () => new Date(this.#deps.clock.now()),
     );
   }
 
-  #check(): void {
-    if (this.#closed) throw new TaskError("UNAVAILABLE", "The task manager is closed");
+  /** Every call: refused once the manager is closed, its errors told as TaskErrors. */
+  #call<T>(body: () => Promise<T>): Promise<T> {
+    return facing(() => {
+      if (this.#closed) throw new TaskError("UNAVAILABLE", "The task manager is closed");
+      return body();
+    });
   }
 }
 

@@ -2,6 +2,7 @@ import { type Message, type StreamResponse, type Task, TaskState } from "../../g
 import { eventOf, type PlacedEntry, streamResponse } from "../domain/entry.ts";
 import { isTerminal } from "../domain/task-state.ts";
 import type { TaskReader } from "../stream/task-reader.ts";
+import { asTaskError } from "./storage-faults.ts";
 
 /** One reader of one task. Bounded memory; a slow reader goes back to the log; nothing is dropped. */
 export interface TaskSubscriber extends AsyncIterable<StreamResponse>, AsyncDisposable {
@@ -91,7 +92,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       return await this.#next();
     } catch (error) {
       await this.close();
-      throw error;
+      throw asTaskError(error);
     }
   }
 

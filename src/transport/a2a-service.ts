@@ -1,11 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import {
-  type A2AService,
-  CancelTaskRequestSchema,
-  GetTaskRequestSchema,
-  SubscribeToTaskRequestSchema,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type A2AService, CancelTaskRequestSchema, GetTaskRequestSchema, SubscribeToTaskRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { invalidRequest, TaskError } from "../domain/task-error.ts";
 import { validate } from "../domain/validate.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
@@ -14,8 +9,7 @@ import { answering, type CallSettings, callerOf, streaming } from "./serve-calls
 /** The eleven operations of the contract (R1), each translated to a call of the manager. */
 export function a2aService(manager: TaskManager, settings: CallSettings): ServiceImpl<typeof A2AService> {
   return {
-    sendMessage: (request, context) =>
-      answering(settings, () => manager.sendMessage(request, callerOf(request, context), { signal: context.signal })),
+    sendMessage: (request, context) => answering(settings, () => manager.sendMessage(request, callerOf(request, context), { signal: context.signal })),
 
     sendStreamingMessage: (request, context) =>
       streaming(settings, manager.sendStreamingMessage(request, callerOf(request, context)), context, (events) => events),

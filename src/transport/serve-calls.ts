@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../domain/scope.ts";
-import type { Logger } from "../runtime/logger.ts";
 import type { TaskSubscriber } from "../manager/task-subscriber.ts";
+import type { Logger } from "../runtime/logger.ts";
 import { toConnectError } from "./errors.ts";
 
 /** What every service needs beside the manager. */

@@ -138,7 +138,12 @@ export class SqliteChannel<O extends Operations> {
 export async function openChannel<O extends Operations>(task: WorkerTask): Promise<SqliteChannel<O>> {
   // The file of the worker is beside this one: source run by type stripping, or what the compiler made of it.
   const name = import.meta.url.endsWith(".ts") ? "./sqlite-worker.ts" : "./sqlite-worker.js";
-  const worker = new Worker(new URL(name, import.meta.url), { name: `sqlite-${task.role}`, workerData: task });
+  const worker = new Worker(new URL(name, import.meta.url), {
+    name: `sqlite-${task.role}`,
+    workerData: task,
+    // The flags of the process are meant for its program: with `--input-type`, a thread could not even be started from a file.
+    execArgv: [],
+  });
   const channel = new SqliteChannel<O>(worker, task.role);
   await new Promise<void>((resolve, reject) => {
     worker.once("message", (message: FromWorker) => {
@@ -148,8 +153,9 @@ export async function openChannel<O extends Operations>(task: WorkerTask): Promi
         reject("failed" in message ? fromWire(message.failed) : new Error("The worker answered before it was ready"));
       }
     });
-    worker.once("error", reject);
-    worker.once("exit", () => reject(new StorageError("unavailable", `The ${task.role} of the SQLite storage ended before it was ready`)));
+    const fail = (cause: unknown) => reject(new StorageError("unavailable", `The ${task.role} of the SQLite storage didn't start`, { cause }));
+    worker.once("error", fail);
+    worker.once("exit", fail);
   });
   return channel;
 }

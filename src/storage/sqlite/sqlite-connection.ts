@@ -1,5 +1,6 @@
+import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { busyTimeoutMs, cacheBytes, walBytesKept, walPagesMax } from "./sqlite-limits.ts";
+import { busyTimeoutMs, cacheBytes, commitsPerWalCheck, walBytesKept, walPagesMax } from "./sqlite-limits.ts";
 import { migrate } from "./sqlite-schema.ts";
 
 /** The one connection that writes. Makes the file and brings its schema up to date. */
@@ -24,6 +25,24 @@ export function openWriter(file: string, prefix: string): DatabaseSync {
 /** A connection that can't write, for a file that a writer has opened. */
 export function openReader(file: string): DatabaseSync {
   return open(file, (db) => db.exec("PRAGMA query_only = ON"));
+}
+
+/**
+ * To be called before each group. SQLite's own checkpoints never wait, so under readers that are never all idle the write-ahead log only
+ * grows; when it is long, this one waits the moment that it takes until no reader needs it.
+ */
+export function createWalLimiter(db: DatabaseSync, file: string): () => void {
+  let commits = 0;
+  return () => {
+    commits += 1;
+    if (commits % commitsPerWalCheck === 0 && (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > walBytesKept) {
+      try {
+        db.exec("PRAGMA wal_checkpoint(RESTART)");
+      } catch {
+        // Nothing is lost, and a disk that fails here fails the next commit, whose callers have to hear of it.
+      }
+    }
+  };
 }
 
 function open(file: string, setUp: (db: DatabaseSync) => void): DatabaseSync {

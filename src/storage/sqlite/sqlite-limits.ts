@@ -21,8 +21,10 @@ export const transferBytesMin = 16 * 1024;
 export const busyTimeoutMs = 5_000;
 /** Pages in the write-ahead log before it is copied into the database: 16 MiB. The default of 1,000 checkpoints several times a second under load. */
 export const walPagesMax = 4_000;
-/** What a write-ahead log that a long read let grow is cut back to. */
+/** The size at which the writer waits for the readers to be able to begin the write-ahead log anew, and which it is cut back to. */
 export const walBytesKept = 64 * 1024 * 1024;
+/** Commits after which the write-ahead log's size is looked at. */
+export const commitsPerWalCheck = 64;
 /** The page cache of each connection. */
 export const cacheBytes = 32 * 1024 * 1024;
 /** A snapshot is kept in pieces of this size, so that no row is large, and stored in calls of a few, so that appends get in between. */

@@ -1,11 +1,11 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { openReader, openWriter } from "./sqlite-connection.ts";
+import { createWalLimiter, openReader, openWriter } from "./sqlite-connection.ts";
 import { createContext, type SqliteContext } from "./sqlite-context.ts";
 import { storageErrorOf, toWire } from "./sqlite-errors.ts";
 import { runReads, runWrites } from "./sqlite-group.ts";
 import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "./sqlite-limits.ts";
 import { readOperations, writeOperations } from "./sqlite-operations.ts";
-import type { Call, FromWorker, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
+import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
 
 /**
  * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried out, above all while
@@ -13,16 +13,14 @@ import type { Call, FromWorker, ToWorker, WorkerTask } from "./sqlite-protocol.t
  */
 function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: WorkerTask): void {
   let context: SqliteContext;
+  let runGroup: (calls: readonly Call[]) => readonly Reply[];
   try {
     context = createContext(role === "writer" ? openWriter(file, prefix) : openReader(file), { prefix, maxHistoryLength });
+    runGroup = role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readOperations, calls);
   } catch (error) {
     post(port, { failed: toWire(storageErrorOf(error)) });
     return;
   }
-  const runGroup =
-    role === "writer"
-      ? (calls: readonly Call[]) => runWrites(context, writeOperations, calls)
-      : (calls: readonly Call[]) => runReads(context, readOperations, calls);
   const operationsMax = role === "writer" ? groupOperationsMax : readGroupOperationsMax;
   let waiting: Call[] = [];
   let closing = false;
@@ -55,6 +53,14 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
       waiting.push(...message);
     }
   }
+}
+
+function createGroupWriter(context: SqliteContext, file: string): (calls: readonly Call[]) => readonly Reply[] {
+  const limitWal = createWalLimiter(context.db, file);
+  return (calls) => {
+    limitWal();
+    return runWrites(context, writeOperations, calls);
+  };
 }
 
 /** How many calls from the front make a group: as many as the bounds allow, at least one. */

@@ -1,0 +1,52 @@
+/** The layers of ARCHITECTURE.md, as rules: who may import whom. `npm test` holds them. */
+const layer = (from, allowed, why) => ({
+  name: `layer-${from}`,
+  comment: why,
+  severity: "error",
+  from: { path: `^src/${from}/` },
+  to: { path: "^(src|gen|test|bench)/", pathNot: `^(${allowed.join("|")}|src/${from}/)` },
+});
+
+const port = "src/storage/(storage|storage-error)\\.ts$";
+
+export default {
+  forbidden: [
+    { name: "no-cycles", comment: "A cycle makes two files one.", severity: "error", from: {}, to: { circular: true } },
+    { name: "no-tests-in-src", severity: "error", from: { path: "^(src|gen)/" }, to: { path: "^(test|bench|scripts)/" } },
+    layer("domain", ["gen/"], "Pure: no I/O, no clock, no randomness."),
+    { name: "domain-is-pure", severity: "error", from: { path: "^src/domain/" }, to: { dependencyTypes: ["core"] } },
+    layer("runtime", [], "Knows nothing of ours."),
+    layer("storage", ["gen/", "src/domain/", "src/runtime/"], "Knows nothing of what is above it."),
+    {
+      name: "engines-apart",
+      comment: "An engine knows the port and what all engines share, never another engine.",
+      severity: "error",
+      from: { path: "^src/storage/(memory|sqlite|mongodb)/" },
+      to: { path: "^src/storage/(memory|sqlite|mongodb|conformance)/", pathNot: "^src/storage/$1/" },
+    },
+    {
+      name: "conformance-apart",
+      comment: "The suite proves engines it has never heard of.",
+      severity: "error",
+      from: { path: "^src/storage/conformance/" },
+      to: { path: "^src/storage/(memory|sqlite|mongodb)/" },
+    },
+    layer("log", ["gen/", "src/domain/", "src/runtime/", port], "The port only, never an engine."),
+    layer("stream", ["gen/", "src/domain/", "src/runtime/", "src/log/", port], "The port only, never an engine."),
+    layer("manager", ["gen/", "src/domain/", "src/runtime/", "src/log/", "src/stream/", port], "Knows no transport and no engine."),
+    layer("transport", ["gen/", "src/domain/", "src/runtime/logger\\.ts$", "src/manager/"], "Translates; knows neither storage nor log."),
+    layer("demo", ["gen/", "src/domain/", "src/manager/"], "What any agent's author may use."),
+    {
+      name: "only-main-reads-process",
+      comment: "Settings reach everything else as arguments.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/main\\.ts$" },
+      to: { path: "^(node:)?process$" },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { extensions: [".ts", ".js"] },
+  },
+};

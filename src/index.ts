@@ -1,0 +1,17 @@
+// Everything a user of the library needs; the only barrel.
+
+export type { ProcessorEvent } from "./domain/processor-event.ts";
+export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
+export { type A2AReason, type FieldViolation, type GeneralReason, type Reason, TaskError } from "./domain/task-error.ts";
+export type { CancellableTask } from "./manager/cancellable-task.ts";
+export type { Conversations } from "./manager/conversations.ts";
+export type { AbortReason, Json, MessageContext, MessageProcessor, ProcessOptions, TaskContext } from "./manager/message-processor.ts";
+export type { ManagerOptions } from "./manager/options.ts";
+export { artifact, artifactFrom, authRequired, completed, failed, inputRequired, rejected, status, textOf, working } from "./manager/processor-events.ts";
+export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
+export type { TaskSubscriber } from "./manager/task-subscriber.ts";
+export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
+export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
+export * from "./storage/storage.ts";
+export { StorageError } from "./storage/storage-error.ts";
+export { a2aRoutes, type RoutesOptions } from "./transport/routes.ts";

@@ -1,0 +1,241 @@
+import { createServer as createHttp1Server, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createHttp2Server, type Http2Server, type Http2ServerRequest, type Http2ServerResponse, type Http2Session, type ServerHttp2Session } from "node:http2";
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { readFirstBytes } from "./first-bytes.ts";
+import { type PortLimits, portLimits } from "./port-limits.ts";
+
+export type PortHandler = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
+
+export interface PortOptions {
+  /** Gets every request, of either version. */
+  readonly handler: PortHandler;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  readonly limits?: Partial<PortLimits>;
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+}
+
+/** One port for HTTP/1.1 and HTTP/2. */
+export interface Port {
+  /** Resolves to where it listens. Rejects with Node's error, such as EADDRINUSE. Once only. */
+  listen(): Promise<{ readonly host: string; readonly port: number }>;
+  /**
+   * Accepts nothing more, lets requests end for as long as `graceMs`, then cuts what is left. When it resolves, no socket is open.
+   * A second call joins the first.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+/**
+ * A port whose connections are told apart by their first bytes and handed to an HTTP/1.1 or an HTTP/2 server that listen nowhere themselves. With TLS it is the same
+ * after the handshake, so that ALPN only tells clients what they may speak, and every limit holds for all four combinations.
+ */
+export function createPort(options: PortOptions): Port {
+  return new OnePort(options);
+}
+
+/** What is known of an open connection. `version` is undefined until its first bytes are there. */
+interface Connection {
+  version: 1 | 2 | undefined;
+  session: ServerHttp2Session | undefined;
+  /** Requests whose answer isn't through yet. */
+  requests: number;
+}
+
+/** States: made → listening → closing → closed. */
+class OnePort implements Port {
+  readonly #options: PortOptions;
+  readonly #limits: PortLimits;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #front: TcpServer;
+  readonly #http1: Http1Server;
+  readonly #http2: Http2Server;
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #sessions = new WeakMap<Http2Session, Connection>();
+  /** Connections in their TLS handshake, by the other side's address: Node doesn't tell which of them became which TLS socket. */
+  readonly #handshakes = new Map<string, Socket>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: PortOptions) {
+    this.#options = options;
+    this.#limits = { ...portLimits, ...options.limits };
+    this.#clock = options.clock ?? systemClock;
+    this.#logger = options.logger ?? silentLogger;
+    this.#http1 = this.#makeHttp1();
+    this.#http2 = this.#makeHttp2();
+    this.#front = this.#makeFront();
+  }
+
+  async listen(): Promise<{ readonly host: string; readonly port: number }> {
+    const { host, port } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      this.#front.once("error", reject);
+      this.#front.listen({ host, port }, () => {
+        this.#front.off("error", reject);
+        resolve();
+      });
+    });
+    // Errors of accepting, such as no file descriptors left: what is open already goes on.
+    this.#front.on("error", (error) => this.#logger.error({ err: error }, "A connection could not be accepted"));
+    // An HTTP/1.1 server looks after its time limits from when it listens, which this one never does by itself.
+    this.#http1.emit("listening");
+    const address = this.#front.address() as AddressInfo;
+    return { host: address.address, port: address.port };
+  }
+
+  close(graceMs: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    // Calls back when the last connection is gone, or at once if there was never a listening one.
+    const gone = new Promise<void>((resolve) => this.#front.close(() => resolve()));
+    for (const socket of this.#handshakes.values()) socket.destroy();
+    for (const [socket, { version, session, requests }] of this.#connections) {
+      if (version === undefined) socket.destroy();
+      // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
+      else if (version === 2) session?.close();
+      else if (requests === 0) socket.destroySoon();
+    }
+    const cancel = this.#clock.after(graceMs, () => {
+      for (const socket of this.#connections.keys()) socket.destroy();
+    });
+    await gone;
+    cancel();
+    this.#http1.close();
+  }
+
+  // ── Connections ──
+
+  #makeFront(): TcpServer {
+    const { tls } = this.#options;
+    const { connectionsMax, firstBytesMs, tcpKeepAliveMs } = this.#limits;
+    // Half-open: a client may end its side after its request; the HTTP servers see to the rest.
+    const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs, allowHalfOpen: true };
+    let front: TcpServer;
+    if (tls === undefined) {
+      front = createTcpServer(tcp, (socket) => this.#accept(socket));
+    } else {
+      const { cert, key } = tls;
+      front = createTlsServer({ ...tcp, cert, key, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs }, (socket) => {
+        this.#handshakes.delete(remoteOf(socket));
+        this.#accept(socket);
+      });
+      front.on("connection", (socket: Socket) => this.#shake(socket));
+      front.on("tlsClientError", (error: Error) => this.#logger.debug({ err: error }, "A TLS handshake failed"));
+    }
+    front.maxConnections = connectionsMax;
+    return front;
+  }
+
+  #shake(socket: Socket): void {
+    const remote = remoteOf(socket);
+    this.#handshakes.set(remote, socket);
+    socket.once("close", () => {
+      if (this.#handshakes.get(remote) === socket) this.#handshakes.delete(remote);
+    });
+  }
+
+  #accept(socket: Socket): void {
+    // A reset is an everyday event; without a listener it would end the process.
+    socket.on("error", (error) => this.#logger.debug({ err: error }, "A connection broke"));
+    // It was in its handshake when the port began to close.
+    if (this.#closing !== undefined) {
+      socket.destroy();
+      return;
+    }
+    const connection: Connection = { version: undefined, session: undefined, requests: 0 };
+    this.#connections.set(socket, connection);
+    socket.once("close", () => this.#connections.delete(socket));
+    readFirstBytes(socket, this.#clock, this.#limits.firstBytesMs, (version) => {
+      connection.version = version;
+      if (version === 1) {
+        this.#http1.emit("connection", socket);
+        return;
+      }
+      // HTTP/2 has its own way to end one side; a client that ends the socket is gone.
+      socket.allowHalfOpen = false;
+      this.#http2.once("session", (session) => this.#begin(session, connection));
+      this.#http2.emit("connection", socket);
+    });
+  }
+
+  #begin(session: ServerHttp2Session, connection: Connection): void {
+    connection.session = session;
+    this.#sessions.set(session, connection);
+    session.setLocalWindowSize(this.#limits.connectionWindowBytes);
+    session.setTimeout(this.#limits.idleMs, () => {
+      if (connection.requests === 0) session.close();
+    });
+  }
+
+  // ── Requests ──
+
+  #makeHttp1(): Http1Server {
+    const { headMs, requestMs, checkMs, keepAliveMs, headBytesMax } = this.#limits;
+    return createHttp1Server(
+      {
+        headersTimeout: headMs,
+        requestTimeout: requestMs,
+        connectionsCheckingInterval: checkMs,
+        keepAliveTimeout: keepAliveMs,
+        maxHeaderSize: headBytesMax,
+      },
+      (request, response) => {
+        const { socket } = request;
+        const connection = this.#connections.get(socket);
+        if (connection === undefined) return;
+        if (this.#closing !== undefined) response.setHeader("connection", "close");
+        response.once("close", () => {
+          if (connection.requests === 0 && this.#closing !== undefined) socket.destroySoon();
+        });
+        this.#serve(connection, request, response);
+      },
+    );
+  }
+
+  #makeHttp2(): Http2Server {
+    const { headBytesMax, streamsMax, sessionMegabytesMax, streamWindowBytes, resetsBurst, resetsPerSecond } = this.#limits;
+    const server = createHttp2Server(
+      {
+        settings: { maxConcurrentStreams: streamsMax, initialWindowSize: streamWindowBytes, maxHeaderListSize: headBytesMax },
+        maxSessionMemory: sessionMegabytesMax,
+        streamResetBurst: resetsBurst,
+        streamResetRate: resetsPerSecond,
+      },
+      (request, response) => {
+        const { session } = request.stream;
+        const connection = session && this.#sessions.get(session);
+        if (connection !== undefined) this.#serve(connection, request, response);
+      },
+    );
+    server.on("sessionError", (error) => this.#logger.debug({ err: error }, "An HTTP/2 connection broke"));
+    return server;
+  }
+
+  #serve(connection: Connection, request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void {
+    connection.requests++;
+    response.once("close", () => {
+      connection.requests--;
+    });
+    try {
+      this.#options.handler(request, response);
+    } catch (error) {
+      this.#logger.error({ err: error }, "A request failed unexpectedly");
+      response.destroy();
+    }
+  }
+}
+
+function remoteOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}

@@ -1,0 +1,24 @@
+import { writeSync } from "node:fs";
+import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { creation, progress, taskKey } from "./sqlite-fixtures.ts";
+
+/** Appends to 16 tasks until it is killed, and says on its output, a line each, what was acknowledged: task and head. */
+const [file] = process.argv.slice(2);
+if (file === undefined) {
+  throw new Error("Usage: sqlite-crash-child.ts FILE");
+}
+const storage = await createSqliteStorage(file);
+await Promise.all(
+  Array.from({ length: 16 }, async (_, i) => {
+    const taskId = `task-${i}`;
+    for (let head = 1; ; head++) {
+      const entry = new Uint8Array(100 + ((i * 7919 + head * 104_729) % 20_000));
+      const { outcome } = await storage.appendTask(taskKey(taskId), head === 1 ? creation(`context-${i}`, entry) : progress(head, entry));
+      if (outcome !== "committed") {
+        throw new Error(`Append ${head} of ${taskId} was ${outcome}`);
+      }
+      // Not through a stream: what it buffers would be lost with the process.
+      writeSync(1, `${taskId} ${head}\n`);
+    }
+  }),
+);

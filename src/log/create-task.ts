@@ -9,10 +9,18 @@ import { sendAppend } from "./send-append.ts";
 import { headerOf, pointersOf } from "./task-writer.ts";
 
 export type CreateResult =
-  | { readonly outcome: "created"; readonly fold: TaskFold; readonly batch: string; readonly created: PlacedEntry }
+  | {
+      readonly outcome: "created";
+      readonly fold: TaskFold;
+      readonly batch: string;
+      readonly created: PlacedEntry;
+      /** Another message came under the same id before. */
+      readonly otherContent: boolean;
+    }
   /** A task of that id is there already: somebody else made it from the same claim. */
   | { readonly outcome: "exists" }
-  | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim };
+  | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim }
+  | { readonly outcome: "reused" };
 
 /** Makes a task durable, with its first entry, its conversation and, if given, its claim: one append. */
 export async function createTask(
@@ -48,10 +56,13 @@ export async function createTask(
     case "committed": {
       fillIds(entry, { taskId: key.taskId, contextId });
       evolve(fold, 1n, entry);
-      return { outcome: "created", fold, batch, created: { sequence: 1n, entry, bytes: encoded.byteLength } };
+      const created = { sequence: 1n, entry, bytes: encoded.byteLength };
+      return { outcome: "created", fold, batch, created, otherContent: result.otherContent ?? false };
     }
     case "duplicate":
       return { outcome: "duplicate", claim: result.claim };
+    case "reused":
+      return result;
     case "lost":
     case "gone":
       return { outcome: "exists" };

@@ -288,6 +288,7 @@ function lostError(taskId: string, result: Exclude<AppendResult, Committed>): Ta
     case "lost":
       return new TaskError("UNAVAILABLE", `Another replica has taken over task "${taskId}"`, { metadata });
     case "duplicate":
+    case "reused":
       return new TaskError("UNAVAILABLE", `Task "${taskId}" was made twice`, { metadata });
     default:
       return result satisfies never;

@@ -54,6 +54,7 @@ export class MessageAcceptance {
       contentHash: contentHash(message),
       taskId: this.#deps.newId(),
       windowMs: this.#deps.options.duplicateWindowMs,
+      strict: this.#deps.options.messageIds === "strict",
     };
     const id = JSON.stringify([scope.tenant, scope.owner, claim.messageId, claim.contentHash]);
     const first = this.#underWay.get(id);
@@ -94,6 +95,8 @@ export class MessageAcceptance {
     if (processor.answerMessage !== undefined) {
       if (claim !== undefined) {
         const result = await storage.claimMessage(scope, claim);
+        if (result.outcome === "reused") throw messageIdReused(message);
+        if (result.outcome === "accepted" && result.otherContent) this.#warnOfReuse(message);
         if (result.outcome === "duplicate") {
           const joined = await this.#join(scope, result);
           if (joined !== undefined) return joined;
@@ -117,8 +120,11 @@ export class MessageAcceptance {
     const result = await createTask(storage, key, entry, { contextId, owner, clock, newId, ...(claim && { claim }) });
     switch (result.outcome) {
       case "created":
+        if (result.otherContent) this.#warnOfReuse(message);
         await this.#runs.started(key, result.fold, result.batch, result.created, caller);
         return { kind: "task", key, sequence: 1n };
+      case "reused":
+        throw messageIdReused(message);
       case "exists":
         return { kind: "task", key, sequence: 1n };
       case "duplicate": {
@@ -131,6 +137,10 @@ export class MessageAcceptance {
       default:
         return result satisfies never;
     }
+  }
+
+  #warnOfReuse({ messageId }: Message): void {
+    this.#deps.logger.warn({ messageId }, "A message id came again with other content, and was taken as a new message");
   }
 
   /** What the first sender of the same message got; undefined if nothing came of its claim. */
@@ -170,6 +180,10 @@ export class MessageAcceptance {
       cancelTimer();
     }
   }
+}
+
+function messageIdReused({ messageId }: Message): TaskError {
+  return new TaskError("MESSAGE_ID_REUSED", `Message id "${messageId}" was used before for another message`, { metadata: { messageId } });
 }
 
 function inContext(message: Message, contextId: string): Message {

@@ -3,6 +3,7 @@ import type { TaskFold } from "../domain/fold.ts";
 import { type Caller, type TaskKey, taskKeyString } from "../domain/scope.ts";
 import { taskNotFound } from "../domain/task-error.ts";
 import { loadTask } from "../log/load-task.ts";
+import type { TaskFeed } from "../stream/task-hub.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import type { AbortReason } from "./message-processor.ts";
 import type { Slots } from "./slots.ts";
@@ -10,11 +11,16 @@ import type { TaskContextFactory } from "./task-context.ts";
 import { type RunStart, TaskRun } from "./task-run.ts";
 
 interface Place {
-  readonly run: Promise<TaskRun>;
+  readonly id: string;
+  readonly feed: TaskFeed;
+  /** Set in the same step in which the place is put into the map. */
+  run: Promise<TaskRun> | undefined;
   /** Set once `run` has resolved. */
   ready: TaskRun | undefined;
   /** How many calls use it right now; raised in the same step in which it is found. */
   users: number;
+  /** Nobody uses it any more, and its feed was given back. */
+  released: boolean;
 }
 
 /**
@@ -57,8 +63,10 @@ export class TaskRuns {
       return;
     }
     const owner = { replica: this.#deps.replica, fence: 1n };
-    const run = this.#make(key, { fold, batch, logBytes: created.bytes, snapshotBytes: 0, owner });
-    this.#places.set(id, { run: Promise.resolve(run), ready: run, users: 0 });
+    const place = this.#place(key, id);
+    const run = this.#make(key, { fold, batch, logBytes: created.bytes, snapshotBytes: 0, owner }, place);
+    place.ready = run;
+    place.run = Promise.resolve(run);
     run.feed.publish([created]);
     run.work(caller);
   }
@@ -67,67 +75,59 @@ export class TaskRuns {
   async use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>): Promise<T> {
     const id = taskKeyString(key);
     let place = this.#places.get(id);
-    if (place === undefined) {
-      place = this.#open(key);
-      this.#places.set(id, place);
+    // A lost run stays only with those who use it already; the next one starts from the log.
+    if (place === undefined || place.ready?.lost !== undefined) {
+      place = this.#place(key, id);
+      place.run = this.#load(key, place);
     }
     place.users++;
     try {
-      return await body(await place.run);
+      const run = await place.run;
+      if (run === undefined) throw new Error("A place without a run");
+      return await body(run);
     } finally {
       place.users--;
-      this.#forgetIfIdle(id, place);
+      this.#forgetIfIdle(place);
     }
   }
 
   /** Stops every turn, waiting until all have ended. */
   async stopAll(reason: AbortReason): Promise<void> {
-    await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run).stop(reason)));
+    await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run)?.stop(reason)));
   }
 
-  #open(key: TaskKey): Place {
-    const run = this.#load(key);
-    const place: Place = { run, ready: undefined, users: 0 };
-    run.then(
-      (ready) => {
-        place.ready = ready;
-      },
-      () => undefined, // Whoever opened it is told; the place goes with its last user.
-    );
+  #place(key: TaskKey, id: string): Place {
+    const place: Place = { id, feed: this.#deps.hub.open(key), run: undefined, ready: undefined, users: 0, released: false };
+    this.#places.set(id, place);
     return place;
   }
 
-  async #load(key: TaskKey): Promise<TaskRun> {
+  async #load(key: TaskKey, place: Place): Promise<TaskRun> {
     const loaded = await loadTask(this.#deps.storage, key);
     if (loaded === undefined) throw taskNotFound(key.taskId);
     const { stored, fold, batch } = loaded;
-    return this.#make(key, {
+    const start: RunStart = {
       fold,
       batch,
       logBytes: stored.logBytes,
       snapshotBytes: stored.snapshot?.bytes.byteLength ?? 0,
       owner: { replica: stored.replica, fence: stored.fence },
-    });
+    };
+    place.ready = this.#make(key, start, place);
+    return place.ready;
   }
 
-  #make(key: TaskKey, start: RunStart): TaskRun {
+  #make(key: TaskKey, start: RunStart, place: Place): TaskRun {
     if (this.#contexts === undefined) throw new Error("A task was run before the manager was ready");
-    const id = taskKeyString(key);
-    return new TaskRun(this.#deps, key, start, {
-      slots: this.#slots,
-      contexts: this.#contexts,
-      feed: this.#deps.hub.open(key),
-      onIdle: () => {
-        const place = this.#places.get(id);
-        if (place !== undefined) this.#forgetIfIdle(id, place);
-      },
-    });
+    const use = { slots: this.#slots, contexts: this.#contexts, feed: place.feed, onIdle: () => this.#forgetIfIdle(place) };
+    return new TaskRun(this.#deps, key, start, use);
   }
 
-  #forgetIfIdle(id: string, place: Place): void {
-    const { ready } = place;
-    if (this.#places.get(id) !== place || place.users > 0 || (ready?.busy && ready.lost === undefined)) return;
-    this.#places.delete(id);
-    if (ready !== undefined) this.#deps.hub.release(ready.feed);
+  #forgetIfIdle(place: Place): void {
+    const { id, ready } = place;
+    if (place.users > 0 || place.released || (ready?.busy && ready.lost === undefined)) return;
+    place.released = true;
+    this.#deps.hub.release(place.feed);
+    if (this.#places.get(id) === place) this.#places.delete(id);
   }
 }

@@ -29,10 +29,12 @@ export interface Storage extends AsyncDisposable {
    * Creates a task (`append.create`), or appends one batch to its log: one atomic step on entries, header, message pointers, claim and conversation.
    * - The condition is `append.after`: the head, the id of the batch that ends there, and the fence. If any differs: "lost", with
    *   what was found; nothing changed. Creating is lost if the task exists. Appending to a task that doesn't exist (any more): "gone".
-   * - Creating with a claim that is held for another task: "duplicate"; nothing changed.
+   * - Creating with a claim that is held for another task: "duplicate"; nothing changed. With a strict claim whose message id was claimed
+   *   with other content within the window: "reused"; nothing changed.
    * - "unknown" is thrown as `StorageError` with `outcome: "unknown"`: send the identical append again. If that is "lost", the batch may
    *   be in the log all the same: look for its id there.
-   * - Creating makes the conversation if there is none, and counts as an access to it; so does every append of a message.
+   * - Creating makes the conversation if there is none, and counts as an access to it; so does every append of a message, and every append
+   *   after which the task is settled (neither SUBMITTED nor WORKING): its conversation's time begins when it stops being held.
    * - When a conversation's history exceeds `maxHistoryLength`, its oldest messages leave it in the same step; their entries stay in the log.
    */
   appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult>;
@@ -182,6 +184,8 @@ export type AppendResult =
   | {
       readonly outcome: "committed";
       readonly head: bigint;
+      /** The claim's message id was claimed before with other content. Absent: it wasn't, or there was no claim. */
+      readonly otherContent?: boolean;
       /** Replicas with readers of this task. */
       readonly watchers: readonly string[];
       /** Open requests, oldest first. */
@@ -189,7 +193,8 @@ export type AppendResult =
     }
   | { readonly outcome: "lost"; readonly head: bigint; readonly batch: string; readonly replica: string; readonly fence: bigint }
   | { readonly outcome: "gone" }
-  | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim };
+  | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim }
+  | { readonly outcome: "reused" };
 
 export interface StoredTask {
   readonly key: TaskKey;
@@ -276,9 +281,15 @@ export interface MessageClaim {
   readonly taskId: string;
   /** How long the claim is held. */
   readonly windowMs: number;
+  /** Refuse, as "reused", an id that was claimed with other content within the window. Default false. */
+  readonly strict?: boolean;
 }
 
-export type ClaimResult = { readonly outcome: "accepted"; readonly otherContent: boolean } | ({ readonly outcome: "duplicate" } & DuplicateClaim);
+export type ClaimResult =
+  /** The claim is this caller's now. `otherContent`: the same id was claimed before with other content, within the window. */
+  | { readonly outcome: "accepted"; readonly otherContent: boolean }
+  | ({ readonly outcome: "duplicate" } & DuplicateClaim)
+  | { readonly outcome: "reused" };
 
 export interface DuplicateClaim {
   /** The task that the first claimer named. It may not exist yet, or never come to exist. */

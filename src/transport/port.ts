@@ -1,5 +1,12 @@
 import { createServer as createHttp1Server, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createHttp2Server, type Http2Server, type Http2ServerRequest, type Http2ServerResponse, type Http2Session, type ServerHttp2Session } from "node:http2";
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type Http2Session,
+  type ServerHttp2Session,
+} from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -7,7 +14,9 @@ import { type Logger, silentLogger } from "../runtime/logger.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 import { type PortLimits, portLimits } from "./port-limits.ts";
 
-export type PortHandler = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
+export type PortHandler = (request: Request, response: Response) => void;
 
 export interface PortOptions {
   /** Gets every request, of either version. */
@@ -164,17 +173,20 @@ class OnePort implements Port {
       }
       // HTTP/2 has its own way to end one side; a client that ends the socket is gone.
       socket.allowHalfOpen = false;
-      this.#http2.once("session", (session) => this.#begin(session, connection));
+      this.#http2.once("session", (session) => this.#begin(session, socket, connection));
       this.#http2.emit("connection", socket);
     });
   }
 
-  #begin(session: ServerHttp2Session, connection: Connection): void {
+  #begin(session: ServerHttp2Session, socket: Socket, connection: Connection): void {
     connection.session = session;
     this.#sessions.set(session, connection);
     session.setLocalWindowSize(this.#limits.connectionWindowBytes);
     session.setTimeout(this.#limits.idleMs, () => {
-      if (connection.requests === 0) session.close();
+      if (connection.requests > 0) return;
+      session.close();
+      // A client may leave its side open for ever.
+      this.#clock.after(this.#limits.firstBytesMs, () => socket.destroy());
     });
   }
 
@@ -195,10 +207,9 @@ class OnePort implements Port {
         const connection = this.#connections.get(socket);
         if (connection === undefined) return;
         if (this.#closing !== undefined) response.setHeader("connection", "close");
-        response.once("close", () => {
+        this.#serve(connection, request, response, () => {
           if (connection.requests === 0 && this.#closing !== undefined) socket.destroySoon();
         });
-        this.#serve(connection, request, response);
       },
     );
   }
@@ -222,10 +233,11 @@ class OnePort implements Port {
     return server;
   }
 
-  #serve(connection: Connection, request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void {
+  #serve(connection: Connection, request: Request, response: Response, done = () => {}): void {
     connection.requests++;
     response.once("close", () => {
       connection.requests--;
+      done();
     });
     try {
       this.#options.handler(request, response);

@@ -47,9 +47,13 @@ const faults: readonly Fault[] = [
         if (task === undefined || append.after.head !== task.head || append.after.batch !== task.batch) {
           return real.appendTask(key, append);
         }
-        await Promise.resolve();
-        const { head, batch, fence } = (await real.getTask(key)) ?? task;
-        return real.appendTask(key, { ...append, after: { head, batch, fence } });
+        for (;;) {
+          const { head, batch, fence } = (await real.getTask(key)) ?? task;
+          const result = await real.appendTask(key, { ...append, after: { head, batch, fence } });
+          if (result.outcome !== "lost") {
+            return result;
+          }
+        }
       },
     }),
   },

@@ -156,7 +156,7 @@ describe("removing", () => {
   function countRows(file: string): Readonly<Record<string, number>> {
     const db = new DatabaseSync(file);
     const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-    const counts = tables.map(({ name }) => [String(name), Number(db.prepare(`SELECT count(*) AS n FROM ${name}`).get()?.["n"])] as const);
+    const counts = tables.map(({ name }) => [String(name), Number(db.prepare(`SELECT count(*) AS n FROM ${name}`).get()?.n)] as const);
     db.close();
     return Object.fromEntries(counts.filter(([, count]) => count > 0));
   }

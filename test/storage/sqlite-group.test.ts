@@ -40,8 +40,7 @@ describe("a group of writes", () => {
       context.db.exec("PRAGMA defer_foreign_keys = ON; INSERT INTO a2a_summaries (task, bytes) VALUES (12345, x'00')");
     },
   };
-  const calls = (...names: readonly (keyof typeof operations)[]) =>
-    names.map((name, id) => ({ id, name, args: { replica: `replica-${id}` }, bytes: 0 }));
+  const calls = (...names: readonly (keyof typeof operations)[]) => names.map((name, id) => ({ id, name, args: { replica: `replica-${id}` }, bytes: 0 }));
   const replicas = () => listReplicas(context, {}).map(({ replica }) => replica);
 
   test("keeps what succeeded and nothing of what failed", () => {
@@ -109,7 +108,10 @@ describe("statements", () => {
   test.each(Object.entries(allSql))("%s reads by an index and sorts nothing", (name, sql) => {
     const db = new DatabaseSync(":memory:");
     migrate(db, "a2a_");
-    const plan = db.prepare(`EXPLAIN QUERY PLAN ${withPrefix("a2a_", sql)}`).all().map(({ detail }) => String(detail));
+    const plan = db
+      .prepare(`EXPLAIN QUERY PLAN ${withPrefix("a2a_", sql)}`)
+      .all()
+      .map(({ detail }) => String(detail));
     db.close();
     // One that is allowed and doesn't need to be must leave the list.
     expect(plan.some((step) => step.startsWith("SCAN") || step.includes("TEMP B-TREE"))).toBe(name in allowed);

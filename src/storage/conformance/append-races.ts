@@ -64,12 +64,15 @@ export const appendRaceCases: readonly CaseSpec[] = [
       const written = [given.textEntry("0")];
       let writing = true;
       const write = async () => {
-        for (let round = 1; round <= 60; round++) {
-          const entries = [given.textEntry(`${round}a`), given.textEntry(`${round}b`)];
-          position = await given.commit(storage, key, position, { entries });
-          written.push(...entries);
+        try {
+          for (let round = 1; round <= 60; round++) {
+            const entries = [given.textEntry(`${round}a`), given.textEntry(`${round}b`)];
+            position = await given.commit(storage, key, position, { entries });
+            written.push(...entries);
+          }
+        } finally {
+          writing = false;
         }
-        writing = false;
       };
       const read = async () => {
         do {
@@ -115,10 +118,13 @@ function batchOf(racer: number, round: number): { readonly id: string; readonly 
 
 async function appendTen(storage: Storage, racer: number): Promise<void> {
   let after: given.Position = { head: 1n, batch: "start", fence: 1n };
-  for (let round = 0; round < 10; ) {
+  for (let round = 0, tries = 0; round < 10; tries++) {
+    // Each time one loses, another wins, and all win ten times.
+    assert.ok(tries <= 10 * racers.length, "An append was lost that nobody won");
     const batch = batchOf(racer, round);
     const result = await storage.appendTask(key, given.appendOf(after, { batch: batch.id, entries: batch.entries }));
     if (result.outcome === "committed") {
+      assert.equal(result.head, after.head + BigInt(batch.entries.length), "It was appended after something else than it said");
       after = { ...after, head: result.head, batch: batch.id };
       round += 1;
     } else {

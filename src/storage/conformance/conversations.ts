@@ -183,6 +183,7 @@ async function pageThrough(
   for (let after: ConversationPlace | undefined, pages = 1; ; pages++) {
     const page = await storage.listConversations(given.scope, { limit, ...(after !== undefined && { after }) });
     conversations.push(...page.conversations);
+    assert.ok(pages <= 100, "The pages have no end");
     const last = page.conversations.at(-1);
     if (!page.more || last === undefined) {
       return { conversations, pages };

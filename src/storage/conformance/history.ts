@@ -187,6 +187,7 @@ async function pageThrough(storage: Storage, limit: number): Promise<{ readonly 
     const page = await storage.listMessagePage(given.scope, context, { limit, ...(after !== undefined && { after }) });
     ids.push(...given.idsOf(page.messages));
     sizes.push(page.messages.length);
+    assert.ok(sizes.length <= 100, "The pages have no end");
     after = page.next;
     if (after === undefined) {
       return { ids, sizes };

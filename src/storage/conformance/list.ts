@@ -4,6 +4,9 @@ import type { Storage, StoredTask, TaskPlace, TaskQuery } from "../storage.ts";
 import type { CaseSpec } from "./conformance-case.ts";
 import * as given from "./fixtures.ts";
 
+/** More than any case makes. */
+const tasksMax = 100;
+
 export const listCases: readonly CaseSpec[] = [
   {
     name: "an empty list has no more and a total of 0",
@@ -124,6 +127,7 @@ export const listCases: readonly CaseSpec[] = [
       for (let after: TaskPlace | undefined, more = true; more; ) {
         const page = await storage.listTasks({ scope: given.scope, limit: 7, ...(after !== undefined && { after }) });
         listed.push(...page.tasks);
+        assert.ok(listed.length <= tasksMax, "The pages have no end");
         after = placeOf(page.tasks);
         more = page.more;
         for (const taskId of changing.splice(0, 3)) {
@@ -155,6 +159,7 @@ async function pageThrough(storage: Storage, query: TaskQuery): Promise<readonly
   for (;;) {
     const { tasks, more } = await storage.listTasks({ ...query, ...(all.length > 0 && { after: placeOf(all) }) });
     all.push(...tasks);
+    assert.ok(all.length <= tasksMax, "The pages have no end");
     if (!more) {
       return all;
     }

@@ -127,9 +127,7 @@ export class SqliteChannel<O extends Operations> {
     this.#died ??= { cause };
     const outcome = this.#role === "writer" ? "unknown" : "none";
     for (const id of [...this.#pending.keys()]) {
-      this.#settle(id)?.reject(
-        new StorageError("unavailable", `The ${this.#role} of the SQLite storage ended`, { outcome, cause: this.#died.cause }),
-      );
+      this.#settle(id)?.reject(new StorageError("unavailable", `The ${this.#role} of the SQLite storage ended`, { outcome, cause: this.#died.cause }));
     }
   }
 }

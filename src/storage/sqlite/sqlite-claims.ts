@@ -19,11 +19,7 @@ export function messageKey(scope: Scope, messageId: string): Uint8Array {
   return hashKey(scope.tenant, scope.owner, messageId);
 }
 
-export function claimMessage(
-  context: SqliteContext,
-  { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim },
-  nowMs: number,
-): ClaimOutcome {
+export function claimMessage(context: SqliteContext, { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim }, nowMs: number): ClaimOutcome {
   const key = messageKey(scope, claim.messageId);
   const { same, otherContent } = findClaims(context, key, claim.contentHash, nowMs);
   if (same !== undefined) {
@@ -68,12 +64,12 @@ function findClaims(
   let same: HeldClaim | undefined;
   let otherContent = false;
   for (const row of context.sql.findClaims.all({ messageKey: key, nowMs, ...lifeTimes(context, nowMs) })) {
-    if (row["held"] !== 1) {
+    if (row.held !== 1) {
       continue;
     }
-    if (row["content_hash"] === contentHash) {
-      const answer = row["answer"] as Uint8Array | null;
-      same = { id: row["id"] as number, taskId: row["task_id"] as string, answer: answer ?? undefined };
+    if (row.content_hash === contentHash) {
+      const answer = row.answer as Uint8Array | null;
+      same = { id: row.id as number, taskId: row.task_id as string, answer: answer ?? undefined };
     } else {
       otherContent = true;
     }
@@ -89,5 +85,5 @@ function putClaim(context: SqliteContext, key: Uint8Array, claim: MessageClaim, 
     taskId: claim.taskId,
     endsMs: Math.min(Math.ceil(nowMs + claim.windowMs), Number.MAX_SAFE_INTEGER),
   });
-  return row?.["id"] as number;
+  return row?.id as number;
 }

@@ -60,9 +60,7 @@ export function transferable(arrays: readonly Uint8Array[]): readonly ArrayBuffe
 }
 
 export function appendResult(result: AppendOutcome): AppendResult {
-  return result.outcome === "duplicate"
-    ? { outcome: "duplicate", claim: { taskId: result.claim.taskId, ...answerOf(result.claim.answer) } }
-    : result;
+  return result.outcome === "duplicate" ? { outcome: "duplicate", claim: { taskId: result.claim.taskId, ...answerOf(result.claim.answer) } } : result;
 }
 
 export function claimResult(result: ClaimOutcome): ClaimResult {

@@ -6,7 +6,7 @@ import { migrate } from "./sqlite-schema.ts";
 /** The one connection that writes. Makes the file and brings its schema up to date. */
 export function openWriter(file: string, prefix: string): DatabaseSync {
   return open(file, (db) => {
-    const mode = db.prepare("PRAGMA journal_mode = WAL").get()?.["journal_mode"];
+    const mode = db.prepare("PRAGMA journal_mode = WAL").get()?.journal_mode;
     if (mode !== "wal") {
       throw new Error(`The file system of "${file}" doesn't allow a write-ahead log`);
     }

@@ -2,6 +2,7 @@ import type { ConversationKey, Scope } from "../../domain/scope.ts";
 import { hashKey } from "../key.ts";
 import type { ConversationHistory, ConversationPage, ConversationStats, PageQuery } from "../storage.ts";
 import { before, lifeTimes, type Row, type SqliteContext } from "./sqlite-context.ts";
+import { cleanupConversationsMax } from "./sqlite-limits.ts";
 import { removeMessages } from "./sqlite-message-rows.ts";
 
 /** A conversation as operations pass it on: its incarnation, and how long its history is. */
@@ -21,18 +22,18 @@ export function scopeKey(scope: Scope): Uint8Array {
 /** The conversation that is current under a context id; undefined if there is none or if it is past its time. */
 export function findConversation(context: SqliteContext, scope: Scope, contextId: string, nowMs: number): FoundConversation | undefined {
   const row = context.sql.findConversation.get({ key: conversationKey(scope, contextId), ...lifeTimes(context, nowMs) });
-  return row?.["live"] === 1 ? foundConversation(row) : undefined;
+  return row?.live === 1 ? foundConversation(row) : undefined;
 }
 
 /** The same, made if there is none. One that is past its time makes way: it loses its key, and the sweep takes its rows away. */
 export function ensureConversation(context: SqliteContext, scope: Scope, contextId: string, nowMs: number): FoundConversation {
   const key = conversationKey(scope, contextId);
   const row = context.sql.findConversation.get({ key, ...lifeTimes(context, nowMs) });
-  if (row?.["live"] === 1) {
+  if (row?.live === 1) {
     return foundConversation(row);
   }
   if (row !== undefined) {
-    removeConversation(context, row["id"] as number);
+    removeConversation(context, row.id as number);
   }
   const { tenant, owner } = scope;
   const made = context.sql.insertConversation.run({ key, scope: scopeKey(scope), tenant, owner, contextId, lastAccessMs: nowMs });
@@ -43,18 +44,14 @@ export function removeConversation(context: SqliteContext, id: number): void {
   context.sql.removeConversation.run({ id });
 }
 
-export function storeConversation(
-  context: SqliteContext,
-  { scope, contextId, messageIds, lastAccessMs }: StoreConversationArgs,
-  nowMs: number,
-): void {
+export function storeConversation(context: SqliteContext, { scope, contextId, messageIds, lastAccessMs }: StoreConversationArgs, nowMs: number): void {
   const conversation = ensureConversation(context, scope, contextId, nowMs);
   context.sql.setLastAccess.run({ id: conversation.id, lastAccessMs });
   const kept = new Set(messageIds);
   const leaving = context.sql.messageIds
     .all({ conversation: conversation.id })
-    .filter((row) => !kept.has(row["message_id"] as string))
-    .map((row) => row["id"] as number);
+    .filter((row) => !kept.has(row.message_id as string))
+    .map((row) => row.id as number);
   removeMessages(context, conversation.id, leaving);
 }
 
@@ -88,17 +85,13 @@ export function deleteConversation(context: SqliteContext, { scope, contextId }:
   return true;
 }
 
-export function getConversation(
-  context: SqliteContext,
-  { scope, contextId }: ConversationArgs,
-  nowMs: number,
-): ConversationHistory | undefined {
+export function getConversation(context: SqliteContext, { scope, contextId }: ConversationArgs, nowMs: number): ConversationHistory | undefined {
   const row = context.sql.findConversation.get({ key: conversationKey(scope, contextId), ...lifeTimes(context, nowMs) });
-  if (row?.["live"] !== 1) {
+  if (row?.live !== 1) {
     return undefined;
   }
-  const messageIds = context.sql.messageIds.all({ conversation: row["id"] as number }).map((message) => message["message_id"] as string);
-  return { contextId, messageIds, lastAccessTime: new Date(row["last_access_ms"] as number) };
+  const messageIds = context.sql.messageIds.all({ conversation: row.id as number }).map((message) => message.message_id as string);
+  return { contextId, messageIds, lastAccessTime: new Date(row.last_access_ms as number) };
 }
 
 export function listConversations(
@@ -115,23 +108,17 @@ export function listConversations(
     ...lifeTimes(context, nowMs),
   });
   const conversations = rows.slice(0, limit).map((row) => ({
-    contextId: row["context_id"] as string,
+    contextId: row.context_id as string,
     messageIds: [],
-    lastAccessTime: new Date(row["last_access_ms"] as number),
+    lastAccessTime: new Date(row.last_access_ms as number),
   }));
   return { conversations, more: rows.length > limit };
 }
 
-export function getConversationStats(
-  context: SqliteContext,
-  { scope }: { readonly scope: Scope | undefined },
-  nowMs: number,
-): ConversationStats {
+export function getConversationStats(context: SqliteContext, { scope }: { readonly scope: Scope | undefined }, nowMs: number): ConversationStats {
   const times = lifeTimes(context, nowMs);
   const row =
-    scope === undefined
-      ? context.sql.conversationStats.get({ ...times })
-      : context.sql.conversationStatsInScope.get({ scope: scopeKey(scope), ...times });
+    scope === undefined ? context.sql.conversationStats.get({ ...times }) : context.sql.conversationStatsInScope.get({ scope: scopeKey(scope), ...times });
   const { conversations, messages, oldest, newest } = row as Row;
   return {
     totalConversations: conversations as number,
@@ -172,10 +159,10 @@ export function listOldConversations(
           limit,
         });
   return rows.map((row) => ({
-    id: row["id"] as number,
-    key: { tenant: row["tenant"] as string, owner: row["owner"] as string, contextId: row["context_id"] as string },
-    lastAccessMs: row["last_access_ms"] as number,
-    held: row["held"] === 1,
+    id: row.id as number,
+    key: { tenant: row.tenant as string, owner: row.owner as string, contextId: row.context_id as string },
+    lastAccessMs: row.last_access_ms as number,
+    held: row.held === 1,
   }));
 }
 
@@ -186,15 +173,17 @@ export function getExpiredConversations(
 ): readonly ConversationKey[] {
   const expired: ConversationKey[] = [];
   const beforeMs = before(nowMs, maxAgeMs);
+  // Some will be held.
+  const pageSize = limit + cleanupConversationsMax;
   let after: OldConversation | undefined;
   do {
-    const page = listOldConversations(context, scope, { before: beforeMs, after, limit }, nowMs);
+    const page = listOldConversations(context, scope, { before: beforeMs, after, limit: pageSize }, nowMs);
     expired.push(...page.filter(({ held }) => !held).map(({ key }) => key));
-    after = page.length < limit ? undefined : page.at(-1);
+    after = page.length < pageSize ? undefined : page.at(-1);
   } while (after !== undefined && expired.length < limit);
   return expired.slice(0, limit);
 }
 
 function foundConversation(row: Row): FoundConversation {
-  return { id: row["id"] as number, messageCount: row["message_count"] as number };
+  return { id: row.id as number, messageCount: row.message_count as number };
 }

@@ -61,9 +61,7 @@ export function toWire(error: unknown): WireError {
 
 export function fromWire(wire: WireError): Error {
   const cause = wire.cause === undefined ? undefined : Object.assign(new Error(wire.cause.message), { stack: wire.cause.stack });
-  return wire.code === undefined
-    ? new Error(wire.message, { cause })
-    : new StorageError(wire.code, wire.message, { outcome: wire.outcome, cause });
+  return wire.code === undefined ? new Error(wire.message, { cause }) : new StorageError(wire.code, wire.message, { outcome: wire.outcome, cause });
 }
 
 function resultCode(error: unknown): number | undefined {

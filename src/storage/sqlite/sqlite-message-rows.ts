@@ -5,9 +5,7 @@ export interface MessageRow {
   readonly key: Uint8Array;
   readonly messageId: string;
   readonly timeMs: number;
-  readonly source:
-    | { readonly task: number; readonly taskId: string; readonly sequence: number }
-    | { readonly bytes: Uint8Array };
+  readonly source: { readonly task: number; readonly taskId: string; readonly sequence: number } | { readonly bytes: Uint8Array };
 }
 
 /** Adds messages to a conversation's history, whose oldest then leave it if it is too long, and notes the access. */
@@ -23,7 +21,7 @@ export function addMessages(
   const excess = conversation.messageCount + messages.length - context.maxHistoryLength;
   if (excess > 0) {
     for (const row of context.sql.oldestMessages.all({ conversation: conversation.id, limit: excess })) {
-      context.sql.deleteMessage.run({ id: row["id"] as number });
+      context.sql.deleteMessage.run({ id: row.id as number });
     }
   }
   context.sql.noteMessages.run({ id: conversation.id, change: messages.length - Math.max(0, excess), nowMs });
@@ -31,7 +29,7 @@ export function addMessages(
 
 function insertMessage(context: SqliteContext, conversation: number, { key, messageId, timeMs, source }: MessageRow): void {
   // Row numbers grow with the time of storing, by which the message of an id that was stored last is found.
-  const id = (context.sql.lastMessage.get()?.["id"] as number) + 1;
+  const id = (context.sql.lastMessage.get()?.id as number) + 1;
   const place =
     "task" in source
       ? { task: source.task, taskId: source.taskId, sequence: source.sequence, bytes: null }

@@ -32,7 +32,7 @@ export function storeMessages(
     const conversation = ensureConversation(context, scope, contextId, nowMs);
     const key = messageKey(scope, messageId);
     // A message without a task is stored again when the outcome of the first time was unknown: that must not make two of it.
-    const equal = context.sql.equalMessages.all({ key, conversation: conversation.id }).map((row) => row["id"] as number);
+    const equal = context.sql.equalMessages.all({ key, conversation: conversation.id }).map((row) => row.id as number);
     removeMessages(context, conversation.id, equal);
     const { id } = conversation;
     const messageCount = conversation.messageCount - equal.length;
@@ -43,14 +43,10 @@ export function storeMessages(
   }
 }
 
-export function deleteMessage(
-  context: SqliteContext,
-  { scope, messageId }: { readonly scope: Scope; readonly messageId: string },
-  nowMs: number,
-): boolean {
+export function deleteMessage(context: SqliteContext, { scope, messageId }: { readonly scope: Scope; readonly messageId: string }, nowMs: number): boolean {
   const rows = context.sql.messagesByKey.all({ key: messageKey(scope, messageId), ...lifeTimes(context, nowMs) });
   for (const row of rows) {
-    removeMessages(context, row["conversation"] as number, [row["id"] as number]);
+    removeMessages(context, row.conversation as number, [row.id as number]);
   }
   return rows.length > 0;
 }
@@ -66,7 +62,7 @@ export function getMessages(
   for (const messageId of messageIds) {
     const row = context.sql.newestMessageByKey.get({ key: messageKey(scope, messageId), ...lifeTimes(context, nowMs) });
     if (row !== undefined) {
-      found.push(read(row, row["context_id"] as string));
+      found.push(read(row, row.context_id as string));
     }
   }
   return found;
@@ -111,7 +107,7 @@ export function listMessagePage(
 }
 
 function placeOf(row: Row): MessagePlace {
-  return { timeMs: row["time_ms"] as number, taskId: row["task_id"] as string, sequence: BigInt(row["sequence"] as number) };
+  return { timeMs: row.time_ms as number, taskId: row.task_id as string, sequence: BigInt(row.sequence as number) };
 }
 
 function readMessages(context: SqliteContext, rows: readonly Row[], contextId: string): readonly KeptMessage[] {
@@ -123,18 +119,18 @@ function readMessages(context: SqliteContext, rows: readonly Row[], contextId: s
 function createMessageReader(context: SqliteContext): (row: Row, contextId: string) => KeptMessage {
   let segment: { readonly task: number; readonly first: number; readonly bytes: Uint8Array; readonly ranges: readonly EntryRange[] } | undefined;
   return (row, contextId) => {
-    const taskId = row["task_id"] as string;
-    const own = row["bytes"] as Uint8Array | null;
+    const taskId = row.task_id as string;
+    const own = row.bytes as Uint8Array | null;
     if (own !== null) {
       return { contextId, taskId, isEntry: false, bytes: handOver(context, own) };
     }
-    const task = row["task"] as number;
-    const sequence = row["sequence"] as number;
+    const task = row.task as number;
+    const sequence = row.sequence as number;
     if (segment?.task !== task || sequence < segment.first || sequence >= segment.first + segment.ranges.length) {
       const found = context.sql.findSegment.get({ task, sequence });
       if (found !== undefined) {
-        const bytes = found["bytes"] as Uint8Array;
-        segment = { task, first: found["first"] as number, bytes, ranges: entryRanges(bytes) };
+        const bytes = found.bytes as Uint8Array;
+        segment = { task, first: found.first as number, bytes, ranges: entryRanges(bytes) };
       }
     }
     const range = segment?.task === task ? segment.ranges[sequence - segment.first] : undefined;

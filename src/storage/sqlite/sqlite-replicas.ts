@@ -6,5 +6,5 @@ export function beat(context: SqliteContext, { replica }: { readonly replica: st
 }
 
 export function listReplicas(context: SqliteContext, _args: unknown): readonly ReplicaRecord[] {
-  return context.sql.listReplicas.all().map((row) => ({ replica: row["replica"] as string, counter: BigInt(row["counter"] as number) }));
+  return context.sql.listReplicas.all().map((row) => ({ replica: row.replica as string, counter: BigInt(row.counter as number) }));
 }

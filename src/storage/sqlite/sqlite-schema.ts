@@ -163,8 +163,8 @@ export function migrate(db: DatabaseSync, prefix: string, steps: readonly Migrat
 
 function migrateFrom(db: DatabaseSync, prefix: string, steps: readonly Migration[]): void {
   const row = db.prepare(withPrefix(prefix, "SELECT version, readable_by FROM {schema} WHERE id = 1")).get();
-  const version = Number(row?.["version"] ?? 0);
-  const readableBy = Number(row?.["readable_by"] ?? 0);
+  const version = Number(row?.version ?? 0);
+  const readableBy = Number(row?.readable_by ?? 0);
   const newest = steps.length;
   if (readableBy > newest) {
     throw new StorageError(

@@ -32,7 +32,7 @@ export function storeSnapshot(context: SqliteContext, args: SnapshotArgs, nowMs:
     return true;
   }
   // Another one that was completed meanwhile took the pieces of this one for left over.
-  const complete = context.sql.countSnapshotPieces.get({ task: task.id, snapshot })?.["count"] === piece + pieces.length;
+  const complete = context.sql.countSnapshotPieces.get({ task: task.id, snapshot })?.count === piece + pieces.length;
   if (complete) {
     context.sql.nameSnapshot.run({ id: task.id, snapshot, sequence });
     context.sql.deleteOtherSnapshots.run({ task: task.id, snapshot });
@@ -42,16 +42,16 @@ export function storeSnapshot(context: SqliteContext, args: SnapshotArgs, nowMs:
 
 /** The snapshot that a row of a task names. */
 export function readSnapshot(context: SqliteContext, row: Row): Snapshot | undefined {
-  if (row["snapshot"] === null) {
+  if (row.snapshot === null) {
     return undefined;
   }
-  const snapshot = row["snapshot"] as number;
-  const pieces = context.sql.snapshotPieces.all({ task: row["id"] as number, snapshot }).map((piece) => piece["bytes"] as Uint8Array);
+  const snapshot = row.snapshot as number;
+  const pieces = context.sql.snapshotPieces.all({ task: row.id as number, snapshot }).map((piece) => piece.bytes as Uint8Array);
   const bytes = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const piece of pieces) {
     bytes.set(piece, at);
     at += piece.byteLength;
   }
-  return { sequence: BigInt(row["snapshot_sequence"] as number), bytes: handOver(context, bytes) };
+  return { sequence: BigInt(row.snapshot_sequence as number), bytes: handOver(context, bytes) };
 }

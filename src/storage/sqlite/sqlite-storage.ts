@@ -1,6 +1,3 @@
-import { randomInt } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
 import { toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema, type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
@@ -30,17 +27,11 @@ import type {
   TaskRequest,
 } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
-import { openChannel, type SqliteChannel } from "./sqlite-channel.ts";
 import * as codec from "./sqlite-codec.ts";
 import { SqliteInboxes } from "./sqlite-inboxes.ts";
-import { snapshotCallBytes, snapshotPieceBytes } from "./sqlite-limits.ts";
-import type { readOperations, writeOperations } from "./sqlite-operations.ts";
-import type { CleanupPlace } from "./sqlite-sweep.ts";
+import { openChannels, type SqliteChannels } from "./sqlite-open.ts";
 
 const { scopeOf, taskKeyOf } = codec;
-
-type Writer = SqliteChannel<typeof writeOperations>;
-type Reader = SqliteChannel<typeof readOperations>;
 
 /**
  * Opens a storage in a SQLite file, which is made, with its folder, if there is none. Durable; for one process at a time. All of SQLite's
@@ -49,44 +40,25 @@ type Reader = SqliteChannel<typeof readOperations>;
  * "unavailable" for one that can't be opened.
  */
 export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
-  const checked = check.checkStorageOptions(options);
-  if (file === "" || file === ":memory:") {
-    throw new StorageError("invalid", `A SQLite storage needs a file, and "${file}" is none; use the memory storage for what need not last`);
-  }
-  // As a path and nothing else: SQLite takes some names, such as "file:…?mode=memory", for something other than a file.
-  const path = resolve(file);
-  try {
-    await mkdir(dirname(path), { recursive: true });
-  } catch (error) {
-    throw new StorageError("unavailable", `The folder of "${file}" can't be made`, { cause: error });
-  }
-  const writer: Writer = await openChannel({ role: "writer", file: path, ...checked });
-  try {
-    return new SqliteStorage(writer, await openChannel({ role: "reader", file: path, ...checked }));
-  } catch (error) {
-    await writer.close();
-    throw error;
-  }
+  return new SqliteStorage(await openChannels(file, check.checkStorageOptions(options)));
 }
 
 /** The port's calls, checked and turned into calls of the two threads. */
 class SqliteStorage implements Storage {
   readonly traits: StorageTraits = { durable: true, shared: false, expiry: "sweep", wakeUps: "local" };
-  readonly #channels: { readonly writer: Writer; readonly reader: Reader };
+  readonly #channels: SqliteChannels;
   readonly #inboxes = new SqliteInboxes();
-  /** Calls that take several steps. `close` waits for them, and they stop at the next step. */
-  readonly #manySteps = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  constructor(writer: Writer, reader: Reader) {
-    this.#channels = { writer, reader };
+  constructor(channels: SqliteChannels) {
+    this.#channels = channels;
   }
 
-  get #writer(): Writer {
+  get #writer(): SqliteChannels["writer"] {
     return this.#open().writer;
   }
 
-  get #reader(): Reader {
+  get #reader(): SqliteChannels["reader"] {
     return this.#open().reader;
   }
 
@@ -125,28 +97,18 @@ class SqliteStorage implements Storage {
     return this.#reader.call("listTasks", { query: { ...query, scope: scopeOf(query.scope) } });
   }
 
-  async storeSnapshot(key: TaskKey, { sequence, bytes }: Snapshot): Promise<void> {
-    check.checkSnapshot(key, { sequence, bytes });
-    const writer = this.#writer;
-    await this.#inSteps(async () => {
-      const args = { key: taskKeyOf(key), snapshot: randomInt(2 ** 47), sequence: Number(sequence) };
-      const pieces = codec.snapshotPieces(bytes);
-      const step = snapshotCallBytes / snapshotPieceBytes;
-      for (let piece = 0; piece < pieces.length; piece += step) {
-        const some = pieces.slice(piece, piece + step);
-        const options = { bytes: some.reduce((sum, { byteLength }) => sum + byteLength, 0), transfer: codec.transferable(some) };
-        const last = piece + step >= pieces.length;
-        if (!(await writer.call("storeSnapshot", { ...args, piece, pieces: some, last }, options))) {
-          return;
-        }
-      }
-    });
+  async storeSnapshot(key: TaskKey, snapshot: Snapshot): Promise<void> {
+    check.checkSnapshot(key, snapshot);
+    await this.#open().steps.storeSnapshot(taskKeyOf(key), snapshot);
   }
 
   async deleteTask(key: TaskKey): Promise<boolean> {
     check.checkTaskKey(key);
-    const deleted = await this.#writer.call("deleteTask", { key: taskKeyOf(key) });
-    await this.#sweepAfter(deleted);
+    const { writer, steps } = this.#open();
+    const deleted = await writer.call("deleteTask", { key: taskKeyOf(key) });
+    if (deleted) {
+      await steps.sweep();
+    }
     return deleted;
   }
 
@@ -175,11 +137,7 @@ class SqliteStorage implements Storage {
     return codec.messagesOf(await this.#reader.call("listMessages", args));
   }
 
-  async listMessagePage(
-    scope: Scope,
-    contextId: string,
-    page: { readonly after?: MessagePlace; readonly limit: number },
-  ): Promise<MessagePage> {
+  async listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(page);
     const args = { scope: scopeOf(scope), contextId, after: page.after, limit: page.limit };
@@ -234,8 +192,11 @@ class SqliteStorage implements Storage {
 
   async deleteConversation(scope: Scope, contextId: string): Promise<boolean> {
     check.checkContext(scope, contextId);
-    const deleted = await this.#writer.call("deleteConversation", { scope: scopeOf(scope), contextId });
-    await this.#sweepAfter(deleted);
+    const { writer, steps } = this.#open();
+    const deleted = await writer.call("deleteConversation", { scope: scopeOf(scope), contextId });
+    if (deleted) {
+      await steps.sweep();
+    }
     return deleted;
   }
 
@@ -247,23 +208,7 @@ class SqliteStorage implements Storage {
 
   async cleanupExpiredConversations(maxAgeMs: number, scope?: Scope): Promise<number> {
     check.checkExpired(maxAgeMs, scope);
-    const writer = this.#writer;
-    return this.#inSteps(async () => {
-      let total = 0;
-      try {
-        let from: CleanupPlace | undefined;
-        do {
-          const { removed, next } = await writer.call("cleanupConversations", { maxAgeMs, scope: scope && scopeOf(scope), from });
-          total += removed;
-          from = next;
-          await this.#sweep(writer);
-        } while (from !== undefined && this.#closed === undefined);
-        await writer.call("forgetReplicas", {});
-      } catch (error) {
-        throw total === 0 ? error : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
-      }
-      return total;
-    });
+    return this.#open().steps.cleanup(maxAgeMs, scope && scopeOf(scope));
   }
 
   async getConversationStats(scope?: Scope): Promise<ConversationStats> {
@@ -328,42 +273,18 @@ class SqliteStorage implements Storage {
   }
 
   async #close(): Promise<void> {
+    const { writer, reader, steps } = this.#channels;
     this.#inboxes.close();
-    await Promise.allSettled(this.#manySteps);
+    await steps.close();
     // The writer last: the last connection to go copies the write-ahead log into the database and removes it.
-    await this.#channels.reader.close();
-    await this.#channels.writer.close();
+    await reader.close();
+    await writer.close();
   }
 
-  #open(): { readonly writer: Writer; readonly reader: Reader } {
+  #open(): SqliteChannels {
     if (this.#closed !== undefined) {
       throw new StorageError("closed", "The storage is closed");
     }
     return this.#channels;
-  }
-
-  /** What was deleted can't be found any more; its rows are taken away here, in steps. */
-  async #sweepAfter(deleted: boolean): Promise<void> {
-    if (deleted) {
-      const { writer } = this.#channels;
-      // Whatever stops it, the call that comes before has happened, and the next cleanup takes away what is left.
-      await this.#inSteps(() => this.#sweep(writer)).catch(() => undefined);
-    }
-  }
-
-  async #sweep(writer: Writer): Promise<void> {
-    while (this.#closed === undefined && (await writer.call("sweep", {}))) {
-      // Each call is one small step, between which others' calls are carried out.
-    }
-  }
-
-  async #inSteps<T>(steps: () => Promise<T>): Promise<T> {
-    const running = steps();
-    this.#manySteps.add(running);
-    try {
-      return await running;
-    } finally {
-      this.#manySteps.delete(running);
-    }
   }
 }

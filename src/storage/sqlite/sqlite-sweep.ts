@@ -54,12 +54,12 @@ export function sweep(context: SqliteContext, _args: unknown, nowMs: number): bo
 /** False if there was nothing. */
 function sweepSome(context: SqliteContext, budget: Budget, nowMs: number): boolean {
   const { sql } = context;
-  const conversation = sql.removedConversation.get()?.["id"] as number | undefined;
+  const conversation = sql.removedConversation.get()?.id as number | undefined;
   if (conversation !== undefined) {
     sweepConversation(context, conversation, budget);
     return true;
   }
-  const task = sql.removedTask.get()?.["id"] as number | undefined;
+  const task = sql.removedTask.get()?.id as number | undefined;
   if (task !== undefined) {
     sweepTask(context, task, budget);
     return true;
@@ -83,7 +83,7 @@ function sweepConversation({ sql }: SqliteContext, conversation: number, budget:
   }
   const tasks = sql.tasksOfConversation.all({ conversation, limit });
   for (const row of tasks) {
-    sql.removeTask.run({ id: row["id"] as number });
+    sql.removeTask.run({ id: row.id as number });
   }
   if (tasks.length === 0) {
     sql.deleteConversation.run({ id: conversation });
@@ -110,9 +110,9 @@ function sweepTask({ sql }: SqliteContext, task: number, budget: Budget): void {
 /** Deletes rows as far as the budget goes, at least one. False if there were none. */
 function deleteSome(rows: ReturnType<StatementSync["all"]>, statement: StatementSync, budget: Budget): boolean {
   for (const row of rows) {
-    statement.run({ id: row["id"] as number });
+    statement.run({ id: row.id as number });
     budget.rows -= 1;
-    budget.bytes -= row["size"] as number;
+    budget.bytes -= row.size as number;
     if (budget.bytes <= 0) {
       break;
     }

@@ -49,7 +49,7 @@ export function readTask(
     if (taken.count === 0) {
       break;
     }
-    batches.push({ id: row["batch"] as string, count: taken.count });
+    batches.push({ id: row.batch as string, count: taken.count });
     parts.push(taken.bytes);
     next += taken.count;
     bytesLeft -= taken.entryBytes;
@@ -65,10 +65,10 @@ export function readTask(
 
   /** The entries of a segment from a sequence on that fit, as a part of its encoding. `whole`: up to its end. */
   function takeEntries(row: Row, from: number, budget: number, atLeastOne: boolean) {
-    const bytes = row["bytes"] as Uint8Array;
+    const bytes = row.bytes as Uint8Array;
     const ranges = entryRanges(bytes);
-    const index = from - (row["first"] as number);
-    if (index < 0 || index >= ranges.length || ranges.length !== row["count"]) {
+    const index = from - (row.first as number);
+    if (index < 0 || index >= ranges.length || ranges.length !== row.count) {
       throw hole(key, from);
     }
     let count = 0;
@@ -125,42 +125,39 @@ export function listTasks(context: SqliteContext, { query }: { readonly query: T
     total = count(context.sql.countByConversation.get({ ...filter, statusTimeMsMin }));
   } else {
     const key = scopeKey(scope);
-    rows =
-      state === undefined
-        ? context.sql.pageByScope.all({ scope: key, ...place })
-        : context.sql.pageByState.all({ scope: key, state, ...place });
+    rows = state === undefined ? context.sql.pageByScope.all({ scope: key, ...place }) : context.sql.pageByState.all({ scope: key, state, ...place });
     total = countTasks(context, key, state, statusTimeMsMin, times);
   }
-  const tasks = rows.slice(0, limit).map((row) => storedTask(context, { ...scope, taskId: row["task_id"] as string }, row));
+  const tasks = rows.slice(0, limit).map((row) => storedTask(context, { ...scope, taskId: row.task_id as string }, row));
   return { tasks, total, more: rows.length > limit };
 }
 
 function countTasks(context: SqliteContext, scope: Uint8Array, state: TaskState | undefined, statusTimeMsMin: number, times: LifeTimes): number {
   const { sql } = context;
-  const all =
-    state === undefined
-      ? sql.countByScope.get({ scope, statusTimeMsMin })
-      : sql.countByState.get({ scope, state, statusTimeMsMin });
+  const all = state === undefined ? sql.countByScope.get({ scope, statusTimeMsMin }) : sql.countByState.get({ scope, state, statusTimeMsMin });
   const filter = { scope, state: state ?? null, statusTimeMsMin };
   return count(all) - count(sql.countPast.get({ ...filter, ...times })) - count(sql.countRemoved.get(filter));
 }
 
 function count(row: Row | undefined): number {
-  return row?.["count"] as number;
+  return row?.count as number;
 }
 
 /** Tasks of dead replicas: from a random place on, so that two callers at once begin with different ones. */
 export function claimTasks(context: SqliteContext, { replicas, limit }: TaskClaim): readonly TaskKey[] {
   const keys: TaskKey[] = [];
   for (const replica of shuffle([...new Set(replicas)])) {
-    const last = context.sql.lastRunningTask.get({ replica })?.["id"] as number | null;
+    const last = context.sql.lastRunningTask.get({ replica })?.id as number | null;
     if (last === null) {
       continue;
     }
     const start = 1 + Math.floor(Math.random() * last);
-    for (const [from, to] of [[start, last + 1], [1, start]] as const) {
+    for (const [from, to] of [
+      [start, last + 1],
+      [1, start],
+    ] as const) {
       for (const row of context.sql.runningTasks.all({ replica, from, to, limit: limit - keys.length })) {
-        keys.push({ tenant: row["tenant"] as string, owner: row["owner"] as string, taskId: row["task_id"] as string });
+        keys.push({ tenant: row.tenant as string, owner: row.owner as string, taskId: row.task_id as string });
       }
     }
     if (keys.length >= limit) {
@@ -181,15 +178,15 @@ function shuffle<T>(items: T[]): T[] {
 function storedTask(context: SqliteContext, key: Scope & { readonly taskId: string }, row: Row): StoredTask {
   return {
     key: { tenant: key.tenant, owner: key.owner, taskId: key.taskId },
-    contextId: row["context_id"] as string,
-    head: BigInt(row["head"] as number),
-    batch: row["batch"] as string,
-    state: row["state"] as TaskState,
-    statusTimeMs: row["status_time_ms"] as number,
-    replica: row["replica"] as string,
-    fence: BigInt(row["fence"] as string),
-    summary: handOver(context, row["summary"] as Uint8Array),
-    logBytes: row["log_bytes"] as number,
-    requests: listRequests(context, row["id"] as number),
+    contextId: row.context_id as string,
+    head: BigInt(row.head as number),
+    batch: row.batch as string,
+    state: row.state as TaskState,
+    statusTimeMs: row.status_time_ms as number,
+    replica: row.replica as string,
+    fence: BigInt(row.fence as string),
+    summary: handOver(context, row.summary as Uint8Array),
+    logBytes: row.log_bytes as number,
+    requests: listRequests(context, row.id as number),
   };
 }

@@ -78,9 +78,7 @@ function advanceTask(context: SqliteContext, task: FoundTask, { after, batch, he
   };
   const { state, statusTimeMs, replica } = header;
   const unchanged = state === task.state && statusTimeMs === task.statusTimeMs && replica === task.replica;
-  const result = unchanged
-    ? context.sql.advanceTask.run(progress)
-    : context.sql.changeTask.run({ ...progress, state, statusTimeMs, replica });
+  const result = unchanged ? context.sql.advanceTask.run(progress) : context.sql.changeTask.run({ ...progress, state, statusTimeMs, replica });
   return result.changes === 1;
 }
 
@@ -165,17 +163,13 @@ export function deleteTask(context: SqliteContext, { key }: { readonly key: Task
   if (task === undefined) {
     return false;
   }
-  const messages = context.sql.messagesOfTask.all({ task: task.id }).map((row) => row["id"] as number);
+  const messages = context.sql.messagesOfTask.all({ task: task.id }).map((row) => row.id as number);
   removeMessages(context, task.conversation, messages);
   context.sql.removeTask.run({ id: task.id });
   return true;
 }
 
-export function requestTask(
-  context: SqliteContext,
-  { key, request }: { readonly key: TaskKey; readonly request: TaskRequest },
-  nowMs: number,
-): boolean {
+export function requestTask(context: SqliteContext, { key, request }: { readonly key: TaskKey; readonly request: TaskRequest }, nowMs: number): boolean {
   const task = findTask(context, key, nowMs);
   if (task === undefined) {
     return false;
@@ -186,7 +180,7 @@ export function requestTask(
 
 /** A task's open requests, oldest first. */
 export function listRequests(context: SqliteContext, task: number): readonly TaskRequest[] {
-  return context.sql.listRequests.all({ task }).map((row) => ({ id: row["request_id"] as string, bytes: row["bytes"] as Uint8Array }));
+  return context.sql.listRequests.all({ task }).map((row) => ({ id: row.request_id as string, bytes: row.bytes as Uint8Array }));
 }
 
 function findTaskRow(context: SqliteContext, key: TaskKey, nowMs: number): FoundTask | undefined {
@@ -195,18 +189,18 @@ function findTaskRow(context: SqliteContext, key: TaskKey, nowMs: number): Found
     return undefined;
   }
   return {
-    id: row["id"] as number,
-    conversation: row["conversation"] as number,
-    contextId: row["context_id"] as string,
-    head: row["head"] as number,
-    batch: row["batch"] as string,
-    state: row["state"] as TaskState,
-    statusTimeMs: row["status_time_ms"] as number,
-    replica: row["replica"] as string,
+    id: row.id as number,
+    conversation: row.conversation as number,
+    contextId: row.context_id as string,
+    head: row.head as number,
+    batch: row.batch as string,
+    state: row.state as TaskState,
+    statusTimeMs: row.status_time_ms as number,
+    replica: row.replica as string,
     // A fence may be any 64-bit number; read as text, since a number holds 53 bits.
-    fence: BigInt(row["fence"] as string),
-    snapshotSequence: row["snapshot_sequence"] as number,
-    messageCount: row["message_count"] as number,
-    live: row["live"] === 1,
+    fence: BigInt(row.fence as string),
+    snapshotSequence: row.snapshot_sequence as number,
+    messageCount: row.message_count as number,
+    live: row.live === 1,
   };
 }

@@ -98,9 +98,9 @@ export function decideMessage(
     throw new TaskError("TOO_MANY", `${waitingMessagesMax} messages wait for task "${fold.taskId}" already`, { metadata: { taskId: fold.taskId } });
   }
   const timeMs = timeFor(fold, stamp);
-  const accepted = makeEntry(timeMs, { case: "message", value: create(MessageAcceptedSchema, { message: storedMessage(message), options }) });
   // The status goes first: it moves the question that this message answers into the history, before the answer.
   const resumes = !rules.turnRuns && isInterrupted(fold.status.state);
+  const accepted = makeEntry(timeMs, { case: "message", value: create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes }) });
   return { kind: "accept", entries: resumes ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted] };
 }
 
@@ -170,7 +170,7 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
       if (fold.waiting.length > 0) return [];
       return [statusEntry(timeMs, TaskState.COMPLETED)];
     case "failed":
-      return [statusEntry(timeMs, TaskState.FAILED, agentMessage({ parts: [{ content: { case: "text", value: end.text } }] }, stamp))];
+      return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage(end.text), stamp))];
     case "canceled":
       return [statusEntry(timeMs, TaskState.CANCELED)];
     case "stopped":
@@ -184,6 +184,18 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
 function completeBetweenTurns(fold: TaskFold, message: MessageInitShape<typeof MessageSchema> | undefined, stamp: Stamp): readonly Entry[] {
   if (message === undefined) return [];
   return [makeEntry(timeFor(fold, stamp), { case: "message", value: create(MessageAcceptedSchema, { message: agentMessage(message, stamp) }) })];
+}
+
+/**
+ * What becomes of a task whose replica died: CANCELED if that was asked for; a turn that was cut off runs again ("resume") or ends the task with an honest
+ * reason ("fail"). None where nothing was begun: then the waiting message's turn just begins, as does the one that runs again.
+ */
+export function decideLost(fold: TaskFold, onLost: "fail" | "resume", stamp: Stamp): readonly Entry[] {
+  if (isTerminal(fold.status.state) || isInterrupted(fold.status.state)) return [];
+  const timeMs = timeFor(fold, stamp);
+  if (fold.cancelRequested) return [statusEntry(timeMs, TaskState.CANCELED)];
+  if (!fold.turnOpen || onLost === "resume") return [];
+  return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage("The server stopped while the agent worked on this task"), stamp))];
 }
 
 // ── Cancel and takeover ──
@@ -217,6 +229,10 @@ function statusEntry(timeMs: number, state: TaskState, message?: Message, metada
   const update = create(TaskStatusUpdateEventSchema, { status });
   if (metadata !== undefined) update.metadata = metadata;
   return makeEntry(timeMs, { case: "statusUpdate", value: update });
+}
+
+function textMessage(text: string): MessageInitShape<typeof MessageSchema> {
+  return { parts: [{ content: { case: "text", value: text } }] };
 }
 
 /** A message of the agent's, its id made up where it has none. Throws TaskError INVALID_AGENT_RESPONSE. */

@@ -40,7 +40,13 @@ export interface TaskFold {
   readonly artifacts: Artifact[];
   /** Messages no turn has begun to answer, oldest first. */
   waiting: WaitingMessage[];
+  /** The turn begun last. */
   turn: { readonly message: WaitingMessage; readonly attempt: number } | undefined;
+  /**
+   * That turn isn't known to be over. While the task is WORKING, this tells a turn that a crash cut off from a message that none has begun to answer. (An
+   * interrupted task may have an open turn: one that waits for a credential and then goes on.)
+   */
+  turnOpen: boolean;
   /** Results of the current turn's steps, by name. */
   readonly steps: Map<string, StepResult>;
   cancelRequested: boolean;
@@ -61,6 +67,7 @@ export function emptyFold(taskId: string): TaskFold {
     artifacts: [],
     waiting: [],
     turn: undefined,
+    turnOpen: false,
     steps: new Map(),
     cancelRequested: false,
     artifactIndex: new Map(),
@@ -104,6 +111,7 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       if (body.value.options !== undefined) {
         fold.waiting.push({ sequence, historyIndex: fold.history.length, options: body.value.options });
       }
+      if (body.value.resumes) fold.turnOpen = false;
       fold.history.push(message);
       break;
     }
@@ -124,6 +132,7 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       const { messageSequence, attempt } = body.value;
       if (fold.turn?.message.sequence === messageSequence) {
         fold.turn = { message: fold.turn.message, attempt };
+        fold.turnOpen = true;
         break;
       }
       const place = fold.waiting.findIndex((waiting) => waiting.sequence === messageSequence);
@@ -131,6 +140,7 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       if (message === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" begins a turn on no waiting message`);
       fold.waiting.splice(place, 1);
       fold.turn = { message, attempt };
+      fold.turnOpen = true;
       fold.steps.clear();
       break;
     }

@@ -17,6 +17,7 @@ export function encodeSnapshot(fold: TaskFold): Uint8Array {
       }),
       stepResults: [...fold.steps.values()],
       cancelRequested: fold.cancelRequested,
+      turnOpen: fold.turnOpen,
     }),
   );
 }
@@ -33,6 +34,7 @@ export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
   fold.status = task.status;
   fold.metadata = task.metadata;
   fold.cancelRequested = snapshot.cancelRequested;
+  fold.turnOpen = snapshot.turnOpen;
   for (const message of task.history) fold.history.push(message);
   for (const artifact of task.artifacts) {
     fold.artifactIndex.set(artifact.artifactId, fold.artifacts.length);

@@ -1,11 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decideCancel, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
+import { decideCancel, decideLost, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
 import type { PlacedEntry } from "../domain/entry.ts";
 import type { TaskFold } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
-import { isTerminal } from "../domain/task-state.ts";
+import { isSettled, isTerminal } from "../domain/task-state.ts";
 import { TaskWriter } from "../log/task-writer.ts";
 import type { TaskFeed } from "../stream/task-hub.ts";
 import { type ManagerDeps, stampOf } from "./manager-deps.ts";
@@ -47,7 +47,8 @@ export class TaskRun {
   #lost: Error | undefined;
   #takeover: { readonly replica: string; readonly fence: bigint } | undefined;
   readonly #fence: bigint;
-  #resume = false;
+  /** The turn begun last is to be run again. */
+  #again = false;
   /** Who sent the waiting messages, by the sequence of the message; a resumed turn has only the scope of its task. */
   readonly #callers = new Map<bigint, Caller>();
 
@@ -129,14 +130,19 @@ export class TaskRun {
     this.#work ??= this.#workOff().finally(() => {
       this.#work = undefined;
       // A message may have been accepted after the loop saw none.
-      if (!this.#lost && this.writer.tentative.waiting.length > 0 && !isTerminal(this.writer.tentative.status.state)) this.work();
+      const { waiting, status } = this.writer.tentative;
+      if (!this.#lost && !this.#abortQueue.signal.aborted && waiting.length > 0 && !isTerminal(status.state)) this.work();
       this.#onIdle();
     });
   }
 
-  /** Runs the turn again that a lost replica had begun. */
-  resume(): void {
-    this.#resume = true;
+  /** Takes over a task whose replica died; resolves when that is durable. What is left to do is done here from then on. */
+  async recover(): Promise<void> {
+    const { tentative } = this.writer;
+    const ending = decideLost(tentative, this.#deps.processor.onLost ?? "fail", stampOf(this.#deps));
+    await this.writer.whenCommitted(this.#append(ending, "unbounded"));
+    if (isSettled(tentative.status.state)) return;
+    this.#again = tentative.turnOpen;
     this.work();
   }
 
@@ -161,41 +167,44 @@ export class TaskRun {
     const release = await this.#slots.acquire(this.#abortQueue.signal);
     if (release === undefined) return;
     try {
-      while (!this.#lost && !this.#abortQueue.signal.aborted && (await this.#oneTurn()));
+      let begun = this.#beginTurn();
+      while (begun && !this.#abortQueue.signal.aborted) begun = await this.#oneTurn();
+      await this.writer.whenCommitted(this.writer.tentative.sequence);
+    } catch (error) {
+      // Whatever happens here ends the run: a lost writer has said so already, anything else is a bug that must not leave a task half run.
+      this.writer.abandon(error instanceof Error ? error : new Error(String(error)));
     } finally {
       release();
     }
   }
 
-  /** Runs the turn of the oldest waiting message. False if there is none, or the task ended. */
+  /** Appends the beginning of the turn that is due, if one is. */
+  #beginTurn(): boolean {
+    const { tentative } = this.writer;
+    const entries = this.#again ? decideTurnAgain(tentative, stampOf(this.#deps)) : decideTurn(tentative, stampOf(this.#deps));
+    this.#again = false;
+    if (entries.length === 0) return false;
+    this.#append(entries, "unbounded");
+    return true;
+  }
+
+  /** Runs the turn that was begun, and begins the next one. False if there is none. */
   async #oneTurn(): Promise<boolean> {
     const { tentative } = this.writer;
-    const again = tentative.waiting.length === 0 && this.#resume;
-    const entries = again ? decideTurnAgain(tentative, stampOf(this.#deps)) : decideTurn(tentative, stampOf(this.#deps));
-    this.#resume = false;
-    if (entries.length === 0) return false;
+    const { turn } = tentative;
+    if (turn === undefined) return false;
     const abort = new AbortController();
     this.#turn = abort;
     try {
-      this.#append(entries, "unbounded");
-      const { turn } = tentative;
-      if (turn === undefined) return false;
       const caller = this.#callers.get(turn.message.sequence);
       this.#callers.delete(turn.message.sequence);
-      const context = this.#contexts(this, turn, abort.signal, caller);
-      const end = await runTurn(this.#deps, this.writer, context, abort);
-      // Decided and appended in one step with the turn's end: a message accepted before this line is seen by it.
-      this.#turn = undefined;
+      const end = await runTurn(this.#deps, this.writer, this.#contexts(this, turn, abort.signal, caller), abort);
       if (this.#lost || end.kind === "stopped") return false;
       // A wish to cancel that the turn didn't live to hear of still counts.
       const closing = decideTurnEnd(tentative, tentative.cancelRequested ? { kind: "canceled" } : end, stampOf(this.#deps));
       if (closing.length > 0) this.#append(closing, "unbounded");
-      await this.writer.whenCommitted(this.writer.tentative.sequence);
-      return !isTerminal(tentative.status.state) && tentative.waiting.length > 0;
-    } catch (error) {
-      // Whatever happens here ends the run: a lost writer has said so already, anything else is a bug that must not leave a task half run.
-      this.writer.abandon(error instanceof Error ? error : new Error(String(error)));
-      return false;
+      // In the same step: whoever finds the task after a crash sees this turn over only together with the next one's beginning, or a status that ends it.
+      return this.#beginTurn();
     } finally {
       this.#turn = undefined;
     }
@@ -204,7 +213,7 @@ export class TaskRun {
   /** Appends, with the takeover before everything else if this replica wasn't the owner. */
   #append(entries: Parameters<TaskWriter["append"]>[0], bounds: "bounded" | "unbounded"): bigint {
     const { replica, fence } = this.#takeover ?? {};
-    if (replica === undefined || fence === undefined) return this.writer.append(entries, bounds);
+    if (replica === undefined || fence === undefined) return entries.length === 0 ? this.writer.tentative.sequence : this.writer.append(entries, bounds);
     const sequence = this.writer.append([decideTakeover(this.writer.tentative, replica, fence, stampOf(this.#deps)), ...entries], bounds);
     this.#takeover = undefined;
     return sequence;

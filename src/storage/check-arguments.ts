@@ -1,6 +1,6 @@
 import type { Message, TaskPushNotificationConfig } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Scope, TaskKey } from "../domain/scope.ts";
 import { batchEntriesMax, entryBytesMax, idBytesMax } from "../domain/limits.ts";
+import type { Scope, TaskKey } from "../domain/scope.ts";
 import type {
   ConversationHistory,
   HeaderUpdate,

@@ -114,6 +114,8 @@ export interface Storage extends AsyncDisposable {
 
   /** Raises the counter of a replica's record, making it if need be. */
   beat(replica: string): Promise<void>;
+  /** Removes a replica's record, if there is one: it has ended, or all that it ran was taken over. */
+  leave(replica: string): Promise<void>;
   listReplicas(): Promise<readonly ReplicaRecord[]>;
   /** Tasks that are SUBMITTED or WORKING under one of the given replicas, at most `limit`, in no order that two callers would share. */
   claimTasks(claim: TaskClaim): Promise<readonly TaskKey[]>;

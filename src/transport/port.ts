@@ -8,7 +8,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import { readFirstBytes } from "./first-bytes.ts";
@@ -140,7 +140,11 @@ class OnePort implements Port {
         this.#accept(socket);
       });
       front.on("connection", (socket: Socket) => this.#shake(socket));
-      front.on("tlsClientError", (error: Error) => this.#logger.debug({ err: error }, "A TLS handshake failed"));
+      front.on("tlsClientError", (error: Error, socket: TLSSocket) => {
+        this.#logger.debug({ err: error }, "A TLS handshake failed");
+        // Node leaves one open whose time was over.
+        socket.destroy();
+      });
     }
     front.maxConnections = connectionsMax;
     return front;
@@ -166,6 +170,7 @@ class OnePort implements Port {
     this.#connections.set(socket, connection);
     socket.once("close", () => this.#connections.delete(socket));
     readFirstBytes(socket, this.#clock, this.#limits.firstBytesMs, (version) => {
+      if (socket.destroyed) return;
       connection.version = version;
       if (version === 1) {
         this.#http1.emit("connection", socket);

@@ -11,9 +11,7 @@ export const appendRaceCases: readonly CaseSpec[] = [
     name: "of 20 that create a task, one does",
     async run(storage) {
       const results = await Promise.all(
-        racers.map((racer) =>
-          storage.appendTask(key, given.appendOf(given.nothing, { batch: `batch-${racer}`, entries: [given.textEntry(`${racer}`)] })),
-        ),
+        racers.map((racer) => storage.appendTask(key, given.appendOf(given.nothing, { batch: `batch-${racer}`, entries: [given.textEntry(`${racer}`)] }))),
       );
       const winner = results.findIndex(({ outcome }) => outcome === "committed");
       assert.deepEqual(

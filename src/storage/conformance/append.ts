@@ -141,10 +141,7 @@ export const appendCases: readonly CaseSpec[] = [
       const two = await given.commit(storage, key, one, { state: TaskState.WORKING, statusTimeMs: 2_000_000, replica: "r2", fence: 8n });
       const kept = await given.taskOf(storage, key);
       given.assertBytes(kept.summary, new Uint8Array([1]));
-      assert.deepEqual(
-        [kept.state, kept.statusTimeMs, kept.replica, kept.fence, kept.batch],
-        [TaskState.WORKING, 2_000_000, "r2", 8n, two.batch],
-      );
+      assert.deepEqual([kept.state, kept.statusTimeMs, kept.replica, kept.fence, kept.batch], [TaskState.WORKING, 2_000_000, "r2", 8n, two.batch]);
       await given.commit(storage, key, two, { state: TaskState.COMPLETED, summary: new Uint8Array([2, 2]) });
       const replaced = await given.taskOf(storage, key);
       given.assertBytes(replaced.summary, new Uint8Array([2, 2]));

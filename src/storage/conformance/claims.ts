@@ -28,6 +28,28 @@ export const claimCases: readonly CaseSpec[] = [
     },
   },
   {
+    name: "a strict claim refuses an id that was claimed with other content, by itself and with a new task, and changes nothing",
+    async run(storage) {
+      await storage.claimMessage(given.scope, given.claimOf("m1", "task-1"));
+      const other = { ...given.claimOf("m1", "task-2", { contentHash: "b".repeat(64) }), strict: true };
+      assert.deepEqual(await storage.claimMessage(given.scope, other), { outcome: "reused" });
+      const key = given.taskKey("task-2");
+      assert.deepEqual(await storage.appendTask(key, given.appendOf(given.nothing, { claim: other })), { outcome: "reused" });
+      assert.equal(await storage.taskExists(key), false);
+      // Nothing was kept of the refused one: without strictness it is still new.
+      assert.equal((await storage.claimMessage(given.scope, { ...other, strict: false })).outcome, "accepted");
+    },
+  },
+  {
+    name: "a task made with an id that was claimed with other content says so",
+    async run(storage) {
+      await storage.claimMessage(given.scope, given.claimOf("m1", "task-1"));
+      const claim = given.claimOf("m1", "task-2", { contentHash: "b".repeat(64) });
+      const result = await storage.appendTask(given.taskKey("task-2"), given.appendOf(given.nothing, { claim }));
+      assert.equal(result.outcome === "committed" && result.otherContent, true);
+    },
+  },
+  {
     name: "other ids with the same content have nothing to do with each other",
     async run(storage) {
       for (const messageId of ["m1", "m2"]) {
@@ -107,9 +129,7 @@ export const claimCases: readonly CaseSpec[] = [
   {
     name: "of 20 tasks that are created with claims of one message, one is made",
     async run(storage) {
-      const results = await Promise.all(
-        racers.map((racer) => storage.appendTask(given.taskKey(`task-${racer}`), creating(`task-${racer}`))),
-      );
+      const results = await Promise.all(racers.map((racer) => storage.appendTask(given.taskKey(`task-${racer}`), creating(`task-${racer}`))));
       const winner = results.findIndex(({ outcome }) => outcome === "committed");
       const others = results.filter((_, racer) => racer !== winner);
       assert.deepEqual(others, Array(19).fill({ outcome: "duplicate", claim: { taskId: `task-${winner}` } }));

@@ -10,6 +10,7 @@ const { scope } = given;
 const calls: { readonly [method in Exclude<keyof Storage, "traits" | symbol>]: (storage: Storage) => unknown } = {
   setRetention: (storage) => storage.setRetention({ conversationTtlMs: 1000, interruptedTtlMs: 1000 }),
   appendTask: (storage) => storage.appendTask(key, given.appendOf(given.nothing)),
+  leave: (storage) => storage.leave("replica"),
   getTask: (storage) => storage.getTask(key),
   readTask: (storage) => storage.readTask(key, 0n, 1000),
   taskExists: (storage) => storage.taskExists(key),

@@ -65,7 +65,10 @@ export const conversationCases: readonly CaseSpec[] = [
       const expected = ["last", "e", "b", "c", "d", "a"];
       for (const limit of [1, 2, 3, 4, 5, 6, 7]) {
         const { conversations, pages } = await pageThrough(storage, limit);
-        assert.deepEqual(conversations.map(({ contextId }) => contextId), expected);
+        assert.deepEqual(
+          conversations.map(({ contextId }) => contextId),
+          expected,
+        );
         assert.ok(conversations.every(({ messageIds }) => messageIds.length === 0));
         assert.equal(pages, Math.ceil(expected.length / limit));
       }
@@ -96,7 +99,10 @@ export const conversationCases: readonly CaseSpec[] = [
     async run(storage) {
       assert.deepEqual(await storage.getConversationStats(), { totalConversations: 0, totalMessages: 0 });
       const other: Scope = { tenant: "other", owner: "o" };
-      await storage.storeMessages(given.scope, ["m1", "m2"].map((id) => given.messageOf(id, id, "c1")));
+      await storage.storeMessages(
+        given.scope,
+        ["m1", "m2"].map((id) => given.messageOf(id, id, "c1")),
+      );
       await given.say(storage, given.taskKey("task"), given.nothing, "m3", 1000, { contextId: "c2" });
       await storage.storeConversation(given.scope, { contextId: "c1", messageIds: ["m1", "m2"], lastAccessTime: new Date(2000) });
       await storage.storeConversation(given.scope, { contextId: "c2", messageIds: ["m3"], lastAccessTime: new Date(3000) });
@@ -133,7 +139,10 @@ export const conversationCases: readonly CaseSpec[] = [
   {
     name: "cleaning up removes the expired with all that is theirs, says how many, and keeps the others",
     async run(storage) {
-      for (const [taskId, state] of [["done", TaskState.COMPLETED], ["running", TaskState.WORKING]] as const) {
+      for (const [taskId, state] of [
+        ["done", TaskState.COMPLETED],
+        ["running", TaskState.WORKING],
+      ] as const) {
         await given.say(storage, given.taskKey(taskId), given.nothing, `of-${taskId}`, 1000, { contextId: taskId, state });
         await storage.storeMessages(given.scope, [given.messageOf(`bare-${taskId}`, "bare", taskId)]);
         await storeAged(storage, taskId, 3);
@@ -175,10 +184,7 @@ async function assertAccessed(storage: Storage, expected: boolean): Promise<void
   await storeAged(storage, "context");
 }
 
-async function pageThrough(
-  storage: Storage,
-  limit: number,
-): Promise<{ readonly conversations: readonly ConversationHistory[]; readonly pages: number }> {
+async function pageThrough(storage: Storage, limit: number): Promise<{ readonly conversations: readonly ConversationHistory[]; readonly pages: number }> {
   const conversations: ConversationHistory[] = [];
   for (let after: ConversationPlace | undefined, pages = 1; ; pages++) {
     const page = await storage.listConversations(given.scope, { limit, ...(after !== undefined && { after }) });

@@ -22,37 +22,6 @@ export const expiryCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a conversation is past its time when nobody used it that long",
-    async run(storage) {
-      await storage.setRetention({ conversationTtlMs: 120, interruptedTtlMs: 120 });
-      const start = Date.now();
-      await makeConversation(storage, "context");
-      await given.eventually("the conversation expired", async () => (await storage.getConversation(given.scope, "context")) === undefined);
-      assert.ok(Date.now() - start >= 120, "It expired too early");
-      assert.equal(await storage.taskExists(key), false);
-      assert.deepEqual(await storage.listMessagesByContextId(given.scope, "context"), []);
-    },
-  },
-  {
-    name: "accesses and messages keep a conversation from expiring",
-    async run(storage) {
-      await storage.setRetention({ conversationTtlMs: 1500, interruptedTtlMs: 1500 });
-      await makeConversation(storage, "accessed");
-      let position = await given.commit(storage, given.taskKey("said"), given.nothing, { contextId: "said", state: TaskState.COMPLETED });
-      await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
-      const start = Date.now();
-      while (Date.now() - start < 3000) {
-        assert.equal(await storage.updateConversationAccess(given.scope, "accessed"), true);
-        position = await given.say(storage, given.taskKey("said"), position, "again", 1000, { state: TaskState.COMPLETED });
-        await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
-        await setTimeout(30);
-      }
-      for (const contextId of ["accessed", "said", "stored"]) {
-        assert.ok(await storage.getConversation(given.scope, contextId), `"${contextId}" expired`);
-      }
-    },
-  },
-  {
     name: "no method finds what is past its time",
     async run(storage) {
       await storage.setRetention(retention);
@@ -99,6 +68,16 @@ export const expiryCases: readonly CaseSpec[] = [
       assert.deepEqual([page.tasks.map((task) => task.contextId), page.total, page.more], [["live-3", "live-2"], 3, true]);
       const conversations = await storage.listConversations(given.scope, { limit: 10 });
       assert.deepEqual(conversations.conversations.map(({ contextId }) => contextId).toSorted(), ["live-1", "live-2", "live-3"]);
+    },
+  },
+  {
+    name: "a conversation's time begins anew when its task stops holding it",
+    async run(storage) {
+      await storage.setRetention(retention);
+      const position = await makeConversation(storage, "context", TaskState.WORKING);
+      await age(storage, "context", 1000);
+      await given.commit(storage, key, position, { state: TaskState.COMPLETED });
+      assert.equal(await storage.taskExists(key), true);
     },
   },
   ...([TaskState.SUBMITTED, TaskState.WORKING] as const).map(
@@ -162,6 +141,37 @@ export const expiryCases: readonly CaseSpec[] = [
       assert.equal(await storage.deleteTask(other), true);
       assert.equal(await storage.taskExists(key), false);
       assert.deepEqual(await storage.appendTask(other, given.appendOf(position)), { outcome: "gone" });
+    },
+  },
+  {
+    name: "a conversation is past its time when nobody used it that long",
+    async run(storage) {
+      await storage.setRetention({ conversationTtlMs: 120, interruptedTtlMs: 120 });
+      const start = Date.now();
+      await makeConversation(storage, "context");
+      await given.eventually("the conversation expired", async () => (await storage.getConversation(given.scope, "context")) === undefined);
+      assert.ok(Date.now() - start >= 120, "It expired too early");
+      assert.equal(await storage.taskExists(key), false);
+      assert.deepEqual(await storage.listMessagesByContextId(given.scope, "context"), []);
+    },
+  },
+  {
+    name: "accesses and messages keep a conversation from expiring",
+    async run(storage) {
+      await storage.setRetention({ conversationTtlMs: 1500, interruptedTtlMs: 1500 });
+      await makeConversation(storage, "accessed");
+      let position = await given.commit(storage, given.taskKey("said"), given.nothing, { contextId: "said", state: TaskState.COMPLETED });
+      await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
+      const start = Date.now();
+      while (Date.now() - start < 3000) {
+        assert.equal(await storage.updateConversationAccess(given.scope, "accessed"), true);
+        position = await given.say(storage, given.taskKey("said"), position, "again", 1000, { state: TaskState.COMPLETED });
+        await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
+        await setTimeout(30);
+      }
+      for (const contextId of ["accessed", "said", "stored"]) {
+        assert.ok(await storage.getConversation(given.scope, contextId), `"${contextId}" expired`);
+      }
     },
   },
 ];

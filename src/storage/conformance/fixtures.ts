@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { randomFillSync, randomUUID } from "node:crypto";
+import { createHash, randomFillSync, randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
@@ -133,14 +133,7 @@ export async function commit(storage: Storage, key: TaskKey, after: Position, pa
 }
 
 /** Appends one message to a task and to its conversation's history; creates the task after `nothing`. */
-export async function say(
-  storage: Storage,
-  key: TaskKey,
-  after: Position,
-  messageId: string,
-  timeMs: number,
-  parts: AppendParts = {},
-): Promise<Position> {
+export async function say(storage: Storage, key: TaskKey, after: Position, messageId: string, timeMs: number, parts: AppendParts = {}): Promise<Position> {
   const entry = after.head === 0n ? createdEntry(messageId) : messageEntry(messageId);
   return commit(storage, key, after, { ...parts, entries: [entry], messages: [{ index: 0, messageId, timeMs }] });
 }
@@ -196,6 +189,11 @@ export function assertBytes(actual: Uint8Array | undefined, expected: Uint8Array
   assert.ok(Buffer.compare(actual, expected) === 0, "The bytes differ");
 }
 
+/** What stands for bytes where they are compared as part of something larger. */
+export function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
 export function assertEntries(actual: readonly StoredEntry[], expected: readonly Uint8Array[]): void {
   assert.equal(actual.length, expected.length);
   for (const [index, entry] of actual.entries()) {
@@ -229,9 +227,9 @@ export async function assertFails(code: StorageError["code"], call: () => unknow
   );
 }
 
-/** Asks again and again until something holds; fails after 20 seconds, which no storage should need. */
+/** Asks again and again until something holds; fails after 10 seconds, which no storage should need. */
 export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 10_000;
   while (!(await holds())) {
     assert.ok(performance.now() < deadline, `It never came to be that ${what}`);
     await setTimeout(5);

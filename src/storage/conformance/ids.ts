@@ -79,7 +79,10 @@ export const idCases: readonly CaseSpec[] = [
         assert.equal((await storage.listPushNotifications(key)).length, 1);
       }
       const { tasks } = await storage.listTasks({ scope: given.scope, limit: oddIds.length + 1 });
-      assert.deepEqual(tasks.map(({ key }) => key.taskId), oddIds.toReversed());
+      assert.deepEqual(
+        tasks.map(({ key }) => key.taskId),
+        oddIds.toReversed(),
+      );
       assert.equal((await storage.getConversationStats()).totalConversations, oddIds.length);
     },
   },
@@ -96,7 +99,10 @@ export const idCases: readonly CaseSpec[] = [
         await storage.beat(id);
         await given.commit(storage, given.taskKey(`of ${oddIds.indexOf(id)}`), given.nothing, { replica: id });
       }
-      assert.deepEqual((await given.taskOf(storage, key)).requests.map(({ id }) => id), oddIds);
+      assert.deepEqual(
+        (await given.taskOf(storage, key)).requests.map(({ id }) => id),
+        oddIds,
+      );
       assert.deepEqual((await storage.listReplicas()).map(({ replica }) => replica).toSorted(), oddIds.toSorted());
       for (const [index, id] of oddIds.entries()) {
         assert.deepEqual(await storage.claimTasks({ replicas: [id], limit: 10 }), [given.taskKey(`of ${index}`)]);

@@ -83,9 +83,7 @@ export const incarnationCases: readonly CaseSpec[] = [
       const ids = Array.from({ length: 20 }, (_, index) => `new-${index}`);
       await Promise.all(
         ids.map((id, index) =>
-          index % 2 === 0
-            ? given.say(storage, given.taskKey(id), given.nothing, id, 500)
-            : storage.storeMessages(scope, [given.messageOf(id, id, "context")]),
+          index % 2 === 0 ? given.say(storage, given.taskKey(id), given.nothing, id, 500) : storage.storeMessages(scope, [given.messageOf(id, id, "context")]),
         ),
       );
       assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")).toSorted(), ids.toSorted());
@@ -101,9 +99,7 @@ export const incarnationCases: readonly CaseSpec[] = [
         const claim = given.claimOf("m1", "task-1", { windowMs: 24 * hourMs });
         await storage.claimMessage(scope, claim);
         await storage.storeMessages(scope, [given.messageOf("answer", "old", "context")], claim);
-        await (end === "deleted"
-          ? storage.deleteConversation(scope, "context")
-          : given.setLastAccess(storage, "context", new Date(Date.now() - 2 * hourMs)));
+        await (end === "deleted" ? storage.deleteConversation(scope, "context") : given.setLastAccess(storage, "context", new Date(Date.now() - 2 * hourMs)));
         const result = await storage.claimMessage(scope, { ...claim, taskId: "task-2" });
         assert.ok(!("answer" in result) || result.answer === undefined);
       },
@@ -135,7 +131,10 @@ async function assertOnly(storage: Storage, ...messageIds: readonly string[]): P
   assert.equal(await storage.taskExists(second), false);
   assert.deepEqual(await storage.readTask(key, 0n, 1000), []);
   const listed = (await storage.listTasks({ scope, limit: 5 })).tasks.map((task) => task.key.taskId);
-  assert.deepEqual(listed.filter((taskId) => taskId !== "new"), []);
+  assert.deepEqual(
+    listed.filter((taskId) => taskId !== "new"),
+    [],
+  );
   assert.equal((await storage.getConversationStats()).totalMessages, messageIds.length);
 }
 
@@ -143,7 +142,10 @@ async function assertOnly(storage: Storage, ...messageIds: readonly string[]): P
 async function assertFresh(storage: Storage): Promise<void> {
   const task = await given.taskOf(storage, key, { snapshot: true });
   assert.deepEqual([task.head, task.batch, task.requests, task.snapshot], [1n, "new", [], undefined]);
-  assert.deepEqual((await given.readAll(storage, key)).map(({ batch }) => batch), ["new"]);
+  assert.deepEqual(
+    (await given.readAll(storage, key)).map(({ batch }) => batch),
+    ["new"],
+  );
   assert.deepEqual(await storage.listPushNotifications(key), []);
   assert.equal(await storage.getMessage(scope, "of-task"), undefined);
   assert.equal(await storage.taskExists(second), false);

@@ -179,8 +179,6 @@ function taskIds(tasks: readonly StoredTask[]): readonly string[] {
 
 function passes(task: StoredTask, filter: Omit<TaskQuery, "scope" | "limit">): boolean {
   return (
-    (filter.contextId ?? task.contextId) === task.contextId &&
-    (filter.state ?? task.state) === task.state &&
-    (filter.statusTimeMsMin ?? 0) <= task.statusTimeMs
+    (filter.contextId ?? task.contextId) === task.contextId && (filter.state ?? task.state) === task.state && (filter.statusTimeMsMin ?? 0) <= task.statusTimeMs
   );
 }

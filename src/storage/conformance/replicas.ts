@@ -22,6 +22,18 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
+    name: "a replica that leaves is gone, and begins anew when it comes back",
+    async run(storage) {
+      await storage.beat("r1");
+      await storage.beat("r2");
+      await storage.leave("r1");
+      await storage.leave("unknown");
+      assert.deepEqual([...(await counters(storage)).keys()], ["r2"]);
+      await storage.beat("r1");
+      assert.deepEqual([...(await counters(storage)).keys()].toSorted(), ["r1", "r2"]);
+    },
+  },
+  {
     name: "the tasks of a replica that can be taken over are those SUBMITTED or WORKING under it, of every scope",
     async run(storage) {
       for (const state of [1, 2, 3, 4, 5, 6, 7, 8] satisfies readonly TaskState[]) {
@@ -72,17 +84,17 @@ export const replicaCases: readonly CaseSpec[] = [
     name: "a wake-up reaches the replicas it names, with the tasks it names",
     async run(storage) {
       const woken: Record<string, TaskKey[]> = { r1: [], r2: [], r3: [] };
-      await using _one = storage.watch("r1", (keys) => woken["r1"]?.push(...keys));
-      await using _two = storage.watch("r2", (keys) => woken["r2"]?.push(...keys));
-      await using _three = storage.watch("r3", (keys) => woken["r3"]?.push(...keys));
+      await using _one = storage.watch("r1", (keys) => woken.r1?.push(...keys));
+      await using _two = storage.watch("r2", (keys) => woken.r2?.push(...keys));
+      await using _three = storage.watch("r3", (keys) => woken.r3?.push(...keys));
       const keys = [given.taskKey("task"), given.taskKey("task", { tenant: "a", owner: "b" })];
       // A wake-up is a hint and may be lost, so it is sent until one arrives.
       await given.eventually("both were woken", async () => {
         await storage.wake(["r1", "r2", "nobody"], keys);
-        return (woken["r1"]?.length ?? 0) >= 2 && (woken["r2"]?.length ?? 0) >= 2;
+        return (woken.r1?.length ?? 0) >= 2 && (woken.r2?.length ?? 0) >= 2;
       });
-      assert.deepEqual(woken["r1"]?.slice(0, 2).toSorted(byTenant), keys.toSorted(byTenant));
-      assert.deepEqual(woken["r3"], []);
+      assert.deepEqual(woken.r1?.slice(0, 2).toSorted(byTenant), keys.toSorted(byTenant));
+      assert.deepEqual(woken.r3, []);
     },
   },
   {

@@ -62,7 +62,10 @@ async function assertFilled(storage: Storage, scope: Scope, text: string): Promi
   given.assertEntries(await storage.readTask(key, 0n, 1000), [given.createdEntry("m1", text)]);
   assert.deepEqual((await storage.listMessagesByContextId(scope, "context")).map(given.textOf), [text, text]);
   assert.deepEqual((await storage.getMessages(scope, ["m1", "m2"])).map(given.textOf), [text, text]);
-  assert.deepEqual((await storage.listPushNotifications(key)).map(({ url }) => url), [text]);
+  assert.deepEqual(
+    (await storage.listPushNotifications(key)).map(({ url }) => url),
+    [text],
+  );
   assert.equal((await storage.listTasks({ scope, limit: 5 })).total, 1);
   assert.equal((await storage.listConversations(scope, { limit: 5 })).conversations.length, 1);
   assert.equal((await storage.getConversationStats(scope)).totalMessages, 2);

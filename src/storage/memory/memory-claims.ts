@@ -10,29 +10,36 @@ export function claimMessage(state: MemoryState, scope: Scope, claim: MessageCla
   if (held !== undefined) {
     return { outcome: "duplicate", ...duplicateOf(held) };
   }
-  const sameId = state.findScope(scope)?.claims.get(claim.messageId);
-  const otherContent = sameId !== undefined && sameId.values().some((other) => isHeld(state, other, nowMs));
+  const otherContent = hasOtherContent(state, scope, claim, nowMs);
+  if (otherContent && claim.strict) {
+    return { outcome: "reused" };
+  }
   addClaim(state, scope, claim, nowMs);
   return { outcome: "accepted", otherContent };
 }
 
-/** What a claim for one task meets that another task holds; undefined if it meets nothing. */
-export function findRival(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): DuplicateClaim | undefined {
+/** What a claim for one task meets: the same content that another task holds, or the same id with other content. */
+export function findRival(
+  state: MemoryState,
+  scope: Scope,
+  claim: MessageClaim,
+  nowMs: number,
+): { readonly duplicate: DuplicateClaim | undefined; readonly otherContent: boolean } {
   const held = findClaim(state, scope, claim, nowMs);
-  return held === undefined || held.taskId === claim.taskId ? undefined : duplicateOf(held);
+  const duplicate = held === undefined || held.taskId === claim.taskId ? undefined : duplicateOf(held);
+  return { duplicate, otherContent: hasOtherContent(state, scope, claim, nowMs) };
+}
+
+function hasOtherContent(state: MemoryState, scope: Scope, { messageId, contentHash }: MessageClaim, nowMs: number): boolean {
+  const sameId = state.findScope(scope)?.claims.get(messageId);
+  return sameId?.values().some((other) => other.contentHash !== contentHash && isHeld(state, other, nowMs)) ?? false;
 }
 
 /**
  * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for another task by now,
  * because this one's window is over, is left alone.
  */
-export function settleClaim(
-  state: MemoryState,
-  conversation: ConversationRecord,
-  claim: MessageClaim,
-  answer: Uint8Array | undefined,
-  nowMs: number,
-): void {
+export function settleClaim(state: MemoryState, conversation: ConversationRecord, claim: MessageClaim, answer: Uint8Array | undefined, nowMs: number): void {
   const { scope } = conversation.scope;
   const record = findClaim(state, scope, claim, nowMs) ?? addClaim(state, scope, claim, nowMs);
   if (record.taskId !== claim.taskId) {
@@ -44,12 +51,14 @@ export function settleClaim(
   conversation.claims.add(record);
 }
 
-/** Drops claims whose window is over: no more than were made, so each call's share is small. */
+/** Drops claims whose window is over, once they are an eighth of all: so each call's share is small, and no more than that are kept. */
 export function dropEndedClaims(state: MemoryState, nowMs: number): void {
-  let first = state.claimsByEnd.items[0];
-  while (first !== undefined && first.expiresAtMs <= nowMs) {
-    state.removeClaim(first);
-    first = state.claimsByEnd.items[0];
+  const { claimsByEnd } = state;
+  const ended = claimsByEnd.firstIndex(({ expiresAtMs }) => expiresAtMs > nowMs);
+  if (ended * 8 >= claimsByEnd.length) {
+    for (const claim of claimsByEnd.removeFirst(ended)) {
+      state.removeClaim(claim);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { ConversationKey, Scope } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
-import type { ConversationHistory, ConversationPage, ConversationStats, PageQuery } from "../storage.ts";
+import type { ConversationHistory, ConversationPage, ConversationPlace, ConversationStats, PageQuery } from "../storage.ts";
 import type { ConversationRecord } from "./memory-records.ts";
 import type { MemoryState } from "./memory-state.ts";
 
@@ -30,12 +30,9 @@ export function listConversations(state: MemoryState, scope: Scope, { after, lim
   if (list === undefined) {
     return { conversations: [], more: false };
   }
-  const start =
-    after === undefined
-      ? 0
-      : list.firstIndex((record) => (after.lastAccessMs - record.lastAccessMs || compareIds(record.contextId, after.contextId)) > 0);
+  const end = after === undefined ? list.length : list.firstIndex((record) => !isBefore(record, after));
   const conversations: ConversationHistory[] = [];
-  for (let index = start; index < list.length; index++) {
+  for (let index = end - 1; index >= 0; index--) {
     const conversation = list.items[index] as ConversationRecord;
     if (!state.isLive(conversation, nowMs)) {
       continue;
@@ -46,6 +43,11 @@ export function listConversations(state: MemoryState, scope: Scope, { after, lim
     conversations.push(summaryOf(conversation));
   }
   return { conversations, more: false };
+}
+
+/** Whether a conversation is further down the list than a place in it: before it in the order of the records. */
+function isBefore(record: ConversationRecord, place: ConversationPlace): boolean {
+  return (record.lastAccessMs - place.lastAccessMs || compareIds(place.contextId, record.contextId)) < 0;
 }
 
 export function getExpiredConversations(
@@ -62,12 +64,7 @@ export function getExpiredConversations(
 }
 
 /** Removes conversations in steps, between which other calls run; `isOpen` says whether there is still something to clean up. */
-export async function cleanupExpiredConversations(
-  state: MemoryState,
-  maxAgeMs: number,
-  scope: Scope | undefined,
-  isOpen: () => boolean,
-): Promise<number> {
+export async function cleanupExpiredConversations(state: MemoryState, maxAgeMs: number, scope: Scope | undefined, isOpen: () => boolean): Promise<number> {
   let removed = 0;
   for (const [index, conversation] of findExpired(state, maxAgeMs, scope, Date.now()).entries()) {
     if (index > 0 && index % cleanupStep === 0) {

@@ -19,13 +19,7 @@ export function getMessage(state: MemoryState, scope: Scope, messageId: string, 
   return newest === undefined ? undefined : readMessage(newest);
 }
 
-export function listMessages(
-  state: MemoryState,
-  scope: Scope,
-  contextId: string,
-  limit: number | undefined,
-  nowMs: number,
-): readonly Message[] {
+export function listMessages(state: MemoryState, scope: Scope, contextId: string, limit: number | undefined, nowMs: number): readonly Message[] {
   const records = state.findConversation(scope, contextId, nowMs)?.messages.items ?? [];
   return readMessages(records.slice(limit === undefined ? 0 : Math.max(0, records.length - limit)));
 }
@@ -49,13 +43,7 @@ export function listMessagePage(
   return { messages: readMessages(records), ...(more && { next: placeOf(last) }) };
 }
 
-export function storeMessages(
-  state: MemoryState,
-  scope: Scope,
-  messages: readonly Message[],
-  settle: MessageClaim | undefined,
-  nowMs: number,
-): void {
+export function storeMessages(state: MemoryState, scope: Scope, messages: readonly Message[], settle: MessageClaim | undefined, nowMs: number): void {
   // All that can fail comes before anything is changed.
   const encoded = messages.map((message) => toBinary(MessageSchema, message));
   for (const bytes of encoded) {

@@ -8,11 +8,11 @@ export interface ScopeRecord {
   readonly scope: Scope;
   /** By task id. */
   readonly tasks: Map<string, TaskRecord>;
-  /** Newest status first, then by task id, descending. */
+  /** Newest status last, then by task id: lists read it backwards. */
   readonly tasksByStatus: SortedList<TaskRecord>;
   /** By context id. The incarnation of a conversation is its record's identity: one past its time is replaced by another record. */
   readonly conversations: Map<string, ConversationRecord>;
-  /** The one accessed last first, then by context id. */
+  /** The one accessed last is the last, then by context id, descending: lists read it backwards. */
   readonly conversationsByAccess: SortedList<ConversationRecord>;
   /** By message id: all places where a message of that id is in a history. */
   readonly messages: Map<string, Set<MessageRecord>>;

@@ -12,6 +12,10 @@ export class MemoryReplicas {
     this.#counters.set(replica, (this.#counters.get(replica) ?? 0n) + 1n);
   }
 
+  leave(replica: string): void {
+    this.#counters.delete(replica);
+  }
+
   list(): readonly ReplicaRecord[] {
     return Array.from(this.#counters, ([replica, counter]) => ({ replica, counter }));
   }

@@ -46,7 +46,7 @@ export class MemoryState {
         tasks: new Map(),
         tasksByStatus: new SortedList(compareTasks),
         conversations: new Map(),
-        conversationsByAccess: new SortedList((a, b) => b.lastAccessMs - a.lastAccessMs || compareIds(a.contextId, b.contextId)),
+        conversationsByAccess: new SortedList((a, b) => a.lastAccessMs - b.lastAccessMs || compareIds(b.contextId, a.contextId)),
         messages: new Map(),
         claims: new Map(),
       };
@@ -254,7 +254,7 @@ function isInterrupted(state: TaskState): boolean {
 }
 
 function compareTasks(a: TaskRecord, b: TaskRecord): number {
-  return b.statusTimeMs - a.statusTimeMs || compareIds(b.key.taskId, a.key.taskId);
+  return a.statusTimeMs - b.statusTimeMs || compareIds(a.key.taskId, b.key.taskId);
 }
 
 function compareMessages(a: MessageRecord, b: MessageRecord): number {

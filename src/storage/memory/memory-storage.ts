@@ -137,11 +137,7 @@ class MemoryStorage implements Storage {
     return messages.listMessages(this.#state, scope, contextId, check.checkHistoryLimit(limit), Date.now());
   }
 
-  async listMessagePage(
-    scope: Scope,
-    contextId: string,
-    page: { readonly after?: MessagePlace; readonly limit: number },
-  ): Promise<MessagePage> {
+  async listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(page);
     return messages.listMessagePage(this.#state, scope, contextId, page, Date.now());
@@ -245,6 +241,11 @@ class MemoryStorage implements Storage {
   async beat(replica: string): Promise<void> {
     check.checkId("replica", replica);
     this.#state.replicas.beat(replica);
+  }
+
+  async leave(replica: string): Promise<void> {
+    check.checkId("replica", replica);
+    this.#state.replicas.leave(replica);
   }
 
   async listReplicas(): Promise<readonly ReplicaRecord[]> {

@@ -1,20 +1,12 @@
 import type { TaskKey } from "../../domain/scope.ts";
+import { isSettled } from "../../domain/task-state.ts";
 import { compareIds } from "../compare-ids.ts";
-import type {
-  AppendResult,
-  Snapshot,
-  StoredEntry,
-  StoredTask,
-  TaskAppend,
-  TaskClaim,
-  TaskPage,
-  TaskPlace,
-  TaskQuery,
-  TaskRequest,
-} from "../storage.ts";
+import type { AppendResult, Snapshot, StoredEntry, StoredTask, TaskAppend, TaskClaim, TaskPage, TaskPlace, TaskQuery, TaskRequest } from "../storage.ts";
 import { findRival, settleClaim } from "./memory-claims.ts";
 import type { TaskRecord } from "./memory-records.ts";
 import type { MemoryState } from "./memory-state.ts";
+
+type Committed = Extract<AppendResult, { readonly outcome: "committed" }>;
 
 export function appendTask(state: MemoryState, key: TaskKey, append: TaskAppend, nowMs: number): AppendResult {
   const task = state.findTask(key, nowMs);
@@ -42,8 +34,11 @@ function createTask(
   nowMs: number,
 ): AppendResult {
   const rival = claim === undefined ? undefined : findRival(state, key, claim, nowMs);
-  if (rival !== undefined) {
-    return { outcome: "duplicate", claim: rival };
+  if (rival?.duplicate !== undefined) {
+    return { outcome: "duplicate", claim: rival.duplicate };
+  }
+  if (rival?.otherContent && claim?.strict) {
+    return { outcome: "reused" };
   }
   // A task of that id that is not found but still here belongs to a conversation past its time; all of it goes, as it would be swept.
   const past = state.findScope(key)?.tasks.get(key.taskId);
@@ -72,10 +67,11 @@ function createTask(
   if (claim !== undefined) {
     settleClaim(state, conversation, claim, undefined, nowMs);
   }
-  return commit(state, task, append, nowMs);
+  const committed = commit(state, task, append, nowMs);
+  return rival?.otherContent ? { ...committed, otherContent: true } : committed;
 }
 
-function commit(state: MemoryState, task: TaskRecord, { batch, header, messages, answered }: TaskAppend, nowMs: number): AppendResult {
+function commit(state: MemoryState, task: TaskRecord, { batch, header, messages, answered }: TaskAppend, nowMs: number): Committed {
   const { conversation } = task;
   const head = task.entries.length;
   for (const entry of batch.entries) {
@@ -92,7 +88,7 @@ function commit(state: MemoryState, task: TaskRecord, { batch, header, messages,
   for (const { index, messageId, timeMs } of messages) {
     state.addMessage({ conversation, messageId, timeMs, sequence: head + index + 1, order: state.nextOrder(), source: { task } });
   }
-  if (messages.length > 0) {
+  if (messages.length > 0 || isSettled(header.state)) {
     state.setLastAccess(conversation, nowMs);
   }
   // Readers of this storage are in this process and hear of an append without a wake-up, so there is nobody to name.
@@ -145,7 +141,9 @@ export function listTasks(state: MemoryState, query: TaskQuery, nowMs: number): 
   const tasks: StoredTask[] = [];
   let total = 0;
   let more = false;
-  for (const task of state.findScope(query.scope)?.tasksByStatus.items ?? []) {
+  const all = state.findScope(query.scope)?.tasksByStatus.items ?? [];
+  for (let index = all.length - 1; index >= 0; index--) {
+    const task = all[index] as TaskRecord;
     if (!passes(task, query) || !state.isLive(task.conversation, nowMs)) {
       continue;
     }

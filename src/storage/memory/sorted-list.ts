@@ -1,4 +1,7 @@
-/** Items in an order, in one array: finding a place takes a binary search, inserting and removing a move of what is behind it. */
+/**
+ * Items in an order, in one array: finding a place takes a binary search, inserting and removing a move of what is behind it. So an order
+ * should put at the end what comes and goes most.
+ */
 export class SortedList<T> {
   readonly #items: T[] = [];
   readonly #compare: (a: T, b: T) => number;
@@ -18,7 +21,11 @@ export class SortedList<T> {
   }
 
   insert(item: T): void {
-    this.#items.splice(this.firstIndex((other) => this.#compare(other, item) > 0), 0, item);
+    this.#items.splice(
+      this.firstIndex((other) => this.#compare(other, item) > 0),
+      0,
+      item,
+    );
   }
 
   /** Must be called before anything changes that the order depends on. */
@@ -27,6 +34,11 @@ export class SortedList<T> {
     if (this.#items[index] === item) {
       this.#items.splice(index, 1);
     }
+  }
+
+  /** Takes that many items from the beginning. */
+  removeFirst(count: number): readonly T[] {
+    return this.#items.splice(0, count);
   }
 
   /** The index of the first item that is behind a place, by a test that is false for items up to it and true for all others. */

@@ -13,7 +13,8 @@ export interface HeldClaim {
 /** `ClaimResult` with the answer still encoded. */
 export type ClaimOutcome =
   | { readonly outcome: "accepted"; readonly otherContent: boolean }
-  | { readonly outcome: "duplicate"; readonly taskId: string; readonly answer: Uint8Array | undefined };
+  | { readonly outcome: "duplicate"; readonly taskId: string; readonly answer: Uint8Array | undefined }
+  | { readonly outcome: "reused" };
 
 export function messageKey(scope: Scope, messageId: string): Uint8Array {
   return hashKey(scope.tenant, scope.owner, messageId);
@@ -25,14 +26,22 @@ export function claimMessage(context: SqliteContext, { scope, claim }: { readonl
   if (same !== undefined) {
     return { outcome: "duplicate", taskId: same.taskId, answer: same.answer };
   }
+  if (otherContent && claim.strict) {
+    return { outcome: "reused" };
+  }
   putClaim(context, key, claim, nowMs);
   return { outcome: "accepted", otherContent };
 }
 
-/** What a claim for one task meets that another task holds; undefined if it meets nothing. */
-export function findRival(context: SqliteContext, scope: Scope, claim: MessageClaim, nowMs: number): HeldClaim | undefined {
-  const { same } = findClaims(context, messageKey(scope, claim.messageId), claim.contentHash, nowMs);
-  return same === undefined || same.taskId === claim.taskId ? undefined : same;
+/** What a claim for one task meets: the same content that another task holds, or the same id with other content. */
+export function findRival(
+  context: SqliteContext,
+  scope: Scope,
+  claim: MessageClaim,
+  nowMs: number,
+): { readonly duplicate: HeldClaim | undefined; readonly otherContent: boolean } {
+  const { same, otherContent } = findClaims(context, messageKey(scope, claim.messageId), claim.contentHash, nowMs);
+  return { duplicate: same?.taskId === claim.taskId ? undefined : same, otherContent };
 }
 
 /**

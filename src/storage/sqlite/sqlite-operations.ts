@@ -12,7 +12,7 @@ import {
 } from "./sqlite-conversations.ts";
 import { deleteMessage, getMessages, listMessagePage, listMessages, storeMessages } from "./sqlite-messages.ts";
 import { deletePushNotification, getPushNotification, listPushNotifications, storePushNotification } from "./sqlite-push-notifications.ts";
-import { beat, listReplicas } from "./sqlite-replicas.ts";
+import { beat, leave, listReplicas } from "./sqlite-replicas.ts";
 import { storeSnapshot } from "./sqlite-snapshots.ts";
 import { cleanupConversations, forgetReplicas, sweep } from "./sqlite-sweep.ts";
 import { claimTasks, getTask, listTasks, readTask, taskExists } from "./sqlite-task-reads.ts";
@@ -31,6 +31,7 @@ export const writeOperations = {
   deletePushNotification,
   deleteTask,
   forgetReplicas,
+  leave,
   requestTask,
   setRetention,
   storeConversation,

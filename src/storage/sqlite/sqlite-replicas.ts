@@ -5,6 +5,10 @@ export function beat(context: SqliteContext, { replica }: { readonly replica: st
   context.sql.beat.run({ replica, nowMs });
 }
 
+export function leave(context: SqliteContext, { replica }: { readonly replica: string }): void {
+  context.sql.leave.run({ replica });
+}
+
 export function listReplicas(context: SqliteContext, _args: unknown): readonly ReplicaRecord[] {
   return context.sql.listReplicas.all().map((row) => ({ replica: row.replica as string, counter: BigInt(row.counter as number) }));
 }

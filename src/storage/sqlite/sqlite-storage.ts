@@ -247,6 +247,11 @@ class SqliteStorage implements Storage {
     await this.#writer.call("beat", { replica });
   }
 
+  async leave(replica: string): Promise<void> {
+    check.checkId("replica", replica);
+    await this.#writer.call("leave", { replica });
+  }
+
   async listReplicas(): Promise<readonly ReplicaRecord[]> {
     return this.#reader.call("listReplicas", {});
   }

@@ -79,6 +79,7 @@ export const taskSql = {
   beat: `
     INSERT INTO {replicas} (replica, counter, beat_ms) VALUES (:replica, 1, :nowMs)
     ON CONFLICT (replica) DO UPDATE SET counter = counter + 1, beat_ms = excluded.beat_ms`,
+  leave: `DELETE FROM {replicas} WHERE replica = :replica`,
   listReplicas: `SELECT replica, counter FROM {replicas} ORDER BY replica`,
   forgetReplicas: `
     DELETE FROM {replicas} WHERE beat_ms < :before

@@ -1,5 +1,6 @@
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../domain/scope.ts";
+import { isSettled } from "../../domain/task-state.ts";
 import { hashKey } from "../key.ts";
 import type { AppendResult, TaskAppend, TaskRequest } from "../storage.ts";
 import { findRival, type HeldClaim, messageKey, settleClaim } from "./sqlite-claims.ts";
@@ -25,6 +26,8 @@ export interface EncodedBatch {
 export type AppendOutcome =
   | Exclude<AppendResult, { readonly outcome: "duplicate" }>
   | { readonly outcome: "duplicate"; readonly claim: Pick<HeldClaim, "taskId" | "answer"> };
+
+type Committed = Extract<AppendResult, { readonly outcome: "committed" }>;
 
 /** A task's row as operations pass it on. */
 export interface FoundTask {
@@ -91,8 +94,12 @@ function createTask(
   nowMs: number,
 ): AppendOutcome {
   const rival = claim === undefined ? undefined : findRival(context, key, claim, nowMs);
-  if (rival !== undefined) {
-    return { outcome: "duplicate", claim: { taskId: rival.taskId, answer: rival.answer } };
+  if (rival?.duplicate !== undefined) {
+    const { taskId, answer } = rival.duplicate;
+    return { outcome: "duplicate", claim: { taskId, answer } };
+  }
+  if (rival?.otherContent && claim?.strict) {
+    return { outcome: "reused" };
   }
   if (past !== undefined) {
     // A task of that id that can't be found any more but still has rows: it makes way, with all that went past its time together with it.
@@ -119,10 +126,8 @@ function createTask(
     settleClaim(context, key, claim, { conversation: conversation.id }, nowMs);
   }
   const task = { id: made.lastInsertRowid as number, conversation: conversation.id, messageCount: conversation.messageCount, head: 0 };
-  if (append.messages.length === 0) {
-    context.sql.setLastAccess.run({ id: conversation.id, lastAccessMs: nowMs });
-  }
-  return commit(context, key, task, append, nowMs);
+  const committed = commit(context, key, task, append, nowMs);
+  return rival?.otherContent ? { ...committed, otherContent: true } : committed;
 }
 
 /** What an append brings besides the task's row. */
@@ -132,7 +137,7 @@ function commit(
   task: Pick<FoundTask, "id" | "conversation" | "messageCount" | "head">,
   { batch, header, messages, answered }: AppendArgs["append"],
   nowMs: number,
-): AppendOutcome {
+): Committed {
   const { count, bytes } = batch;
   context.sql.insertSegment.run({ task: task.id, first: task.head + 1, count, batch: batch.id, bytes });
   if (header.summary !== undefined) {
@@ -149,6 +154,8 @@ function commit(
       source: { task: task.id, taskId: key.taskId, sequence: task.head + index + 1 },
     }));
     addMessages(context, { id: task.conversation, messageCount: task.messageCount }, rows, nowMs);
+  } else if (task.head === 0 || isSettled(header.state)) {
+    context.sql.setLastAccess.run({ id: task.conversation, lastAccessMs: nowMs });
   }
   // Readers of this storage are in this process and hear of an append without a wake-up, so there is nobody to name.
   return { outcome: "committed", head: BigInt(task.head + count), watchers: [], requests: listRequests(context, task.id) };

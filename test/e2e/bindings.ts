@@ -1,0 +1,54 @@
+
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { ConversationService } from "../../gen/taskmanager/v1/conversation_pb.ts";
+import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
+
+/** All services over one binding. */
+export interface Clients {
+  readonly a2a: Client<typeof A2AService>;
+  readonly tasks: Client<typeof TaskManagerService>;
+  readonly conversations: Client<typeof ConversationService>;
+}
+
+export interface Binding {
+  readonly name: string;
+  connect(baseUrl: string): Clients;
+}
+
+function binding(name: string, transport: (baseUrl: string) => Transport): Binding {
+  return {
+    name,
+    connect(baseUrl) {
+      const made = transport(baseUrl);
+      return { a2a: createClient(A2AService, made), tasks: createClient(TaskManagerService, made), conversations: createClient(ConversationService, made) };
+    },
+  };
+}
+
+export const bindings: readonly Binding[] = [
+  binding("gRPC", (baseUrl) => createGrpcTransport({ baseUrl })),
+  binding("gRPC-Web over HTTP/1.1", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })),
+  binding("Connect JSON over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })),
+  binding("Connect JSON over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false })),
+  binding("Connect binary over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true })),
+];
+
+/** An error as every binding must tell it. */
+export interface ToldError {
+  readonly code: string;
+  readonly reason: string | undefined;
+  readonly domain: string | undefined;
+  readonly fields: readonly string[];
+  readonly message: string;
+}
+
+export function toldError(error: unknown): ToldError {
+  const connectError = ConnectError.from(error);
+  const [info] = connectError.findDetails(ErrorInfoSchema);
+  const fields = connectError.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations.map((violation) => violation.field));
+  return { code: Code[connectError.code], reason: info?.reason, domain: info?.domain, fields, message: connectError.rawMessage };
+}
+

@@ -1,4 +1,3 @@
-
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
@@ -51,4 +50,3 @@ export function toldError(error: unknown): ToldError {
   const fields = connectError.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations.map((violation) => violation.field));
   return { code: Code[connectError.code], reason: info?.reason, domain: info?.domain, fields, message: connectError.rawMessage };
 }
-

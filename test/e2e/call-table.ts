@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { clone, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type MessageSchema, Role, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type MessageSchema, Role, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Clients } from "./bindings.ts";
 
 type MessageInit = MessageInitShape<typeof MessageSchema>;
@@ -34,11 +34,15 @@ async function collected<T>(events: AsyncIterable<T>): Promise<readonly T[]> {
 const states = (events: readonly { readonly payload: { readonly case: string | undefined; readonly value?: unknown } }[]) =>
   events.map(({ payload }) => {
     const value = payload.value as { readonly status?: { readonly state: TaskState } };
-    return value?.status === undefined ? payload.case : `${payload.case} ${TaskState[value.status.state]}`;
+    return value?.status === undefined ? payload.case : `${payload.case} ${stateOf(value)}`;
   });
 
+const stateNames = new Map<number, string>(Object.entries(TaskState).map(([name, number]) => [number, name]));
+const stateOf = (task: { readonly status?: { readonly state: TaskState } | undefined } | undefined) => stateNames.get(task?.status?.state ?? 0);
+
 const textParts = (task: Task) => task.artifacts.map((artifact) => artifact.parts.map((part) => part.content.value));
-const histories = (task: Task) => task.history.map((message) => `${Role[message.role]} ${message.parts.map((part) => part.content.value).join("|")}`);
+const histories = (task: Task) =>
+  task.history.map((message) => `${message.role === Role.USER ? "USER" : "AGENT"} ${message.parts.map((part) => part.content.value).join("|")}`);
 
 /** A task in the shape of its JSON, without what differs from run to run. */
 function shape<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): unknown {
@@ -57,8 +61,7 @@ export const goodCalls: readonly Call[] = [
     call: async ({ a2a }) => {
       const { payload } = await a2a.sendMessage({ message: userMessage("hello") });
       if (payload.case !== "task") throw new Error("no task");
-      const { TaskSchema } = await import("../../gen/lf/a2a/v1/a2a_pb.ts");
-      return { state: TaskState[payload.value.status?.state ?? 0], texts: textParts(payload.value), task: shape(TaskSchema, payload.value) };
+      return { state: stateOf(payload.value), texts: textParts(payload.value), task: shape(TaskSchema, payload.value) };
     },
     expected: { ok: { state: "COMPLETED" } },
   },
@@ -96,7 +99,7 @@ export const goodCalls: readonly Call[] = [
     call: async (clients) => {
       const asked = await sent(clients, "ask what?");
       const answered = await sent(clients, "this", { taskId: asked.id });
-      return { asked: TaskState[asked.status?.state ?? 0], answered: TaskState[answered.status?.state ?? 0], history: histories(answered).length };
+      return { asked: stateOf(asked), answered: stateOf(answered), history: histories(answered).length };
     },
     expected: { ok: { asked: "INPUT_REQUIRED", answered: "COMPLETED", history: 3 } },
   },
@@ -104,16 +107,13 @@ export const goodCalls: readonly Call[] = [
     name: "authorization is asked for and given",
     call: async (clients) => {
       const asked = await sent(clients, "auth please");
-      return [TaskState[asked.status?.state ?? 0], TaskState[(await sent(clients, "here", { taskId: asked.id })).status?.state ?? 0]];
+      return [stateOf(asked), stateOf(await sent(clients, "here", { taskId: asked.id }))];
     },
     expected: { ok: ["AUTH_REQUIRED", "COMPLETED"] },
   },
   {
     name: "an agent fails and rejects",
-    call: async (clients) => [
-      TaskState[(await sent(clients, "fail now")).status?.state ?? 0],
-      TaskState[(await sent(clients, "reject this")).status?.state ?? 0],
-    ],
+    call: async (clients) => [stateOf(await sent(clients, "fail now")), stateOf(await sent(clients, "reject this"))],
     expected: { ok: ["FAILED", "REJECTED"] },
   },
   {
@@ -140,7 +140,7 @@ export const goodCalls: readonly Call[] = [
       const { payload } = await clients.a2a.sendMessage({ message: userMessage("count 1000 1000"), configuration: { returnImmediately: true } });
       if (payload.case !== "task") throw new Error("no task");
       const canceled = await clients.a2a.cancelTask({ id: payload.value.id });
-      return [TaskState[canceled.status?.state ?? 0], TaskState[(await clients.a2a.getTask({ id: payload.value.id })).status?.state ?? 0]];
+      return [stateOf(canceled), stateOf(await clients.a2a.getTask({ id: payload.value.id }))];
     },
     expected: { ok: ["CANCELED", "CANCELED"] },
   },
@@ -189,7 +189,10 @@ export const goodCalls: readonly Call[] = [
       const all = await collected(clients.tasks.watchTask({ taskId: id, afterSequence: 0n }));
       const cursor = all[3]?.sequence ?? 0n;
       const rest = await collected(clients.tasks.watchTask({ taskId: id, afterSequence: cursor }));
-      return { count: all.length, same: JSON.stringify(rest.map(({ sequence }) => String(sequence))) === JSON.stringify(all.slice(4).map(({ sequence }) => String(sequence))) };
+      return {
+        count: all.length,
+        same: JSON.stringify(rest.map(({ sequence }) => String(sequence))) === JSON.stringify(all.slice(4).map(({ sequence }) => String(sequence))),
+      };
     },
     expected: { ok: { count: 7, same: true } },
   },
@@ -198,7 +201,7 @@ export const goodCalls: readonly Call[] = [
     call: async (clients) => {
       const { id } = await sent(clients, "hello");
       const { task, head } = await clients.tasks.getTaskAt({ taskId: id, sequence: 1n });
-      return [TaskState[task?.status?.state ?? 0], head > 1n];
+      return [stateOf(task), head > 1n];
     },
     expected: { ok: ["SUBMITTED", true] },
   },
@@ -268,7 +271,11 @@ export const badCalls: readonly Call[] = [
   { name: "a message to an unknown task", call: ({ a2a }) => a2a.sendMessage({ message: userMessage("x", { taskId: "nowhere" }) }), expected: notFound },
   { name: "an unknown task", call: ({ a2a }) => a2a.getTask({ id: "nowhere" }), expected: notFound },
   { name: "an empty task id", call: ({ a2a }) => a2a.getTask({ id: "" }), expected: invalid("id") },
-  { name: "another tenant's task", call: async (clients, run) => clients.a2a.getTask({ tenant: `b-${run}`, id: (await sent(clients, "x")).id }), expected: notFound },
+  {
+    name: "another tenant's task",
+    call: async (clients, run) => clients.a2a.getTask({ tenant: `b-${run}`, id: (await sent(clients, "x")).id }),
+    expected: notFound,
+  },
   {
     name: "a foreign context",
     call: async (clients) => clients.a2a.sendMessage({ message: userMessage("x", { taskId: (await sent(clients, "ask")).id, contextId: "other" }) }),
@@ -299,8 +306,16 @@ export const badCalls: readonly Call[] = [
   { name: "page size 0", call: ({ a2a }) => a2a.listTasks({ pageSize: 0 }), expected: invalid("page_size") },
   { name: "page size 101", call: ({ a2a }) => a2a.listTasks({ pageSize: 101 }), expected: invalid("page_size") },
   { name: "a negative history of a list", call: ({ a2a }) => a2a.listTasks({ historyLength: -1 }), expected: invalid("history_length") },
-  { name: "a negative history", call: async (clients) => clients.a2a.getTask({ id: (await sent(clients, "x")).id, historyLength: -5 }), expected: invalid("history_length") },
-  { name: "a bad time", call: ({ a2a }) => a2a.listTasks({ statusTimestampAfter: { ...timestampFromMs(0), nanos: -1 } }), expected: { code: "InvalidArgument" } },
+  {
+    name: "a negative history",
+    call: async (clients) => clients.a2a.getTask({ id: (await sent(clients, "x")).id, historyLength: -5 }),
+    expected: invalid("history_length"),
+  },
+  {
+    name: "a bad time",
+    call: ({ a2a }) => a2a.listTasks({ statusTimestampAfter: { ...timestampFromMs(0), nanos: -1 } }),
+    expected: { code: "InvalidArgument" },
+  },
   { name: "an id of 257 bytes", call: ({ a2a }) => a2a.getTask({ id: "x".repeat(257) }), expected: invalid("id") },
   {
     name: "a context id of 257 bytes in 129 characters",
@@ -319,7 +334,8 @@ export const badCalls: readonly Call[] = [
   },
   {
     name: "a media type that the agent doesn't take",
-    call: ({ a2a }) => a2a.sendMessage({ message: userMessage("", { parts: [{ content: { case: "raw", value: new Uint8Array(3) }, mediaType: "image/png" }] }) }),
+    call: ({ a2a }) =>
+      a2a.sendMessage({ message: userMessage("", { parts: [{ content: { case: "raw", value: new Uint8Array(3) }, mediaType: "image/png" }] }) }),
     expected: { code: "InvalidArgument", reason: "CONTENT_TYPE_NOT_SUPPORTED" },
   },
   { name: "cancel of an unknown task", call: ({ a2a }) => a2a.cancelTask({ id: "nowhere" }), expected: notFound },
@@ -329,7 +345,11 @@ export const badCalls: readonly Call[] = [
     expected: { code: "FailedPrecondition", reason: "TASK_NOT_CANCELABLE" },
   },
   { name: "a subscription to an unknown task", call: ({ a2a }) => collected(a2a.subscribeToTask({ id: "nowhere" })), expected: notFound },
-  { name: "a subscription to a terminal task", call: async (clients) => collected(clients.a2a.subscribeToTask({ id: (await sent(clients, "hello")).id })), expected: unsupported },
+  {
+    name: "a subscription to a terminal task",
+    call: async (clients) => collected(clients.a2a.subscribeToTask({ id: (await sent(clients, "hello")).id })),
+    expected: unsupported,
+  },
   { name: "creating a push config", call: ({ a2a }) => a2a.createTaskPushNotificationConfig({ taskId: "t", url: "https://example.org" }), expected: noPush },
   { name: "getting a push config", call: ({ a2a }) => a2a.getTaskPushNotificationConfig({ taskId: "t", id: "c" }), expected: noPush },
   { name: "listing push configs", call: ({ a2a }) => a2a.listTaskPushNotificationConfigs({ taskId: "t" }), expected: noPush },
@@ -356,8 +376,16 @@ export const badCalls: readonly Call[] = [
     call: async (clients) => clients.tasks.deleteTask({ taskId: (await sent(clients, "ask")).id }),
     expected: { code: "FailedPrecondition", reason: "STILL_RUNNING" },
   },
-  { name: "a conversation that isn't there", call: ({ conversations }) => conversations.getConversation({ contextId: "nowhere" }), expected: { code: "NotFound", reason: "CONVERSATION_NOT_FOUND" } },
-  { name: "messages of a conversation that isn't there", call: ({ conversations }) => conversations.listMessages({ contextId: "nowhere" }), expected: { code: "NotFound", reason: "CONVERSATION_NOT_FOUND" } },
+  {
+    name: "a conversation that isn't there",
+    call: ({ conversations }) => conversations.getConversation({ contextId: "nowhere" }),
+    expected: { code: "NotFound", reason: "CONVERSATION_NOT_FOUND" },
+  },
+  {
+    name: "messages of a conversation that isn't there",
+    call: ({ conversations }) => conversations.listMessages({ contextId: "nowhere" }),
+    expected: { code: "NotFound", reason: "CONVERSATION_NOT_FOUND" },
+  },
   { name: "0 newest messages", call: ({ conversations }) => conversations.listMessages({ contextId: "c", limit: 0 }), expected: invalid("limit") },
   { name: "-2 newest messages", call: ({ conversations }) => conversations.listMessages({ contextId: "c", limit: -2 }), expected: invalid("limit") },
   { name: "a negative age", call: ({ conversations }) => conversations.cleanupExpiredConversations({ maxAgeMs: -1n }), expected: invalid("max_age_ms") },

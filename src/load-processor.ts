@@ -1,0 +1,23 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { demoProcessor } from "./demo/demo-processor.ts";
+import type { MessageProcessor } from "./manager/message-processor.ts";
+
+/** The agent in a module's default export; the demo agent without a file. Throws an Error that says what is wrong with the file. */
+export async function loadProcessor(file: string | undefined): Promise<MessageProcessor> {
+  if (file === undefined) return demoProcessor;
+  const path = resolve(file);
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isFile()) throw new Error(`There is no file "${path}"`);
+  const module: unknown = await import(pathToFileURL(path).href).catch((error: unknown) => {
+    throw new Error(`"${path}" can't be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  });
+  const processor = (module as { readonly default?: unknown }).default;
+  if (!isProcessor(processor)) throw new Error(`The default export of "${path}" isn't a MessageProcessor: an object with a method processMessage`);
+  return processor;
+}
+
+function isProcessor(value: unknown): value is MessageProcessor {
+  return typeof value === "object" && value !== null && "processMessage" in value && typeof value.processMessage === "function";
+}

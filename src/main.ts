@@ -1,0 +1,125 @@
+#!/usr/bin/env node
+// The command: the only file that reads `process`.
+import { readFileSync } from "node:fs";
+import { pino } from "pino";
+import { type Config, durationText, managerOptions } from "./config.ts";
+import { loadProcessor } from "./load-processor.ts";
+import { openStorage } from "./open-storage.ts";
+import { readConfig } from "./read-config.ts";
+import { createServer, type Server } from "./server.ts";
+
+/** Something the user has to mend before the server can start: said in one line, without a stack. */
+class StartError extends Error {
+  readonly exitCode: number;
+  constructor(message: string, exitCode: number, cause: unknown) {
+    super(message, { cause });
+    this.exitCode = exitCode;
+  }
+}
+
+const invocation = readConfig(process.argv.slice(2), process.env, versionOf());
+switch (invocation.kind) {
+  case "text":
+    process.stdout.write(invocation.text);
+    break;
+  case "faults":
+    for (const fault of invocation.faults) process.stderr.write(`${fault}\n`);
+    process.exitCode = 2;
+    break;
+  case "serve":
+    await serve(invocation.config).catch((error: unknown) => {
+      if (!(error instanceof StartError)) throw error;
+      process.stderr.write(`${error.message}\n`);
+      process.exit(error.exitCode);
+    });
+    break;
+  default:
+    invocation satisfies never;
+}
+
+async function serve(config: Config): Promise<void> {
+  const logger = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error) => {
+      logger.fatal({ err: error }, "The server ends because of an error that nobody handled");
+      process.exit(1);
+    });
+  }
+  const processor = await loadProcessor(config.processor).catch(startError("--processor", 2));
+  const { tlsCert, tlsKey } = config;
+  const tls = tlsCert === undefined || tlsKey === undefined ? undefined : { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey) };
+  const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix };
+  const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${config.storage}`, 1));
+  const server = await createServer({
+    ...managerOptions(config),
+    processor,
+    storage,
+    host: config.host,
+    port: config.port,
+    logger,
+    drainTimeoutMs: config.drainTimeout,
+    ...(tls && { tls }),
+  }).catch(startError("The server can't be made", 1));
+  await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
+  process.stdout.write(greeting(config, server));
+  const stopped = new Promise<void>((resolve) => {
+    const stop = (signal: NodeJS.Signals) => {
+      logger.info({ signal }, "The server drains");
+      resolve();
+      // Whoever asks twice means it.
+      for (const again of ["SIGTERM", "SIGINT"] as const) process.once(again, () => process.exit(130));
+    };
+    process.once("SIGTERM", stop);
+    process.once("SIGINT", stop);
+  });
+  await stopped;
+  await server.drain();
+  await storage[Symbol.asyncDispose]();
+  logger.info({}, "The server has ended");
+  process.exit(0);
+}
+
+function startError(what: string, exitCode: number): (error: unknown) => never {
+  return (error) => {
+    const { message, code } = error as { readonly message?: string; readonly code?: string };
+    const why = code === "EADDRINUSE" ? "the port is in use; choose another with --port" : (message ?? String(error));
+    throw new StartError(`${what}: ${why}`, exitCode, error);
+  };
+}
+
+function readPem(flag: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    return startError(flag, 2)(error);
+  }
+}
+
+function greeting(config: Config, { url }: Server): string {
+  const message = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
+  const insecure = url.protocol === "https:" ? "k" : "";
+  return [
+    `A2A Task Manager ${versionOf()}`,
+    `  address   ${url.origin}  (gRPC, gRPC-Web, Connect; HTTP/1.1 and HTTP/2)`,
+    `  storage   ${config.storage}`,
+    `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${config.cleanup ? "" : ", hidden but not removed (--no-cleanup)"}`,
+    `  agent     ${config.processor ?? "demo: say hello, stream 10, count 5 1000, ask, fail, ..."}`,
+    "",
+    "Try it:",
+    `  curl -s${insecure} ${url.origin}/lf.a2a.v1.A2AService/SendMessage -H 'content-type: application/json' -d '${message}'`,
+    "",
+    "",
+  ].join("\n");
+}
+
+function versionOf(): string {
+  // Beside src/ in a checkout, and beside dist/ in the package.
+  for (const place of ["../package.json", "../../package.json"]) {
+    try {
+      return JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")).version;
+    } catch {
+      // The other place.
+    }
+  }
+  return "unknown";
+}

@@ -1,0 +1,44 @@
+import { createMemoryStorage } from "./storage/memory/memory-storage.ts";
+import { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
+import type { Storage, StorageOptions } from "./storage/storage.ts";
+
+interface Engine {
+  /** How its URLs look, for people. */
+  readonly form: string;
+  /** Why what follows the scheme can't be used; undefined if it can. */
+  fault(rest: string): string | undefined;
+  open(url: string, rest: string, options: StorageOptions): Promise<Storage>;
+}
+
+const engines: Readonly<Record<string, Engine>> = {
+  memory: {
+    form: "memory:",
+    fault: (rest) => (rest === "" ? undefined : "memory: has nothing behind it"),
+    open: async (_url, _rest, options) => createMemoryStorage(options),
+  },
+  sqlite: {
+    form: "sqlite:PATH",
+    fault: (rest) => (rest === "" ? "sqlite: needs the path of a file, such as sqlite:./data/tasks.db" : undefined),
+    open: (_url, rest, options) => createSqliteStorage(rest, options),
+  },
+};
+
+/** Why a storage URL can't be used, with what could; undefined if it can. */
+export function storageUrlFault(url: string): string | undefined {
+  const { engine, rest } = parse(url);
+  return engine === undefined ? `one of ${Object.values(engines).map(({ form }) => form).join(", ")}` : engine.fault(rest);
+}
+
+/** Opens the storage that a URL names. Throws StorageError, and an Error for a URL that `storageUrlFault` finds a fault in. */
+export async function openStorage(url: string, options: StorageOptions = {}): Promise<Storage> {
+  const fault = storageUrlFault(url);
+  const { engine, rest } = parse(url);
+  if (engine === undefined || fault !== undefined) throw new Error(`Storage "${url}": must be ${fault}`);
+  return engine.open(url, rest, options);
+}
+
+function parse(url: string): { readonly engine: Engine | undefined; readonly rest: string } {
+  const colon = url.indexOf(":");
+  const scheme = url.slice(0, Math.max(0, colon));
+  return { engine: Object.hasOwn(engines, scheme) ? engines[scheme] : undefined, rest: url.slice(colon + 1) };
+}

@@ -55,7 +55,8 @@ function matching(accepts: (given: string) => boolean, accepted: string) {
 const path = matching((given) => given !== "", "the path of a file");
 /** A switch is a flag without a value, or "true" or "false" in the environment. */
 const onOff = z.enum(["true", "false"], { error: "true or false" }).transform((given) => given === "true");
-const loopbackOnly = "an address of this machine alone (127.0.0.1, ::1, localhost), or together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port may do anything";
+const loopbackOnly =
+  "an address of this machine alone (127.0.0.1, ::1, localhost), or together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port may do anything";
 
 /**
  * Everything that can be set: the type, the validator and the source of `--help` and of the environment's variables. `conversationTtl` is `--conversation-ttl` and
@@ -67,7 +68,9 @@ export const configSchema = z
       .prefault("127.0.0.1")
       .register(settingTexts, { value: "HOST", description: "Address to listen on" }),
     port: wholeNumber(0, 65_535).prefault("8080").register(settingTexts, { value: "N", description: "Port for HTTP/1.1 and HTTP/2; 0: any free one" }),
-    allowAnonymous: onOff.prefault("false").register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses than this machine's own too" }),
+    allowAnonymous: onOff
+      .prefault("false")
+      .register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses than this machine's own too" }),
     tlsCert: path.optional().register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
     tlsKey: path.optional().register(settingTexts, { value: "FILE", description: "Private key, PEM" }),
     processor: path.optional().register(settingTexts, {
@@ -132,16 +135,14 @@ export const configSchema = z
   })
   // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a value may be missing here.
   .superRefine(
-    Object.assign(
-      (config: Partial<Config>, context: z.RefinementCtx) => {
-        const { host, allowAnonymous, tlsCert, tlsKey, maxEventBytes, maxTaskBytes } = config;
-        const fault = (setting: keyof Config, message: string) => context.addIssue({ code: "custom", path: [setting], message });
-        if (tlsCert !== undefined && tlsKey === undefined) fault("tlsKey", "the path of a file, since --tls-cert is given");
-        if (tlsKey !== undefined && tlsCert === undefined) fault("tlsCert", "the path of a file, since --tls-key is given");
-        if (typeof host === "string" && allowAnonymous === false && !isLoopback(host)) fault("host", loopbackOnly);
-        if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
-      },
-    ),
+    Object.assign((config: Partial<Config>, context: z.RefinementCtx) => {
+      const { host, allowAnonymous, tlsCert, tlsKey, maxEventBytes, maxTaskBytes } = config;
+      const fault = (setting: keyof Config, message: string) => context.addIssue({ code: "custom", path: [setting], message });
+      if (tlsCert !== undefined && tlsKey === undefined) fault("tlsKey", "the path of a file, since --tls-cert is given");
+      if (tlsKey !== undefined && tlsCert === undefined) fault("tlsCert", "the path of a file, since --tls-key is given");
+      if (typeof host === "string" && allowAnonymous === false && !isLoopback(host)) fault("host", loopbackOnly);
+      if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
+    }),
   );
 
 export type Config = z.output<typeof configSchema>;

@@ -26,7 +26,11 @@ const engines: Readonly<Record<string, Engine>> = {
 /** Why a storage URL can't be used, with what could; undefined if it can. */
 export function storageUrlFault(url: string): string | undefined {
   const { engine, rest } = parse(url);
-  return engine === undefined ? `one of ${Object.values(engines).map(({ form }) => form).join(", ")}` : engine.fault(rest);
+  return engine === undefined
+    ? `one of ${Object.values(engines)
+        .map(({ form }) => form)
+        .join(", ")}`
+    : engine.fault(rest);
 }
 
 /** Opens the storage that a URL names. Throws StorageError, and an Error for a URL that `storageUrlFault` finds a fault in. */

@@ -289,9 +289,7 @@ export interface MessageClaim {
 
 export type ClaimResult =
   /** The claim is this caller's now. `otherContent`: the same id was claimed before with other content, within the window. */
-  | { readonly outcome: "accepted"; readonly otherContent: boolean }
-  | ({ readonly outcome: "duplicate" } & DuplicateClaim)
-  | { readonly outcome: "reused" };
+  { readonly outcome: "accepted"; readonly otherContent: boolean } | ({ readonly outcome: "duplicate" } & DuplicateClaim) | { readonly outcome: "reused" };
 
 export interface DuplicateClaim {
   /** The task that the first claimer named. It may not exist yet, or never come to exist. */

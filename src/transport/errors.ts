@@ -82,8 +82,10 @@ export function describeRefusals(context: HandlerContext): void {
       if (!(error instanceof ConnectError) || error.details.length > 0) return;
       const reason = refusedBecause(error);
       if (reason === undefined) return;
-      const told = connectErrorOf(new TaskError(reason, error.rawMessage));
-      Object.assign(error, { code: told.code, details: told.details });
+      // Connect's own texts on sizes differ from protocol to protocol.
+      const text = reason === "TOO_LARGE" ? "The request is larger than requests may be" : error.rawMessage;
+      const told = connectErrorOf(new TaskError(reason, text));
+      Object.assign(error, { code: told.code, details: told.details, rawMessage: text });
     },
     { once: true },
   );

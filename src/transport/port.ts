@@ -212,11 +212,25 @@ class OnePort implements Port {
         const connection = this.#connections.get(socket);
         if (connection === undefined) return;
         if (this.#closing !== undefined) response.setHeader("connection", "close");
+        response.once("finish", () => this.#readOut(request));
         this.#serve(connection, request, response, () => {
           if (connection.requests === 0 && this.#closing !== undefined) socket.destroySoon();
         });
       },
     );
+  }
+
+  /**
+   * HTTP/1.1: a request that was answered before its body was read to the end, such as one that is too large. What is left of it stands before the next request on
+   * this connection, so it is read and dropped; and a client that goes on and on is cut off.
+   */
+  #readOut(request: IncomingMessage): void {
+    if (request.complete) return;
+    const { socket } = request;
+    const cancel = this.#clock.after(this.#limits.firstBytesMs, () => socket.destroy());
+    request.once("close", cancel);
+    request.once("end", cancel);
+    request.resume();
   }
 
   #makeHttp2(): Http2Server {

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { clone, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type MessageSchema, Role, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Clients } from "./bindings.ts";
 
@@ -9,6 +8,8 @@ type MessageInit = MessageInitShape<typeof MessageSchema>;
 /** One call, with whatever must happen before it. What it returns, or the error it throws, is compared over all bindings. */
 export interface Call {
   readonly name: string;
+  /** Tasks that the call makes before it is refused; a refused call itself makes none. Default 0. */
+  readonly makes?: number;
   /** The result in a form that can be compared, or a rejection. `run` is a string that no other run of the table has. */
   call(clients: Clients, run: string): Promise<unknown>;
   /** What is expected, beside being equal everywhere: of an error the code and reason, of an answer some of its members. */
@@ -130,7 +131,9 @@ export const goodCalls: readonly Call[] = [
     name: "a message sent twice is one task",
     call: async (clients) => {
       const init = { messageId: crypto.randomUUID() };
-      return (await sent(clients, "hello", init)).id === (await sent(clients, "hello", init)).id;
+      const first = await sent(clients, "hello", init);
+      const second = await sent(clients, "hello", init);
+      return first.id === second.id;
     },
     expected: { ok: true },
   },
@@ -274,21 +277,25 @@ export const badCalls: readonly Call[] = [
   {
     name: "another tenant's task",
     call: async (clients, run) => clients.a2a.getTask({ tenant: `b-${run}`, id: (await sent(clients, "x")).id }),
+    makes: 1,
     expected: notFound,
   },
   {
     name: "a foreign context",
     call: async (clients) => clients.a2a.sendMessage({ message: userMessage("x", { taskId: (await sent(clients, "ask")).id, contextId: "other" }) }),
+    makes: 1,
     expected: invalid("message.context_id"),
   },
   {
     name: "a message to a terminal task",
     call: async (clients) => clients.a2a.sendMessage({ message: userMessage("x", { taskId: (await sent(clients, "hello")).id }) }),
+    makes: 1,
     expected: unsupported,
   },
   {
     name: "a streamed message to a terminal task",
     call: async (clients) => collected(clients.a2a.sendStreamingMessage({ message: userMessage("x", { taskId: (await sent(clients, "hello")).id }) })),
+    makes: 1,
     expected: unsupported,
   },
   { name: "a streamed message without a message", call: ({ a2a }) => collected(a2a.sendStreamingMessage({})), expected: invalid("message") },
@@ -301,6 +308,7 @@ export const badCalls: readonly Call[] = [
       const { nextPageToken } = await clients.a2a.listTasks({ contextId, pageSize: 1 });
       return clients.a2a.listTasks({ pageSize: 1, pageToken: nextPageToken });
     },
+    makes: 2,
     expected: invalid("page_token"),
   },
   { name: "page size 0", call: ({ a2a }) => a2a.listTasks({ pageSize: 0 }), expected: invalid("page_size") },
@@ -309,12 +317,8 @@ export const badCalls: readonly Call[] = [
   {
     name: "a negative history",
     call: async (clients) => clients.a2a.getTask({ id: (await sent(clients, "x")).id, historyLength: -5 }),
+    makes: 1,
     expected: invalid("history_length"),
-  },
-  {
-    name: "a bad time",
-    call: ({ a2a }) => a2a.listTasks({ statusTimestampAfter: { ...timestampFromMs(0), nanos: -1 } }),
-    expected: { code: "InvalidArgument" },
   },
   { name: "an id of 257 bytes", call: ({ a2a }) => a2a.getTask({ id: "x".repeat(257) }), expected: invalid("id") },
   {
@@ -328,11 +332,6 @@ export const badCalls: readonly Call[] = [
     expected: { code: "ResourceExhausted", reason: "TOO_LARGE" },
   },
   {
-    name: "a message far beyond what is read",
-    call: ({ a2a }) => a2a.sendMessage({ message: userMessage("x".repeat(20 * 1024 * 1024)) }),
-    expected: { code: "ResourceExhausted", reason: "TOO_LARGE" },
-  },
-  {
     name: "a media type that the agent doesn't take",
     call: ({ a2a }) =>
       a2a.sendMessage({ message: userMessage("", { parts: [{ content: { case: "raw", value: new Uint8Array(3) }, mediaType: "image/png" }] }) }),
@@ -342,12 +341,14 @@ export const badCalls: readonly Call[] = [
   {
     name: "cancel of a terminal task",
     call: async (clients) => clients.a2a.cancelTask({ id: (await sent(clients, "hello")).id }),
+    makes: 1,
     expected: { code: "FailedPrecondition", reason: "TASK_NOT_CANCELABLE" },
   },
   { name: "a subscription to an unknown task", call: ({ a2a }) => collected(a2a.subscribeToTask({ id: "nowhere" })), expected: notFound },
   {
     name: "a subscription to a terminal task",
     call: async (clients) => collected(clients.a2a.subscribeToTask({ id: (await sent(clients, "hello")).id })),
+    makes: 1,
     expected: unsupported,
   },
   { name: "creating a push config", call: ({ a2a }) => a2a.createTaskPushNotificationConfig({ taskId: "t", url: "https://example.org" }), expected: noPush },
@@ -363,17 +364,20 @@ export const badCalls: readonly Call[] = [
   {
     name: "a cursor above the head",
     call: async (clients) => collected(clients.tasks.watchTask({ taskId: (await sent(clients, "hello")).id, afterSequence: 10_000n })),
+    makes: 1,
     expected: { code: "OutOfRange", reason: "OUT_OF_RANGE" },
   },
   { name: "a watch of an unknown task", call: ({ tasks }) => collected(tasks.watchTask({ taskId: "nowhere" })), expected: notFound },
   {
     name: "sequence 0 of a task",
     call: async (clients) => clients.tasks.getTaskAt({ taskId: (await sent(clients, "hello")).id, sequence: 0n }),
+    makes: 1,
     expected: { code: "OutOfRange", reason: "OUT_OF_RANGE" },
   },
   {
     name: "removing a task that runs",
     call: async (clients) => clients.tasks.deleteTask({ taskId: (await sent(clients, "ask")).id }),
+    makes: 1,
     expected: { code: "FailedPrecondition", reason: "STILL_RUNNING" },
   },
   {

@@ -1,5 +1,6 @@
 import { createServer as createHttp1Server, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
 import {
+  constants,
   createServer as createHttp2Server,
   type Http2Server,
   type Http2ServerRequest,
@@ -71,6 +72,8 @@ class OnePort implements Port {
   readonly #sessions = new WeakMap<Http2Session, Connection>();
   /** Connections in their TLS handshake, by the other side's address: Node doesn't tell which of them became which TLS socket. */
   readonly #handshakes = new Map<string, Socket>();
+  /** Cut what is read only to be dropped: nobody waits for it when the port closes. */
+  readonly #readingOut = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   constructor(options: PortOptions) {
@@ -109,6 +112,7 @@ class OnePort implements Port {
     // Calls back when the last connection is gone, or at once if there was never a listening one.
     const gone = new Promise<void>((resolve) => this.#front.close(() => resolve()));
     for (const socket of this.#handshakes.values()) socket.destroy();
+    for (const cut of this.#readingOut) cut();
     for (const [socket, { version, session, requests }] of this.#connections) {
       if (version === undefined) socket.destroy();
       // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
@@ -212,7 +216,7 @@ class OnePort implements Port {
         const connection = this.#connections.get(socket);
         if (connection === undefined) return;
         if (this.#closing !== undefined) response.setHeader("connection", "close");
-        response.once("finish", () => this.#readOut(request));
+        response.once("finish", () => this.#readOut(request, () => socket.destroy()));
         this.#serve(connection, request, response, () => {
           if (connection.requests === 0 && this.#closing !== undefined) socket.destroySoon();
         });
@@ -221,15 +225,19 @@ class OnePort implements Port {
   }
 
   /**
-   * HTTP/1.1: a request that was answered before its body was read to the end, such as one that is too large. What is left of it stands before the next request on
-   * this connection, so it is read and dropped; and a client that goes on and on is cut off.
+   * A request that was answered before its body was read to the end, such as one that is too large. Over HTTP/1.1 what is left of it stands before the next request on
+   * this connection, over HTTP/2 a client may not look at the answer before it has sent everything: so it is read and dropped. A client that goes on and on is cut off.
    */
-  #readOut(request: IncomingMessage): void {
+  #readOut(request: Request, cut: () => void): void {
     if (request.complete) return;
-    const { socket } = request;
-    const cancel = this.#clock.after(this.#limits.firstBytesMs, () => socket.destroy());
-    request.once("close", cancel);
-    request.once("end", cancel);
+    const cancel = this.#clock.after(this.#limits.firstBytesMs, cut);
+    const done = () => {
+      cancel();
+      this.#readingOut.delete(cut);
+    };
+    this.#readingOut.add(cut);
+    request.once("close", done);
+    request.once("end", done);
     request.resume();
   }
 
@@ -245,7 +253,10 @@ class OnePort implements Port {
       (request, response) => {
         const { session } = request.stream;
         const connection = session && this.#sessions.get(session);
-        if (connection !== undefined) this.#serve(connection, request, response);
+        if (connection === undefined) return;
+        // The response itself says "finish" only when the whole stream is closed.
+        response.stream.once("finish", () => this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)));
+        this.#serve(connection, request, response);
       },
     );
     server.on("sessionError", (error) => this.#logger.debug({ err: error }, "An HTTP/2 connection broke"));

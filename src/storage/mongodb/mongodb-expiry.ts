@@ -1,0 +1,118 @@
+import type { Binary, Filter, UpdateFilter } from "mongodb";
+import { databaseNowMs, type MongoContext, slackOf, ttlOf } from "./mongodb-context.ts";
+import { keyBytes, keysOf, nameOf } from "./mongodb-keys.ts";
+import { endedDelayMs, jobStepRecords } from "./mongodb-limits.ts";
+import type { Belonging, ConversationRecord } from "./mongodb-records.ts";
+import { belongings } from "./mongodb-removal-steps.ts";
+
+/**
+ * How what belongs to a conversation lives as long as it. Each record has a time of its own, set ahead when it is written; `covered` of the
+ * conversation is the least of them. Invariant: it is moved up only when all of them have been, so that no conversation outlives a part.
+ */
+
+/** Renews what belongs to a conversation, off the request path, if that wouldn't outlive it by half the slack. */
+export function renewIfDue(context: MongoContext, conversation: ConversationRecord): void {
+  const neededMs = neededUntilMs(context, conversation);
+  if (neededMs !== undefined && (conversation.covered?.getTime() ?? 0) < neededMs + slackOf(context) / 2) {
+    context.jobs.run(`renew ${nameOf(conversation._id)}`, () => renew(context, conversation));
+  }
+}
+
+/** Until when the conversation may live if nobody touches it again. What runs touches it again and again. */
+function neededUntilMs(context: MongoContext, { lastAccess, holds }: ConversationRecord): number | undefined {
+  const ttlMs = ttlOf(context);
+  if (ttlMs === undefined) {
+    return undefined;
+  }
+  const untils = holds.filter(({ running }) => !running).map(({ until }) => until.getTime());
+  return Math.max(lastAccess.getTime() + ttlMs, ...untils);
+}
+
+async function renew(context: MongoContext, conversation: ConversationRecord): Promise<void> {
+  const { _id, incarnation } = conversation;
+  const ttlMs = ttlOf(context);
+  const neededMs = neededUntilMs(context, conversation);
+  if (ttlMs === undefined || neededMs === undefined) {
+    return;
+  }
+  const expireAt = new Date(Math.max(databaseNowMs(context) + ttlMs, neededMs) + slackOf(context));
+  for (const collection of belongings(context)) {
+    // Not "less than": those from before the retention was set have no time at all.
+    const due: Filter<Belonging> = { incarnation, expireAt: { $not: { $gte: expireAt } } };
+    const cursor = collection.find(due, { projection: { _id: 1 }, batchSize: jobStepRecords });
+    let ids: unknown[] = [];
+    const flush = async () => {
+      await collection.updateMany({ _id: { $in: ids } } as Filter<Belonging>, { $max: { expireAt } } as UpdateFilter<Belonging>);
+      ids = [];
+    };
+    for await (const { _id: id } of cursor) {
+      ids.push(id);
+      if (ids.length === jobStepRecords) {
+        await flush();
+      }
+    }
+    if (ids.length > 0) {
+      await flush();
+    }
+  }
+  await context.collections.conversations.updateOne({ _id, incarnation }, { $max: { covered: expireAt } });
+}
+
+/** A task that doesn't run any more, some of whose records have times far ahead. */
+export interface EndedTask {
+  readonly log: Binary;
+  readonly conversation: Binary;
+}
+
+/** Brings the times of what ended tasks left far ahead back to those of their conversations, some time later, for many tasks at once. */
+export class EndedTasks {
+  #tasks: EndedTask[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  add(context: MongoContext, task: EndedTask): void {
+    if (ttlOf(context) === undefined || context.jobs.closed) {
+      return;
+    }
+    this.#tasks.push(task);
+    this.#timer ??= setTimeout(() => {
+      const tasks = this.#tasks;
+      this.#tasks = [];
+      this.#timer = undefined;
+      for (let at = 0; at < tasks.length; at += jobStepRecords) {
+        const some = tasks.slice(at, at + jobStepRecords);
+        context.jobs.run(`ended ${nameOf((some[0] as EndedTask).log)}`, () => bringBack(context, some));
+      }
+    }, endedDelayMs).unref();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+async function bringBack(context: MongoContext, tasks: readonly EndedTask[]): Promise<void> {
+  const ttlMs = ttlOf(context);
+  if (ttlMs === undefined) {
+    return;
+  }
+  const { conversations, segments, snapshots, messages, pushNotifications } = context.collections;
+  const ids = tasks.map(({ conversation }) => conversation);
+  const found = await conversations.find({ _id: { $in: ids } }, { projection: { covered: 1 } }).toArray();
+  const coveredMs = new Map(found.map(({ _id, covered }) => [nameOf(_id), covered?.getTime() ?? 0]));
+  const usualMs = databaseNowMs(context) + ttlMs + slackOf(context);
+  // Nearly all have the usual time; the others' conversations rely on a later one.
+  const byTime = Map.groupBy(tasks, ({ conversation }) => Math.max(usualMs, coveredMs.get(nameOf(conversation)) ?? 0));
+  for (const [timeMs, some] of byTime) {
+    const expireAt = new Date(timeMs);
+    const lengths = [
+      [segments, [keyBytes.segment, keyBytes.piece]],
+      [snapshots, [keyBytes.piece, keyBytes.blob]],
+      [messages, [keyBytes.pointer]],
+      [pushNotifications, [keyBytes.config]],
+    ] as const;
+    for (const [collection, of] of lengths) {
+      const ranges = some.flatMap(({ log }) => of.map((length) => ({ _id: keysOf(log, length) })));
+      await (collection as unknown as typeof segments).updateMany({ $or: ranges, expireAt: { $gt: expireAt } }, { $set: { expireAt } });
+    }
+  }
+}

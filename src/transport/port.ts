@@ -9,6 +9,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
+import type { Writable } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
@@ -55,7 +56,7 @@ export function createPort(options: PortOptions): Port {
 interface Connection {
   version: 1 | 2 | undefined;
   session: ServerHttp2Session | undefined;
-  /** Requests whose answer isn't through yet. */
+  /** Requests whose answer isn't written yet. */
   requests: number;
 }
 
@@ -116,8 +117,10 @@ class OnePort implements Port {
     for (const [socket, { version, session, requests }] of this.#connections) {
       if (version === undefined) socket.destroy();
       // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
-      else if (version === 2) session?.close();
-      else if (requests === 0) socket.destroySoon();
+      else if (version === 2) {
+        session?.close();
+        if (requests === 0 && session !== undefined) this.#end(session);
+      } else if (requests === 0) socket.destroySoon();
     }
     const cancel = this.#clock.after(graceMs, () => {
       for (const socket of this.#connections.keys()) socket.destroy();
@@ -199,6 +202,11 @@ class OnePort implements Port {
     });
   }
 
+  /** A session without answers to give. What clients still send on open streams isn't waited for; what is on its way to them goes out first. */
+  #end(session: Http2Session): void {
+    setImmediate(() => session.destroy());
+  }
+
   // ── Requests ──
 
   #makeHttp1(): Http1Server {
@@ -217,9 +225,7 @@ class OnePort implements Port {
         if (connection === undefined) return;
         if (this.#closing !== undefined) response.setHeader("connection", "close");
         response.once("finish", () => this.#readOut(request, () => socket.destroy()));
-        this.#serve(connection, request, response, () => {
-          if (connection.requests === 0 && this.#closing !== undefined) socket.destroySoon();
-        });
+        this.#serve(connection, request, response, response, () => socket.destroySoon());
       },
     );
   }
@@ -253,22 +259,28 @@ class OnePort implements Port {
       (request, response) => {
         const { session } = request.stream;
         const connection = session && this.#sessions.get(session);
-        if (connection === undefined) return;
+        if (session === undefined || connection === undefined) return;
         // The response itself says "finish" only when the whole stream is closed.
         response.stream.once("finish", () => this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)));
-        this.#serve(connection, request, response);
+        this.#serve(connection, request, response, response.stream, () => this.#end(session));
       },
     );
     server.on("sessionError", (error) => this.#logger.debug({ err: error }, "An HTTP/2 connection broke"));
     return server;
   }
 
-  #serve(connection: Connection, request: Request, response: Response, done = () => {}): void {
+  /** `answer` is what ends with the answer, whatever becomes of the rest of the request. */
+  #serve(connection: Connection, request: Request, response: Response, answer: Writable, onIdle: () => void): void {
     connection.requests++;
-    response.once("close", () => {
+    let open = true;
+    const done = () => {
+      if (!open) return;
+      open = false;
       connection.requests--;
-      done();
-    });
+      if (connection.requests === 0 && this.#closing !== undefined) onIdle();
+    };
+    answer.once("finish", done);
+    answer.once("close", done);
     try {
       this.#options.handler(request, response);
     } catch (error) {

@@ -1,7 +1,9 @@
 import type { Binary, Collection, Db } from "mongodb";
 import type { Retention } from "../storage.ts";
 import type { TaskHints } from "./mongodb-hints.ts";
+import type { EndedTasks } from "./mongodb-expiry.ts";
 import type { MongoJobs } from "./mongodb-jobs.ts";
+import type { RunningTasks } from "./mongodb-running.ts";
 import { foreverMs, majorityTimeoutMs, runningHoldMs, slackMsMin } from "./mongodb-limits.ts";
 import type * as records from "./mongodb-records.ts";
 
@@ -14,6 +16,8 @@ export interface MongoContext {
   retention: Retention;
   readonly hints: TaskHints;
   readonly jobs: MongoJobs;
+  readonly running: RunningTasks;
+  readonly ended: EndedTasks;
   /** The database's clock as far as it is known here. Only for times that have slack: what decides on life and death is `$$NOW`. */
   readonly clock: { offsetMs: number };
 }
@@ -84,18 +88,24 @@ export function noteDatabaseTime({ clock }: MongoContext, time: Date): void {
   clock.offsetMs = time.getTime() - Date.now();
 }
 
-/**
- * Until when a record that belongs to a conversation stays if nothing happens: its time and some slack, further while a task runs, and never
- * less than what the conversation relies on (`covered`).
- */
-export function stayOf(context: MongoContext, options: { readonly running: boolean; readonly covered?: Date | undefined }): { readonly expireAt?: Date } {
+export interface StayOptions {
+  /** A task of it runs: as far ahead as that holds its conversation. */
+  readonly running: boolean;
+  /** A task of it holds its conversation until then. */
+  readonly until?: Date | undefined;
+  /** What the conversation relies on. */
+  readonly covered?: Date | undefined;
+}
+
+/** Until when a record that belongs to a conversation stays if nothing happens: as long as that may live from now on, and the slack. */
+export function stayOf(context: MongoContext, { running, until, covered }: StayOptions): { readonly expireAt?: Date } {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {
     return {};
   }
-  const heldMs = options.running ? holdMsOf(context) : 0;
-  const untilMs = databaseNowMs(context) + heldMs + ttlMs + slackOf(context);
-  return { expireAt: new Date(Math.max(untilMs, options.covered?.getTime() ?? 0)) };
+  const nowMs = databaseNowMs(context);
+  const livesMs = Math.max(nowMs + (running ? holdMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
+  return { expireAt: new Date(Math.min(Math.max(livesMs + slackOf(context), covered?.getTime() ?? 0), 8.64e15)) };
 }
 
 /** What a record needs to belong to an incarnation. */

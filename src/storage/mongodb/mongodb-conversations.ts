@@ -1,4 +1,4 @@
-import type { Binary, Document } from "mongodb";
+import type { Binary, Document, Filter } from "mongodb";
 import type { Scope } from "../../domain/scope.ts";
 import { isInterrupted } from "../../domain/task-state.ts";
 import { StorageError } from "../storage-error.ts";
@@ -23,11 +23,14 @@ export interface Home {
   readonly incarnation: Binary;
 }
 
+/** Until when a task that doesn't run holds its conversation; undefined: not at all. */
+export function heldUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
+  return isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
+}
+
 /** What a task's header means for how long it holds its conversation. */
-export function holdOf({ retention }: MongoContext, task: Binary, header: HeaderUpdate, head: number): HoldChange {
-  const { fence, state, statusTimeMs } = header;
-  const until = isRunning(state) ? "running" : isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
-  return { task, fence, head, until };
+export function holdOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): HoldChange {
+  return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : heldUntil(context, header) };
 }
 
 /** A conversation as a touch left it. */
@@ -63,11 +66,16 @@ export async function ensureConversation(context: MongoContext, scope: Scope, co
   throw new StorageError("unavailable", `Conversation "${contextId}" is made and removed too fast`, { outcome: "unknown" });
 }
 
-/** Touches an incarnation; undefined if it isn't there any more or past its time. */
-export async function touchConversation(context: MongoContext, home: Home, touch: Touch): Promise<Touched | undefined> {
+/** Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold. */
+export async function touchConversation(
+  context: MongoContext,
+  home: Home,
+  touch: Touch,
+  condition: Filter<ConversationRecord> = {},
+): Promise<Touched | undefined> {
   const times = lifeTimesOf(context);
   const found = await context.collections.conversations.findOneAndUpdate(
-    { _id: home.conversation, incarnation: home.incarnation, $expr: liveExpression(times.ttlMs) },
+    { _id: home.conversation, incarnation: home.incarnation, $expr: liveExpression(times.ttlMs), ...condition },
     touchStages(times, touch),
     { returnDocument: "after" },
   );

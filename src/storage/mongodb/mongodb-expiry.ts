@@ -62,6 +62,8 @@ async function renew(context: MongoContext, conversation: ConversationRecord): P
 export interface EndedTask {
   readonly log: Binary;
   readonly conversation: Binary;
+  /** It holds its conversation until then. */
+  readonly until: Date | undefined;
 }
 
 /** Brings the times of what ended tasks left far ahead back to those of their conversations, some time later, for many tasks at once. */
@@ -90,6 +92,13 @@ export class EndedTasks {
   }
 }
 
+/** Moves a task's record up to what its conversation relies on, off the request path, if that is later than where its end put it. */
+export function coverTaskLater(context: MongoContext, task: Binary, log: Binary, covered: Date): void {
+  context.jobs.run(`cover ${nameOf(task)}`, async () => {
+    await context.collections.tasks.updateOne({ _id: task, log, expireAt: { $lt: covered } }, { $set: { expireAt: covered } });
+  });
+}
+
 async function bringBack(context: MongoContext, tasks: readonly EndedTask[]): Promise<void> {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {
@@ -101,7 +110,9 @@ async function bringBack(context: MongoContext, tasks: readonly EndedTask[]): Pr
   const coveredMs = new Map(found.map(({ _id, covered }) => [nameOf(_id), covered?.getTime() ?? 0]));
   const usualMs = databaseNowMs(context) + ttlMs + slackOf(context);
   // Nearly all have the usual time; the others' conversations rely on a later one.
-  const byTime = Map.groupBy(tasks, ({ conversation }) => Math.max(usualMs, coveredMs.get(nameOf(conversation)) ?? 0));
+  const byTime = Map.groupBy(tasks, ({ conversation, until }) =>
+    Math.max(usualMs, coveredMs.get(nameOf(conversation)) ?? 0, (until?.getTime() ?? 0) + slackOf(context)),
+  );
   for (const [timeMs, some] of byTime) {
     const expireAt = new Date(timeMs);
     const lengths = [

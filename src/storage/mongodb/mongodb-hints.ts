@@ -10,6 +10,7 @@ export interface TaskHint {
   readonly log: Binary;
   readonly conversation: Binary;
   readonly incarnation: Binary;
+  readonly contextId: string;
   readonly tailBytes: number;
   readonly state: number;
   /** When the record goes if it isn't renewed; undefined: never. */

@@ -64,6 +64,8 @@ export interface TaskRecord extends Belonging {
   /** Replicas with readers of this task. */
   watchers: string[];
   snapshot?: SnapshotRecord;
+  /** Some records of its own have times far ahead, because it ran when they were written. */
+  far?: boolean;
   /** The pointer of the message that made the task: with the task, so that creating one takes no other record. */
   first?: FirstPointer;
   /** When it was made, by the server: orders messages of one id. */

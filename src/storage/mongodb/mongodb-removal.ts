@@ -8,7 +8,7 @@ import { newId, scopeKey, taskKey } from "./mongodb-keys.ts";
 import { cleanupStepConversations } from "./mongodb-limits.ts";
 import type { ConversationRecord } from "./mongodb-records.ts";
 import { forgetRemovals, noteRemovals, removeBelongings, removeLog } from "./mongodb-removal-steps.ts";
-import { findTask } from "./mongodb-task-reads.ts";
+import { findTask } from "./mongodb-find-task.ts";
 
 const int64Max = 2n ** 63n - 1n;
 

@@ -34,7 +34,7 @@ export default {
     layer("log", ["gen/", "src/domain/", "src/runtime/", port], "The port only, never an engine."),
     layer("stream", ["gen/", "src/domain/", "src/runtime/", "src/log/", port], "The port only, never an engine."),
     layer("manager", ["gen/", "src/domain/", "src/runtime/", "src/log/", "src/stream/", port], "Knows no transport and no engine."),
-    layer("transport", ["gen/", "src/domain/", "src/runtime/logger\\.ts$", "src/manager/"], "Translates; knows neither storage nor log."),
+    layer("transport", ["gen/", "src/domain/", "src/runtime/(logger|clock)\\.ts$", "src/manager/"], "Translates; knows neither storage nor log."),
     layer("demo", ["gen/", "src/domain/", "src/manager/"], "What any agent's author may use."),
     {
       name: "only-main-reads-process",

@@ -11,7 +11,7 @@ import {
   type Message as ProtoMessage,
   ScalarType,
 } from "@bufbuild/protobuf";
-import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -62,7 +62,9 @@ function messages(desc: DescMessage): fc.Arbitrary<ProtoMessage> {
       });
     default: {
       const members = desc.members.map((member) => [member.localName, memberValues(member)] as const);
-      return fc.record(Object.fromEntries(members), { requiredKeys: desc.members.filter(isRequired).map((member) => member.localName) }).map((init) => create(desc, init));
+      return fc
+        .record(Object.fromEntries(members), { requiredKeys: desc.members.filter(isRequired).map((member) => member.localName) })
+        .map((init) => create(desc, init));
     }
   }
 }

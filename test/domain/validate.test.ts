@@ -5,8 +5,8 @@ import {
   fromJson,
   type JsonObject,
   type JsonValue,
-  type Message as ProtoMessage,
   type MessageInitShape,
+  type Message as ProtoMessage,
   toBinary,
   toJson,
 } from "@bufbuild/protobuf";

@@ -26,9 +26,11 @@ import { Conversations } from "./conversations.ts";
 import { currentFold, isAnswered, waitForFold } from "./current-task.ts";
 import { listTasks } from "./list-tasks.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
+import { joinDatabase, type Membership } from "./membership.ts";
 import type { MessageProcessor } from "./message-processor.ts";
 import { openSubscription, type SubscriptionRequest } from "./open-subscription.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
+import { recoverTasks } from "./recovery.ts";
 import { Slots } from "./slots.ts";
 import { facing } from "./storage-faults.ts";
 import { startSweeper } from "./sweeper.ts";
@@ -73,7 +75,8 @@ export interface ManagerParts {
 }
 
 /**
- * A task manager over a processor and a storage. The storage stays the caller's to dispose; disposing the manager stops the running turns, with
+ * A task manager over a processor and a storage, as the only one on its database: another one that is alive is refused (UNAVAILABLE), and what one that ended without
+ * leaving had SUBMITTED or WORKING is taken over (`onLost`), after some seconds in which it was watched. The storage stays the caller's to dispose; disposing the manager stops the running turns, with
  * "draining" as their signal's reason, and everything it does in the background.
  */
 export async function createTaskManager(
@@ -95,7 +98,10 @@ export async function createTaskManager(
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-  return new Manager(deps);
+  const membership = await facing(() => joinDatabase(deps));
+  const manager = new Manager(deps, membership);
+  manager.recover(membership.dead);
+  return manager;
 }
 
 class Manager implements TaskManager {
@@ -105,9 +111,11 @@ class Manager implements TaskManager {
   readonly #acceptance: MessageAcceptance;
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
+  readonly #membership: Membership;
+  #recovery: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(deps: ManagerDeps) {
+  constructor(deps: ManagerDeps, membership: Membership) {
     const slots = new Slots(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
     this.#deps = deps;
     this.#runs = new TaskRuns(deps, slots);
@@ -120,6 +128,15 @@ class Manager implements TaskManager {
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#access);
     this.#stopSweeper = startSweeper(deps);
+    this.#membership = membership;
+  }
+
+  /** Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its own. */
+  recover(dead: readonly string[]): void {
+    if (dead.length === 0) return;
+    this.#recovery = recoverTasks(this.#deps, this.#runs, dead)
+      .then((taken) => this.#deps.logger.info({ taken }, "Tasks of a server that had ended were taken over"))
+      .catch((error: unknown) => this.#deps.logger.error({ err: error }, "Tasks of a server that had ended could not be taken over"));
   }
 
   async sendMessage(request: SendMessageRequest, caller?: Caller, { signal = never }: { readonly signal?: AbortSignal } = {}): Promise<SendMessageResponse> {
@@ -201,7 +218,9 @@ class Manager implements TaskManager {
     if (this.#closed) return;
     this.#closed = true;
     await this.#stopSweeper();
+    await this.#recovery;
     await this.#runs.stopAll("draining");
+    await this.#membership.leave();
   }
 
   /** With a context id, only a task of that conversation. */

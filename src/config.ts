@@ -135,14 +135,15 @@ export const configSchema = z
   })
   // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a value may be missing here.
   .superRefine(
-    Object.assign((config: Partial<Config>, context: z.RefinementCtx) => {
+    (config: Partial<Config>, context) => {
       const { host, allowAnonymous, tlsCert, tlsKey, maxEventBytes, maxTaskBytes } = config;
       const fault = (setting: keyof Config, message: string) => context.addIssue({ code: "custom", path: [setting], message });
       if (tlsCert !== undefined && tlsKey === undefined) fault("tlsKey", "the path of a file, since --tls-cert is given");
       if (tlsKey !== undefined && tlsCert === undefined) fault("tlsCert", "the path of a file, since --tls-key is given");
-      if (typeof host === "string" && allowAnonymous === false && !isLoopback(host)) fault("host", loopbackOnly);
+      if (typeof host === "string" && host !== "" && allowAnonymous === false && !isLoopback(host)) fault("host", loopbackOnly);
       if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
-    }),
+    },
+    { when: () => true },
   );
 
 export type Config = z.output<typeof configSchema>;

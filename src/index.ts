@@ -10,6 +10,8 @@ export type { ManagerOptions } from "./manager/options.ts";
 export { artifact, artifactFrom, authRequired, completed, failed, inputRequired, rejected, status, textOf, working } from "./manager/processor-events.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
 export type { TaskSubscriber } from "./manager/task-subscriber.ts";
+export { openStorage } from "./open-storage.ts";
+export { createServer, type Server, type ServerOptions } from "./server.ts";
 export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 export * from "./storage/storage.ts";

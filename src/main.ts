@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command: the only file that reads `process`.
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { pino } from "pino";
 import { type Config, durationText, managerOptions } from "./config.ts";
 import { loadProcessor } from "./load-processor.ts";
@@ -16,6 +17,9 @@ class StartError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** What the last appends and the closing of the storage may take beside the drain time and the grace time of the turns. */
+const endMarginMs = 10_000;
 
 const invocation = readConfig(process.argv.slice(2), process.env, versionOf());
 switch (invocation.kind) {
@@ -46,8 +50,7 @@ async function serve(config: Config): Promise<void> {
     });
   }
   const processor = await loadProcessor(config.processor).catch(startError("--processor", 2));
-  const { tlsCert, tlsKey } = config;
-  const tls = tlsCert === undefined || tlsKey === undefined ? undefined : { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey) };
+  const tls = readTls(config);
   const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix };
   const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${config.storage}`, 1));
   const server = await createServer({
@@ -66,6 +69,12 @@ async function serve(config: Config): Promise<void> {
     const stop = (signal: NodeJS.Signals) => {
       logger.info({ signal }, "The server drains");
       resolve();
+      // A storage that doesn't answer must not keep the process for ever.
+      const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
+      setTimeout(() => {
+        logger.fatal({ limitMs }, "The server could not end in time");
+        process.exit(1);
+      }, limitMs).unref();
       // Whoever asks twice means it.
       for (const again of ["SIGTERM", "SIGINT"] as const) process.once(again, () => process.exit(130));
     };
@@ -85,6 +94,18 @@ function startError(what: string, exitCode: number): (error: unknown) => never {
     const why = code === "EADDRINUSE" ? "the port is in use; choose another with --port" : (message ?? String(error));
     throw new StartError(`${what}: ${why}`, exitCode, error);
   };
+}
+
+function readTls({ tlsCert, tlsKey }: Config) {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const tls = { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey) };
+  try {
+    // Also finds a key that doesn't belong to the certificate.
+    createSecureContext(tls);
+    return tls;
+  } catch (error) {
+    return startError("--tls-cert, --tls-key", 2)(error);
+  }
 }
 
 function readPem(flag: string, file: string): Buffer {

@@ -5,7 +5,7 @@ import type { Storage, StorageOptions } from "./storage/storage.ts";
 interface Engine {
   /** How its URLs look, for people. */
   readonly form: string;
-  /** Why what follows the scheme can't be used; undefined if it can. */
+  /** What the URL must be instead, if what follows the scheme can't be used; undefined if it can. */
   fault(rest: string): string | undefined;
   open(url: string, rest: string, options: StorageOptions): Promise<Storage>;
 }
@@ -13,17 +13,19 @@ interface Engine {
 const engines: Readonly<Record<string, Engine>> = {
   memory: {
     form: "memory:",
-    fault: (rest) => (rest === "" ? undefined : "memory: has nothing behind it"),
+    fault: (rest) => (rest === "" ? undefined : "memory: with nothing behind it"),
     open: async (_url, _rest, options) => createMemoryStorage(options),
   },
   sqlite: {
     form: "sqlite:PATH",
-    fault: (rest) => (rest === "" ? "sqlite: needs the path of a file, such as sqlite:./data/tasks.db" : undefined),
+    // Two slashes would make a folder below the root of what looks like a relative path; `:memory:` is SQLite's name for what `memory:` is here.
+    fault: (rest) =>
+      rest === "" || rest === ":memory:" || /^\/\/(?!\/)/.test(rest) ? "sqlite: and the path of a file, such as sqlite:./data/tasks.db" : undefined,
     open: (_url, rest, options) => createSqliteStorage(rest, options),
   },
 };
 
-/** Why a storage URL can't be used, with what could; undefined if it can. */
+/** What a storage URL must be instead; undefined if it can be used. */
 export function storageUrlFault(url: string): string | undefined {
   const { engine, rest } = parse(url);
   return engine === undefined

@@ -3,9 +3,10 @@ import { type Config, configSchema, type Setting, settings, settingTexts } from 
 
 export const variablePrefix = "A2A_TM_";
 
-/** `conversationTtl` → `--conversation-ttl`. */
+/** `conversationTtl` → `--conversation-ttl`. A switch that is on by default is given to turn it off: `cleanup` → `--no-cleanup`. */
 export function flagOf(setting: Setting): string {
-  return `--${kebab(setting)}`;
+  const turnsOff = placeholderOf(setting) === undefined && defaultOf(setting) === "true";
+  return `--${turnsOff ? "no-" : ""}${kebab(setting)}`;
 }
 
 /** `conversationTtl` → `A2A_TM_CONVERSATION_TTL`. */
@@ -38,14 +39,15 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
     if (setting === undefined) faults.push(`${name}: no such variable; see --help`);
     else given[setting] = value;
   }
-  const fromFlags = new Set(Object.keys(flags.given));
   const result = configSchema.safeParse({ ...given, ...flags.given });
   if (result.success && faults.length === 0) return { kind: "serve", config: result.data };
   for (const issue of result.error?.issues ?? []) {
     const setting = issue.path[0] as Setting;
-    const value = fromFlags.has(setting) ? flags.given[setting] : given[setting];
-    const name = value !== undefined && !fromFlags.has(setting) ? variableOf(setting) : flagOf(setting);
-    faults.push(`${name}: must be ${issue.message}${value === undefined ? "" : `, not "${value}"`}`);
+    const value = flags.given[setting] ?? given[setting];
+    // The name under which it was given first, then the other.
+    const names = [flagOf(setting), variableOf(setting)];
+    if (value !== undefined && flags.given[setting] === undefined) names.reverse();
+    faults.push(`${names[0]} (${names[1]}): must be ${issue.message}${value === undefined ? "" : `, not "${value}"`}`);
   }
   return { kind: "faults", faults };
 }
@@ -65,6 +67,7 @@ function parseFlags(args: readonly string[], version: string): Flags {
     .allowUnknownOption()
     .allowExcessArguments()
     .exitOverride()
+    .configureHelp({ optionTerm: ({ flags }) => flags.replace(/\[(.+)\]/, "<$1>") })
     .configureOutput({
       writeOut(written) {
         text += written;
@@ -84,20 +87,28 @@ function parseFlags(args: readonly string[], version: string): Flags {
   });
   const given: Partial<Record<Setting, string>> = {};
   for (const setting of settings) {
-    if (command.getOptionValueSource(setting) === "cli") given[setting] = String(command.opts()[setting]);
+    if (command.getOptionValueSource(setting) !== "cli") continue;
+    const value: unknown = command.opts()[setting];
+    if (value === true && placeholderOf(setting) !== undefined)
+      faults.push(`${flagOf(setting)} (${variableOf(setting)}): needs a value, ${placeholderOf(setting)}`);
+    else given[setting] = String(value);
   }
   return { kind: "flags", given, faults };
 }
 
 function optionOf(setting: Setting): Option {
-  const schema = configSchema.shape[setting];
-  const { description = "", value } = settingTexts.get(schema) ?? {};
+  const { description = "", value } = settingTexts.get(configSchema.shape[setting]) ?? {};
   const standard = defaultOf(setting);
   const note = [standard === undefined || value === undefined ? undefined : `default ${standard}`, variableOf(setting)].filter(Boolean).join(", ");
   const text = `${description} (${note})`;
-  // A switch that is on by default is given to turn it off.
-  if (value === undefined) return new Option(standard === "true" ? `--no-${kebab(setting)}` : flagOf(setting), text);
-  return new Option(`${flagOf(setting)} <${value}>`, text);
+  if (value === undefined) return new Option(flagOf(setting), text);
+  // In brackets the value may be left out as far as commander is concerned: it would end at the first one missing, before the other faults are found.
+  return new Option(`${flagOf(setting)} [${value}]`, text);
+}
+
+/** What stands for the value in `--help`; undefined for a switch. */
+function placeholderOf(setting: Setting): string | undefined {
+  return settingTexts.get(configSchema.shape[setting])?.value;
 }
 
 /** What a setting is without being given, as it would be written. */

@@ -23,6 +23,7 @@ import {
 } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { makeEntry, sameMessage, storedMessage } from "./entry.ts";
 import type { TaskFold } from "./fold.ts";
+import { jsonFault } from "./json-fault.ts";
 import { waitingMessagesMax } from "./limits.ts";
 import type { ProcessorEvent } from "./processor-event.ts";
 import { invalidRequest, TaskError } from "./task-error.ts";
@@ -98,10 +99,12 @@ export function decideMessage(
     throw new TaskError("TOO_MANY", `${waitingMessagesMax} messages wait for task "${fold.taskId}" already`, { metadata: { taskId: fold.taskId } });
   }
   const timeMs = timeFor(fold, stamp);
-  // The status goes first: it moves the question that this message answers into the history, before the answer.
-  const resumes = !rules.turnRuns && isInterrupted(fold.status.state);
+  // The status goes first: it moves the question that this message answers into the history, before the answer. Also while the turn that asked is still at
+  // its last steps; besides, only WORKING tasks are looked for after a crash, and this one has a message that waits.
+  const interrupted = isInterrupted(fold.status.state);
+  const resumes = interrupted && !rules.turnRuns;
   const accepted = makeEntry(timeMs, { case: "message", value: create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes }) });
-  return { kind: "accept", entries: resumes ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted] };
+  return { kind: "accept", entries: interrupted ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted] };
 }
 
 // ── Turns ──
@@ -135,13 +138,16 @@ export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp)
     if (!mayFollow(fold.status.state, state)) {
       throw invalidAgentResponse(`state ${stateNames[state] ?? state} can't follow ${stateNames[fold.status.state]}`);
     }
+    checkMetadata(metadata);
     const says = message !== undefined || metadata !== undefined || fold.status.message !== undefined;
     if (state === TaskState.WORKING && fold.status.state === TaskState.WORKING && !says) return [];
     if (state === TaskState.COMPLETED && fold.waiting.length > 0) return completeBetweenTurns(fold, message, stamp);
     return [statusEntry(timeFor(fold, stamp), state, message && agentMessage(message, stamp), metadata)];
   }
   const { append = false, lastChunk = false, metadata } = event.artifactUpdate;
-  const artifact = create(ArtifactSchema, event.artifactUpdate.artifact);
+  checkMetadata(metadata);
+  // A copy: `create` gives a message that it is given back as it is, and the agent's own must not get the id.
+  const artifact = Object.assign(create(ArtifactSchema), create(ArtifactSchema, event.artifactUpdate.artifact));
   if (artifact.artifactId === "") artifact.artifactId = stamp.newId();
   const violations = validate(ArtifactSchema, artifact);
   if (violations.length > 0) throw invalidAgentResponse(violations.map(({ field, description }) => `artifact.${field}: ${description}`).join("; "));
@@ -182,8 +188,11 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
 
 /** A turn that completes while messages wait doesn't end the task: its last word becomes history, and the next turn begins. */
 function completeBetweenTurns(fold: TaskFold, message: MessageInitShape<typeof MessageSchema> | undefined, stamp: Stamp): readonly Entry[] {
-  if (message === undefined) return [];
-  return [makeEntry(timeFor(fold, stamp), { case: "message", value: create(MessageAcceptedSchema, { message: agentMessage(message, stamp) }) })];
+  const timeMs = timeFor(fold, stamp);
+  // A question that is still open was asked before the last word, so it enters the history before it.
+  const goesOn = isInterrupted(fold.status.state) ? [statusEntry(timeMs, TaskState.WORKING)] : [];
+  if (message === undefined) return goesOn;
+  return [...goesOn, makeEntry(timeMs, { case: "message", value: create(MessageAcceptedSchema, { message: agentMessage(message, stamp) }) })];
 }
 
 /**
@@ -243,6 +252,12 @@ export function agentMessage(init: MessageInitShape<typeof MessageSchema>, stamp
   const violations = validate(MessageSchema, message);
   if (violations.length > 0) throw invalidAgentResponse(violations.map(({ field, description }) => `message.${field}: ${description}`).join("; "));
   return message;
+}
+
+/** What can't be sent on as JSON must not get into the log: no reader could ever pass it. */
+function checkMetadata(metadata: JsonObject | undefined): void {
+  const fault = metadata === undefined ? undefined : jsonFault(metadata);
+  if (fault !== undefined) throw invalidAgentResponse(`the event's metadata ${fault}`);
 }
 
 export function invalidAgentResponse(why: string): TaskError {

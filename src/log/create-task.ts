@@ -1,5 +1,5 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { encodeEntry, fillIds, type PlacedEntry } from "../domain/entry.ts";
+import { decodeEntry, encodeEntry, type PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -39,14 +39,16 @@ export async function createTask(
   const fold = emptyFold(key.taskId);
   const batch = newId();
   const encoded = encodeEntry(entry);
+  // What is folded and shown is what is stored: the caller may go on to change its message.
+  const stored = decodeEntry(encoded, { taskId: key.taskId, contextId });
   const result = await sendAppend(
     storage,
     key,
     {
       after: { head: 0n, batch: "", fence: 0n },
       batch: { id: batch, entries: [encoded] },
-      header: { ...headerOf([{ entry }], fold), ...owner },
-      messages: pointersOf([entry]),
+      header: { ...headerOf([{ entry: stored }], fold), ...owner },
+      messages: pointersOf([stored]),
       answered: [],
       create: claim === undefined ? { contextId } : { contextId, claim },
     },
@@ -54,9 +56,8 @@ export async function createTask(
   );
   switch (result.outcome) {
     case "committed": {
-      fillIds(entry, { taskId: key.taskId, contextId });
-      evolve(fold, 1n, entry);
-      const created = { sequence: 1n, entry, bytes: encoded.byteLength };
+      evolve(fold, 1n, stored);
+      const created = { sequence: 1n, entry: stored, bytes: encoded.byteLength };
       return { outcome: "created", fold, batch, created, otherContent: result.otherContent ?? false };
     }
     case "duplicate":

@@ -1,3 +1,4 @@
+import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decodeEntry, type PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, FoldError, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
@@ -10,9 +11,9 @@ export interface LoadedTask {
   readonly stored: StoredTask;
   /** The fold up to `head`. */
   readonly fold: TaskFold;
-  /** The last sequence folded: the stored head, or above it if the log grew meanwhile. */
+  /** The last sequence folded: the stored head, even if the log grew meanwhile. */
   readonly head: bigint;
-  /** The id of the batch that ends at `head`; undefined if the log grew and `head` is within a batch. */
+  /** The id of the batch that ends at `head`. */
   readonly batch: string;
 }
 
@@ -22,7 +23,7 @@ export interface LoadedTask {
 export async function loadTask(storage: Storage, key: TaskKey): Promise<LoadedTask | undefined> {
   const stored = await storage.getTask(key, { snapshot: true });
   if (stored === undefined) return undefined;
-  const fold = stored.snapshot === undefined ? emptyFold(key.taskId) : decodeSnapshot(key.taskId, stored.snapshot.bytes);
+  const fold = startOf(stored, stored.head);
   const complete = await foldUpTo(storage, key, fold, stored);
   return complete ? { stored, fold, head: stored.head, batch: stored.batch } : undefined;
 }
@@ -32,10 +33,21 @@ export async function loadTaskAt(storage: Storage, key: TaskKey, sequence: bigin
   const stored = await storage.getTask(key, { snapshot: true });
   if (stored === undefined) return undefined;
   if (sequence < 1n || sequence > stored.head) throw outOfRange(key.taskId, sequence, stored.head);
-  const useSnapshot = stored.snapshot !== undefined && stored.snapshot.sequence <= sequence;
-  const fold = useSnapshot && stored.snapshot ? decodeSnapshot(key.taskId, stored.snapshot.bytes) : emptyFold(key.taskId);
+  const fold = startOf(stored, sequence);
   const complete = await foldUpTo(storage, key, fold, { ...stored, head: sequence });
   return complete ? { fold, head: stored.head } : undefined;
+}
+
+/** The newest snapshot, if it isn't above the sequence, or nothing. A snapshot is a cache: one that can't be read costs time, not the task. */
+function startOf({ key, snapshot }: StoredTask, sequence: bigint): TaskFold {
+  if (snapshot === undefined || snapshot.sequence > sequence) return emptyFold(key.taskId);
+  try {
+    const fold = decodeSnapshot(key.taskId, snapshot.bytes);
+    if (fold.sequence === snapshot.sequence) return fold;
+  } catch {
+    // Bytes of any kind: the decoder throws more than one kind of error.
+  }
+  return emptyFold(key.taskId);
 }
 
 /** A cursor above the head: the client is told where the head is (DESIGN 3). */
@@ -67,14 +79,23 @@ async function foldUpTo(storage: Storage, key: TaskKey, fold: TaskFold, stored: 
   return true;
 }
 
-/** A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS if the first one isn't the next. */
+/** A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS for a hole, and for bytes that are no entry. */
 export async function readEntries(storage: Storage, key: TaskKey, contextId: string, after: bigint): Promise<readonly PlacedEntry[]> {
   const stored = await storage.readTask(key, after, readBytesMax);
   let expected = after + 1n;
   return stored.map(({ sequence, bytes }) => {
-    if (sequence !== expected++) throw dataLoss(key.taskId, expected - 1n, sequence);
-    return { sequence, entry: decodeEntry(bytes, { taskId: key.taskId, contextId }), bytes: bytes.byteLength };
+    if (sequence !== expected) throw dataLoss(key.taskId, expected, sequence);
+    expected++;
+    return { sequence, entry: decoded(bytes, sequence, key.taskId, contextId), bytes: bytes.byteLength };
   });
+}
+
+function decoded(bytes: Uint8Array, sequence: bigint, taskId: string, contextId: string): Entry {
+  try {
+    return decodeEntry(bytes, { taskId, contextId });
+  } catch (error) {
+    throw dataLoss(taskId, sequence, sequence, error);
+  }
 }
 
 function dataLoss(taskId: string, missing: bigint, head: bigint, cause?: unknown): TaskError {

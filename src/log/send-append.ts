@@ -10,7 +10,7 @@ import { StorageError } from "../storage/storage-error.ts";
  * batch in the log, since the open try may have been the one that made the condition false.
  *
  * Throws the last StorageError when the time is over or trying again can't help. Unless `outcome` is "none" on every try, the batch may still
- * turn up in the log then: nobody may decide anything on either assumption.
+ * turn up in the log then: nobody may decide anything on either assumption. Throws the signal's reason once it is aborted, instead of trying again.
  */
 export async function sendAppend(
   storage: Storage,
@@ -25,7 +25,8 @@ export async function sendAppend(
     try {
       const result = await storage.appendTask(key, append);
       if (!open || result.outcome === "committed") return result;
-      return (await isInLog(storage, key, append)) ? committedEarlier(storage, key, append) : result;
+      // Awaited here: a read that fails is tried again like the append; it says nothing about it.
+      return (await isInLog(storage, key, append)) ? await committedEarlier(storage, key, append) : result;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       open ||= error.outcome === "unknown";

@@ -1,5 +1,5 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { encodeEntry, encodeSummary, fillIds, historyMessageOf, type PlacedEntry, statusOf } from "../domain/entry.ts";
+import { decodeEntry, encodeEntry, encodeSummary, historyMessageOf, type PlacedEntry, statusOf } from "../domain/entry.ts";
 import { copyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
@@ -31,7 +31,7 @@ export interface WriterOptions {
   readonly limits: { readonly eventBytesMax: number; readonly taskBytesMax: number };
   readonly clock: Clock;
   readonly newId: () => string;
-  /** Entries became durable, in order; called before any promise of this writer resolves for them. */
+  /** Entries became durable, in order; called before any promise of this writer resolves for them. After `onLost` only for the append then under way. */
   readonly onCommitted: (entries: readonly PlacedEntry[], result: Committed) => void;
   /** The writer can't go on: another replica has the task, it is gone, or the storage failed for good. Called once. */
   readonly onLost: (error: Error) => void;
@@ -41,6 +41,8 @@ export interface WriterOptions {
 
 interface Pending extends PlacedEntry {
   readonly encoded: Uint8Array;
+  /** Requests that are answered once this entry is durable. */
+  readonly answered: readonly string[];
 }
 
 /**
@@ -49,7 +51,7 @@ interface Pending extends PlacedEntry {
  * Invariants:
  * - `tentative` is `committed` plus everything appended since; entries reach the storage in that order, each exactly once.
  * - A batch never changes once it was sent; the next one is sent only when the outcome of the one before is known.
- * - After `onLost` nothing is appended any more and every open promise rejects.
+ * - After `onLost` no append begins or is tried again, and every open promise rejects. One call to the storage may be under way then.
  */
 export class TaskWriter {
   readonly #options: WriterOptions;
@@ -60,10 +62,11 @@ export class TaskWriter {
   #logBytes: number;
   #queue: Pending[] = [];
   #queueBytes = 0;
-  #answered: string[] = [];
   #flushing = false;
   #scheduled = false;
   #lost: Error | undefined;
+  /** Ends the tries of an append that nobody waits for any more. */
+  readonly #abort = new AbortController();
   #waiters: { readonly sequence: bigint; resolve(): void; reject(error: Error): void }[] = [];
   #roomWaiters: (() => void)[] = [];
   #snapshotBytes: number;
@@ -96,30 +99,31 @@ export class TaskWriter {
     return this.#logBytes;
   }
 
-  /** Everything appended is committed. */
+  /** Everything appended is committed; or, once the writer is lost, nothing is on its way any more. */
   get idle(): boolean {
-    return this.#queue.length === 0 && !this.#flushing;
+    return this.#lost === undefined ? this.#committed.sequence === this.#tentative.sequence : !this.#flushing;
   }
 
   /**
-   * Appends entries decided on `tentative`, and says the sequence of the last. They become durable in order; `whenCommitted` tells when.
+   * Appends entries decided on `tentative`, and says the sequence of the last. They become durable in order; `whenCommitted` tells when. The requests
+   * `answered` are removed with the last of these entries.
    * Throws what ended the writer, if it has ended; TaskError TOO_LARGE, changing nothing, where they exceed the bounds. What the task manager itself
    * adds ("unbounded") must always find room: a task that is full still has to end.
    */
   append(entries: readonly Entry[], bounds: "bounded" | "unbounded" = "unbounded", answered: readonly string[] = []): bigint {
     if (this.#lost) throw this.#lost;
     const { taskId } = this.#options.key;
-    const ready = entries.map((entry) => ({ entry, encoded: encodeEntry(entry) }));
-    if (bounds === "bounded") this.#checkBounds(ready.map(({ encoded }) => encoded.byteLength));
-    for (const { entry, encoded } of ready) {
-      fillIds(entry, { taskId, contextId: this.#tentative.contextId });
+    const ready = entries.map(encodeEntry);
+    if (bounds === "bounded") this.#checkBounds(ready.map(({ byteLength }) => byteLength));
+    for (const [place, encoded] of ready.entries()) {
+      // What is folded and shown is what is stored: the agent may go on to change the objects it yielded.
+      const entry = decodeEntry(encoded, { taskId, contextId: this.#tentative.contextId });
       const sequence = this.#tentative.sequence + 1n;
       evolve(this.#tentative, sequence, entry);
-      this.#queue.push({ sequence, entry, encoded, bytes: encoded.byteLength });
+      this.#queue.push({ sequence, entry, encoded, bytes: encoded.byteLength, answered: place === ready.length - 1 ? answered : [] });
       this.#queueBytes += encoded.byteLength;
       this.#logBytes += encoded.byteLength;
     }
-    this.#answered.push(...answered);
     this.#schedule();
     return this.#tentative.sequence;
   }
@@ -189,6 +193,8 @@ export class TaskWriter {
     this.#queueBytes -= bytes;
     const batch = this.#queue.slice(0, count);
     this.#queue = this.#queue.slice(count);
+    // Not only when the batch is durable: the agent goes on while it is on its way.
+    this.#wakeRoomWaiters();
     return batch;
   }
 
@@ -200,12 +206,11 @@ export class TaskWriter {
       batch: { id, entries: batch.map(({ encoded }) => encoded) },
       header: { ...headerOf(batch, this.#committed), ...owner },
       messages: pointersOf(batch.map(({ entry }) => entry)),
-      answered: this.#answered,
+      answered: batch.flatMap(({ answered }) => answered),
     };
-    this.#answered = [];
-    const result = await sendAppend(storage, key, append, { clock, retryMs: appendRetryMs });
+    const result = await sendAppend(storage, key, append, { clock, retryMs: appendRetryMs, signal: this.#abort.signal });
     if (result.outcome !== "committed") throw lostError(key.taskId, result);
-    if (this.#lost) return;
+    // Also if the writer was abandoned meanwhile: the entries are in the log, and readers that looked before they were have to hear of them.
     for (const { sequence, entry, bytes } of batch) {
       evolve(this.#committed, sequence, entry);
       this.#bytesSinceSnapshot += bytes;
@@ -222,6 +227,9 @@ export class TaskWriter {
     const due = this.#waiters.filter((waiter) => waiter.sequence <= sequence);
     if (due.length > 0) this.#waiters = this.#waiters.filter((waiter) => waiter.sequence > sequence);
     for (const waiter of due) waiter.resolve();
+  }
+
+  #wakeRoomWaiters(): void {
     for (const resolve of this.#roomWaiters.splice(0)) resolve();
   }
 
@@ -229,14 +237,15 @@ export class TaskWriter {
     if (this.#lost) return;
     this.#lost = error;
     this.#queue = [];
+    this.#abort.abort(error);
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
-    for (const resolve of this.#roomWaiters.splice(0)) resolve();
+    this.#wakeRoomWaiters();
     this.#options.onLost(error);
   }
 
   /** A snapshot is due when the log since the last one is larger than it and than 64 KiB: its cost per byte of log stays constant. */
   #snapshotIfDue(): void {
-    if (this.#snapshotting || this.#bytesSinceSnapshot <= Math.max(snapshotBytesMin, this.#snapshotBytes)) return;
+    if (this.#lost || this.#snapshotting || this.#bytesSinceSnapshot <= Math.max(snapshotBytesMin, this.#snapshotBytes)) return;
     const { storage, key, onSnapshotFailed } = this.#options;
     const bytes = encodeSnapshot(this.#committed);
     this.#snapshotting = true;

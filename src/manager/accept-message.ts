@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema, type SendMessageRequest, SendMessageRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { agentMessage, decideCreate } from "../domain/decide.ts";
+import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/decide.ts";
 import { storedMessage } from "../domain/entry.ts";
 import { checkInputModes } from "../domain/input-modes.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
@@ -153,6 +153,7 @@ export class MessageAcceptance {
   /** Asks the processor for a bare answer. It has 10 s; a failure of it is the agent's, not the client's. */
   async #answer(message: Message, contextId: string, options: SendOptions, caller: Caller): Promise<Message | undefined> {
     const { clock, processor, logger } = this.#deps;
+    const { maxEventBytes } = this.#deps.options;
     const abort = new AbortController();
     const context: MessageContext = {
       message: inContext(message, contextId),
@@ -171,7 +172,11 @@ export class MessageAcceptance {
     });
     try {
       const init = await Promise.race([processor.answerMessage?.(context), tooLate]);
-      return init === undefined ? undefined : inContext(agentMessage(init, stampOf(this.#deps)), contextId);
+      if (init === undefined) return undefined;
+      const answer = inContext(agentMessage(init, stampOf(this.#deps)), contextId);
+      const bytes = toBinary(MessageSchema, answer).byteLength;
+      if (bytes > maxEventBytes) throw invalidAgentResponse(`its message has ${bytes} bytes; at most ${maxEventBytes} are sent`);
+      return answer;
     } catch (error) {
       logger.error({ messageId: message.messageId, err: error }, "The agent failed to answer a message");
       if (error instanceof TaskError) throw error;

@@ -50,6 +50,9 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   #turnMessage = 0n;
   #ended = false;
   #lastAccessTime: Date;
+  /** Calls of `next` that aren't answered yet, and the newest one. */
+  #pending = 0;
+  #last: Promise<IteratorResult<StreamResponse, undefined>> | undefined;
 
   /** `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first `next` throws. */
   constructor(open: (signal: AbortSignal) => Promise<Opening>, onAccess: () => Date) {
@@ -87,12 +90,22 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     await this.#opening;
   }
 
-  async next(): Promise<IteratorResult<StreamResponse, undefined>> {
+  /** Calls that overlap are answered one after the other, as a generator's are: two at once would take each other's page. */
+  next(): Promise<IteratorResult<StreamResponse, undefined>> {
+    const take = () => this.#take();
+    this.#last = this.#pending === 0 || this.#last === undefined ? take() : this.#last.then(take, take);
+    this.#pending++;
+    return this.#last;
+  }
+
+  async #take(): Promise<IteratorResult<StreamResponse, undefined>> {
     try {
       return await this.#next();
     } catch (error) {
       await this.close();
       throw asTaskError(error);
+    } finally {
+      this.#pending--;
     }
   }
 

@@ -4,9 +4,9 @@ export interface Backoff {
   readonly mostMs: number;
 }
 
-/** The wait before try number `attempt` (1 is the first retry), in milliseconds. */
+/** The wait before try number `attempt` (1 is the first retry), in whole milliseconds. */
 export function backoffMs({ firstMs, mostMs }: Backoff, attempt: number, random: () => number = Math.random): number {
   const ceiling = Math.min(mostMs, firstMs * 2 ** Math.min(attempt - 1, 30));
   // At least half, so that a run of small draws can't become a busy loop.
-  return ceiling * (0.5 + random() / 2);
+  return Math.ceil(ceiling * (0.5 + random() / 2));
 }

@@ -14,7 +14,10 @@ export class TaskFeed {
   #head = 0n;
   #wakes = 0;
   #waiters: (() => void)[] = [];
+  /** The log may have more than is known here. */
   #behind = true;
+  /** A wake-up came since the last publication. */
+  #woken = false;
   /**
    * Reads of the log under way, by cursor: readers at one place share one, if no wake-up came since it began. (A reader that was woken later
    * and joined an older read could be told "nothing" by a look from before the wake-up, and then wait for ever.)
@@ -37,6 +40,13 @@ export class TaskFeed {
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
+    if (first.sequence <= this.#head) {
+      // Told late, by a writer that was given up and whose place another one has taken: where the log ends now isn't known here.
+      this.#clear();
+      this.#head = 0n;
+      this.wake();
+      return;
+    }
     // After a gap (another replica wrote meanwhile) the old ones are of no use.
     if (first.sequence !== this.#head + 1n) this.#clear();
     for (const entry of entries) {
@@ -45,13 +55,17 @@ export class TaskFeed {
     }
     this.#head = last.sequence;
     this.#trim();
-    this.#behind = false;
+    // What woke since the last publication may have come after these entries: they were durable before they were told here. The append of the next ones
+    // begins after that, so their publication covers it.
+    this.#behind = this.#woken;
+    this.#woken = false;
     this.#wakeWaiters();
   }
 
   /** "Look": something may have happened elsewhere, so the head here may not be the log's any more. */
   wake(): void {
     this.#behind = true;
+    this.#woken = true;
     this.#wakeWaiters();
   }
 

@@ -35,23 +35,29 @@ export class TaskReader {
         this.#cursor = last.sequence;
         return entries;
       }
-      // At the head. A task that was removed never grows again: its readers must not wait for it.
-      if (remembered === undefined && !(await this.#storage.taskExists(this.#feed.key))) throw taskNotFound(this.#feed.key.taskId);
       await this.#feed.waitFor(wakes, signal);
     }
     return [];
   }
 
-  /** One read of the log for all readers that are at this place and have seen the same wake-ups. */
+  /** One look at the log for all readers that are at this place and have seen the same wake-ups. */
   #read(wakes: number): Promise<readonly PlacedEntry[]> {
     const cursor = this.#cursor;
-    const { reads, key } = this.#feed;
+    const { reads } = this.#feed;
     const running = reads.get(cursor);
     if (running?.wakes === wakes) return running.page;
-    const page = readEntries(this.#storage, key, this.#contextId, cursor).finally(() => {
+    const page = this.#look(cursor).finally(() => {
       if (reads.get(cursor)?.page === page) reads.delete(cursor);
     });
     reads.set(cursor, { wakes, page });
     return page;
+  }
+
+  async #look(cursor: bigint): Promise<readonly PlacedEntry[]> {
+    const { key } = this.#feed;
+    const entries = await readEntries(this.#storage, key, this.#contextId, cursor);
+    // At the head. A task that was removed never grows again: its readers must not wait for it.
+    if (entries.length === 0 && !(await this.#storage.taskExists(key))) throw taskNotFound(key.taskId);
+    return entries;
   }
 }

@@ -1,85 +1,12 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { Agent, request as http1Request } from "node:http";
-import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
-import { request as httpsRequest } from "node:https";
-import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { Agent } from "node:http";
+import type { Socket } from "node:net";
 import { text } from "node:stream/consumers";
-import { connect as connectTls } from "node:tls";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createPort, type Port, type PortHandler, type PortOptions } from "../../src/transport/port.ts";
-import { ManualClock } from "./manual-clock.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import { createPort } from "../../src/transport/port.ts";
+import { ManualClock } from "../runtime/manual-clock.ts";
+import { clients, closeAll, echo, http1Call, http2Call, http2Client, open, tcpClient, whenClosed } from "./port-fixtures.ts";
 
-const opened: Port[] = [];
-const clients: (() => void)[] = [];
-
-afterEach(async () => {
-  for (const close of clients.splice(0)) close();
-  await Promise.all(opened.splice(0).map((port) => port.close(0)));
-});
-
-/** Answers with what it was asked. */
-const echo: PortHandler = (request, response) => {
-  let bytes = 0;
-  request.on("data", (chunk: Buffer) => {
-    bytes += chunk.length;
-  });
-  request.on("end", () => {
-    response.setHeader("content-type", "text/plain");
-    response.end(`${request.httpVersion} ${request.method} ${request.url} ${bytes}`);
-  });
-};
-
-async function open(options: Partial<PortOptions> = {}): Promise<{ readonly port: Port; readonly number: number }> {
-  const port = createPort({ handler: echo, host: "127.0.0.1", port: 0, ...options });
-  opened.push(port);
-  const address = await port.listen();
-  expect(address.host).toBe("127.0.0.1");
-  return { port, number: address.port };
-}
-
-function http2Client(url: string, options: object = {}): ClientHttp2Session {
-  const session = connectHttp2(url, options);
-  session.on("error", () => undefined);
-  clients.push(() => session.destroy());
-  return session;
-}
-
-function tcpClient(port: number): Socket {
-  const socket = connect({ host: "127.0.0.1", port });
-  socket.on("error", () => undefined);
-  clients.push(() => socket.destroy());
-  return socket;
-}
-
-function http2Call(session: ClientHttp2Session, path: string, body = ""): Promise<string> {
-  const stream = session.request({ ":method": "POST", ":path": path });
-  stream.end(body);
-  return text(stream);
-}
-
-function http1Call(
-  port: number,
-  options: { readonly agent?: Agent; readonly path?: string; readonly method?: string; readonly body?: string } = {},
-): Promise<string> {
-  const { agent, path = "/", method = "POST", body = "" } = options;
-  return new Promise((resolve, reject) => {
-    const request = http1Request({ host: "127.0.0.1", port, path, method, ...(agent && { agent }) }, (response) => resolve(text(response)));
-    request.on("error", reject);
-    request.end(body);
-  });
-}
-
-function whenClosed(socket: Socket | ClientHttp2Session): Promise<void> {
-  return new Promise((resolve) => {
-    if (socket.closed) return resolve();
-    if ("resume" in socket) socket.resume();
-    socket.once("close", () => resolve());
-    return undefined;
-  });
-}
+afterEach(closeAll);
 
 describe("a cleartext port", () => {
   it("answers HTTP/1.1", async () => {
@@ -226,9 +153,9 @@ describe("time limits", () => {
     socket.write(bytes);
     const closed = whenClosed(socket);
     await accepted.promise;
-    clock.advance(999);
+    await clock.advance(999);
     expect(socket.destroyed).toBe(false);
-    clock.advance(1);
+    await clock.advance(1);
     await closed;
   });
 
@@ -261,145 +188,5 @@ describe("time limits", () => {
     expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
     await whenClosed(session);
     expect(session.destroyed).toBe(true);
-  });
-});
-
-describe("a port with TLS", () => {
-  let folder = "";
-  let cert = "";
-  let key = "";
-
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "port-test-"));
-    const files = { key: join(folder, "key.pem"), cert: join(folder, "cert.pem") };
-    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    const parts = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-keyout", files.key, "-out", files.cert];
-    execFileSync("openssl", ["req", "-x509", ...parts, ...subject], { stdio: "pipe" });
-    cert = readFileSync(files.cert, "utf8");
-    key = readFileSync(files.key, "utf8");
-  });
-
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-  it("offers HTTP/2 and HTTP/1.1 by ALPN, and serves a client without ALPN", async () => {
-    const { number } = await open({ tls: { cert, key } });
-    const session = http2Client(`https://127.0.0.1:${number}`, { ca: cert });
-    expect(await http2Call(session, "/", "x".repeat(500_000))).toBe("2.0 POST / 500000");
-    expect(session.alpnProtocol).toBe("h2");
-    for (const ALPNProtocols of [["http/1.1"], undefined]) {
-      const answer = new Promise<string>((resolve, reject) => {
-        const options = { host: "127.0.0.1", port: number, method: "POST", path: "/", ca: cert, agent: false, ...(ALPNProtocols && { ALPNProtocols }) };
-        httpsRequest(options, (response) => resolve(text(response)))
-          .on("error", reject)
-          .end("x".repeat(500_000));
-      });
-      expect(await answer).toBe("1.1 POST / 500000");
-    }
-  });
-
-  it("refuses cleartext, and handshakes that don't end, and goes on", async () => {
-    const { number } = await open({ tls: { cert, key }, limits: { firstBytesMs: 50 } });
-    const cleartext = tcpClient(number);
-    cleartext.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    await whenClosed(cleartext);
-    await whenClosed(tcpClient(number));
-    const silent = connectTls({ host: "127.0.0.1", port: number, ca: cert });
-    silent.on("error", () => undefined);
-    await whenClosed(silent);
-    expect(await http2Call(http2Client(`https://127.0.0.1:${number}`, { ca: cert }), "/")).toBe("2.0 POST / 0");
-  });
-
-  it("closes with handshakes, idle connections and requests open", async () => {
-    const { port, number } = await open({ tls: { cert, key } });
-    const handshake = tcpClient(number);
-    await new Promise((resolve) => handshake.once("connect", resolve));
-    const idle = http2Client(`https://127.0.0.1:${number}`, { ca: cert });
-    await http2Call(idle, "/");
-    await port.close(10_000);
-    await Promise.all([whenClosed(handshake), whenClosed(idle)]);
-  });
-});
-
-describe("closing a port", () => {
-  it("lets requests end, on both versions, and takes no more", async () => {
-    const gate = Promise.withResolvers<void>();
-    let waiting = 0;
-    const both = Promise.withResolvers<void>();
-    const { port, number } = await open({
-      handler: (_, response) => {
-        if (++waiting === 2) both.resolve();
-        void gate.promise.then(() => response.end("done"));
-      },
-    });
-    const agent = new Agent({ keepAlive: true });
-    clients.push(() => agent.destroy());
-    const session = http2Client(`http://127.0.0.1:${number}`);
-    const calls = Promise.all([http1Call(number, { agent }), http2Call(session, "/")]);
-    await both.promise;
-    const closed = port.close(10_000);
-    expect(port.close(0)).toBe(closed);
-    await expect(http1Call(number)).rejects.toThrow("ECONNREFUSED");
-    gate.resolve();
-    expect(await calls).toEqual(["done", "done"]);
-    await closed;
-  });
-
-  it("ends idle and silent connections at once", async () => {
-    const { port, number } = await open();
-    const agent = new Agent({ keepAlive: true });
-    clients.push(() => agent.destroy());
-    await http1Call(number, { agent });
-    await http2Call(http2Client(`http://127.0.0.1:${number}`), "/");
-    const silent = tcpClient(number);
-    await new Promise((resolve) => silent.once("connect", resolve));
-    await port.close(60_000);
-    await whenClosed(silent);
-  });
-
-  it("doesn't cut an answer that is written but not yet sent", async () => {
-    const written = Promise.withResolvers<void>();
-    const size = 20_000_000;
-    const { port, number } = await open({
-      handler: (_, response) => {
-        response.end("x".repeat(size));
-        written.resolve();
-      },
-    });
-    const slow = tcpClient(number);
-    slow.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    slow.pause();
-    await written.promise;
-    const closed = port.close(60_000);
-    const received = await text(slow);
-    expect(received.length).toBeGreaterThan(size);
-    await closed;
-  });
-
-  it("cuts what is left when the time is over", async () => {
-    const clock = new ManualClock();
-    const asked = Promise.withResolvers<void>();
-    let waiting = 0;
-    const { port, number } = await open({
-      clock,
-      handler: () => {
-        if (++waiting === 2) asked.resolve();
-      },
-    });
-    const calls = [
-      http1Call(number),
-      new Promise((resolve) =>
-        http2Client(`http://127.0.0.1:${number}`)
-          .request({ ":path": "/" })
-          .on("error", () => undefined)
-          .once("close", resolve),
-      ),
-    ];
-    calls[0]?.catch(() => undefined);
-    await asked.promise;
-    const closed = port.close(1000);
-    clock.advance(1000);
-    await closed;
-    await expect(calls[0]).rejects.toThrow("socket hang up");
-    await calls[1];
   });
 });

@@ -1,0 +1,81 @@
+/**
+ * `npm run bench [-- --only NAME] [--quick] [--write]`: the numbers of DESIGN 10, as ratios within one run. `--write` puts them in RESULTS.md; `--only`, which may be
+ * given more than once, names a benchmark.
+ *
+ * To see where time goes, let every process of a benchmark write a profile, and open it in Chrome's developer tools or VS Code:
+ * `NODE_OPTIONS="--cpu-prof --cpu-prof-dir=.cache/prof" npm run bench -- --only unary`. With `--heap-prof` instead of `--cpu-prof` it is what was allocated.
+ */
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Benchmark, isMet, type Row } from "./benchmark.ts";
+import { pinned } from "./child.ts";
+import { eventCost } from "./event-cost.ts";
+import { idleStreams } from "./idle-streams.ts";
+import { stream } from "./stream.ts";
+import { unary } from "./unary.ts";
+
+const benchmarks: readonly Benchmark[] = [eventCost, unary, stream, idleStreams];
+
+const { values } = parseArgs({
+  options: { only: { type: "string", multiple: true }, quick: { type: "boolean", default: false }, write: { type: "boolean", default: false } },
+});
+const unknown = values.only?.find((name) => benchmarks.every((benchmark) => benchmark.name !== name));
+if (unknown !== undefined) {
+  console.error(`There is no benchmark "${unknown}"; there are ${benchmarks.map(({ name }) => name).join(", ")}`);
+  process.exit(2);
+}
+
+const sections: string[] = [];
+for (const benchmark of benchmarks) {
+  if (values.only !== undefined && !values.only.includes(benchmark.name)) continue;
+  const begin = performance.now();
+  const rows = await benchmark.run({ quick: values.quick });
+  const seconds = ((performance.now() - begin) / 1000).toFixed(0);
+  const section = `## ${benchmark.name}\n\n${benchmark.about}.\n\n${tableOf(rows)}`;
+  console.log(`${section}\n(${seconds} s)\n`);
+  sections.push(section);
+}
+if (values.write) writeFileSync(join(import.meta.dirname, "RESULTS.md"), `${head()}\n${sections.join("\n")}`);
+
+function tableOf(rows: readonly Row[]): string {
+  const cells = rows.map((row) => [row.case, row.figure, row.compared?.to ?? "", ratioOf(row), targetOf(row), row.beside ?? ""]);
+  const table = [["case", "figure", "against", "ratio (quartiles)", "target", "beside"], ...cells];
+  const widths = table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
+  const lines = table.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |\n`);
+  lines.splice(1, 0, `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|\n`);
+  return lines.join("");
+}
+
+function ratioOf({ compared }: Row): string {
+  if (compared === undefined) return "";
+  const { value, low, high } = compared.ratio;
+  return `${value.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
+}
+
+function targetOf(row: Row): string {
+  const { target } = row;
+  if (target === undefined) return "";
+  const verdict = isMet(row) ? "met" : "MISSED";
+  if ("atLeast" in target) return `≥ ${target.atLeast}: ${verdict}`;
+  if (target.value === undefined) return `≤ ${target.atMost}: ${verdict}`;
+  return `≤ ${target.atMost} ${target.unit}: ${target.value.toFixed(1)}, ${verdict}`;
+}
+
+function head(): string {
+  const git = (...args: string[]) => spawnSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).stdout.trim();
+  const changed = git("status", "--porcelain", "--", "../src", "../gen") === "" ? "" : " with uncommitted changes";
+  const [cpu] = cpus();
+  return [
+    "# Benchmark results",
+    "",
+    `Written by \`npm run bench -- --write${values.quick ? " --quick" : ""}\`. Compare ratios; the figures themselves belong to this machine and hour.`,
+    "",
+    `- machine: ${cpus().length} cores, ${cpu?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB memory; ${pinned}`,
+    `- Node ${process.version}, ${process.platform} ${process.arch}`,
+    `- commit ${git("rev-parse", "--short", "HEAD")}${changed}, ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,53 @@
+import type { Benchmark, Row } from "./benchmark.ts";
+import { type Child, startChild } from "./child.ts";
+import type { LoadCommands } from "./load.ts";
+import { measureRounds, type Variant } from "./measure.ts";
+import type { TargetCommands } from "./target.ts";
+
+/** Streams in one run, and at once. */
+const shapes = [
+  { atOnce: 1, streams: 4, events: 5_000 },
+  { atOnce: 16, streams: 16, events: 1_250 },
+] as const;
+
+/** SendStreamingMessage over gRPC, against a Connect server stream of equal events. */
+export const stream: Benchmark = {
+  name: "stream",
+  about: "SendStreamingMessage over gRPC, memory storage, chunks of 40 characters as fast as they are taken; events per second",
+
+  async run({ quick }) {
+    await using load = startChild<LoadCommands>("load.ts", { core: 1 });
+    await using bare = startChild<TargetCommands>("target.ts", { core: 0, args: ["bare"] });
+    await using memory = startChild<TargetCommands>("target.ts", { core: 0, args: ["task", "memory:"] });
+    const variants = shapes.flatMap((shape): readonly Variant[] => [
+      { name: `bare ${shape.atOnce}`, run: () => events(load, bare, shape, quick) },
+      { name: `memory ${shape.atOnce}`, run: () => events(load, memory, shape, quick) },
+    ]);
+    const samples = await measureRounds(variants, quick ? 1 : 7, 2);
+    return shapes.flatMap(({ atOnce, events: length }) => {
+      const rowOf = (kind: string, about: string): Row => {
+        const of = (metric: string) => samples.median(`${kind} ${atOnce}`, metric);
+        return {
+          case: `${about}, ${atOnce} at once of ${length.toLocaleString("en")} events`,
+          figure: `${of("perSecond").toFixed(0)} events/s`,
+          beside: `server ${of("cpuUs").toFixed(1)} µs CPU/event; cores ${(of("serverBusy") * 100).toFixed(0)} % server, ${(of("loadBusy") * 100).toFixed(0)} % callers`,
+        };
+      };
+      const ratio = samples.ratio(`memory ${atOnce}`, `bare ${atOnce}`, "perSecond");
+      return [rowOf("bare", "bare Connect"), { ...rowOf("memory", "task manager, memory"), compared: { to: "bare Connect", ratio }, target: { atLeast: 0.7 } }];
+    });
+  },
+};
+
+async function events(load: Child<LoadCommands>, target: Child<TargetCommands>, shape: (typeof shapes)[number], quick: boolean) {
+  const url = await target.call("url");
+  const before = await target.call("cpuUs");
+  const result = await load.call("streams", { url, ...shape, events: quick ? shape.events / 5 : shape.events });
+  const cpuUs = (await target.call("cpuUs")) - before;
+  return {
+    perSecond: result.events / result.seconds,
+    cpuUs: cpuUs / result.events,
+    serverBusy: cpuUs / 1e6 / result.seconds,
+    loadBusy: result.busy,
+  };
+}

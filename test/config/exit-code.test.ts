@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { runMain } from "../e2e/serve-process.ts";
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "a2a-exit-"));
+  writeFileSync(join(folder, "empty.ts"), "export default {};\n");
+  writeFileSync(join(folder, "broken.ts"), "export default {\n");
+  writeFileSync(join(folder, "file"), "");
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const memory = ["--storage", "memory:", "--port", "0"];
+const cases: readonly { name: string; args: () => readonly string[]; env?: Readonly<Record<string, string>>; code: number; stderr: RegExp }[] = [
+  { name: "--help", args: () => ["--help"], code: 0, stderr: /^$/ },
+  { name: "--version", args: () => ["--version"], code: 0, stderr: /^$/ },
+  {
+    name: "faults, all of them",
+    args: () => ["--port", "x", "--prot"],
+    env: { A2A_TM_HOST: "0.0.0.0", A2A_TM_PROT: "1" },
+    code: 2,
+    stderr: /^--prot: .*\nA2A_TM_PROT: .*\n--port \(A2A_TM_PORT\): .*\nA2A_TM_HOST \(--host\): .*\n$/,
+  },
+  {
+    name: "a processor that isn't there",
+    args: () => [...memory, "--processor", join(folder, "none.ts")],
+    code: 2,
+    stderr: /^--processor: There is no file ".*none\.ts"\n$/,
+  },
+  {
+    name: "a module that is no processor",
+    args: () => [...memory, "--processor", join(folder, "empty.ts")],
+    code: 2,
+    stderr: /^--processor: The default export of ".*empty\.ts" isn't a MessageProcessor/,
+  },
+  {
+    name: "a module that can't be loaded",
+    args: () => [...memory, "--processor", join(folder, "broken.ts")],
+    code: 2,
+    stderr: /^--processor: ".*broken\.ts" can't be loaded: /,
+  },
+  {
+    name: "a certificate that can't be read",
+    args: () => [...memory, "--tls-cert", join(folder, "none.pem"), "--tls-key", join(folder, "none.pem")],
+    code: 2,
+    stderr: /^--tls-cert: ENOENT/,
+  },
+  {
+    name: "a certificate that is none",
+    args: () => [...memory, "--tls-cert", join(folder, "file"), "--tls-key", join(folder, "file")],
+    code: 2,
+    stderr: /^--tls-cert, --tls-key: /,
+  },
+  {
+    name: "a storage that can't be opened",
+    args: () => ["--port", "0", "--storage", `sqlite:${join(folder, "file", "tasks.db")}`],
+    code: 1,
+    stderr: /^Storage sqlite:.*: The folder of /,
+  },
+];
+
+it.each(cases)("$name ends with its exit code and says why", async ({ args, env, code, stderr }) => {
+  const { exited, text } = runMain(args(), env);
+  expect(await exited).toBe(code);
+  expect(text.stderr).toMatch(stderr);
+});

@@ -1,0 +1,266 @@
+import { describe, expect, it, vi } from "vitest";
+import { artifact, authRequired, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { TaskHub } from "../../src/stream/task-hub.ts";
+import { settle } from "../runtime/manual-clock.ts";
+import {
+  agent,
+  answering,
+  begun,
+  brief,
+  collected,
+  expectRefused,
+  isSettledNow,
+  message,
+  reading,
+  request,
+  ScriptedAgent,
+  sent,
+  setup,
+  stateOf,
+  textsOf,
+} from "./fixtures.ts";
+
+const chunk = (text: string) => artifact({ artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, { append: true });
+
+describe("a send's stream", () => {
+  it("is one message where the agent answers with one (pattern A, R34)", async () => {
+    const { manager } = await setup(answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })));
+    const stream = manager.sendStreamingMessage(request("hello"));
+    expect(await collected(stream)).toEqual(["message:hi"]);
+    expect(stream.closed).toBe(true);
+  });
+
+  it("is the task, then its events in order, to its end (pattern B, R35, R36, R67)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const stream = reading(manager.sendStreamingMessage(request("go")));
+    const turn = await scripted.turn();
+    await turn.yield(working("one"));
+    await turn.yield(chunk("two"));
+    await turn.yield(completed("three"));
+    await stream.ended;
+    expect(stream.seen[0]).toMatch(/^task:/);
+    expect(stream.seen.filter((event) => event !== "status:WORKING").slice(1)).toEqual(["status:WORKING(one)", "artifact:a", "status:COMPLETED(three)"]);
+  });
+
+  it("begins with a task even where all is over already", async () => {
+    const { manager, faulty } = await setup(
+      agent(async function* () {
+        yield completed("quick");
+      }),
+    );
+    faulty.fail({ methods: "appendTask", fault: "answer-held", times: 1 });
+    const stream = reading(manager.sendStreamingMessage(request("go")));
+    await settle();
+    faulty.release();
+    await stream.ended;
+    expect([stream.seen[0]?.startsWith("task:"), stream.seen.at(-1)?.endsWith("COMPLETED(quick)")]).toEqual([true, true]);
+  });
+
+  it("ends at INPUT_REQUIRED, and stays open at AUTH_REQUIRED (R37, R87, trap 7)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const stream = reading(manager.sendStreamingMessage(request("go")));
+    const turn = await scripted.turn();
+    await turn.yield(authRequired("sign in"));
+    await settle();
+    expect([stream.isOver(), stream.seen.at(-1)]).toEqual([false, "status:AUTH_REQUIRED(sign in)"]);
+    await turn.yield(working("thanks"));
+    await turn.yield(inputRequired("and?"));
+    await stream.ended;
+    expect(stream.seen.slice(-2)).toEqual(["status:WORKING(thanks)", "status:INPUT_REQUIRED(and?)"]);
+    turn.return();
+  });
+
+  it("of a follow-up begins with the task, its question answered (trap 8)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const first = sent(manager, "one");
+    const turn = await scripted.turn();
+    await turn.yield(inputRequired("two?"));
+    turn.return();
+    const { id } = await first;
+    const iterator = manager.sendStreamingMessage(request(message("three", { taskId: id })))[Symbol.asyncIterator]();
+    const { value } = await iterator.next();
+    expect([value?.payload.case, stateOf(value?.payload.value as never)]).toEqual(["task", "WORKING"]);
+    expect(textsOf((value?.payload.value as { history: [] }).history)).toEqual(["one", "two?", "three"]);
+    const rest = reading({ [Symbol.asyncIterator]: () => iterator });
+    await (await scripted.turn(1)).yield(completed("four"));
+    await rest.ended;
+    expect(rest.seen.at(-1)).toBe("status:COMPLETED(four)");
+  });
+
+  it("of a message that waits for its turn goes past the question of the turn before", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const { id } = await begun(manager, "one");
+    const turn = await scripted.turn();
+    const stream = reading(manager.sendStreamingMessage(request(message("two", { taskId: id }))));
+    await settle();
+    await turn.yield(inputRequired("first?"));
+    turn.return();
+    const second = await scripted.turn(1);
+    expect(stream.isOver()).toBe(false);
+    await second.yield(inputRequired("second?"));
+    await stream.ended;
+    expect(stream.seen.filter((event) => event.includes("?"))).toEqual(["status:INPUT_REQUIRED(first?)", "status:INPUT_REQUIRED(second?)"]);
+    second.return();
+  });
+});
+
+describe("subscribers", () => {
+  it("all get the same events in the same order, whenever and however fast they read (R68, R69)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const { id } = await begun(manager, "go");
+    const turn = await scripted.turn();
+    await settle();
+    const slow = manager.watchTask(id, 0n)[Symbol.asyncIterator]();
+    const early = [reading(manager.watchTask(id, 0n)), reading(manager.subscribeToTask(id))];
+    for (let index = 0; index < 3000; index++) await turn.yield(artifact({ artifactId: `a${index}`, parts: [{ content: { case: "text", value: "x" } }] }));
+    const late = reading(manager.watchTask(id, 0n));
+    await turn.yield(completed("end"));
+    await Promise.all([...early, late].map(({ ended }) => ended));
+    const seenSlowly: string[] = [];
+    for (let result = await slow.next(); !result.done; result = await slow.next()) seenSlowly.push(brief(result.value));
+    expect(seenSlowly).toHaveLength(3003);
+    expect(late.seen).toEqual(seenSlowly);
+    expect(early[0]?.seen).toEqual(seenSlowly);
+    expect(early[1]?.seen.slice(1)).toEqual(seenSlowly.slice(2));
+  });
+
+  it("touch neither the task nor one another by hanging up (R70)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const sender = manager.sendStreamingMessage(request("go"));
+    await sender[Symbol.asyncIterator]().next();
+    const turn = await scripted.turn();
+    const other = reading(manager.subscribeToTask(turn.context.taskId));
+    await sender.close();
+    await settle();
+    expect([turn.told, other.isOver()]).toEqual([undefined, false]);
+    turn.return();
+    await other.ended;
+    expect(other.seen.at(-1)).toBe("status:COMPLETED");
+  });
+
+  it("are refused by a terminal task and by one that doesn't exist (R61)", async () => {
+    const { manager } = await setup(agent(async function* () {}));
+    const { id } = await sent(manager, "go");
+    await expectRefused(collected(manager.subscribeToTask(id)), "UNSUPPORTED_OPERATION");
+    await expectRefused(collected(manager.subscribeToTask("nope")), "TASK_NOT_FOUND");
+    await expectRefused(collected(manager.watchTask("nope")), "TASK_NOT_FOUND");
+  });
+
+  it("of a task in INPUT_REQUIRED stay for its next turn (trap 7)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const first = sent(manager, "one");
+    await (await scripted.turn()).yield(inputRequired("?"));
+    (await scripted.turn()).return();
+    const { id } = await first;
+    const stream = reading(manager.subscribeToTask(id));
+    await settle();
+    expect([stream.seen, stream.isOver()]).toEqual([["task:INPUT_REQUIRED"], false]);
+    await begun(manager, message("two", { taskId: id }));
+    const second = await scripted.turn(1);
+    await second.yield(inputRequired("again?"));
+    await stream.ended;
+    expect(stream.seen.at(-1)).toBe("status:INPUT_REQUIRED(again?)");
+    second.return();
+  });
+});
+
+describe("a cursor", () => {
+  async function ended() {
+    const { manager } = await setup(
+      agent(async function* () {
+        for (const text of ["b", "c"]) yield working(text);
+      }),
+    );
+    const { id } = await sent(manager, "go");
+    const { head } = await manager.getTaskAt(id, 1n);
+    return { manager, id, head };
+  }
+
+  it("of 0 gives everything, n what follows n, and the head nothing; it only grows", async () => {
+    const { manager, id, head } = await ended();
+    const all: { cursor: bigint; event: string }[] = [];
+    const stream = manager.watchTask(id, 0n);
+    for await (const event of stream) all.push({ cursor: stream.cursor, event: brief(event) });
+    expect(all.map(({ event }) => event)).toEqual(["task:SUBMITTED", "status:WORKING", "status:WORKING(b)", "status:WORKING(c)", "status:COMPLETED"]);
+    expect(all.every(({ cursor }, index) => cursor > (all[index - 1]?.cursor ?? 0n))).toBe(true);
+    expect(all.at(-1)?.cursor).toBe(head);
+    for (let after = 1n; after <= head; after++) {
+      const expected = all.filter(({ cursor }) => cursor > after).map(({ event }) => event);
+      expect(await collected(manager.watchTask(id, after))).toEqual(expected);
+      expect(await collected(manager.subscribeToTask(id, after))).toEqual(expected);
+    }
+  });
+
+  it("above the head is out of range, and the error names the head", async () => {
+    const { manager, id, head } = await ended();
+    const refused = { reason: "OUT_OF_RANGE", metadata: { taskId: id, head: String(head) } };
+    await expect(collected(manager.watchTask(id, head + 1n))).rejects.toMatchObject(refused);
+    await expect(manager.getTaskAt(id, head + 1n)).rejects.toMatchObject(refused);
+    await expect(manager.getTaskAt(id, 0n)).rejects.toMatchObject(refused);
+  });
+});
+
+describe("closing", () => {
+  it("ends an iteration that waits, at once and for good", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const { id } = await begun(manager, "go");
+    await settle();
+    const stream = manager.watchTask(id);
+    const waiting = collected(stream);
+    expect(await isSettledNow(waiting)).toBe(false);
+    await stream.close();
+    expect(await waiting).toEqual(["task:WORKING"]);
+    expect([stream.closed, await stream[Symbol.asyncIterator]().next()]).toEqual([true, { done: true, value: undefined }]);
+    await stream.close();
+    (await scripted.turn()).return();
+  });
+
+  it("before, while and after opening leaves nothing behind", async () => {
+    const opened = vi.spyOn(TaskHub.prototype, "open");
+    const scripted = new ScriptedAgent();
+    const { manager, faulty } = await setup(scripted);
+    const first = sent(manager, "go");
+    await (await scripted.turn()).yield(inputRequired("?"));
+    (await scripted.turn()).return();
+    const { id } = await first;
+    const hub = opened.mock.contexts[0] as TaskHub;
+    opened.mockRestore();
+    await manager.watchTask(id).close();
+    faulty.fail({ methods: "getTask", fault: "held" });
+    const streams = [manager.watchTask(id), manager.subscribeToTask(id), manager.watchTask("nope")];
+    await settle();
+    const ends = streams.map((stream) => collected(stream).catch(() => []));
+    await Promise.all(streams.map((stream) => stream.close()));
+    faulty.heal();
+    faulty.release();
+    await Promise.all(ends);
+    await settle();
+    for await (const _ of manager.watchTask(id)) break;
+    expect(hub.size).toBe(0);
+  });
+
+  it("lets several calls of next wait at once, as generators do", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const { id } = await begun(manager, "go");
+    const turn = await scripted.turn();
+    await settle();
+    const iterator = manager.watchTask(id)[Symbol.asyncIterator]();
+    const calls = [1, 2, 3, 4, 5].map(() => iterator.next());
+    await settle();
+    await turn.yield(working("a"));
+    await turn.yield(working("b"));
+    await settle();
+    await turn.yield(completed("c"));
+    const seen = (await Promise.all(calls)).map(({ done, value }) => (done ? "end" : brief(value)));
+    expect(seen).toEqual(["task:WORKING", "status:WORKING(a)", "status:WORKING(b)", "status:COMPLETED(c)", "end"]);
+  });
+});

@@ -1,0 +1,91 @@
+import { Agent } from "node:http";
+import { text } from "node:stream/consumers";
+import { afterEach, describe, expect, it } from "vitest";
+import { ManualClock } from "../runtime/manual-clock.ts";
+import { clients, closeAll, http1Call, http2Call, http2Client, open, tcpClient, whenClosed } from "./port-fixtures.ts";
+
+afterEach(closeAll);
+
+describe("closing a port", () => {
+  it("lets requests end, on both versions, and takes no more", async () => {
+    const gate = Promise.withResolvers<void>();
+    let waiting = 0;
+    const both = Promise.withResolvers<void>();
+    const { port, number } = await open({
+      handler: (_, response) => {
+        if (++waiting === 2) both.resolve();
+        void gate.promise.then(() => response.end("done"));
+      },
+    });
+    const agent = new Agent({ keepAlive: true });
+    clients.push(() => agent.destroy());
+    const session = http2Client(`http://127.0.0.1:${number}`);
+    const calls = Promise.all([http1Call(number, { agent }), http2Call(session, "/")]);
+    await both.promise;
+    const closed = port.close(10_000);
+    expect(port.close(0)).toBe(closed);
+    await expect(http1Call(number)).rejects.toThrow("ECONNREFUSED");
+    gate.resolve();
+    expect(await calls).toEqual(["done", "done"]);
+    await closed;
+  });
+
+  it("ends idle and silent connections at once", async () => {
+    const { port, number } = await open();
+    const agent = new Agent({ keepAlive: true });
+    clients.push(() => agent.destroy());
+    await http1Call(number, { agent });
+    await http2Call(http2Client(`http://127.0.0.1:${number}`), "/");
+    const silent = tcpClient(number);
+    await new Promise((resolve) => silent.once("connect", resolve));
+    await port.close(60_000);
+    await whenClosed(silent);
+  });
+
+  it("doesn't cut an answer that is written but not yet sent", async () => {
+    const written = Promise.withResolvers<void>();
+    const size = 20_000_000;
+    const { port, number } = await open({
+      handler: (_, response) => {
+        response.end("x".repeat(size));
+        written.resolve();
+      },
+    });
+    const slow = tcpClient(number);
+    slow.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    slow.pause();
+    await written.promise;
+    const closed = port.close(60_000);
+    const received = await text(slow);
+    expect(received.length).toBeGreaterThan(size);
+    await closed;
+  });
+
+  it("cuts what is left when the time is over", async () => {
+    const clock = new ManualClock();
+    const asked = Promise.withResolvers<void>();
+    let waiting = 0;
+    const { port, number } = await open({
+      clock,
+      handler: () => {
+        if (++waiting === 2) asked.resolve();
+      },
+    });
+    const calls = [
+      http1Call(number),
+      new Promise((resolve) =>
+        http2Client(`http://127.0.0.1:${number}`)
+          .request({ ":path": "/" })
+          .on("error", () => undefined)
+          .once("close", resolve),
+      ),
+    ];
+    calls[0]?.catch(() => undefined);
+    await asked.promise;
+    const closed = port.close(1000);
+    await clock.advance(1000);
+    await closed;
+    await expect(calls[0]).rejects.toThrow("socket hang up");
+    await calls[1];
+  });
+});

@@ -18,7 +18,12 @@ export interface Row {
   /** What else was measured beside it. */
   readonly beside?: string;
   /** Against what, how it compares, and how it should. */
-  readonly compared?: { readonly to: string; readonly ratio: Ratio };
+  readonly compared?: {
+    readonly to: string;
+    readonly ratio: Ratio;
+    /** The same by the server's processor time alone, which other processes on the machine and a slow caller hardly touch. */
+    readonly byCpu?: Ratio;
+  };
   /** On the ratio, or on `value` where that is given. */
   readonly target?: { readonly atMost: number; readonly value?: number; readonly unit?: string } | { readonly atLeast: number };
 }

@@ -14,12 +14,18 @@ type Answer = { readonly id: number; readonly value: unknown } | { readonly id: 
 
 /** A process of its own that carries out commands; gone when disposed of. */
 export interface Child<C extends Commands> extends AsyncDisposable {
+  /** Processor time since it began, with all its threads, microseconds. */
+  cpuUs(): Promise<number>;
   call<K extends keyof C & string>(name: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
 }
 
 /** Two cores at least: one for the server, one for whoever calls it. Without `taskset`, or with one core, processes run where they like. */
 const canPin = spawnSync("taskset", ["-c", "1", "true"]).status === 0;
 export const pinned = canPin ? "server on core 0, callers on core 1" : "not pinned";
+
+/** What all processes of benchmarks that are gone again took, microseconds: the rest of the machine's work was somebody else's. */
+let endedCpuUs = 0;
+export const endedChildrenCpuUs = () => endedCpuUs;
 
 /** Starts a script of this folder, on one core if that is possible here. It can collect garbage on demand. */
 export function startChild<C extends Commands>(script: string, options: { readonly core?: 0 | 1; readonly args?: readonly string[] } = {}): Child<C> {
@@ -43,17 +49,21 @@ export function startChild<C extends Commands>(script: string, options: { readon
     if ("error" in answer) caller?.reject(new Error(`${script}: ${answer.error}`));
     else caller?.resolve(answer.value as never);
   });
+  const send = (name: string, commandArgs: unknown): Promise<never> =>
+    new Promise((resolve, reject) => {
+      if (gone) return reject(new Error(`${script} has ended`));
+      const id = nextId++;
+      waiting.set(id, { resolve, reject });
+      child.send({ id, name, args: commandArgs } satisfies Command);
+    });
   return {
-    call(name, ...[commandArgs]) {
-      return new Promise((resolve, reject) => {
-        if (gone) return reject(new Error(`${script} has ended`));
-        const id = nextId++;
-        waiting.set(id, { resolve, reject });
-        child.send({ id, name, args: commandArgs } satisfies Command);
-      });
-    },
+    cpuUs: () => send("cpuUs", undefined),
+    call: (name, ...[commandArgs]) => send(name, commandArgs),
     async [Symbol.asyncDispose]() {
-      if (child.connected) child.disconnect();
+      if (!gone) {
+        endedCpuUs += await send("cpuUs", undefined).catch(() => 0);
+        child.disconnect();
+      }
       await exited;
     },
   };
@@ -64,7 +74,7 @@ export function carryOut(commands: Commands): void {
   process.on("message", async ({ id, name, args }: Command) => {
     let answer: Answer;
     try {
-      const value = await commands[name]?.(args as never);
+      const value = name === "cpuUs" ? cpuUs() : await commands[name]?.(args as never);
       answer = { id, value };
     } catch (error) {
       answer = { id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) };

@@ -11,9 +11,10 @@ import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Benchmark, isMet, type Row } from "./benchmark.ts";
-import { pinned } from "./child.ts";
+import { cpuUs, endedChildrenCpuUs, pinned } from "./child.ts";
 import { eventCost } from "./event-cost.ts";
 import { idleStreams } from "./idle-streams.ts";
+import type { Ratio } from "./measure.ts";
 import { stream } from "./stream.ts";
 import { unary } from "./unary.ts";
 
@@ -32,26 +33,47 @@ const sections: string[] = [];
 for (const benchmark of benchmarks) {
   if (values.only !== undefined && !values.only.includes(benchmark.name)) continue;
   const begin = performance.now();
+  const busyBefore = machineBusyUs();
+  const ownBefore = ownBusyUs();
   const rows = await benchmark.run({ quick: values.quick });
-  const seconds = ((performance.now() - begin) / 1000).toFixed(0);
-  const section = `## ${benchmark.name}\n\n${benchmark.about}.\n\n${tableOf(rows)}`;
-  console.log(`${section}\n(${seconds} s)\n`);
+  const seconds = (performance.now() - begin) / 1000;
+  const others = (machineBusyUs() - busyBefore - (ownBusyUs() - ownBefore)) / 1e6 / seconds;
+  const meanwhile = `Took ${seconds.toFixed(0)} s; meanwhile other processes used ${Math.max(0, others).toFixed(1)} of ${cpus().length} cores.`;
+  const section = `## ${benchmark.name}\n\n${benchmark.about}. ${meanwhile}\n\n${tableOf(rows)}`;
+  console.log(section);
   sections.push(section);
 }
 if (values.write) writeFileSync(join(import.meta.dirname, "RESULTS.md"), `${head()}\n${sections.join("\n")}`);
 
 function tableOf(rows: readonly Row[]): string {
-  const cells = rows.map((row) => [row.case, row.figure, row.compared?.to ?? "", ratioOf(row), targetOf(row), row.beside ?? ""]);
-  const table = [["case", "figure", "against", "ratio (quartiles)", "target", "beside"], ...cells];
+  const cells = rows.map((row) => [
+    row.case,
+    row.figure,
+    row.compared?.to ?? "",
+    ratioText(row.compared?.ratio),
+    targetOf(row),
+    ratioText(row.compared?.byCpu),
+    row.beside ?? "",
+  ]);
+  const table = [["case", "figure", "against", "ratio (quartiles)", "target", "by server CPU", "beside"], ...cells];
   const widths = table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
   const lines = table.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |\n`);
   lines.splice(1, 0, `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|\n`);
   return lines.join("");
 }
 
-function ratioOf({ compared }: Row): string {
-  if (compared === undefined) return "";
-  const { value, low, high } = compared.ratio;
+/** What was worked on this machine since it began, by whomever, microseconds. */
+function machineBusyUs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) * 1000;
+}
+
+function ownBusyUs(): number {
+  return cpuUs() + endedChildrenCpuUs();
+}
+
+function ratioText(ratio: Ratio | undefined): string {
+  if (ratio === undefined) return "";
+  const { value, low, high } = ratio;
   return `${value.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
 }
 

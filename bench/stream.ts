@@ -33,20 +33,22 @@ export const stream: Benchmark = {
           beside: `server ${of("cpuUs").toFixed(1)} µs CPU/event; cores ${(of("serverBusy") * 100).toFixed(0)} % server, ${(of("loadBusy") * 100).toFixed(0)} % callers`,
         };
       };
-      const ratio = samples.ratio(`memory ${atOnce}`, `bare ${atOnce}`, "perSecond");
-      return [rowOf("bare", "bare Connect"), { ...rowOf("memory", "task manager, memory"), compared: { to: "bare Connect", ratio }, target: { atLeast: 0.7 } }];
+      const ratio = (metric: string) => samples.ratio(`memory ${atOnce}`, `bare ${atOnce}`, metric);
+      const compared = { to: "bare Connect", ratio: ratio("perSecond"), byCpu: ratio("perCpuSecond") };
+      return [rowOf("bare", "bare Connect"), { ...rowOf("memory", "task manager, memory"), compared, target: { atLeast: 0.7 } }];
     });
   },
 };
 
 async function events(load: Child<LoadCommands>, target: Child<TargetCommands>, shape: (typeof shapes)[number], quick: boolean) {
   const url = await target.call("url");
-  const before = await target.call("cpuUs");
+  const before = await target.cpuUs();
   const result = await load.call("streams", { url, ...shape, events: quick ? shape.events / 5 : shape.events });
-  const cpuUs = (await target.call("cpuUs")) - before;
+  const cpuUs = (await target.cpuUs()) - before;
   return {
     perSecond: result.events / result.seconds,
     cpuUs: cpuUs / result.events,
+    perCpuSecond: (result.events * 1e6) / cpuUs,
     serverBusy: cpuUs / 1e6 / result.seconds,
     loadBusy: result.busy,
   };

@@ -7,14 +7,13 @@ import { openStorage } from "../src/open-storage.ts";
 import { createServer } from "../src/server.ts";
 import { agent, replyingAgent } from "./agent.ts";
 import { bareService } from "./bare-service.ts";
-import { carryOut, cpuUs, liveBytes } from "./child.ts";
+import { carryOut, liveBytes } from "./child.ts";
 
 const [kind = "", storageUrl = ""] = process.argv.slice(2);
 const url = kind === "bare" ? await startBare() : await startServer();
 
 const commands = {
   url: async () => url,
-  cpuUs: async () => cpuUs(),
   liveBytes: () => liveBytes(),
 };
 export type TargetCommands = typeof commands;

@@ -53,7 +53,11 @@ export const unary: Benchmark = {
         ...compared.map(
           ({ kind, to, callers, atLeast }): Row => ({
             ...rowOf(samples, kind, callers),
-            compared: { to: kinds[to].about, ratio: samples.ratio(nameOf(kind, callers), nameOf(to, callers), "perSecond") },
+            compared: {
+              to: kinds[to].about,
+              ratio: samples.ratio(nameOf(kind, callers), nameOf(to, callers), "perSecond"),
+              byCpu: samples.ratio(nameOf(kind, callers), nameOf(to, callers), "perCpuSecond"),
+            },
             ...(atLeast !== undefined && { target: { atLeast } }),
           }),
         ),
@@ -79,12 +83,13 @@ function rowOf(samples: Samples, kind: Kind, callers: number): Row {
 
 async function calls(load: Child<LoadCommands>, target: Child<TargetCommands>, text: string, callers: number, ms: number) {
   const url = await target.call("url");
-  const before = await target.call("cpuUs");
+  const before = await target.cpuUs();
   const result = await load.call("unary", { url, callers, ms, text });
-  const cpuUs = (await target.call("cpuUs")) - before;
+  const cpuUs = (await target.cpuUs()) - before;
   return {
     perSecond: result.calls / result.seconds,
     cpuUs: cpuUs / result.calls,
+    perCpuSecond: (result.calls * 1e6) / cpuUs,
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     serverBusy: cpuUs / 1e6 / result.seconds,

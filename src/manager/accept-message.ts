@@ -80,7 +80,7 @@ export class MessageAcceptance {
 
   async #toTask(key: TaskKey, message: Message, options: SendOptions, caller: Caller): Promise<Accepted> {
     return this.#runs.use(key, async (run) => {
-      const { sequence } = run.accept(message, options, caller, this.#deps.options.duplicateWindowMs > 0);
+      const { sequence } = await run.decided(() => run.accept(message, options, caller, this.#deps.options.duplicateWindowMs > 0));
       await run.writer.whenCommitted(sequence);
       return { kind: "task", key, sequence };
     });

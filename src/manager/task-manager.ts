@@ -181,7 +181,7 @@ class Manager implements TaskManager {
     const key = keyOf(id, caller);
     return this.#call(() =>
       this.#runs.use(key, async (run) => {
-        await run.writer.whenCommitted(run.cancel(metadata));
+        await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
         // The task may have ended while the processor was being told.
         if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);

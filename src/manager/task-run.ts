@@ -103,6 +103,19 @@ export class TaskRun {
     return this.#work !== undefined || !this.writer.idle;
   }
 
+  /**
+   * A decision, made at once. What refuses it may itself not be durable yet: it is before the refusal is told (DESIGN 3: nothing is shown
+   * that isn't committed).
+   */
+  async decided<T>(decide: () => T): Promise<T> {
+    try {
+      return decide();
+    } catch (error) {
+      await this.writer.whenCommitted(this.writer.tentative.sequence);
+      throw error;
+    }
+  }
+
   /** Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError. */
   accept(message: Message, options: SendOptions, caller: Caller, join: boolean): { readonly decision: MessageDecision; readonly sequence: bigint } {
     const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";

@@ -98,6 +98,7 @@ describe("messages during a turn", () => {
     expect(await isSettledNow(Promise.all(later))).toBe(false);
     scripted.turns[1]?.return();
     expect((await scripted.turn(2)).text).toBe("three");
+    await settle();
     scripted.turns[2]?.return();
     expect((await Promise.all(later)).map(stateOf)).toEqual(["WORKING", "COMPLETED"]);
   });
@@ -178,8 +179,10 @@ describe("messages during a turn", () => {
 
 it("has the messages of the whole conversation, this one included, oldest first", async () => {
   const seen: (readonly string[])[] = [];
-  const { manager } = await setup(silent(async (context) => seen.push(textsOf(await context.history()), textsOf(await context.history(1)))));
+  const { manager, clock } = await setup(silent(async (context) => seen.push(textsOf(await context.history()), textsOf(await context.history(1)))));
   await sent(manager, message("one", { contextId: "c" }));
+  // The order is by time first, then by task: two in one millisecond stand in the order of their tasks' ids.
+  await clock.advance(1);
   await sent(manager, message("two", { contextId: "c" }));
   expect(seen).toEqual([["one"], ["one"], ["one", "two"], ["two"]]);
 });

@@ -92,7 +92,7 @@ export function decideMessage(
     );
   }
   if (fold.cancelRequested) throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" is being canceled`, { metadata: { taskId: fold.taskId } });
-  if (rules.turnRuns && rules.whileWorking === "reject") {
+  if (rules.turnRuns && rules.whileWorking === "reject" && !isInterrupted(fold.status.state)) {
     throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" takes no message while it works`, { metadata: { taskId: fold.taskId } });
   }
   if (fold.waiting.length >= waitingMessagesMax) {
@@ -260,6 +260,6 @@ function checkMetadata(metadata: JsonObject | undefined): void {
   if (fault !== undefined) throw invalidAgentResponse(`the event's metadata ${fault}`);
 }
 
-export function invalidAgentResponse(why: string): TaskError {
-  return new TaskError("INVALID_AGENT_RESPONSE", `The agent's answer breaks the contract: ${why}`);
+export function invalidAgentResponse(why: string, cause?: unknown): TaskError {
+  return new TaskError("INVALID_AGENT_RESPONSE", `The agent's answer breaks the contract: ${why}`, { cause });
 }

@@ -67,6 +67,11 @@ export function taskNotFound(taskId: string): TaskError {
   return new TaskError("TASK_NOT_FOUND", `No task "${taskId}"`, { metadata: { taskId } });
 }
 
+/** What every call is told once the task manager has ended, or ends. */
+export function closed(): TaskError {
+  return new TaskError("UNAVAILABLE", "The task manager is closed");
+}
+
 export function invalidRequest(violations: readonly FieldViolation[]): TaskError {
   const text = violations.map((violation) => `${violation.field}: ${violation.description}`).join("; ");
   return new TaskError("INVALID_REQUEST", text, { violations });

@@ -5,7 +5,8 @@ import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/deci
 import { storedMessage } from "../domain/entry.ts";
 import { checkInputModes } from "../domain/input-modes.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
-import { invalidRequest, TaskError } from "../domain/task-error.ts";
+import { closed, invalidRequest, TaskError } from "../domain/task-error.ts";
+import { isSettled } from "../domain/task-state.ts";
 import { validate } from "../domain/validate.ts";
 import { createTask } from "../log/create-task.ts";
 import { answerMessageMs } from "../runtime/limits.ts";
@@ -20,7 +21,7 @@ import type { TaskRuns } from "./task-runs.ts";
 /** What became of a message: a bare answer, or a place in a task's log. */
 export type Accepted =
   | { readonly kind: "message"; readonly message: Message }
-  /** `sequence` is that of the message's entry; 0 if an earlier turn has answered it. */
+  /** `sequence` is that of the message's entry, or of the task's first one if an earlier turn has answered it. */
   | { readonly kind: "task"; readonly key: TaskKey; readonly sequence: bigint };
 
 /**
@@ -35,6 +36,10 @@ export class MessageAcceptance {
    * New messages on their way in, by claim: a repeat that comes meanwhile waits for the first. Bounded by the calls under way.
    */
   readonly #underWay = new Map<string, Promise<Accepted>>();
+  /** New messages on their way in, repeats left out. */
+  readonly #making = new Set<Promise<Accepted>>();
+  /** Aborts the answers that the processor is being asked for. */
+  readonly #closing = new AbortController();
 
   constructor(deps: ManagerDeps, runs: TaskRuns, slots: Slots) {
     this.#deps = deps;
@@ -64,6 +69,12 @@ export class MessageAcceptance {
     return accepted;
   }
 
+  /** Aborts answers under way, and resolves when nothing is being made any more. What comes later is the caller's to refuse. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#making);
+  }
+
   #check(request: SendMessageRequest): Message {
     const violations = validate(SendMessageRequestSchema, request);
     const { message, configuration } = request;
@@ -81,13 +92,26 @@ export class MessageAcceptance {
   async #toTask(key: TaskKey, message: Message, options: SendOptions, caller: Caller): Promise<Accepted> {
     return this.#runs.use(key, async (run) => {
       const { sequence } = await run.decided(() => run.accept(message, options, caller, this.#deps.options.duplicateWindowMs > 0));
-      await run.writer.whenCommitted(sequence);
-      return { kind: "task", key, sequence };
+      const answered = sequence === 0n;
+      // The turn that has answered it, and the one after it, may not be durable yet.
+      await run.writer.whenCommitted(answered ? run.writer.tentative.sequence : sequence);
+      // Whatever turn runs now, it is a later one.
+      return { kind: "task", key, sequence: answered ? 1n : sequence };
     });
   }
 
   async #asNew(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
-    this.#slots.checkRoom();
+    const release = this.#slots.reserve();
+    const made = this.#make(scope, message, options, caller, claim).finally(release);
+    this.#making.add(made);
+    try {
+      return await made;
+    } finally {
+      this.#making.delete(made);
+    }
+  }
+
+  async #make(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
     const { storage, processor } = this.#deps;
     const contextId = message.contextId === "" ? this.#deps.newId() : message.contextId;
     let taskId = claim?.taskId ?? this.#deps.newId();
@@ -126,7 +150,7 @@ export class MessageAcceptance {
       case "reused":
         throw messageIdReused(message);
       case "exists":
-        return { kind: "task", key, sequence: 1n };
+        return (await this.#join(key, key)) ?? { kind: "task", key, sequence: 1n };
       case "duplicate": {
         const joined = await this.#join(key, result.claim);
         if (joined !== undefined) return joined;
@@ -147,7 +171,14 @@ export class MessageAcceptance {
   async #join(scope: Scope, claim: DuplicateClaim): Promise<Accepted | undefined> {
     if (claim.answer !== undefined) return { kind: "message", message: claim.answer };
     const key: TaskKey = { tenant: scope.tenant, owner: scope.owner, taskId: claim.taskId };
-    return (await this.#deps.storage.taskExists(key)) ? { kind: "task", key, sequence: 1n } : undefined;
+    const run = this.#runs.peek(key);
+    if (run === undefined || run.lost !== undefined) {
+      const stored = await this.#deps.storage.getTask(key);
+      if (stored === undefined) return undefined;
+      // Nobody runs it: who made it has died, or never heard that it was made.
+      if (!isSettled(stored.state)) await this.#runs.use(key, (orphan) => orphan.recover());
+    }
+    return { kind: "task", key, sequence: 1n };
   }
 
   /** Asks the processor for a bare answer. It has 10 s; a failure of it is the agent's, not the client's. */
@@ -163,15 +194,20 @@ export class MessageAcceptance {
       signal: abort.signal,
       history: (limit) => conversationHistory(this.#deps, caller, contextId, limit),
     };
-    let cancelTimer = () => {};
-    const tooLate = new Promise<never>((_, reject) => {
-      cancelTimer = clock.after(answerMessageMs, () => {
-        abort.abort("timed-out" satisfies AbortReason);
-        reject(new Error(`The agent took longer than ${answerMessageMs} ms to answer a message`));
-      });
-    });
+    const { promise: stopped, reject } = Promise.withResolvers<never>();
+    const stop = (reason: AbortReason, error: Error) => {
+      abort.abort(reason);
+      reject(error);
+    };
+    const cancelTimer = clock.after(answerMessageMs, () =>
+      stop("timed-out", new Error(`The agent took longer than ${answerMessageMs} ms to answer a message`)),
+    );
+    const onClose = () => stop("draining", closed());
+    const closing = this.#closing.signal;
+    closing.addEventListener("abort", onClose);
+    if (closing.aborted) onClose();
     try {
-      const init = await Promise.race([processor.answerMessage?.(context), tooLate]);
+      const init = await Promise.race([processor.answerMessage?.(context), stopped]);
       if (init === undefined) return undefined;
       const answer = inContext(agentMessage(init, stampOf(this.#deps)), contextId);
       const bytes = toBinary(MessageSchema, answer).byteLength;
@@ -183,6 +219,9 @@ export class MessageAcceptance {
       throw new TaskError("INVALID_AGENT_RESPONSE", "The agent failed", { cause: error });
     } finally {
       cancelTimer();
+      closing.removeEventListener("abort", onClose);
+      // Where it was stopped, nobody may be left to hear of it.
+      stopped.catch(() => undefined);
     }
   }
 }

@@ -23,21 +23,25 @@ import type { AccessTracker } from "./access-tracker.ts";
 import { pageSizeDefault } from "./list-tasks.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
-import { facing } from "./storage-faults.ts";
+
+/** How the manager makes a call: refused once it is closed, its errors told as TaskErrors. */
+type Call = <T>(body: () => Promise<T>) => Promise<T>;
 
 /** What can be done with conversations: the Go package's conversation methods, within a caller's scope. */
 export class Conversations {
   readonly #deps: ManagerDeps;
   readonly #access: AccessTracker;
+  readonly #call: Call;
 
-  constructor(deps: ManagerDeps, access: AccessTracker) {
+  constructor(deps: ManagerDeps, access: AccessTracker, call: Call) {
     this.#deps = deps;
     this.#access = access;
+    this.#call = call;
   }
 
   /** Throws TaskError CONVERSATION_NOT_FOUND. */
   get(contextId: string, scope: Scope): Promise<Conversation> {
-    return facing(async () => {
+    return this.#call(async () => {
       const conversation = await this.#deps.storage.getConversation(scope, contextId);
       if (conversation === undefined) throw conversationNotFound(contextId);
       return asMessage(conversation);
@@ -46,7 +50,7 @@ export class Conversations {
 
   /** The one accessed last first. */
   list(request: ListConversationsRequest, scope: Scope): Promise<ListConversationsResponse> {
-    return facing(async () => {
+    return this.#call(async () => {
       check(ListConversationsRequestSchema, request);
       const limit = request.pageSize ?? pageSizeDefault;
       const list = ["conversations", scope.tenant, scope.owner];
@@ -65,12 +69,12 @@ export class Conversations {
 
   /** The newest `limit` messages, or a page of them, oldest first; counts as an access. Throws TaskError CONVERSATION_NOT_FOUND. */
   listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
-    return facing(async () => {
+    return this.#call(async () => {
       check(ListMessagesRequestSchema, request);
       const { storage } = this.#deps;
       const { contextId, pageToken } = request;
       const list = ["messages", scope.tenant, scope.owner, contextId];
-      const place = decodePageToken(list, pageToken, ["number", "string", "string"]);
+      const place = decodePageToken(list, pageToken, ["number", "string", "digits"]);
       if ((await storage.getConversation(scope, contextId)) === undefined) throw conversationNotFound(contextId);
       this.#access.touch(scope, contextId);
       if (request.pageSize === undefined && place === undefined) {
@@ -90,41 +94,46 @@ export class Conversations {
   }
 
   getMessage(messageId: string, scope: Scope): Promise<Message | undefined> {
-    return facing(() => this.#deps.storage.getMessage(scope, messageId));
+    return this.#call(() => this.#deps.storage.getMessage(scope, messageId));
   }
 
   deleteMessage(messageId: string, scope: Scope): Promise<boolean> {
-    return facing(() => this.#deps.storage.deleteMessage(scope, messageId));
+    return this.#call(() => this.#deps.storage.deleteMessage(scope, messageId));
   }
 
   /** Throws TaskError CONVERSATION_NOT_FOUND. */
   updateAccess(contextId: string, scope: Scope): Promise<void> {
-    return facing(async () => {
+    return this.#call(async () => {
       if (!(await this.#deps.storage.updateConversationAccess(scope, contextId))) throw conversationNotFound(contextId);
     });
   }
 
   /** Throws TaskError STILL_RUNNING while a task of it is SUBMITTED or WORKING. */
   delete(contextId: string, scope: Scope): Promise<boolean> {
-    return facing(async () => {
+    return this.#call(async () => {
       for (const state of runningStates) {
         const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
         if (total > 0) throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, { metadata: { contextId } });
       }
-      return this.#deps.storage.deleteConversation(scope, contextId);
+      const deleted = await this.#deps.storage.deleteConversation(scope, contextId);
+      // Its tasks are gone, and readers of them must not wait for ever.
+      if (deleted) this.#deps.hub.wakeAll();
+      return deleted;
     });
   }
 
   stats(scope: Scope): Promise<ConversationStats> {
-    return facing(() => this.#deps.storage.getConversationStats(scope));
+    return this.#call(() => this.#deps.storage.getConversationStats(scope));
   }
 
   /** Removes the caller's conversations that are past their time; says how many. */
   cleanup(request: CleanupExpiredConversationsRequest, scope: Scope): Promise<number> {
-    return facing(async () => {
+    return this.#call(async () => {
       check(CleanupExpiredConversationsRequestSchema, request);
       const maxAgeMs = request.maxAgeMs === undefined ? this.#deps.options.conversationTtlMs : Number(request.maxAgeMs);
-      return this.#deps.storage.cleanupExpiredConversations(maxAgeMs, scope);
+      const removed = await this.#deps.storage.cleanupExpiredConversations(maxAgeMs, scope);
+      if (removed > 0) this.#deps.hub.wakeAll();
+      return removed;
     });
   }
 }

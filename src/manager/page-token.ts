@@ -10,7 +10,7 @@ export function encodePageToken(list: readonly unknown[], place: readonly (strin
 }
 
 /** The place in a token; undefined for no token. Throws TaskError INVALID_REQUEST for one that this list didn't give. */
-export function decodePageToken(list: readonly unknown[], token: string, shape: readonly ("string" | "number")[]): readonly (string | number)[] | undefined {
+export function decodePageToken(list: readonly unknown[], token: string, shape: readonly Part[]): readonly (string | number)[] | undefined {
   if (token === "") return undefined;
   const refused = () =>
     invalidRequest([{ field: "page_token", description: "not a token of this list; send next_page_token of a page with the same filters, or nothing" }]);
@@ -24,12 +24,19 @@ export function decodePageToken(list: readonly unknown[], token: string, shape: 
   }
   if (!Array.isArray(values) || values.length !== shape.length + 1) throw refused();
   const place = values.slice(0, -1);
-  if (place.some((value, index) => typeof value !== shape[index])) throw refused();
+  if (!place.every((value, index) => isPart(value, shape[index]))) throw refused();
   if (values.at(-1) !== digest(list, place) || encodePageToken(list, place) !== token) throw refused();
   return place;
 }
 
 const tokenLengthMax = 4096;
+
+/** What a place is made of. "digits": a sequence, which a number can't hold. */
+type Part = "string" | "number" | "digits";
+
+function isPart(value: unknown, part: Part | undefined): boolean {
+  return part === "digits" ? typeof value === "string" && /^\d{1,19}$/.test(value) : typeof value === part;
+}
 
 function digest(list: readonly unknown[], place: readonly unknown[]): string {
   return createHash("sha256")

@@ -1,3 +1,4 @@
+import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decideEvent, invalidAgentResponse, type TurnEnd } from "../domain/decide.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 import { TaskError } from "../domain/task-error.ts";
@@ -54,11 +55,20 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
   }
 }
 
+/** An agent without types may yield anything: what isn't even an event is refused like one that breaks the contract. */
+function entriesOf(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): readonly Entry[] {
+  try {
+    return decideEvent(writer.tentative, event, stampOf(deps));
+  } catch (error) {
+    throw error instanceof TaskError ? error : invalidAgentResponse("this is no event", error);
+  }
+}
+
 /** Appends an event, or says why it can't be: that goes back to the agent. A lost writer throws. */
 function appendEvent(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): TaskError | undefined {
   try {
     if (isTerminal(writer.tentative.status.state)) throw invalidAgentResponse("nothing may follow a terminal status");
-    const entries = decideEvent(writer.tentative, event, stampOf(deps));
+    const entries = entriesOf(deps, writer, event);
     if (entries.length > 0) writer.append(entries, "bounded");
     return undefined;
   } catch (error) {

@@ -9,6 +9,8 @@ export class Slots {
   readonly #runningMax: number;
   readonly #queuedMax: number;
   #running = 0;
+  /** Places kept for tasks that are being made. */
+  #reserved = 0;
   #queue: { grant(): void }[] = [];
 
   constructor(runningMax: number, queuedMax: number) {
@@ -24,11 +26,20 @@ export class Slots {
     return this.#queue.length;
   }
 
-  /** Throws TaskError TOO_MANY if another task could not even wait. Asked before a task is made, so that a refusal leaves nothing. */
-  checkRoom(): void {
-    if (this.#running >= this.#runningMax && this.#queue.length >= this.#queuedMax) {
+  /**
+   * Keeps a place for a task, running or waiting, until it is made; the result gives it back. Throws TaskError TOO_MANY if there is none. Asked before a task is
+   * made, so that a refusal leaves nothing.
+   */
+  reserve(): () => void {
+    if (this.#running + this.#queue.length + this.#reserved >= this.#runningMax + this.#queuedMax) {
       throw new TaskError("TOO_MANY", `${this.#queuedMax} tasks wait to be run already`);
     }
+    this.#reserved++;
+    let held = true;
+    return () => {
+      if (held) this.#reserved--;
+      held = false;
+    };
   }
 
   /** Resolves to the function that releases the slot, or to undefined when the signal is aborted first. */

@@ -5,7 +5,7 @@ import type { ManagerDeps } from "./manager-deps.ts";
  * next one tries again. The result stops it, waiting for a round under way.
  */
 export function startSweeper(deps: ManagerDeps): () => Promise<void> {
-  const { clock, options, storage, logger } = deps;
+  const { clock, options, storage, logger, hub } = deps;
   if (!options.enableCleanup || storage.traits.expiry !== "sweep") return async () => {};
   let stopped = false;
   let round: Promise<void> = Promise.resolve();
@@ -14,7 +14,9 @@ export function startSweeper(deps: ManagerDeps): () => Promise<void> {
     round = storage
       .cleanupExpiredConversations(options.conversationTtlMs)
       .then((removed) => {
-        if (removed > 0) logger.info({ removed }, "Expired conversations were removed");
+        if (removed === 0) return;
+        logger.info({ removed }, "Expired conversations were removed");
+        hub.wakeAll();
       })
       .catch((error: unknown) => logger.error({ err: error }, "Expired conversations could not be removed"))
       .then(() => {

@@ -17,6 +17,8 @@ export interface TurnHost {
   readonly key: TaskKey;
   readonly writer: TaskWriter;
   readonly fence: bigint;
+  /** Whether that turn is the one that runs now. */
+  isRunning(turn: NonNullable<TaskFold["turn"]>): boolean;
 }
 
 export type TaskContextFactory = (run: TurnHost, turn: NonNullable<TaskFold["turn"]>, signal: AbortSignal, caller: Caller | undefined) => TaskContext;
@@ -52,7 +54,7 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
       step<T extends Json>(name: string, body: () => Promise<T>): Promise<T> {
         let result = running.get(name);
         if (result === undefined) {
-          result = runStep(deps, run, name, body);
+          result = runStep(deps, run, turn, name, body);
           running.set(name, result);
           // A step that failed may be tried again.
           result.catch(() => running.delete(name));
@@ -73,12 +75,18 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
   };
 }
 
-async function runStep(deps: ManagerDeps, run: TurnHost, name: string, body: () => Promise<Json>): Promise<Json> {
+async function runStep(deps: ManagerDeps, run: TurnHost, turn: NonNullable<TaskFold["turn"]>, name: string, body: () => Promise<Json>): Promise<Json> {
+  const checkRunning = () => {
+    // What an agent left going in the background must not get into a later turn, nor write beside the run that has the task by then.
+    if (!run.isRunning(turn)) throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, { metadata: { taskId: run.key.taskId } });
+  };
+  checkRunning();
   const kept = run.writer.tentative.steps.get(name);
   // An absent Value is null: the only one that encodes to nothing.
   if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
   const result = await body();
   const value = fromJson(ValueSchema, result as JsonValue);
+  checkRunning();
   const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
   const entry = makeEntry(timeMs, { case: "stepResult", value: create(StepResultSchema, { name, value }) });
   await run.writer.whenCommitted(run.writer.append([entry], "bounded"));

@@ -12,7 +12,7 @@ import {
 import { notCancelable } from "../domain/decide.ts";
 import { type TaskView, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
-import { TaskError, taskNotFound } from "../domain/task-error.ts";
+import { closed, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
 import { loadTaskAt } from "../log/load-task.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -97,8 +97,10 @@ export async function createTaskManager(
     replica: newId(),
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
-  await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-  const membership = await facing(() => joinDatabase(deps));
+  const membership = await facing(async () => {
+    await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
+    return joinDatabase(deps);
+  });
   const manager = new Manager(deps, membership);
   manager.recover(membership.dead);
   return manager;
@@ -126,7 +128,7 @@ class Manager implements TaskManager {
     });
     this.#acceptance = new MessageAcceptance(deps, this.#runs, slots);
     this.#access = new AccessTracker(deps);
-    this.conversations = new Conversations(deps, this.#access);
+    this.conversations = new Conversations(deps, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
     this.#membership = membership;
   }
@@ -219,7 +221,12 @@ class Manager implements TaskManager {
     this.#closed = true;
     await this.#stopSweeper();
     await this.#recovery;
-    await this.#runs.stopAll("draining");
+    const stopped = this.#runs.stopAll("draining");
+    // What is just being made is found by the next server only if it is there before this one leaves.
+    await this.#acceptance.close();
+    await stopped;
+    // Last: who waits for a turn still learns how it ended.
+    this.#deps.hub.close(closed());
     await this.#membership.leave();
   }
 
@@ -253,7 +260,7 @@ class Manager implements TaskManager {
   /** Every call: refused once the manager is closed, its errors told as TaskErrors. */
   #call<T>(body: () => Promise<T>): Promise<T> {
     return facing(() => {
-      if (this.#closed) throw new TaskError("UNAVAILABLE", "The task manager is closed");
+      if (this.#closed) throw closed();
       return body();
     });
   }

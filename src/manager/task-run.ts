@@ -41,11 +41,15 @@ export class TaskRun {
   readonly #contexts: TaskContextFactory;
   /** Called whenever the run has nothing to do any more. */
   readonly #onIdle: () => void;
+  /** Called once, when the run can't go on. */
+  readonly #tellLost: (error: Error) => void;
   readonly #abortQueue = new AbortController();
   #turn: AbortController | undefined;
   #work: Promise<void> | undefined;
   #lost: Error | undefined;
   #takeover: { readonly replica: string; readonly fence: bigint } | undefined;
+  /** What must be durable before a turn runs here. */
+  #takenAt = 0n;
   readonly #fence: bigint;
   /** The turn begun last is to be run again. */
   #again = false;
@@ -56,13 +60,20 @@ export class TaskRun {
     deps: ManagerDeps,
     key: TaskKey,
     start: RunStart,
-    use: { readonly slots: Slots; readonly contexts: TaskContextFactory; readonly feed: TaskFeed; readonly onIdle: () => void },
+    use: {
+      readonly slots: Slots;
+      readonly contexts: TaskContextFactory;
+      readonly feed: TaskFeed;
+      readonly onIdle: () => void;
+      readonly onLost: (error: Error) => void;
+    },
   ) {
     const { feed } = use;
     this.#deps = deps;
     this.#slots = use.slots;
     this.#contexts = use.contexts;
     this.#onIdle = use.onIdle;
+    this.#tellLost = use.onLost;
     this.key = key;
     this.feed = feed;
     const isOwner = start.owner.replica === deps.replica;
@@ -93,6 +104,10 @@ export class TaskRun {
     return this.#fence;
   }
 
+  isRunning(turn: NonNullable<TaskFold["turn"]>): boolean {
+    return this.#turn !== undefined && this.writer.tentative.turn === turn;
+  }
+
   /** What ended the run from outside, if something did. */
   get lost(): Error | undefined {
     return this.#lost;
@@ -118,6 +133,7 @@ export class TaskRun {
 
   /** Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError. */
   accept(message: Message, options: SendOptions, caller: Caller, join: boolean): { readonly decision: MessageDecision; readonly sequence: bigint } {
+    this.#takeUp();
     const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";
     const fold = this.writer.tentative;
     const decision = decideMessage(fold, message, options, { turnRuns: this.#work !== undefined, whileWorking, join }, stampOf(this.#deps));
@@ -149,11 +165,19 @@ export class TaskRun {
     });
   }
 
-  /** Takes over a task whose replica died; resolves when that is durable. What is left to do is done here from then on. */
+  /**
+   * Takes up a task that nobody runs, because its replica died or lost the storage; resolves when that is durable. What is left to do is done here from
+   * then on. Nothing to do for a task that runs here already.
+   */
   async recover(): Promise<void> {
+    this.#takeUp();
+    await this.writer.whenCommitted(this.writer.tentative.sequence);
+  }
+
+  #takeUp(): void {
     const { tentative } = this.writer;
-    const ending = decideLost(tentative, this.#deps.processor.onLost ?? "fail", stampOf(this.#deps));
-    await this.writer.whenCommitted(this.#append(ending, "unbounded"));
+    if (this.#work !== undefined || isSettled(tentative.status.state)) return;
+    this.#append(decideLost(tentative, this.#deps.processor.onLost ?? "fail", stampOf(this.#deps)), "unbounded");
     if (isSettled(tentative.status.state)) return;
     this.#again = tentative.turnOpen;
     this.work();
@@ -164,6 +188,8 @@ export class TaskRun {
     this.#abortQueue.abort();
     this.#turn?.abort(reason);
     await this.#work;
+    // Whoever finds the task afterwards must find all of it; a lost writer has nothing more to bring.
+    await this.writer.whenCommitted(this.writer.tentative.sequence).catch(() => undefined);
   }
 
   /** The request to cancel is durable before the processor hears of it (DESIGN 5). */
@@ -180,7 +206,9 @@ export class TaskRun {
     const release = await this.#slots.acquire(this.#abortQueue.signal);
     if (release === undefined) return;
     try {
-      let begun = this.#beginTurn();
+      // A processor runs only once its task is this replica's (DESIGN 5).
+      await this.writer.whenCommitted(this.#takenAt);
+      let begun = !this.#abortQueue.signal.aborted && this.#beginTurn();
       while (begun && !this.#abortQueue.signal.aborted) begun = await this.#oneTurn();
       await this.writer.whenCommitted(this.writer.tentative.sequence);
     } catch (error) {
@@ -229,6 +257,7 @@ export class TaskRun {
     if (replica === undefined || fence === undefined) return entries.length === 0 ? this.writer.tentative.sequence : this.writer.append(entries, bounds);
     const sequence = this.writer.append([decideTakeover(this.writer.tentative, replica, fence, stampOf(this.#deps)), ...entries], bounds);
     this.#takeover = undefined;
+    this.#takenAt = sequence;
     return sequence;
   }
 
@@ -238,5 +267,6 @@ export class TaskRun {
     this.#abortQueue.abort();
     this.#turn?.abort("lost" satisfies AbortReason);
     this.feed.wake();
+    this.#tellLost(error);
   }
 }

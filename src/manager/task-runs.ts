@@ -1,8 +1,11 @@
 import type { PlacedEntry } from "../domain/entry.ts";
 import type { TaskFold } from "../domain/fold.ts";
 import { type Caller, type TaskKey, taskKeyString } from "../domain/scope.ts";
-import { taskNotFound } from "../domain/task-error.ts";
+import { closed, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { loadTask } from "../log/load-task.ts";
+import { backoffMs } from "../runtime/backoff.ts";
+import { appendBackoff } from "../runtime/limits.ts";
+import { StorageError } from "../storage/storage-error.ts";
 import type { TaskFeed } from "../stream/task-hub.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import type { AbortReason } from "./message-processor.ts";
@@ -34,6 +37,9 @@ export class TaskRuns {
   readonly #slots: Slots;
   readonly #places = new Map<string, Place>();
   #contexts: TaskContextFactory | undefined;
+  #stopped = false;
+  /** Takes back the next try to take up a task that the storage failed, by task. */
+  readonly #retries = new Map<string, () => void>();
 
   constructor(deps: ManagerDeps, slots: Slots) {
     this.#deps = deps;
@@ -54,8 +60,9 @@ export class TaskRuns {
     return this.#places.get(taskKeyString(key))?.ready;
   }
 
-  /** Starts to run a task that was just created here, with this replica as owner under fence 1. */
+  /** Starts to run a task that was just created here, with this replica as owner under fence 1. Throws TaskError UNAVAILABLE once all is stopped: the next server runs it. */
   async started(key: TaskKey, fold: TaskFold, batch: string, created: PlacedEntry, caller: Caller): Promise<void> {
+    if (this.#stopped) throw closed();
     const id = taskKeyString(key);
     if (this.#places.has(id)) {
       // Somebody who knew the id from the claim was faster and has loaded it.
@@ -71,7 +78,7 @@ export class TaskRuns {
     run.work(caller);
   }
 
-  /** Lends the run of a task, loaded from the log if need be. Throws TaskError TASK_NOT_FOUND. */
+  /** Lends the run of a task, loaded from the log if need be. Throws TaskError TASK_NOT_FOUND, and UNAVAILABLE once all is stopped. */
   async use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>): Promise<T> {
     const id = taskKeyString(key);
     let place = this.#places.get(id);
@@ -84,6 +91,7 @@ export class TaskRuns {
     try {
       const run = await place.run;
       if (run === undefined) throw new Error("A place without a run");
+      if (this.#stopped) throw closed();
       return await body(run);
     } finally {
       place.users--;
@@ -91,9 +99,29 @@ export class TaskRuns {
     }
   }
 
-  /** Stops every turn, waiting until all have ended. */
+  /** Stops every turn, waiting until all have ended; nothing begins any more. */
   async stopAll(reason: AbortReason): Promise<void> {
+    this.#stopped = true;
+    for (const cancel of this.#retries.values()) cancel();
     await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run)?.stop(reason)));
+  }
+
+  /**
+   * The storage failed a run for good, but this replica lives and is still the owner, so nobody else will ever see to the task: once the storage is back it is
+   * taken up here, like that of a dead replica.
+   */
+  #retryLater(key: TaskKey, id: string, attempt: number): void {
+    if (this.#stopped || this.#retries.has(id)) return;
+    const { clock, logger } = this.#deps;
+    const retry = () => {
+      this.#retries.delete(id);
+      this.use(key, (run) => run.recover()).catch((error: unknown) => {
+        if (error instanceof TaskError && error.reason === "TASK_NOT_FOUND") return;
+        logger.warn({ taskId: key.taskId, err: error }, "A lost task could not be taken up again yet");
+        this.#retryLater(key, id, attempt + 1);
+      });
+    };
+    this.#retries.set(id, clock.after(backoffMs(appendBackoff, attempt), retry));
   }
 
   #place(key: TaskKey, id: string): Place {
@@ -119,7 +147,15 @@ export class TaskRuns {
 
   #make(key: TaskKey, start: RunStart, place: Place): TaskRun {
     if (this.#contexts === undefined) throw new Error("A task was run before the manager was ready");
-    const use = { slots: this.#slots, contexts: this.#contexts, feed: place.feed, onIdle: () => this.#forgetIfIdle(place) };
+    const use = {
+      slots: this.#slots,
+      contexts: this.#contexts,
+      feed: place.feed,
+      onIdle: () => this.#forgetIfIdle(place),
+      onLost: (error: Error) => {
+        if (error instanceof StorageError) this.#retryLater(key, place.id, 1);
+      },
+    };
     return new TaskRun(this.#deps, key, start, use);
   }
 

@@ -25,6 +25,7 @@ export class TaskFeed {
   readonly reads = new Map<bigint, { readonly wakes: number; readonly page: Promise<readonly PlacedEntry[]> }>();
   /** How many use this feed; at 0 it is forgotten. */
   users = 0;
+  #closed: Error | undefined;
 
   constructor(key: TaskKey) {
     this.key = key;
@@ -69,6 +70,12 @@ export class TaskFeed {
     this.#wakeWaiters();
   }
 
+  /** Nothing comes any more: who waits, now or later, is given the error. */
+  close(error: Error): void {
+    this.#closed = error;
+    this.#wakeWaiters();
+  }
+
   #wakeWaiters(): void {
     this.#wakes++;
     for (const waiter of this.#waiters.splice(0)) waiter();
@@ -82,8 +89,9 @@ export class TaskFeed {
     return this.#entries.slice(Number(cursor + 1n - first.sequence));
   }
 
-  /** Resolves at the next wake-up after `wakes`, or when the signal is aborted. */
+  /** Resolves at the next wake-up after `wakes`, or when the signal is aborted. Throws once the feed is closed. */
   async waitFor(wakes: number, signal: AbortSignal): Promise<void> {
+    if (this.#closed !== undefined) throw this.#closed;
     if (this.#wakes !== wakes || signal.aborted) return;
     await new Promise<void>((resolve) => {
       const done = () => {
@@ -122,6 +130,7 @@ export class TaskFeed {
 /** The meeting point of this process's writers and readers. */
 export class TaskHub {
   readonly #feeds = new Map<string, TaskFeed>();
+  #closed: Error | undefined;
 
   /** The feed of a task, kept until every opener has released it. */
   open(key: TaskKey): TaskFeed {
@@ -129,6 +138,7 @@ export class TaskHub {
     let feed = this.#feeds.get(id);
     if (feed === undefined) {
       feed = new TaskFeed(key);
+      if (this.#closed !== undefined) feed.close(this.#closed);
       this.#feeds.set(id, feed);
     }
     feed.users++;
@@ -144,6 +154,17 @@ export class TaskHub {
   /** Wakes the readers of a task, if there are any. */
   wake(key: TaskKey): void {
     this.#feeds.get(taskKeyString(key))?.wake();
+  }
+
+  /** Wakes all readers: something happened to tasks that can't be named. */
+  wakeAll(): void {
+    for (const feed of this.#feeds.values()) feed.wake();
+  }
+
+  /** Whoever waits here, now or later, is given the error; what is in memory or in the log is still read. */
+  close(error: Error): void {
+    this.#closed = error;
+    for (const feed of this.#feeds.values()) feed.close(error);
   }
 
   /** How many tasks are read or run here. */

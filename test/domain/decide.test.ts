@@ -148,6 +148,12 @@ describe("a message for a task is accepted", () => {
       entries: ["message new"],
     },
     {
+      name: "as the answer to a question of one that takes none while it works",
+      fold: taskAfter(turn, status(INPUT_REQUIRED, "what?")),
+      rules: { ...running, whileWorking: "reject" },
+      entries: ["WORKING", "message new"],
+    },
+    {
       name: "as the answer to a question",
       fold: taskAfter(turn, status(INPUT_REQUIRED, "what?")),
       rules: idle,

@@ -163,6 +163,13 @@ test.for(snapshots)("a snapshot that is $name costs time, not the task", async (
   expect(at?.fold.sequence).toBe(8n);
 });
 
+test("a snapshot that holds more than it says is not folded onto", async () => {
+  const memory = await taskOfEntries(10);
+  const eighth = (await loadTaskAt(memory, key, 8n))?.fold ?? emptyFold("");
+  await memory.storeSnapshot(key, { sequence: 4n, bytes: encodeSnapshot(eighth) });
+  expect((await loadTaskAt(memory, key, 6n))?.fold.sequence).toBe(6n);
+});
+
 test("a page of entries begins right after the cursor, with the ids filled in", async () => {
   const memory = await taskOfEntries(6);
   const page = await readEntries(memory, key, contextId, 2n);

@@ -1,7 +1,8 @@
+import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { ArtifactSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { decideEvent, decideTakeover, decideTurn, decideTurnEnd } from "../../src/domain/decide.ts";
-import { encodeEntry, type PlacedEntry } from "../../src/domain/entry.ts";
+import { decodeEntry, encodeEntry, type PlacedEntry } from "../../src/domain/entry.ts";
 import { FoldError, taskOf } from "../../src/domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../../src/domain/limits.ts";
 import { loadTask } from "../../src/log/load-task.ts";
@@ -11,7 +12,7 @@ import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts"
 import type { Snapshot, TaskAppend } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
-import { chunkEntry, createdTask, key, loggedTexts, newId, openWriter, takeOver, textOf, texts, wholeLog, writerOptions } from "./log-fixtures.ts";
+import { chunkEntry, contextId, createdTask, key, loggedTexts, newId, openWriter, takeOver, textOf, texts, wholeLog, writerOptions } from "./log-fixtures.ts";
 
 const stamp = { nowMs: 1_800_000_000_000, newId };
 
@@ -189,6 +190,26 @@ test("an entry that can't be encoded changes nothing", async () => {
   expect(batches()).toEqual([]);
 });
 
+test("what is folded and told is what is stored, whatever the agent does with its objects afterwards", async () => {
+  const { memory, storage } = faultyStorage();
+  const told: PlacedEntry[] = [];
+  const writer = await openWriter(storage, { healthy: memory, onCommitted: (entries) => told.push(...entries) });
+  const buffer = new Uint8Array([1, 2, 3]);
+  const artifact = create(ArtifactSchema, { artifactId: "a", parts: [{ content: { case: "raw", value: buffer } }], metadata: { n: [1] } });
+  const last = writer.append(decideEvent(writer.tentative, { artifactUpdate: { artifact } }, stamp));
+  buffer.fill(9);
+  artifact.artifactId = "b";
+  artifact.parts.pop();
+  (artifact.metadata?.n as number[]).push(2);
+  const shown = taskOf(writer.tentative);
+  await writer.whenCommitted(last);
+  const loaded = await loadTask(memory, key);
+  expect(loaded && taskOf(loaded.fold)).toEqual(shown);
+  expect(loaded && taskOf(loaded.fold)).toEqual(taskOf(writer.committed));
+  const [, stored] = await wholeLog(memory);
+  expect(told.map(({ entry }) => entry)).toEqual([decodeEntry(stored?.bytes as Uint8Array, { taskId: key.taskId, contextId })]);
+});
+
 test("nothing is appended behind a terminal entry", async () => {
   const { memory, storage } = faultyStorage();
   const writer = await openWriter(storage, { healthy: memory });
@@ -305,7 +326,8 @@ test("a request is answered by the append that holds its entry, not by one befor
   const writer = await openWriter(storage, { healthy: memory });
   await memory.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
   faulty.fail({ methods: "appendTask", fault: "held" });
-  writer.append(texts(batchEntriesMax).map(chunkEntry));
+  // The first append ends between the two.
+  writer.append(texts(batchEntriesMax - 1).map(chunkEntry));
   writer.append([chunkEntry("before"), chunkEntry("answer")], "unbounded", ["request"]);
   await settle();
   faulty.release();

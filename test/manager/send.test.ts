@@ -6,13 +6,10 @@ import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   agent,
-  answering,
   begun,
   callerOf,
-  expectRefused,
   isSettledNow,
   message,
-  messageIn,
   request,
   ScriptedAgent,
   sent,
@@ -188,89 +185,5 @@ describe("a refused send stores nothing and runs nothing", () => {
     const { manager } = await setup({ ...echo, card });
     const parts = ["", "TEXT/plain; charset=utf-8", "image/png"].map((mediaType) => ({ ...part, mediaType }));
     expect(stateOf(await sent(manager, message("x", { parts })))).toBe("COMPLETED");
-  });
-});
-
-describe("answerMessage", () => {
-  it("answers with a bare message: context, no task, and both messages in the conversation (R16, R72, R83)", async () => {
-    const { manager } = await setup(answering(async ({ message: asked }) => ({ parts: asked.parts })));
-    const answer = messageIn(await manager.sendMessage(request("hello")));
-    expect([answer.role, answer.taskId, answer.contextId !== "", answer.messageId !== ""]).toEqual([Role.AGENT, "", true, true]);
-    const { totalMessages } = await manager.conversations.stats({ tenant: "", owner: "" });
-    expect(totalMessages).toBe(2);
-  });
-
-  it("makes a task when it has no answer", async () => {
-    const { manager } = await setup(answering(async () => undefined));
-    expect(stateOf(await sent(manager, "hello"))).toBe("COMPLETED");
-  });
-
-  it("isn't asked about a message to a task (R31)", async () => {
-    let asked = 0;
-    const scripted = new ScriptedAgent();
-    const { manager } = await setup({
-      processMessage: (context) => scripted.processMessage(context),
-      answerMessage: async () => {
-        asked++;
-        return undefined;
-      },
-    });
-    const first = sent(manager, "one");
-    await (await scripted.turn()).yield(inputRequired("?"));
-    const { id } = await first;
-    (await scripted.turn()).return();
-    const second = sent(manager, message("two", { taskId: id }));
-    (await scripted.turn(1)).return();
-    await second;
-    expect(asked).toBe(1);
-  });
-
-  it("has 10 s: then its signal is aborted, the send refused, and nothing stored", async () => {
-    let reason: unknown;
-    const { manager, clock } = await setup(
-      answering(
-        ({ signal }) =>
-          new Promise(() => {
-            signal.addEventListener("abort", () => {
-              reason = signal.reason;
-            });
-          }),
-      ),
-    );
-    const answer = manager.sendMessage(request("hello"));
-    answer.catch(() => undefined);
-    await clock.advance(9_999);
-    expect(await isSettledNow(answer)).toBe(false);
-    await clock.advance(1);
-    await expectRefused(answer, "INVALID_AGENT_RESPONSE");
-    expect([reason, (await manager.conversations.stats({ tenant: "", owner: "" })).totalMessages, clock.nextInMs === undefined]).toEqual([
-      "timed-out",
-      0,
-      false,
-    ]);
-  });
-
-  it.each([
-    ["throws", async () => Promise.reject(new Error("secret")), "INVALID_AGENT_RESPONSE"],
-    [
-      "throws in the call itself",
-      () => {
-        throw new Error("secret");
-      },
-      "INVALID_AGENT_RESPONSE",
-    ],
-    ["answers without parts", async () => ({ parts: [] }), "INVALID_AGENT_RESPONSE"],
-    [
-      "answers with more than an event may have",
-      async () => ({ parts: [{ content: { case: "text" as const, value: "x".repeat(5000) } }] }),
-      "INVALID_AGENT_RESPONSE",
-    ],
-  ] as const)("%s: the send is refused as the agent's fault, and its words stay inside", async (_, answer, reason) => {
-    const { manager, lines } = await setup(answering(answer), { options: { maxEventBytes: 4096 } });
-    const error = await manager.sendMessage(request("hello")).catch((thrown: unknown) => thrown as Error);
-    expect(error).toMatchObject({ reason });
-    expect(String(error)).not.toContain("secret");
-    expect(lines.filter(({ level }) => level === "error")).toHaveLength(1);
-    expect((await manager.conversations.stats({ tenant: "", owner: "" })).totalMessages).toBe(0);
   });
 });

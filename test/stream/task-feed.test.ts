@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { getEventListeners } from "node:events";
+import { expect, test, vi } from "vitest";
 import type { PlacedEntry } from "../../src/domain/entry.ts";
 import { feedBytesMax, feedEntriesMax } from "../../src/runtime/limits.ts";
 import { TaskFeed, TaskHub } from "../../src/stream/task-hub.ts";
@@ -145,4 +146,23 @@ test("keys that read alike are different feeds", () => {
   hub.open({ tenant: "", owner: "ab", taskId: "1:c" });
   hub.open({ tenant: "ab", owner: "", taskId: "1:c" });
   expect(hub.size).toBe(4);
+});
+
+test("a wait leaves nothing behind: neither a listener once it was woken, nor a waiter once it was aborted", async () => {
+  const feed = new TaskFeed(key);
+  const abort = new AbortController();
+  for (let round = 0; round < 3; round++) {
+    const waiting = feed.waitFor(feed.wakes, abort.signal);
+    expect(getEventListeners(abort.signal, "abort").length).toBe(1);
+    feed.wake();
+    await waiting;
+    expect(getEventListeners(abort.signal, "abort").length).toBe(0);
+  }
+  const waiting = feed.waitFor(feed.wakes, abort.signal);
+  abort.abort();
+  await waiting;
+  // A waiter that stayed would be called, and take its listener back once more.
+  const removed = vi.spyOn(abort.signal, "removeEventListener");
+  feed.wake();
+  expect(removed).not.toHaveBeenCalled();
 });

@@ -79,7 +79,8 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
     faults: ["held", "answer-held", "answer-held", "unavailable"],
     methods: ["readTask", "taskExists"],
   });
-  const heavy = seed % 5 === 0;
+  // So much at once that memory can't hold it.
+  const heavy = seed % 20 === 0;
   const watchers: Watcher[] = [];
   const hints: number[] = [];
   let names = 0;
@@ -97,7 +98,7 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
   };
   const write = () => {
     const count = heavy && random() < 0.3 ? feedEntriesMax + below(feedEntriesMax * 2) : 1 + below(4);
-    const large = !heavy && random() < 0.05;
+    const large = !heavy && random() < 0.02;
     const entries = Array.from({ length: count }, () => chunkEntry(`e${names++}${large ? "x".repeat(feedBytesMax) : ""}`));
     try {
       writer.append(entries);
@@ -162,7 +163,7 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
 }
 
 const seedsPerTest = 20;
-const groups = Array.from({ length: 20 }, (_, group) => group * seedsPerTest);
+const groups = Array.from({ length: 16 }, (_, group) => group * seedsPerTest);
 
 test.for(groups)("every reader sees what follows its cursor, in order, each once, and never hangs: seeds from %i", async (first) => {
   for (let seed = first; seed < first + seedsPerTest; seed++) {
@@ -170,8 +171,10 @@ test.for(groups)("every reader sees what follows its cursor, in order, each once
     const { watchers, log, reads, feed } = await runSchedule(seed, ending);
     for (const [place, watcher] of watchers.entries()) {
       const what = `Seed ${seed}, reader ${place} from ${watcher.from} of ${log.length}`;
-      expect(watcher.seen.length, what).toBe(log.length - watcher.from);
-      expect(watcher.seen, what).toEqual(log.slice(watcher.from));
+      // Not by `toEqual`, which is slow on thousands of entries: where they first differ, if anywhere.
+      const expected = log.slice(watcher.from);
+      const differs = watcher.seen.findIndex(({ sequence, text }, index) => sequence !== expected[index]?.sequence || text !== expected[index]?.text);
+      expect([watcher.seen.length, differs], what).toEqual([expected.length, -1]);
       expect(watcher.end, what).toEqual(ending === "abort" ? "aborted" : expect.objectContaining({ reason: "TASK_NOT_FOUND" }));
     }
     // No reader turns in circles: it reads once for each page, each wake-up and each failure at most.

@@ -1,0 +1,260 @@
+import { vi } from "vitest";
+import type { Message, StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
+import { artifact, authRequired, completed, failed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
+import type { TaskSubscriber } from "../../src/manager/task-subscriber.ts";
+import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { ManualClock, settle } from "../runtime/manual-clock.ts";
+import { type Fault, FaultyStorage, randomOf } from "../storage/faulty-storage.ts";
+import { brief, message, request, ScriptedAgent, stateOf, type Turn, taskIn } from "./fixtures.ts";
+
+/** A call and what became of it. */
+export interface Call {
+  readonly what: "send" | "stream" | "cancel" | "watch";
+  readonly messageId: string;
+  taskId: string;
+  /** "open" until it is answered; then "ok", the state of a task, or the reason of a refusal. "killed": its server was, before it had answered. */
+  outcome: string;
+  readonly historyIds: string[];
+}
+
+export interface Reader {
+  readonly call: Call;
+  readonly subscriber: TaskSubscriber;
+  /** What it has seen, with the cursor after each. */
+  readonly seen: { readonly cursor: bigint; readonly event: string }[];
+  hungUp: boolean;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly steps: number;
+  readonly faults: readonly Fault[];
+  readonly whileWorking?: "enqueue" | "reject";
+  readonly onLost?: "fail" | "resume";
+  /** Kill the server about so often in a play; another one takes over, and what the first one still had on its way comes late. */
+  readonly kills?: number;
+}
+
+interface Server {
+  readonly manager: TaskManager;
+  readonly faulty: FaultyStorage;
+  readonly clock: ManualClock;
+  readonly agent: ScriptedAgent;
+}
+
+/**
+ * One random play: clients that send, repeat, follow up, cancel, read and hang up; an agent that yields, returns and throws; a storage whose calls are
+ * held up and let go; in an order drawn from the seed, with a random number of microtasks between any two steps. At the end everybody is let go, and what
+ * still runs is canceled: then every call must have its answer.
+ */
+export class Play {
+  readonly storage: Storage = createMemoryStorage();
+  readonly calls: Call[] = [];
+  readonly readers: Reader[] = [];
+  readonly tasks = new Set<string>();
+  /** Servers that were killed: they still do what they had begun, but nobody asks them any more, and their time stands still. */
+  readonly killed: Server[] = [];
+  readonly #plan: Plan;
+  readonly #draw: () => number;
+  readonly #sent: Message[] = [];
+  #server: Server | undefined;
+  #ids = 0;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.#draw = randomOf(plan.seed);
+  }
+
+  get server(): Server {
+    if (this.#server === undefined) throw new Error("The play hasn't begun");
+    return this.#server;
+  }
+
+  async run(): Promise<this> {
+    const { seed, steps, kills = 0 } = this.#plan;
+    // Backoffs have jitter.
+    const jitter = vi.spyOn(Math, "random").mockImplementation(randomOf(seed));
+    try {
+      await this.#start();
+      for (let step = 0; step < steps; step++) {
+        if (this.#below(steps) < kills) await this.#kill();
+        else await this.#step();
+        if (this.#below(4) === 0) await settle(1);
+        else for (let microtasks = this.#below(8); microtasks > 0; microtasks--) await undefined;
+      }
+      await this.#windDown();
+    } finally {
+      jitter.mockRestore();
+    }
+    return this;
+  }
+
+  #below(count: number): number {
+    return Math.floor(this.#draw() * count);
+  }
+
+  #one<T>(list: readonly T[]): T | undefined {
+    return list[this.#below(list.length)];
+  }
+
+  async #start(): Promise<void> {
+    const { seed, faults, whileWorking = "enqueue", onLost = "fail" } = this.#plan;
+    const clock = new ManualClock();
+    const faulty = new FaultyStorage(this.storage);
+    const agent = new ScriptedAgent({ whileWorking, onLost });
+    const options = { maxRunningTasks: 2, cancelGraceMs: 1_000, enableCleanup: false };
+    const newId = () => `id-${seed}-${++this.#ids}`;
+    const manager = await clock.advanceUntil(createTaskManager(agent, faulty.storage, options, { clock, newId }));
+    faulty.failAtRandom({ seed: seed + this.killed.length, probability: 0.6, faults, methods: ["appendTask", "readTask", "getTask", "taskExists"] });
+    this.#server = { manager, faulty, clock, agent };
+  }
+
+  async #kill(): Promise<void> {
+    this.killed.push(this.server);
+    for (const call of this.calls) if (call.outcome === "open") call.outcome = "killed";
+    await this.#start();
+  }
+
+  async #step(): Promise<void> {
+    const { faulty, clock } = this.server;
+    const steps: readonly (() => unknown)[] = [
+      () => this.#send(),
+      () => this.#stream(),
+      () => this.#watch(),
+      () => this.#below(4) === 0 && this.#cancel(this.#one([...this.tasks])),
+      () => this.#act(),
+      () => this.#act(),
+      () => faulty.release(1),
+      () => this.#one([faulty, ...this.killed.map((server) => server.faulty)])?.release(1),
+      () => clock.advance(this.#below(400)),
+      () => this.#below(5) === 0 && this.#hangUp(),
+    ];
+    await this.#one(steps)?.();
+  }
+
+  #track(what: Call["what"], messageId: string, taskId: string): Call {
+    const call: Call = { what, messageId, taskId, outcome: "open", historyIds: [] };
+    this.calls.push(call);
+    return call;
+  }
+
+  #settle(call: Call, promise: Promise<string>): void {
+    const end = (outcome: string) => {
+      if (call.outcome === "open") call.outcome = outcome;
+    };
+    promise.then(end, (error: { readonly reason?: string; readonly message?: string }) => end(error.reason ?? `unexpected: ${error.message}`));
+  }
+
+  #message(): Message {
+    const repeat = this.#sent.length > 0 && this.#below(5) === 0 ? this.#one(this.#sent) : undefined;
+    if (repeat !== undefined) return repeat;
+    const { tasks } = this;
+    const taskId = tasks.size > 0 && (tasks.size > 2 || this.#below(4) > 0) ? (this.#one([...tasks]) ?? "") : "";
+    const made = message("x", { taskId });
+    this.#sent.push(made);
+    return made;
+  }
+
+  #send(): void {
+    const sending = this.#message();
+    const call = this.#track("send", sending.messageId, sending.taskId);
+    const now = this.#below(3) === 0;
+    const answer = this.server.manager.sendMessage(request(sending, { now })).then((response) => {
+      const task = taskIn(response);
+      call.taskId = task.id;
+      this.tasks.add(task.id);
+      call.historyIds.push(...task.history.map(({ messageId }) => messageId));
+      return now ? "ok" : stateOf(task);
+    });
+    this.#settle(call, answer);
+  }
+
+  #stream(): void {
+    const sending = this.#message();
+    this.#read(this.#track("stream", sending.messageId, sending.taskId), this.server.manager.sendStreamingMessage(request(sending)));
+  }
+
+  #watch(): void {
+    const id = this.#one([...this.tasks]);
+    if (id === undefined) return;
+    const { manager } = this.server;
+    this.#read(this.#track("watch", "", id), this.#below(2) === 0 ? manager.watchTask(id, 0n) : manager.subscribeToTask(id));
+  }
+
+  #read(call: Call, subscriber: TaskSubscriber): void {
+    const reader: Reader = { call, subscriber, seen: [], hungUp: false };
+    this.readers.push(reader);
+    const follow = async () => {
+      for await (const event of subscriber) {
+        call.taskId = taskIdOf(event);
+        this.tasks.add(call.taskId);
+        reader.seen.push({ cursor: subscriber.cursor, event: brief(event) });
+      }
+      return "ok";
+    };
+    this.#settle(call, follow());
+  }
+
+  #hangUp(): void {
+    const reader = this.#one(this.readers);
+    if (reader === undefined) return;
+    reader.hungUp = true;
+    void reader.subscriber.close();
+  }
+
+  #cancel(id: string | undefined): void {
+    if (id === undefined) return;
+    this.#settle(
+      this.#track("cancel", "", id),
+      this.server.manager.cancelTask(id).then((task) => stateOf(task)),
+    );
+  }
+
+  #act(): void {
+    const turns = [this.server, ...this.killed].flatMap(({ agent }) => agent.turns);
+    const turn = this.#one(turns.filter(({ over }) => !over));
+    if (turn !== undefined) act(turn, this.#below(acts.length + 4));
+  }
+
+  /** Lets everything end: first the agents, then by canceling what is left. Stops as soon as nothing is open any more, or after so many rounds. */
+  async #windDown(): Promise<void> {
+    const { manager, faulty, clock, agent } = this.server;
+    const rounds = 60;
+    faulty.heal();
+    for (let round = 0; round < rounds; round++) {
+      for (const server of [this.server, ...this.killed]) server.faulty.release();
+      for (const turn of agent.turns) if (!turn.over) turn.return();
+      await clock.advance(500);
+      if (round === rounds / 2) for (const id of this.tasks) this.#cancel(id);
+      if (round > rounds / 2 && this.calls.every(({ outcome }) => outcome !== "open")) break;
+    }
+    await clock.advanceUntil(Promise.resolve(manager[Symbol.asyncDispose]()));
+  }
+}
+
+function taskIdOf({ payload }: StreamResponse): string {
+  if (payload.case === "task") return payload.value.id;
+  return payload.value?.taskId ?? "";
+}
+
+const part = { content: { case: "text" as const, value: "x" } };
+const acts: readonly (() => ProcessorEvent)[] = [
+  () => working("w"),
+  () => artifact({ artifactId: "a", parts: [part] }, { append: true }),
+  () => artifact({ artifactId: "b", parts: [part] }),
+  () => inputRequired("?"),
+  () => authRequired("!"),
+  () => completed("done"),
+  () => failed("no"),
+];
+
+/** Mostly returns: a turn that never ends tells little. */
+function act(turn: Turn, choice: number): void {
+  const event = acts[choice];
+  if (event !== undefined) turn.yield(event()).catch(() => undefined);
+  else if (choice === acts.length) turn.throw(new Error("The agent broke"));
+  else turn.return();
+}

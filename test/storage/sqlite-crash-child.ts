@@ -17,8 +17,23 @@ await Promise.all(
       if (outcome !== "committed") {
         throw new Error(`Append ${head} of ${taskId} was ${outcome}`);
       }
-      // Not through a stream: what it buffers would be lost with the process.
-      writeSync(1, `${taskId} ${head}\n`);
+      acknowledge(`${taskId} ${head}\n`);
     }
   }),
 );
+
+/** Not through a stream: what it buffers would be lost with the process. A pipe whose reader is slow is full for a while. */
+function acknowledge(line: string): void {
+  for (;;) {
+    try {
+      // A line is far below what a pipe takes in one piece, so it is written whole or not at all.
+      writeSync(1, line);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") {
+        throw error;
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}

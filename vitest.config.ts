@@ -8,6 +8,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: "forks",
     reporters: ["default", ["json", { outputFile: ".cache/vitest.json" }]],
-    globalSetup: [],
+    globalSetup: ["test/mongod/global-setup.ts"],
   },
 });

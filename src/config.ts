@@ -84,7 +84,7 @@ export const configSchema = z
         if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
       })
       .prefault("sqlite:./data/tasks.db")
-      .register(settingTexts, { value: "URL", description: "Where tasks are kept: sqlite:PATH, or memory: for tests" }),
+      .register(settingTexts, { value: "URL", description: "Where tasks are kept: sqlite:PATH, mongodb://HOST/DATABASE, or memory: for tests" }),
     tablePrefix: matching((given) => /^[A-Za-z0-9_]{0,32}$/.test(given), "at most 32 letters, digits and underscores")
       .prefault("a2a_")
       .register(settingTexts, { value: "NAME", description: "Begins the name of every table" }),

@@ -13,6 +13,7 @@ export type { TaskSubscriber } from "./manager/task-subscriber.ts";
 export { openStorage } from "./open-storage.ts";
 export { createServer, type Server, type ServerOptions } from "./server.ts";
 export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
+export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/mongodb-storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 export * from "./storage/storage.ts";
 export { StorageError } from "./storage/storage-error.ts";

@@ -5,7 +5,7 @@ import { createSecureContext } from "node:tls";
 import { pino } from "pino";
 import { type Config, durationText, managerOptions } from "./config.ts";
 import { loadProcessor } from "./load-processor.ts";
-import { openStorage } from "./open-storage.ts";
+import { openStorage, shownStorageUrl } from "./open-storage.ts";
 import { readConfig } from "./read-config.ts";
 import { createServer, type Server } from "./server.ts";
 
@@ -52,7 +52,7 @@ async function serve(config: Config): Promise<void> {
   const processor = await loadProcessor(config.processor).catch(startError("--processor", 2));
   const tls = readTls(config);
   const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix };
-  const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${config.storage}`, 1));
+  const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${shownStorageUrl(config.storage)}`, 1));
   const server = await createServer({
     ...managerOptions(config),
     processor,
@@ -122,7 +122,7 @@ function greeting(config: Config, { url }: Server): string {
   return [
     `A2A Task Manager ${versionOf()}`,
     `  address   ${url.origin}  (gRPC, gRPC-Web, Connect; HTTP/1.1 and HTTP/2)`,
-    `  storage   ${config.storage}`,
+    `  storage   ${shownStorageUrl(config.storage)}`,
     `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${config.cleanup ? "" : ", hidden but not removed (--no-cleanup)"}`,
     `  agent     ${config.processor ?? "demo: say hello, stream 10, count 5 1000, ask, fail, ..."}`,
     "",

@@ -23,7 +23,23 @@ const engines: Readonly<Record<string, Engine>> = {
       rest === "" || rest === ":memory:" || /^\/\/(?!\/)/.test(rest) ? "sqlite: and the path of a file, such as sqlite:./data/tasks.db" : undefined,
     open: (_url, rest, options) => createSqliteStorage(rest, options),
   },
+  mongodb: mongo("mongodb://HOST/DATABASE"),
+  "mongodb+srv": mongo("mongodb+srv://HOST/DATABASE"),
 };
+
+function mongo(form: string): Engine {
+  return {
+    form,
+    fault: (rest) => (/^\/\/[^/]/.test(rest) ? undefined : `${form.slice(0, form.indexOf("//"))}//, hosts and the name of a database`),
+    // Its driver is large: loaded only by those who use it.
+    open: async (url, _rest, options) => (await import("./storage/mongodb/mongodb-storage.ts")).createMongoStorage(url, options),
+  };
+}
+
+/** A storage URL as it may be shown: without the password in it. */
+export function shownStorageUrl(url: string): string {
+  return url.replace(/(\/\/[^:@/]*):[^@/]*@/, "$1:***@");
+}
 
 /** What a storage URL must be instead; undefined if it can be used. */
 export function storageUrlFault(url: string): string | undefined {
@@ -39,7 +55,7 @@ export function storageUrlFault(url: string): string | undefined {
 export async function openStorage(url: string, options: StorageOptions = {}): Promise<Storage> {
   const fault = storageUrlFault(url);
   const { engine, rest } = parse(url);
-  if (engine === undefined || fault !== undefined) throw new Error(`Storage "${url}": must be ${fault}`);
+  if (engine === undefined || fault !== undefined) throw new Error(`Storage "${shownStorageUrl(url)}": must be ${fault}`);
   return engine.open(url, rest, options);
 }
 

@@ -113,12 +113,12 @@ describe("settings that are refused", () => {
     {
       name: "an unknown storage",
       args: ["--storage", "redis://x"],
-      fault: '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, not "redis://x"',
+      fault: '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "redis://x"',
     },
     {
       name: "a storage without a scheme",
       args: ["--storage", "tasks.db"],
-      fault: '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, not "tasks.db"',
+      fault: '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "tasks.db"',
     },
     {
       name: "a storage in memory with a name",

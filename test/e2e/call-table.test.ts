@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { MongoClient } from "mongodb";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
 import { createServer, type Server } from "../../src/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
 import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { bindings, toldError } from "./bindings.ts";
@@ -16,8 +18,15 @@ type Outcome = { readonly ok: unknown } | { readonly error: ReturnType<typeof to
 const folder = mkdtempSync(join(tmpdir(), "a2a-calls-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const database = `calls_${crypto.randomUUID().replaceAll("-", "")}`;
+afterAll(async () => {
+  await using client = new MongoClient(inject("mongodbUri"));
+  await client.db(database).dropDatabase();
+});
+
 const engines: readonly { readonly name: string; open(): Promise<Storage> }[] = [
   { name: "memory:", open: async () => createMemoryStorage() },
+  { name: "mongodb:", open: () => createMongoStorage(inject("mongodbUri"), { database }) },
   { name: "sqlite:", open: () => createSqliteStorage(join(folder, "tasks.db")) },
 ];
 

@@ -1,0 +1,87 @@
+import type { Logger } from "../../runtime/logger.ts";
+
+/** How many jobs run at once: they must not crowd out calls that somebody waits for. */
+const jobsAtOnce = 4;
+/** Jobs that wait. What is refused here is done later by a repair or by the database's TTL. */
+const jobsMax = 10_000;
+
+type Work = () => Promise<void>;
+
+/**
+ * Work off the request path: renewing, trimming and removing records. None of it is needed for what callers see, so a job that fails is
+ * only logged.
+ */
+export class MongoJobs {
+  readonly #logger: Logger;
+  readonly #waiting = new Map<string, Work>();
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #closed = false;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Runs a job soon. One of the same name that waits already stands for both; one that runs already runs again. */
+  run(name: string, work: Work): void {
+    if (this.#closed || (this.#waiting.size >= jobsMax && !this.#waiting.has(name))) {
+      return;
+    }
+    this.#waiting.set(name, work);
+    this.#next();
+  }
+
+  /** Runs a job again and again, the first time after `ms`. It never keeps the process alive. */
+  every(ms: number, name: string, work: Work): void {
+    // Not all replicas at the same time, even if they started together.
+    const timer = setInterval(() => this.run(name, work), Math.min(ms * (0.9 + 0.2 * Math.random()), 2 ** 31 - 1));
+    timer.unref();
+    this.#timers.add(timer);
+  }
+
+  /** Resolves when no job of that name waits or runs. */
+  async settled(name: string): Promise<void> {
+    while (this.#waiting.has(name) || this.#running.has(name)) {
+      await (this.#running.get(name) ?? Promise.race(this.#running.values()));
+    }
+  }
+
+  /** Forgets what waits and waits for what runs. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#waiting.clear();
+    for (const timer of this.#timers) {
+      clearInterval(timer);
+    }
+    await Promise.all(this.#running.values());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  #next(): void {
+    for (const [name, work] of this.#waiting) {
+      if (this.#running.size >= jobsAtOnce) {
+        return;
+      }
+      if (!this.#running.has(name)) {
+        this.#waiting.delete(name);
+        this.#running.set(name, this.#perform(name, work));
+      }
+    }
+  }
+
+  async #perform(name: string, work: Work): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!this.#closed) {
+        this.#logger.warn({ job: name.split(" ", 1)[0], err: error }, "A job of the MongoDB storage failed");
+      }
+    } finally {
+      this.#running.delete(name);
+      this.#next();
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import type { Binary, Collection, Document, Filter } from "mongodb";
+import type { MongoContext } from "./mongodb-context.ts";
+import { allOf } from "./mongodb-errors.ts";
+import { keyBytes, keysOf, nameOf } from "./mongodb-keys.ts";
+import { jobStepRecords, removalStaleMs } from "./mongodb-limits.ts";
+import type { Belonging, RemovalRecord } from "./mongodb-records.ts";
+
+/**
+ * Removing what can't be found any more. Whatever is removed is made invisible by one step on one record first: its conversation's or its
+ * task's. The rest goes in small steps; a note in `removals`, written before and deleted after, lets another replica finish the work.
+ */
+
+/** Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records for ever. */
+export async function noteRemovals(context: MongoContext, removals: readonly Pick<RemovalRecord, "_id" | "of" | "kind">[]): Promise<void> {
+  const at = new Date();
+  const writes = removals.map(({ _id, ...rest }) => ({ replaceOne: { filter: { _id }, replacement: { ...rest, at }, upsert: true } }));
+  await context.collections.removals.bulkWrite(writes, { ordered: false });
+}
+
+export async function forgetRemovals(context: MongoContext, ids: readonly Binary[]): Promise<void> {
+  if (ids.length > 0) {
+    await context.collections.removals.deleteMany({ _id: { $in: [...ids] } });
+  }
+}
+
+/** Removes all that belongs to incarnations that are gone, and then the notes; these stay if a close cut it short. */
+export async function removeBelongings(context: MongoContext, incarnations: readonly Binary[]): Promise<void> {
+  if (incarnations.length > 0) {
+    await allOf(belongings(context).map((collection) => deleteAll(context, collection, { incarnation: { $in: [...incarnations] } })));
+    await forgetRemovals(context, context.jobs.closed ? [] : incarnations);
+  }
+}
+
+/** Removes all that was a removed task's own, and then the note. */
+export async function removeLog(context: MongoContext, log: Binary): Promise<void> {
+  const { segments, snapshots, messages, pushNotifications } = context.collections;
+  const within = (...lengths: readonly number[]) => ({ $or: lengths.map((length) => ({ _id: keysOf(log, length) })) });
+  await allOf([
+    deleteAll(context, segments as unknown as Collection<Belonging>, within(keyBytes.segment, keyBytes.piece)),
+    deleteAll(context, snapshots as unknown as Collection<Belonging>, within(keyBytes.piece, keyBytes.blob)),
+    deleteAll(context, messages as unknown as Collection<Belonging>, within(keyBytes.pointer)),
+    deleteAll(context, pushNotifications as unknown as Collection<Belonging>, within(keyBytes.config)),
+  ]);
+  await forgetRemovals(context, context.jobs.closed ? [] : [log]);
+}
+
+/** Removes what belonged to an incarnation that another one took the place of, off the request path. */
+export function removeBelongingsLater(context: MongoContext, incarnation: Binary, conversation: Binary): void {
+  context.jobs.run(`remove ${nameOf(incarnation)}`, async () => {
+    await noteRemovals(context, [{ _id: incarnation, of: conversation, kind: "incarnation" }]);
+    await removeBelongings(context, [incarnation]);
+  });
+}
+
+export function removeLogLater(context: MongoContext, log: Binary, task: Binary): void {
+  context.jobs.run(`remove ${nameOf(log)}`, async () => {
+    await noteRemovals(context, [{ _id: log, of: task, kind: "log" }]);
+    await removeLog(context, log);
+  });
+}
+
+/** Finishes removals that a crash interrupted. */
+export async function resumeRemovals(context: MongoContext): Promise<void> {
+  const { removals, conversations, tasks } = context.collections;
+  const stale = await removals
+    .find({ at: { $lt: new Date(Date.now() - removalStaleMs) } })
+    .limit(jobStepRecords)
+    .toArray();
+  for (const { _id, of, kind } of stale) {
+    const present =
+      kind === "incarnation"
+        ? await conversations.findOne({ _id: of, incarnation: _id }, { projection: { _id: 1 } })
+        : await tasks.findOne({ _id: of, log: _id }, { projection: { _id: 1 } });
+    // What is still there was noted, but never removed.
+    await (present !== null ? forgetRemovals(context, [_id]) : kind === "incarnation" ? removeBelongings(context, [_id]) : removeLog(context, _id));
+  }
+}
+
+/** The collections of what belongs to conversations, in the order in which it is renewed: tasks' records last, without which the rest is nothing. */
+export function belongings(context: MongoContext): readonly Collection<Belonging>[] {
+  const { messages, segments, snapshots, pushNotifications, tasks } = context.collections;
+  return [messages, segments, snapshots, pushNotifications, tasks] as unknown as readonly Collection<Belonging>[];
+}
+
+/** Stops where it is when the storage is closed. */
+async function deleteAll(context: MongoContext, collection: Collection<Belonging>, filter: Document): Promise<void> {
+  while (!context.jobs.closed) {
+    const some = await collection
+      .find(filter as Filter<Belonging>, { projection: { _id: 1 } })
+      .limit(jobStepRecords)
+      .toArray();
+    if (some.length > 0) {
+      // The filter again: under a task's id there may be another one by now, which is none of these.
+      await collection.deleteMany({ $and: [filter as Filter<Belonging>, { _id: { $in: some.map(({ _id }) => _id) } }] });
+    }
+    if (some.length < jobStepRecords) {
+      return;
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { openStorage, shownStorageUrl, storageUrlFault } from "../../src/open-storage.ts";
+
+test.each([
+  "memory:",
+  "sqlite:./data/tasks.db",
+  "sqlite:/var/tasks.db",
+  "mongodb://localhost:27017/a2a",
+  "mongodb://u:p@a,b/a2a?replicaSet=rs0",
+  "mongodb+srv://host/a2a",
+])("%s can be used", (url) => {
+  expect(storageUrlFault(url)).toBe(undefined);
+});
+
+test.each([
+  "",
+  "memory",
+  "memory:x",
+  "sqlite:",
+  "sqlite::memory:",
+  "mongodb:",
+  "mongodb:host",
+  "mongodb:///a2a",
+  "mysql://host/a2a",
+  "constructor:",
+])('"%s" can\'t', async (url) => {
+  expect(storageUrlFault(url)).toEqual(expect.any(String));
+  await expect(openStorage(url)).rejects.toThrow("must be");
+});
+
+test.each([
+  ["mongodb://user:secret@a:1,b:2/a2a", "mongodb://user:***@a:1,b:2/a2a"],
+  ["mongodb://host/a2a", "mongodb://host/a2a"],
+  ["sqlite:./data/tasks.db", "sqlite:./data/tasks.db"],
+])("%s is shown without its password", (url, shown) => {
+  expect(shownStorageUrl(url)).toBe(shown);
+});

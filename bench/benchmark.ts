@@ -21,7 +21,7 @@ export interface Row {
   readonly compared?: {
     readonly to: string;
     readonly ratio: Ratio;
-    /** The same by the server's processor time alone, which other processes on the machine and a slow caller hardly touch. */
+    /** The same by the processor time of the process under test alone, which other processes on the machine and a slow caller hardly touch. */
     readonly byCpu?: Ratio;
   };
   /** On the ratio, or on `value` where that is given. */

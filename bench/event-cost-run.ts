@@ -7,7 +7,7 @@ import { Role, SendMessageRequestSchema } from "../gen/lf/a2a/v1/a2a_pb.ts";
 import { createTaskManager, type TaskManager } from "../src/manager/task-manager.ts";
 import { openStorage } from "../src/open-storage.ts";
 import { agent } from "./agent.ts";
-import { carryOut, liveBytes } from "./child.ts";
+import { carryOut, cpuUs, liveBytes } from "./child.ts";
 
 const commands = {
   /** On a storage of its own, so that no cell pays for what another left behind. The heap is what it grew by with all tasks kept. */
@@ -18,11 +18,13 @@ const commands = {
       await using manager = await createTaskManager(agent, storage);
       await readTask(manager, command, 1);
       const bytesBefore = await liveBytes();
+      const cpuBefore = cpuUs();
       const begin = performance.now();
       for (let task = 0; task < tasks; task++) await readTask(manager, command, events);
       const us = (performance.now() - begin) * 1000;
+      const cpu = cpuUs() - cpuBefore;
       const bytes = (await liveBytes()) - bytesBefore;
-      return { usPerEvent: us / (events * tasks), bytesPerEvent: bytes / (events * tasks) };
+      return { usPerEvent: us / (events * tasks), cpuUsPerEvent: cpu / (events * tasks), bytesPerEvent: bytes / (events * tasks) };
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -37,13 +37,14 @@ export const eventCost: Benchmark = {
       lengths.map((events): Row => {
         const name = `${engine} ${command} ${events}`;
         const [shortest = 0] = lengths;
+        const ratio = (metric: string) => samples.ratio(name, `${engine} ${command} ${shortest}`, metric);
         const longest = events === lengths.at(-1);
         return {
           case: `${engine}, ${command === "durable" ? "each awaited, " : ""}${events.toLocaleString("en")} events`,
           figure: `${samples.median(name, "usPerEvent").toFixed(1)} µs/event`,
-          beside: `${samples.median(name, "bytesPerEvent").toFixed(0)} B heap/event`,
+          beside: `${samples.median(name, "cpuUsPerEvent").toFixed(1)} µs CPU/event, ${samples.median(name, "bytesPerEvent").toFixed(0)} B heap/event`,
           ...(events !== shortest && {
-            compared: { to: `${shortest} events`, ratio: samples.ratio(name, `${engine} ${command} ${shortest}`, "usPerEvent") },
+            compared: { to: `${shortest} events`, ratio: ratio("usPerEvent"), byCpu: ratio("cpuUsPerEvent") },
           }),
           ...(longest && { target: { atMost: 1.2 } }),
         };

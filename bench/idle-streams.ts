@@ -26,7 +26,7 @@ export const idleStreams: Benchmark = {
         { name: "own", run: () => held(load, memory, taskIds) },
         { name: "same", run: () => held(load, memory, one) },
       ],
-      quick ? 1 : 3,
+      quick ? 1 : 2,
       0,
     );
     const base = samples.median("bare", "bytes");

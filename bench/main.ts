@@ -55,7 +55,7 @@ function tableOf(rows: readonly Row[]): string {
     ratioText(row.compared?.byCpu),
     row.beside ?? "",
   ]);
-  const table = [["case", "figure", "against", "ratio (quartiles)", "target", "by server CPU", "beside"], ...cells];
+  const table = [["case", "figure", "against", "ratio (quartiles)", "target", "by CPU", "beside"], ...cells];
   const widths = table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
   const lines = table.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |\n`);
   lines.splice(1, 0, `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|\n`);

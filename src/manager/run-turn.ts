@@ -2,7 +2,7 @@ import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decideEvent, invalidAgentResponse, type TurnEnd } from "../domain/decide.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 import { TaskError } from "../domain/task-error.ts";
-import { isTerminal } from "../domain/task-state.ts";
+import { isInterrupted, isTerminal } from "../domain/task-state.ts";
 import type { TaskWriter } from "../log/task-writer.ts";
 import { type ManagerDeps, stampOf } from "./manager-deps.ts";
 import type { TaskContext } from "./message-processor.ts";
@@ -18,7 +18,7 @@ import { TurnWatch } from "./turn-watch.ts";
 export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: TaskContext, abort: AbortController): Promise<TurnEnd> {
   const { processor, logger } = deps;
   const fields = { taskId: context.taskId, attempt: context.attempt };
-  const watch = new TurnWatch(deps, abort);
+  const watch = new TurnWatch(deps, abort, () => isInterrupted(writer.tentative.status.state));
   let iterator: AsyncIterator<ProcessorEvent> | undefined;
   try {
     iterator = processor.processMessage(context)[Symbol.asyncIterator]();

@@ -1,9 +1,11 @@
 import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, StepResultSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { invalidAgentResponse } from "../domain/decide.ts";
 import { makeEntry } from "../domain/entry.ts";
 import { type TaskFold, taskOf } from "../domain/fold.ts";
+import { valueFault } from "../domain/json-fault.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
 import type { TaskWriter } from "../log/task-writer.ts";
@@ -84,13 +86,26 @@ async function runStep(deps: ManagerDeps, run: TurnHost, turn: NonNullable<TaskF
   const kept = run.writer.tentative.steps.get(name);
   // An absent Value is null: the only one that encodes to nothing.
   if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
-  const result = await body();
-  const value = fromJson(ValueSchema, result as JsonValue);
+  const value = stepValue(name, await body());
   checkRunning();
   const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
   const entry = makeEntry(timeMs, { case: "stepResult", value: create(StepResultSchema, { name, value }) });
   await run.writer.whenCommitted(run.writer.append([entry], "bounded"));
-  return result;
+  // Not the body's own: a resumed turn must get the same.
+  return toJson(ValueSchema, value) as Json;
+}
+
+/** A step's result as it is kept. Throws TaskError INVALID_AGENT_RESPONSE for what JSON can't hold, which a resumed turn could not be given back. */
+function stepValue(name: string, result: Json): Value {
+  let value: Value;
+  try {
+    value = fromJson(ValueSchema, result as JsonValue);
+  } catch (error) {
+    throw invalidAgentResponse(`the result of step "${name}" is no JSON value`, error);
+  }
+  const fault = valueFault(value);
+  if (fault !== undefined) throw invalidAgentResponse(`the result of step "${name}" ${fault}`);
+  return value;
 }
 
 /** Messages of a conversation for its agent: `limit` newest, all where it isn't given. Throws TaskError INVALID_REQUEST for 0 and negatives. */

@@ -12,7 +12,7 @@ import {
 import { notCancelable } from "../domain/decide.ts";
 import { type TaskView, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
-import { closed, TaskError, taskNotFound } from "../domain/task-error.ts";
+import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
 import { loadTaskAt } from "../log/load-task.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -164,6 +164,10 @@ class Manager implements TaskManager {
 
   async getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask> {
     return this.#call(async () => {
+      const historyLength = view?.historyLength ?? 0;
+      if (!Number.isInteger(historyLength) || historyLength < 0) {
+        throw invalidRequest([{ field: "history_length", description: `must be 0 or more, not ${historyLength}` }]);
+      }
       const key = keyOf(id, caller);
       const fold = await currentFold(this.#deps, this.#runs, key);
       this.#access.touch(key, fold.contextId);

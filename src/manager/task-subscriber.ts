@@ -131,7 +131,9 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
 
   async #next(): Promise<IteratorResult<StreamResponse, undefined>> {
     if (this.closed) return { done: true, value: undefined };
-    const opening = this.#opened ?? (await this.#opening);
+    const opening = this.#opened ?? (await Promise.race([this.#opening, this.#whenClosed()]));
+    // Closed while it was being opened: whoever waits here is let go at once, however long that takes.
+    if (opening === undefined || this.closed) return { done: true, value: undefined };
     this.#lastAccessTime = this.#onAccess();
     if (opening.kind === "message") {
       this.#abort.abort();
@@ -154,6 +156,12 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       if (event !== undefined) return { done: false, value: event };
     }
     return this.return();
+  }
+
+  #whenClosed(): Promise<undefined> {
+    return new Promise((resolve) => {
+      this.#abort.signal.addEventListener("abort", () => resolve(undefined), { once: true });
+    });
   }
 
   /** Moves the cursor over one entry; gives what readers see of it. */

@@ -10,6 +10,7 @@ export class TurnWatch {
   readonly stopped: Promise<"stopped">;
   readonly #deps: ManagerDeps;
   readonly #abort: AbortController;
+  readonly #isWaiting: () => boolean;
   readonly #cancelTurnTimer: () => void;
   #cancelIdleTimer: () => void;
   #cancelGraceTimer = () => {};
@@ -17,8 +18,10 @@ export class TurnWatch {
   #timedOut = "";
   #stop: () => void = () => {};
 
-  constructor(deps: ManagerDeps, abort: AbortController) {
+  /** `isWaiting`: the turn has asked its client for something, and its silence is the client's. */
+  constructor(deps: ManagerDeps, abort: AbortController, isWaiting: () => boolean) {
     const { clock, options } = deps;
+    this.#isWaiting = isWaiting;
     this.#deps = deps;
     this.#abort = abort;
     this.stopped = new Promise((resolve) => {
@@ -61,6 +64,7 @@ export class TurnWatch {
 
   readonly #onIdle = () => {
     const { clock, options } = this.#deps;
+    if (this.#isWaiting()) this.heard();
     const silentMs = clock.now() - this.#lastHeardMs;
     if (silentMs >= options.turnIdleTimeoutMs) this.#timeOut(`yielded nothing for ${seconds(options.turnIdleTimeoutMs)}`);
     else this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs - silentMs, this.#onIdle);

@@ -1,21 +1,20 @@
 import { vi } from "vitest";
 import type { Message, StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
-import { artifact, authRequired, completed, failed, inputRequired, working } from "../../src/manager/processor-events.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import type { TaskSubscriber } from "../../src/manager/task-subscriber.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { type Fault, FaultyStorage, randomOf } from "../storage/faulty-storage.ts";
-import { brief, message, request, ScriptedAgent, stateOf, type Turn, taskIn } from "./fixtures.ts";
+import { brief, message, request, ScriptedAgent, stateOf, taskIn } from "./fixtures.ts";
+import { act, acts } from "./schedule-acts.ts";
 
 /** A call and what became of it. */
 export interface Call {
   readonly what: "send" | "stream" | "cancel" | "watch";
   readonly messageId: string;
   taskId: string;
-  /** "open" until it is answered; then "ok", the state of a task, or the reason of a refusal. "killed": its server was, before it had answered. */
+  /** "open" until it is answered; then "ok", the state of a task, or the reason of a refusal. "killed": its server was, and never answered. "left": hung up before the first event. */
   outcome: string;
   readonly historyIds: string[];
 }
@@ -55,6 +54,8 @@ export class Play {
   readonly calls: Call[] = [];
   readonly readers: Reader[] = [];
   readonly tasks = new Set<string>();
+  /** Calls that waited for something once every agent had returned and the storage did its work. Streams may: for a task that asks. */
+  readonly stuck: Call[] = [];
   /** Servers that were killed: they still do what they had begun, but nobody asks them any more, and their time stands still. */
   readonly killed: Server[] = [];
   readonly #plan: Plan;
@@ -143,7 +144,8 @@ export class Play {
 
   #settle(call: Call, promise: Promise<string>): void {
     const end = (outcome: string) => {
-      if (call.outcome === "open") call.outcome = outcome;
+      // Also what a killed server says late must hold.
+      call.outcome = outcome;
     };
     promise.then(end, (error: { readonly reason?: string; readonly message?: string }) => end(error.reason ?? `unexpected: ${error.message}`));
   }
@@ -193,7 +195,7 @@ export class Play {
         this.tasks.add(call.taskId);
         reader.seen.push({ cursor: subscriber.cursor, event: brief(event) });
       }
-      return "ok";
+      return reader.seen.length > 0 ? "ok" : "left";
     };
     this.#settle(call, follow());
   }
@@ -228,7 +230,10 @@ export class Play {
       for (const server of [this.server, ...this.killed]) server.faulty.release();
       for (const turn of agent.turns) if (!turn.over) turn.return();
       await clock.advance(500);
-      if (round === rounds / 2) for (const id of this.tasks) this.#cancel(id);
+      if (round === rounds / 2) {
+        this.stuck.push(...this.calls.filter(({ what, outcome }) => outcome === "open" && (what === "send" || what === "cancel")));
+        for (const id of this.tasks) this.#cancel(id);
+      }
       if (round > rounds / 2 && this.calls.every(({ outcome }) => outcome !== "open")) break;
     }
     await clock.advanceUntil(Promise.resolve(manager[Symbol.asyncDispose]()));
@@ -238,23 +243,4 @@ export class Play {
 function taskIdOf({ payload }: StreamResponse): string {
   if (payload.case === "task") return payload.value.id;
   return payload.value?.taskId ?? "";
-}
-
-const part = { content: { case: "text" as const, value: "x" } };
-const acts: readonly (() => ProcessorEvent)[] = [
-  () => working("w"),
-  () => artifact({ artifactId: "a", parts: [part] }, { append: true }),
-  () => artifact({ artifactId: "b", parts: [part] }),
-  () => inputRequired("?"),
-  () => authRequired("!"),
-  () => completed("done"),
-  () => failed("no"),
-];
-
-/** Mostly returns: a turn that never ends tells little. */
-function act(turn: Turn, choice: number): void {
-  const event = acts[choice];
-  if (event !== undefined) turn.yield(event()).catch(() => undefined);
-  else if (choice === acts.length) turn.throw(new Error("The agent broke"));
-  else turn.return();
 }

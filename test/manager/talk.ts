@@ -1,0 +1,52 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { onTestFinished, vi } from "vitest";
+import {
+  CleanupExpiredConversationsRequestSchema,
+  ListConversationsRequestSchema,
+  ListMessagesRequestSchema,
+} from "../../gen/taskmanager/v1/conversation_pb.ts";
+import type { Scope } from "../../src/domain/scope.ts";
+import type { ManagerOptions } from "../../src/manager/options.ts";
+import { completed, inputRequired, textOf } from "../../src/manager/processor-events.ts";
+import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { FaultyStorage } from "../storage/faulty-storage.ts";
+import { agent, callerOf, message, request, setup } from "./fixtures.ts";
+
+export const alice: Scope = { tenant: "t", owner: "alice" };
+export const caller = callerOf("t", "alice");
+
+/** Answers "bare …" without a task, asks at "ask …", completes all else with an echo. Time passes for storage and manager alike. */
+export async function talk(options: ManagerOptions = {}, maxHistoryLength = 100) {
+  const processor = agent(
+    async function* ({ message: { parts } }) {
+      const text = textOf({ parts });
+      yield text.startsWith("ask") ? inputRequired(`${text}?`) : completed(`re ${text}`);
+    },
+    {
+      answerMessage: async ({ message: { parts } }) =>
+        textOf({ parts }).startsWith("bare") ? { parts: [{ content: { case: "text", value: `re ${textOf({ parts })}` } }] } : undefined,
+    },
+  );
+  const all = await setup(processor, { options, faulty: new FaultyStorage(createMemoryStorage({ maxHistoryLength })) });
+  vi.useFakeTimers({ toFake: ["Date"], now: all.clock.now() });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const pass = async (ms: number) => {
+    vi.setSystemTime(all.clock.now() + ms);
+    await all.clock.advance(ms);
+  };
+  const { conversations } = all.manager;
+  const list = (init: MessageInitShape<typeof ListConversationsRequestSchema> = {}) => conversations.list(create(ListConversationsRequestSchema, init), alice);
+  const messages = (contextId: string, init: MessageInitShape<typeof ListMessagesRequestSchema> = {}) =>
+    conversations.listMessages(create(ListMessagesRequestSchema, { contextId, ...init }), alice);
+  const say = async (contextId: string, ...texts: string[]) => {
+    for (const text of texts) {
+      await all.manager.sendMessage(request(message(text, { contextId })), caller);
+      await pass(1);
+    }
+  };
+  const cleanup = (maxAgeMs?: bigint) =>
+    conversations.cleanup(create(CleanupExpiredConversationsRequestSchema, maxAgeMs === undefined ? {} : { maxAgeMs }), alice);
+  return { ...all, conversations, pass, list, messages, say, cleanup };
+}

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decideEvent, invalidAgentResponse, type TurnEnd } from "../domain/decide.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
@@ -20,6 +21,7 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
   const fields = { taskId: context.taskId, attempt: context.attempt };
   const watch = new TurnWatch(deps, abort, () => isInterrupted(writer.tentative.status.state));
   let iterator: AsyncIterator<ProcessorEvent> | undefined;
+  let events = 0;
   try {
     iterator = processor.processMessage(context)[Symbol.asyncIterator]();
     let step = iterator.next();
@@ -33,6 +35,7 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
       if (result.done) return abort.signal.aborted ? watch.abortedEnd : { kind: "returned" };
       watch.heard();
       await writer.room();
+      if (++events % eventsAtOnce === 0) await setImmediate();
       const refused = appendEvent(deps, writer, result.value);
       if (refused === undefined) {
         step = iterator.next();
@@ -54,6 +57,12 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
     Promise.resolve(iterator?.return?.()).catch((error: unknown) => logger.debug({ ...fields, err: error }, "A turn's clean-up failed"));
   }
 }
+
+/**
+ * Events of one agent before everybody else gets a turn. What is appended makes the agent wait for the storage anyway; but one that yields WORKING over and
+ * over, which says nothing new, would otherwise keep the process for itself, its own time limits included.
+ */
+const eventsAtOnce = 256;
 
 /** An agent without types may yield anything: what isn't even an event is refused like one that breaks the contract. */
 function entriesOf(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): readonly Entry[] {

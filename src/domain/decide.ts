@@ -147,7 +147,7 @@ export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp)
   const { append = false, lastChunk = false, metadata } = event.artifactUpdate;
   checkMetadata(metadata);
   // A copy: `create` gives a message that it is given back as it is, and the agent's own must not get the id.
-  const artifact = Object.assign(create(ArtifactSchema), create(ArtifactSchema, event.artifactUpdate.artifact));
+  const artifact = create(ArtifactSchema, { ...event.artifactUpdate.artifact });
   if (artifact.artifactId === "") artifact.artifactId = stamp.newId();
   const violations = validate(ArtifactSchema, artifact);
   if (violations.length > 0) throw invalidAgentResponse(violations.map(({ field, description }) => `artifact.${field}: ${description}`).join("; "));

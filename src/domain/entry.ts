@@ -122,9 +122,14 @@ export function streamResponse(payload: StreamResponse["payload"]): StreamRespon
 
 /** What lists show of a task, as bytes: everything but history and artifacts. */
 export function encodeSummary(fold: Pick<TaskFold, "taskId" | "contextId" | "status" | "metadata">): Uint8Array {
-  const task = create(TaskSchema, { id: fold.taskId, contextId: fold.contextId, status: fold.status });
+  const task = create(TaskSchema);
+  task.id = fold.taskId;
+  task.contextId = fold.contextId;
+  task.status = fold.status;
   if (fold.metadata !== undefined) task.metadata = fold.metadata;
-  return toBinary(TaskSummarySchema, create(TaskSummarySchema, { task }));
+  const summary = create(TaskSummarySchema);
+  summary.task = task;
+  return toBinary(TaskSummarySchema, summary);
 }
 
 /** The status of an entry that changes it. */

@@ -1,13 +1,14 @@
+import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema, type SendMessageRequest, SendMessageRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { checkRequest } from "../domain/check-request.ts";
 import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/decide.ts";
 import { storedMessage } from "../domain/entry.ts";
 import { checkInputModes } from "../domain/input-modes.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
-import { closed, invalidRequest, TaskError } from "../domain/task-error.ts";
+import { closed, TaskError } from "../domain/task-error.ts";
 import { isSettled } from "../domain/task-state.ts";
-import { validate } from "../domain/validate.ts";
 import { createTask } from "../log/create-task.ts";
 import { answerMessageMs } from "../runtime/limits.ts";
 import type { DuplicateClaim, MessageClaim } from "../storage/storage.ts";
@@ -49,14 +50,14 @@ export class MessageAcceptance {
 
   /** Throws TaskError for everything that refuses the message; see `decideMessage` for a message to a task. */
   async accept(request: SendMessageRequest, caller: Caller, streaming: boolean): Promise<Accepted> {
-    const message = this.#check(request);
+    const { message, encoded } = this.#check(request);
     const scope: Scope = { tenant: caller.tenant, owner: caller.owner };
     const options = sendOptions(request, streaming);
     if (message.taskId !== "") return this.#toTask({ ...scope, taskId: message.taskId }, message, options, caller);
     if (this.#deps.options.duplicateWindowMs === 0) return this.#asNew(scope, message, options, caller, undefined);
     const claim: MessageClaim = {
       messageId: message.messageId,
-      contentHash: contentHash(message),
+      contentHash: contentHash(encoded),
       taskId: this.#deps.newId(),
       windowMs: this.#deps.options.duplicateWindowMs,
       strict: this.#deps.options.messageIds === "strict",
@@ -75,18 +76,22 @@ export class MessageAcceptance {
     await Promise.allSettled(this.#making);
   }
 
-  #check(request: SendMessageRequest): Message {
-    const violations = validate(SendMessageRequestSchema, request);
+  /** The message, and its encoding: for its size and its hash alike. */
+  #check(request: SendMessageRequest): { readonly message: Message; readonly encoded: Uint8Array } {
+    checkRequest(SendMessageRequestSchema, request);
     const { message, configuration } = request;
-    if (violations.length > 0 || message === undefined) throw invalidRequest(violations);
+    // REQUIRED: the check above has seen it.
+    assert(message);
     const { maxEventBytes } = this.#deps.options;
-    const bytes = toBinary(MessageSchema, message).byteLength;
-    if (bytes > maxEventBytes) throw new TaskError("TOO_LARGE", `The message has ${bytes} bytes; at most ${maxEventBytes} are taken`);
+    const encoded = toBinary(MessageSchema, message);
+    if (encoded.byteLength > maxEventBytes) {
+      throw new TaskError("TOO_LARGE", `The message has ${encoded.byteLength} bytes; at most ${maxEventBytes} are taken`);
+    }
     if (configuration?.taskPushNotificationConfig !== undefined) {
       throw new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
     }
     checkInputModes(message, this.#deps.processor.card);
-    return message;
+    return { message, encoded };
   }
 
   async #toTask(key: TaskKey, message: Message, options: SendOptions, caller: Caller): Promise<Accepted> {

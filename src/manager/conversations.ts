@@ -1,4 +1,4 @@
-import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Message, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
@@ -15,9 +15,9 @@ import {
   type ListMessagesResponse,
   ListMessagesResponseSchema,
 } from "../../gen/taskmanager/v1/conversation_pb.ts";
+import { checkRequest } from "../domain/check-request.ts";
 import type { Scope } from "../domain/scope.ts";
-import { invalidRequest, TaskError } from "../domain/task-error.ts";
-import { validate } from "../domain/validate.ts";
+import { TaskError } from "../domain/task-error.ts";
 import type { ConversationHistory, ConversationStats } from "../storage/storage.ts";
 import type { AccessTracker } from "./access-tracker.ts";
 import { pageSizeDefault } from "./list-tasks.ts";
@@ -51,7 +51,7 @@ export class Conversations {
   /** The one accessed last first. */
   list(request: ListConversationsRequest, scope: Scope): Promise<ListConversationsResponse> {
     return this.#call(async () => {
-      check(ListConversationsRequestSchema, request);
+      checkRequest(ListConversationsRequestSchema, request);
       const limit = request.pageSize ?? pageSizeDefault;
       const list = ["conversations", scope.tenant, scope.owner];
       const place = decodePageToken(list, request.pageToken, ["number", "string"]);
@@ -70,7 +70,7 @@ export class Conversations {
   /** The newest `limit` messages, or a page of them, oldest first; counts as an access. Throws TaskError CONVERSATION_NOT_FOUND. */
   listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
     return this.#call(async () => {
-      check(ListMessagesRequestSchema, request);
+      checkRequest(ListMessagesRequestSchema, request);
       const { storage } = this.#deps;
       const { contextId, pageToken } = request;
       const list = ["messages", scope.tenant, scope.owner, contextId];
@@ -129,7 +129,7 @@ export class Conversations {
   /** Removes the caller's conversations that are past their time; says how many. */
   cleanup(request: CleanupExpiredConversationsRequest, scope: Scope): Promise<number> {
     return this.#call(async () => {
-      check(CleanupExpiredConversationsRequestSchema, request);
+      checkRequest(CleanupExpiredConversationsRequestSchema, request);
       const maxAgeMs = request.maxAgeMs === undefined ? this.#deps.options.conversationTtlMs : Number(request.maxAgeMs);
       const removed = await this.#deps.storage.cleanupExpiredConversations(maxAgeMs, scope);
       if (removed > 0) this.#deps.hub.wakeAll();
@@ -139,11 +139,6 @@ export class Conversations {
 }
 
 const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];
-
-export function check<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): void {
-  const violations = validate(schema, request);
-  if (violations.length > 0) throw invalidRequest(violations);
-}
 
 function asMessage({ contextId, messageIds, lastAccessTime }: ConversationHistory): Conversation {
   return create(ConversationSchema, { contextId, messageIds: [...messageIds], lastAccessTime: timestampFromDate(lastAccessTime) });

@@ -8,10 +8,10 @@ import {
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { checkRequest } from "../domain/check-request.ts";
 import { taskOf } from "../domain/fold.ts";
 import type { Scope } from "../domain/scope.ts";
-import { invalidRequest, TaskError } from "../domain/task-error.ts";
-import { validate } from "../domain/validate.ts";
+import { TaskError } from "../domain/task-error.ts";
 import { loadTask } from "../log/load-task.ts";
 import type { StoredTask } from "../storage/storage.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
@@ -28,8 +28,7 @@ const loadsAtOnce = 8;
  * read. A page that shows them ends early where its tasks would grow beyond what clients take in one message; R44 allows fewer.
  */
 export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, scope: Scope): Promise<ListTasksResponse> {
-  const violations = validate(ListTasksRequestSchema, request);
-  if (violations.length > 0) throw invalidRequest(violations);
+  checkRequest(ListTasksRequestSchema, request);
   const { contextId, status, statusTimestampAfter, includeArtifacts = false, historyLength = 0 } = request;
   const pageSize = request.pageSize ?? pageSizeDefault;
   // Nothing is stored finer than milliseconds; a finer bound must not let the millisecond below it in.

@@ -1,8 +1,7 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type A2AService, CancelTaskRequestSchema, GetTaskRequestSchema, SubscribeToTaskRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { invalidRequest, TaskError } from "../domain/task-error.ts";
-import { validate } from "../domain/validate.ts";
+import { checkRequest } from "../domain/check-request.ts";
+import { TaskError } from "../domain/task-error.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
 import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";
 
@@ -45,12 +44,6 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
         throw new TaskError("UNSUPPORTED_OPERATION", "This agent has no extended card");
       }),
   };
-}
-
-/** Throws TaskError INVALID_REQUEST that names every fault (R4, R5). */
-export function checkRequest<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): void {
-  const violations = validate(schema, request);
-  if (violations.length > 0) throw invalidRequest(violations);
 }
 
 /** The capability gate (R7) comes before everything else that could be wrong: the answer is the same whatever was asked. */

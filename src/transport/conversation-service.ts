@@ -15,8 +15,8 @@ import {
   UpdateConversationAccessRequestSchema,
   UpdateConversationAccessResponseSchema,
 } from "../../gen/taskmanager/v1/conversation_pb.ts";
+import { checkRequest } from "../domain/check-request.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
-import { checkRequest } from "./a2a-service.ts";
 import { answering, type CallSettings, callerOf } from "./serve-calls.ts";
 
 /** Conversations and their messages. */

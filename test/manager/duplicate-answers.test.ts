@@ -1,5 +1,6 @@
+import { toBinary } from "@bufbuild/protobuf";
 import { expect, it, vi } from "vitest";
-import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { contentHash } from "../../src/manager/content-hash.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { answering, collected, message, messageIn, request, setup, silent } from "./fixtures.ts";
@@ -31,7 +32,12 @@ it.each([
 ])("an answer or task that its first sender never got to make is made by the next one, under the id that was promised: %s", async (_, processor, kind) => {
   const { manager, faulty } = await setup(processor);
   const once = message("go");
-  await faulty.storage.claimMessage(anonymous, { messageId: once.messageId, contentHash: contentHash(once), taskId: "promised", windowMs: 60_000 });
+  await faulty.storage.claimMessage(anonymous, {
+    messageId: once.messageId,
+    contentHash: contentHash(toBinary(MessageSchema, once)),
+    taskId: "promised",
+    windowMs: 60_000,
+  });
   const { payload } = await manager.sendMessage(request(once));
   expect([payload.case, payload.case === "task" ? payload.value.id : "promised"]).toEqual([kind, "promised"]);
   expect((await manager.sendMessage(request(once))).payload).toEqual(payload);

@@ -114,6 +114,7 @@ export class MemoryState {
   }
 
   setLastAccess(conversation: ConversationRecord, timeMs: number): void {
+    if (conversation.lastAccessMs === timeMs) return;
     const list = conversation.scope.conversationsByAccess;
     list.delete(conversation);
     conversation.lastAccessMs = timeMs;

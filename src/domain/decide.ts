@@ -57,19 +57,23 @@ export type MessageDecision =
   /** It is in the log already; the sequence of its entry, 0 if a turn before the present one has answered it. */
   | { readonly kind: "joined"; readonly sequence: bigint };
 
+/** How the task stands, beside its log, and what its processor and the settings want. */
+export interface MessageRules {
+  /** The processor is at work on a turn. */
+  readonly turnRuns: boolean;
+  /** A turn runs, or waits for its place. */
+  readonly busy: boolean;
+  readonly whileWorking: "enqueue" | "reject";
+  readonly join: boolean;
+}
+
 /**
  * A message for an existing task. Throws TaskError: UNSUPPORTED_OPERATION for a terminal task (R23), one that is being canceled, and during
- * a turn if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79); TOO_MANY if 16 messages wait already.
+ * a turn, or before it, if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79); TOO_MANY if 16 messages wait already.
  *
  * Invariant: with the append's condition on the head, a message is accepted before the terminal entry, or refused; never lost behind it.
  */
-export function decideMessage(
-  fold: TaskFold,
-  message: Message,
-  options: SendOptions,
-  rules: { readonly turnRuns: boolean; readonly whileWorking: "enqueue" | "reject"; readonly join: boolean },
-  stamp: Stamp,
-): MessageDecision {
+export function decideMessage(fold: TaskFold, message: Message, options: SendOptions, rules: MessageRules, stamp: Stamp): MessageDecision {
   if (message.contextId !== "" && message.contextId !== fold.contextId) {
     throw invalidRequest([
       { field: "message.context_id", description: `task "${fold.taskId}" belongs to another context; leave it empty or name the task's own` },
@@ -92,19 +96,23 @@ export function decideMessage(
     );
   }
   if (fold.cancelRequested) throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" is being canceled`, { metadata: { taskId: fold.taskId } });
-  if (rules.turnRuns && rules.whileWorking === "reject" && !isInterrupted(fold.status.state)) {
+  if (rules.busy && rules.whileWorking === "reject" && !isInterrupted(fold.status.state)) {
     throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" takes no message while it works`, { metadata: { taskId: fold.taskId } });
   }
   if (fold.waiting.length >= waitingMessagesMax) {
     throw new TaskError("TOO_MANY", `${waitingMessagesMax} messages wait for task "${fold.taskId}" already`, { metadata: { taskId: fold.taskId } });
   }
   const timeMs = timeFor(fold, stamp);
+  const { state } = fold.status;
+  const interrupted = isInterrupted(state);
+  // A turn that waits for a credential goes on waiting, whatever its client says meanwhile (R87, R88).
+  const followsQuestion = state === TaskState.AUTH_REQUIRED && rules.turnRuns;
+  const resumes = interrupted && !rules.turnRuns;
+  const value = create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes, followsQuestion });
+  const accepted = makeEntry(timeMs, { case: "message", value });
   // The status goes first: it moves the question that this message answers into the history, before the answer. Also while the turn that asked is still at
   // its last steps; besides, only WORKING tasks are looked for after a crash, and this one has a message that waits.
-  const interrupted = isInterrupted(fold.status.state);
-  const resumes = interrupted && !rules.turnRuns;
-  const accepted = makeEntry(timeMs, { case: "message", value: create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes }) });
-  return { kind: "accept", entries: interrupted ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted] };
+  return { kind: "accept", entries: interrupted && !followsQuestion ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted] };
 }
 
 // ── Turns ──
@@ -196,15 +204,16 @@ function completeBetweenTurns(fold: TaskFold, message: MessageInitShape<typeof M
 }
 
 /**
- * What becomes of a task whose replica died: CANCELED if that was asked for; a turn that was cut off runs again ("resume") or ends the task with an honest
+ * What becomes of a task whose replica died, or whose run lost the storage: CANCELED if that was asked for; a turn that was cut off runs again ("resume") or ends the task with an honest
  * reason ("fail"). None where nothing was begun: then the waiting message's turn just begins, as does the one that runs again.
  */
-export function decideLost(fold: TaskFold, onLost: "fail" | "resume", stamp: Stamp): readonly Entry[] {
-  if (isTerminal(fold.status.state) || isInterrupted(fold.status.state)) return [];
+export function decideLost(fold: TaskFold, onLost: "fail" | "resume", stopped: "server" | "storage", stamp: Stamp): readonly Entry[] {
+  if (isTerminal(fold.status.state)) return [];
   const timeMs = timeFor(fold, stamp);
   if (fold.cancelRequested) return [statusEntry(timeMs, TaskState.CANCELED)];
-  if (!fold.turnOpen || onLost === "resume") return [];
-  return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage("The server stopped while the agent worked on this task"), stamp))];
+  if (isInterrupted(fold.status.state) || !fold.turnOpen || onLost === "resume") return [];
+  const text = stopped === "server" ? "The server stopped while the agent worked on this task" : "The storage failed while the agent worked on this task";
+  return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage(text), stamp))];
 }
 
 // ── Cancel and takeover ──

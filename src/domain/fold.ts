@@ -49,6 +49,8 @@ export interface TaskFold {
   turnOpen: boolean;
   /** Results of the current turn's steps, by name. */
   readonly steps: Map<string, StepResult>;
+  /** The message of the present status is in the history already, because a message of the client's came after it. */
+  questionInHistory: boolean;
   cancelRequested: boolean;
   /** Places in `artifacts`, by id. */
   readonly artifactIndex: Map<string, number>;
@@ -69,6 +71,7 @@ export function emptyFold(taskId: string): TaskFold {
     turn: undefined,
     turnOpen: false,
     steps: new Map(),
+    questionInHistory: false,
     cancelRequested: false,
     artifactIndex: new Map(),
   };
@@ -107,6 +110,10 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
     case "message": {
       const message = body.value.message;
       if (message === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" lacks its message`);
+      if (body.value.followsQuestion) {
+        pushQuestion(fold);
+        fold.questionInHistory = true;
+      }
       // A message of the agent's own is history at once; one of the client's waits for a turn.
       if (body.value.options !== undefined) {
         fold.waiting.push({ sequence, historyIndex: fold.history.length, options: body.value.options });
@@ -121,7 +128,8 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
         throw new FoldError(`Entry ${sequence} of task "${fold.taskId}": state ${status?.state} can't follow ${fold.status.state}`);
       }
       // The question of an interrupted task becomes history once it isn't the present status any more.
-      if (entersHistory(fold.status) && fold.status.message !== undefined) fold.history.push(fold.status.message);
+      pushQuestion(fold);
+      fold.questionInHistory = false;
       fold.status = status;
       break;
     }
@@ -159,6 +167,10 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
   }
   fold.sequence = sequence;
   fold.timeMs = Math.max(fold.timeMs, Number(entry.timeMs));
+}
+
+function pushQuestion({ status, questionInHistory, history }: TaskFold): void {
+  if (!questionInHistory && entersHistory(status) && status.message !== undefined) history.push(status.message);
 }
 
 /**

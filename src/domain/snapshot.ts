@@ -18,6 +18,7 @@ export function encodeSnapshot(fold: TaskFold): Uint8Array {
       stepResults: [...fold.steps.values()],
       cancelRequested: fold.cancelRequested,
       turnOpen: fold.turnOpen,
+      questionInHistory: fold.questionInHistory,
     }),
   );
 }
@@ -35,6 +36,7 @@ export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
   fold.metadata = task.metadata;
   fold.cancelRequested = snapshot.cancelRequested;
   fold.turnOpen = snapshot.turnOpen;
+  fold.questionInHistory = snapshot.questionInHistory;
   for (const message of task.history) fold.history.push(message);
   for (const artifact of task.artifacts) {
     fold.artifactIndex.set(artifact.artifactId, fold.artifacts.length);

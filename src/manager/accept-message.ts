@@ -4,7 +4,7 @@ import { type Message, MessageSchema, type SendMessageRequest, SendMessageReques
 import { type SendOptions, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
 import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/decide.ts";
-import { storedMessage } from "../domain/entry.ts";
+import { sameMessage, storedMessage } from "../domain/entry.ts";
 import { checkInputModes } from "../domain/input-modes.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
 import { closed, TaskError } from "../domain/task-error.ts";
@@ -107,13 +107,28 @@ export class MessageAcceptance {
 
   async #asNew(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
     const release = this.#slots.reserve();
-    const made = this.#make(scope, message, options, caller, claim).finally(release);
+    const made = release === undefined ? this.#repeatOnly(scope, message, claim) : this.#make(scope, message, options, caller, claim).finally(release);
     this.#making.add(made);
     try {
       return await made;
     } finally {
       this.#making.delete(made);
     }
+  }
+
+  /**
+   * No place is left for another task; but what is a repeat of a message needs none. Looked up before it is claimed, so that a refusal leaves no claim. Throws TaskError
+   * TOO_MANY.
+   */
+  async #repeatOnly(scope: Scope, message: Message, claim: MessageClaim | undefined): Promise<Accepted> {
+    const { storage } = this.#deps;
+    const known = claim && (await storage.getMessage(scope, message.messageId));
+    if (claim !== undefined && known !== undefined && sameMessage(known, message)) {
+      const result = await storage.claimMessage(scope, claim);
+      const joined = result.outcome === "duplicate" ? await this.#join(scope, result) : undefined;
+      if (joined !== undefined) return joined;
+    }
+    throw this.#slots.tooMany();
   }
 
   async #make(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
@@ -143,12 +158,13 @@ export class MessageAcceptance {
   }
 
   async #create(key: TaskKey, contextId: string, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
-    const { storage, clock, newId, replica } = this.#deps;
-    const entry = decideCreate(contextId, message, options, stampOf(this.#deps));
+    const { storage, clock, newId, replica, times } = this.#deps;
+    const entry = decideCreate(contextId, message, options, { newId, nowMs: times.next(key, contextId) });
     const owner = { replica, fence: 1n };
     const result = await createTask(storage, key, entry, { contextId, owner, clock, newId, ...(claim && { claim }) });
     switch (result.outcome) {
       case "created":
+        times.note(key, contextId, Number(entry.timeMs));
         if (result.otherContent) this.#warnOfReuse(message);
         await this.#runs.started(key, result.fold, result.batch, result.created, caller);
         return { kind: "task", key, sequence: 1n };

@@ -29,8 +29,9 @@ export async function joinDatabase(deps: ManagerDeps): Promise<Membership> {
   const { storage, replica, clock, logger } = deps;
   let cancel = () => {};
   let left = false;
+  let beating: Promise<void> = Promise.resolve();
   const beat = (): void => {
-    storage
+    beating = storage
       .beat(replica)
       .catch((error: unknown) => logger.warn({ err: error }, "A beat failed"))
       .finally(() => {
@@ -40,6 +41,8 @@ export async function joinDatabase(deps: ManagerDeps): Promise<Membership> {
   const leave = async () => {
     left = true;
     cancel();
+    // One that lands later would make the record anew.
+    await beating;
     try {
       const unfinished = await storage.claimTasks({ replicas: [replica], limit: 1 });
       if (unfinished.length === 0) await storage.leave(replica);

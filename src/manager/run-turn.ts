@@ -50,7 +50,9 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
       return watch.abortedEnd;
     }
     logger.error({ ...fields, err: error }, "A turn failed");
-    return { kind: "failed", text: error instanceof TaskError ? error.message : "The agent failed" };
+    // The cause is never sent (api.d.ts), but for what the task manager itself said of the agent's events.
+    const ours = error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE");
+    return { kind: "failed", text: ours ? error.message : "The agent failed" };
   } finally {
     watch.end();
     // Lets a generator's `finally` blocks run; where those hang, so does only this promise.

@@ -27,19 +27,30 @@ export class Slots {
   }
 
   /**
-   * Keeps a place for a task, running or waiting, until it is made; the result gives it back. Throws TaskError TOO_MANY if there is none. Asked before a task is
+   * Keeps a place for a task, running or waiting, until it is made; the result gives it back. Undefined if there is none. Asked before a task is
    * made, so that a refusal leaves nothing.
    */
-  reserve(): () => void {
-    if (this.#running + this.#queue.length + this.#reserved >= this.#runningMax + this.#queuedMax) {
-      throw new TaskError("TOO_MANY", `${this.#queuedMax} tasks wait to be run already`);
-    }
+  reserve(): (() => void) | undefined {
+    if (this.#isFull()) return undefined;
     this.#reserved++;
     let held = true;
     return () => {
       if (held) this.#reserved--;
       held = false;
     };
+  }
+
+  /** Throws TaskError TOO_MANY if there is no place for a further task, running or waiting. */
+  checkRoom(): void {
+    if (this.#isFull()) throw this.tooMany();
+  }
+
+  tooMany(): TaskError {
+    return new TaskError("TOO_MANY", `${this.#queuedMax} tasks wait to be run already`);
+  }
+
+  #isFull(): boolean {
+    return this.#running + this.#queue.length + this.#reserved >= this.#runningMax + this.#queuedMax;
   }
 
   /** Resolves to the function that releases the slot, or to undefined when the signal is aborted first. */

@@ -8,6 +8,7 @@ import { type TaskFold, taskOf } from "../domain/fold.ts";
 import { valueFault } from "../domain/json-fault.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
+import { isTerminal } from "../domain/task-state.ts";
 import type { TaskWriter } from "../log/task-writer.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
@@ -81,6 +82,7 @@ async function runStep(deps: ManagerDeps, run: TurnHost, turn: NonNullable<TaskF
   const checkRunning = () => {
     // What an agent left going in the background must not get into a later turn, nor write beside the run that has the task by then.
     if (!run.isRunning(turn)) throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, { metadata: { taskId: run.key.taskId } });
+    if (isTerminal(run.writer.tentative.status.state)) throw invalidAgentResponse(`step "${name}" follows a terminal status`);
   };
   checkRunning();
   const kept = run.writer.tentative.steps.get(name);

@@ -22,6 +22,7 @@ import { TaskHub } from "../stream/task-hub.ts";
 import { type Accepted, MessageAcceptance } from "./accept-message.ts";
 import { AccessTracker } from "./access-tracker.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
+import { ConversationTimes } from "./conversation-times.ts";
 import { Conversations } from "./conversations.ts";
 import { currentFold, isAnswered, waitForFold } from "./current-task.ts";
 import { listTasks } from "./list-tasks.ts";
@@ -86,12 +87,14 @@ export async function createTaskManager(
   parts: ManagerParts = {},
 ): Promise<TaskManager> {
   const newId = parts.newId ?? (() => crypto.randomUUID());
+  const clock = parts.clock ?? systemClock;
   const deps: ManagerDeps = {
     storage,
     processor,
     hub: new TaskHub(),
     options: checkedOptions(options),
-    clock: parts.clock ?? systemClock,
+    clock,
+    times: new ConversationTimes(clock),
     newId,
     logger: parts.logger ?? silentLogger,
     replica: newId(),
@@ -223,12 +226,24 @@ class Manager implements TaskManager {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#stopSweeper();
-    await this.#recovery;
+    const { clock, options, logger, hub } = this.#deps;
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const limitMs = options.cancelGraceMs + storageWaitMs;
+    const cancel = clock.after(limitMs, () => resolve("late"));
+    const ended = await Promise.race([this.#end(), late]);
+    cancel();
+    if (ended !== "late") return;
+    // What isn't durable by now is taken up by the next server, as after a crash.
+    logger.error({ limitMs }, "The storage didn't answer in time; the task manager ends without it");
+    hub.close(closed());
+  }
+
+  async #end(): Promise<void> {
+    const sweeper = this.#stopSweeper();
     const stopped = this.#runs.stopAll("draining");
     // What is just being made is found by the next server only if it is there before this one leaves.
     await this.#acceptance.close();
-    await stopped;
+    await Promise.all([stopped, sweeper, this.#recovery]);
     // Last: who waits for a turn still learns how it ended.
     this.#deps.hub.close(closed());
     await this.#membership.leave();
@@ -269,6 +284,9 @@ class Manager implements TaskManager {
     });
   }
 }
+
+/** What the storage has, beside the grace time of the turns, for the last appends when the manager is disposed. */
+const storageWaitMs = 5_000;
 
 /** A signal that nobody aborts. */
 const never = new AbortController().signal;

@@ -2,10 +2,10 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decideCancel, decideLost, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
-import type { PlacedEntry } from "../domain/entry.ts";
+import { historyMessageOf, type PlacedEntry } from "../domain/entry.ts";
 import type { TaskFold } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
-import { isSettled, isTerminal } from "../domain/task-state.ts";
+import { isInterrupted, isSettled, isTerminal } from "../domain/task-state.ts";
 import { TaskWriter } from "../log/task-writer.ts";
 import type { TaskFeed } from "../stream/task-hub.ts";
 import { type ManagerDeps, stampOf } from "./manager-deps.ts";
@@ -51,6 +51,8 @@ export class TaskRun {
   /** What must be durable before a turn runs here. */
   #takenAt = 0n;
   readonly #fence: bigint;
+  /** This replica had the task already: if nobody runs it, that is the storage's doing. */
+  readonly #ownedBefore: boolean;
   /** The turn begun last is to be run again. */
   #again = false;
   /** Who sent the waiting messages, by the sequence of the message; a resumed turn has only the scope of its task. */
@@ -79,6 +81,7 @@ export class TaskRun {
     const isOwner = start.owner.replica === deps.replica;
     const owner = isOwner ? start.owner : { replica: deps.replica, fence: start.owner.fence + 1n };
     if (!isOwner) this.#takeover = owner;
+    this.#ownedBefore = isOwner;
     this.#fence = owner.fence;
     const { storage, clock, newId, options, logger } = deps;
     this.writer = new TaskWriter({
@@ -93,7 +96,10 @@ export class TaskRun {
       limits: { eventBytesMax: options.maxEventBytes, taskBytesMax: options.maxTaskBytes },
       clock,
       newId,
-      onCommitted: (entries: readonly PlacedEntry[]) => feed.publish(entries),
+      onCommitted: (entries: readonly PlacedEntry[]) => {
+        for (const { entry } of entries) if (historyMessageOf(entry) !== undefined) deps.times.note(key, start.fold.contextId, Number(entry.timeMs));
+        feed.publish(entries);
+      },
       onLost: (error) => this.#onLost(error),
       onSnapshotFailed: (error) => logger.warn({ taskId: key.taskId, err: error }, "A snapshot could not be stored"),
     });
@@ -131,13 +137,23 @@ export class TaskRun {
     }
   }
 
-  /** Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError. */
+  /**
+   * Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError: TOO_MANY where too many
+   * tasks wait to be run, and what `decideMessage` throws.
+   */
   accept(message: Message, options: SendOptions, caller: Caller, join: boolean): { readonly decision: MessageDecision; readonly sequence: bigint } {
     this.#takeUp();
     const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";
-    const fold = this.writer.tentative;
-    const decision = decideMessage(fold, message, options, { turnRuns: this.#work !== undefined, whileWorking, join }, stampOf(this.#deps));
-    if (decision.kind === "joined") return { decision, sequence: decision.sequence };
+    const rules = { turnRuns: this.#turn !== undefined, busy: this.#work !== undefined, whileWorking, join };
+    const { contextId } = this.writer.tentative;
+    const stamp = { ...stampOf(this.#deps), nowMs: this.#deps.times.next(this.key, contextId) };
+    const decision = decideMessage(this.writer.tentative, message, options, rules, stamp);
+    if (decision.kind === "joined") {
+      // It may have been accepted by a replica that died before its turn, while the task waited for its client: then nobody else sees to it.
+      this.#workIfWaiting();
+      return { decision, sequence: decision.sequence };
+    }
+    if (this.#work === undefined) this.#slots.checkRoom();
     const sequence = this.#append(decision.entries, "bounded");
     this.#callers.set(sequence, caller);
     this.work();
@@ -159,14 +175,18 @@ export class TaskRun {
     this.#work ??= this.#workOff().finally(() => {
       this.#work = undefined;
       // A message may have been accepted after the loop saw none.
-      const { waiting, status } = this.writer.tentative;
-      if (!this.#lost && !this.#abortQueue.signal.aborted && waiting.length > 0 && !isTerminal(status.state)) this.work();
+      this.#workIfWaiting();
       this.#onIdle();
     });
   }
 
+  #workIfWaiting(): void {
+    const { waiting, status } = this.writer.tentative;
+    if (!this.#lost && !this.#abortQueue.signal.aborted && waiting.length > 0 && !isTerminal(status.state)) this.work();
+  }
+
   /**
-   * Takes up a task that nobody runs, because its replica died or lost the storage; resolves when that is durable. What is left to do is done here from
+   * Takes up a task that nobody runs, because its server or its storage stopped; resolves when that is durable. What is left to do is done here from
    * then on. Nothing to do for a task that runs here already.
    */
   async recover(): Promise<void> {
@@ -176,8 +196,8 @@ export class TaskRun {
 
   #takeUp(): void {
     const { tentative } = this.writer;
-    if (this.#work !== undefined || isSettled(tentative.status.state)) return;
-    this.#append(decideLost(tentative, this.#deps.processor.onLost ?? "fail", stampOf(this.#deps)), "unbounded");
+    if (this.#work !== undefined || isTerminal(tentative.status.state) || (isInterrupted(tentative.status.state) && !tentative.cancelRequested)) return;
+    this.#append(decideLost(tentative, this.#deps.processor.onLost ?? "fail", this.#ownedBefore ? "storage" : "server", stampOf(this.#deps)), "unbounded");
     if (isSettled(tentative.status.state)) return;
     this.#again = tentative.turnOpen;
     this.work();
@@ -207,6 +227,7 @@ export class TaskRun {
     if (release === undefined) return;
     try {
       // A processor runs only once its task is this replica's (DESIGN 5).
+      this.#append([], "unbounded");
       await this.writer.whenCommitted(this.#takenAt);
       let begun = !this.#abortQueue.signal.aborted && this.#beginTurn();
       while (begun && !this.#abortQueue.signal.aborted) begun = await this.#oneTurn();

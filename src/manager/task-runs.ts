@@ -51,6 +51,11 @@ export class TaskRuns {
     this.#contexts = contexts;
   }
 
+  /** Nothing begins any more. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   get size(): number {
     return this.#places.size;
   }

@@ -24,8 +24,8 @@ import { isInterrupted, isSettled, isTerminal, mayFollow, stateNames } from "../
 const { SUBMITTED, WORKING, COMPLETED, FAILED, CANCELED, INPUT_REQUIRED, REJECTED, AUTH_REQUIRED, UNSPECIFIED } = TaskState;
 const nowMs = 1_800_000_000_000;
 const options = create(SendOptionsSchema, { blocking: true });
-const idle = { turnRuns: false, whileWorking: "enqueue", join: false } as const;
-const running = { ...idle, turnRuns: true } as const;
+const idle = { turnRuns: false, busy: false, whileWorking: "enqueue", join: false } as const;
+const running = { ...idle, turnRuns: true, busy: true } as const;
 
 function stampAt(ms = nowMs): Stamp {
   let ids = 0;
@@ -355,6 +355,12 @@ describe("a task whose replica died", () => {
     { name: "during a turn", fold: taskAfter(turn), fail: ["FAILED+message"], resume: [] },
     { name: "during a turn while a message waits", fold: taskAfter(turn, message("second")), fail: ["FAILED+message"], resume: [] },
     { name: "with a wish to cancel", fold: taskAfter(turn, cancel), fail: ["CANCELED"], resume: ["CANCELED"] },
+    {
+      name: "with a wish to cancel, at a question",
+      fold: taskAfter(turn, status(AUTH_REQUIRED, "sign in"), cancel),
+      fail: ["CANCELED"],
+      resume: ["CANCELED"],
+    },
     { name: "at a question", fold: taskAfter(turn, status(INPUT_REQUIRED, "what?")), fail: [], resume: [] },
     { name: "after its end", fold: taskAfter(turn, status(COMPLETED)), fail: [], resume: [] },
     { name: "between a question's answer and its turn", fold: taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", idle)), fail: [], resume: [] },
@@ -366,8 +372,12 @@ describe("a task whose replica died", () => {
     },
   ];
   test.for(cases)("$name", ({ fold, fail, resume }) => {
-    expect(shortOf(decideLost(fold, "fail", stampAt()))).toEqual(fail);
-    expect(shortOf(decideLost(fold, "resume", stampAt()))).toEqual(resume);
+    expect(shortOf(decideLost(fold, "fail", "server", stampAt()))).toEqual(fail);
+    expect(shortOf(decideLost(fold, "resume", "server", stampAt()))).toEqual(resume);
+  });
+  test.for(["server", "storage"] as const)("is told that it was the %s that stopped", (stopped) => {
+    const [entry] = decideLost(taskAfter(turn), "fail", stopped, stampAt());
+    expect(JSON.stringify(entry?.body.value?.valueOf(), (_, value) => (typeof value === "bigint" ? String(value) : value))).toContain(`The ${stopped} `);
   });
 });
 
@@ -384,7 +394,7 @@ test("a clock that jumps back never makes an entry earlier than the one before",
     ...decideTurnEnd(fold, { kind: "canceled" }, back),
     ...decideCancel(fold, true, undefined, back),
     ...decideCancel(fold, false, undefined, back),
-    ...decideLost(fold, "fail", back),
+    ...decideLost(fold, "fail", "server", back),
     decideTakeover(fold, "other", 2n, back),
   ];
   const accepted = decideMessage(fold, messageOf("third"), options, running, back);

@@ -63,7 +63,7 @@ test("the results of steps stay for another run of their turn, and go with the n
   expect([...fold.steps.keys()]).toEqual(["a", "b"]);
   add(fold, decideTurnAgain(fold, stamp));
   expect([...fold.steps.keys(), fold.turn?.attempt]).toEqual(["a", "b", 2]);
-  const decision = decideMessage(fold, userMessage("second"), options, { turnRuns: true, whileWorking: "enqueue", join: true }, stamp);
+  const decision = decideMessage(fold, userMessage("second"), options, { turnRuns: true, busy: true, whileWorking: "enqueue", join: true }, stamp);
   add(fold, decision.kind === "accept" ? decision.entries : []);
   add(fold, decideTurn(fold, stamp));
   expect([...fold.steps.keys(), fold.turn?.attempt]).toEqual([1]);
@@ -76,7 +76,7 @@ test("a snapshot keeps everything there is to a task", () => {
   const unknown = fromBinary(ArtifactSchema, new Uint8Array([...toBinary(ArtifactSchema, artifactOf("a")), 0xc2, 0x3e, 0x02, 0x68, 0x69]));
   add(fold, [...decideEvent(fold, { artifactUpdate: { artifact: unknown } }, stamp), step("a")]);
   for (const messageId of ["second", "third"]) {
-    const decision = decideMessage(fold, userMessage(messageId), options, { turnRuns: true, whileWorking: "enqueue", join: true }, stamp);
+    const decision = decideMessage(fold, userMessage(messageId), options, { turnRuns: true, busy: true, whileWorking: "enqueue", join: true }, stamp);
     add(fold, decision.kind === "accept" ? decision.entries : []);
   }
   add(fold, decideTurnAgain(fold, stamp));

@@ -112,7 +112,13 @@ function entriesOf(
   const ended = [TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED].some((state) => state === fold.status.state);
   switch (act.kind) {
     case "message": {
-      const decision = decideMessage(fold, userMessage(act.text), options, { turnRuns: act.running, whileWorking: "enqueue", join: true }, stamp);
+      const decision = decideMessage(
+        fold,
+        userMessage(act.text),
+        options,
+        { turnRuns: act.running, busy: act.running, whileWorking: "enqueue", join: true },
+        stamp,
+      );
       return decision.kind === "accept" ? decision.entries : [];
     }
     case "turn":
@@ -120,7 +126,7 @@ function entriesOf(
     case "again":
       return decideTurnAgain(fold, stamp);
     case "lost":
-      return decideLost(fold, "fail", stamp);
+      return decideLost(fold, "fail", "server", stamp);
     case "takeover":
       return ended ? [] : [decideTakeover(fold, "replica", 2n, stamp)];
     case "step":

@@ -6,7 +6,7 @@ import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
-import { begun, collected, expectRefused, message, reading, request, ScriptedAgent, sent, setup, stateOf } from "./fixtures.ts";
+import { begun, collected, expectRefused, isSettledNow, message, reading, request, ScriptedAgent, sent, setup, stateOf } from "./fixtures.ts";
 
 it("tells running turns to drain, waits for them, and leaves no timer behind", async () => {
   const scripted = new ScriptedAgent();
@@ -105,6 +105,28 @@ it("answers those who wait: blocked senders, cancelers and readers", async () =>
   await settle();
   await clock.advanceUntil(Promise.resolve(manager[Symbol.asyncDispose]()));
   expect(await outcomes).toEqual(waiting.map(() => "UNAVAILABLE"));
+});
+
+it("ends in time although the storage never answers, and says so", async () => {
+  const faulty = new FaultyStorage(createMemoryStorage());
+  const scripted = new ScriptedAgent();
+  const { manager, clock, lines } = await setup(scripted, { faulty, options: { cancelGraceMs: 1_000 } });
+  const blocked = sent(manager, "go");
+  blocked.catch(() => undefined);
+  const turn = await scripted.turn();
+  await settle();
+  faulty.fail({ fault: "held" });
+  await turn.yield(completed("never durable"));
+  turn.return();
+  const disposed = Promise.resolve(manager[Symbol.asyncDispose]());
+  await clock.advance(5_999);
+  expect(await isSettledNow(disposed)).toBe(false);
+  await clock.advance(1);
+  await disposed;
+  await expectRefused(blocked, "UNAVAILABLE");
+  expect(lines.filter(({ level }) => level === "error").map(({ text }) => text)).toEqual([
+    "The storage didn't answer in time; the task manager ends without it",
+  ]);
 });
 
 it("waits for a task that is just being made, so that the next server finds it", async () => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { authRequired, completed, inputRequired, rejected, status, working } from "../../src/manager/processor-events.ts";
+import { authRequired, completed, inputRequired, rejected, status, textOf, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
+  agent,
   begun,
   expectRefused,
   isSettledNow,
@@ -16,6 +17,7 @@ import {
   setup,
   silent,
   stateOf,
+  statusText,
   textsOf,
 } from "./fixtures.ts";
 
@@ -182,23 +184,36 @@ describe("messages during a turn", () => {
     const { id } = await first;
     const second = sent(manager, message("I refuse", { taskId: id }));
     expect(await isSettledNow(second)).toBe(false);
+    const { task } = await manager.getTask(id);
+    expect([stateOf(task), statusText(task), textsOf(task.history)]).toEqual(["AUTH_REQUIRED", "sign in", ["one", "sign in", "I refuse"]]);
     await turn.yield(working("credential came"));
     turn.return();
     const next = await scripted.turn(1);
     expect(next.text).toBe("I refuse");
     next.return();
-    expect(stateOf(await second)).toBe("COMPLETED");
+    const ended = await second;
+    expect([stateOf(ended), textsOf(ended.history)]).toEqual(["COMPLETED", ["one", "sign in", "I refuse"]]);
   });
 });
 
 it("has the messages of the whole conversation, this one included, oldest first", async () => {
   const seen: (readonly string[])[] = [];
-  const { manager, clock } = await setup(silent(async (context) => seen.push(textsOf(await context.history()), textsOf(await context.history(1)))));
+  const { manager } = await setup(silent(async (context) => seen.push(textsOf(await context.history()), textsOf(await context.history(1)))));
   await sent(manager, message("one", { contextId: "c" }));
-  // The order is by time first, then by task: two in one millisecond stand in the order of their tasks' ids.
-  await clock.advance(1);
   await sent(manager, message("two", { contextId: "c" }));
   expect(seen).toEqual([["one"], ["one"], ["one", "two"], ["two"]]);
+});
+
+it("has them in the order they were sent, also those of many tasks within a millisecond, answers among them", async () => {
+  const { manager, faulty } = await setup(
+    agent(async function* ({ message: { parts } }) {
+      yield completed(`re ${textOf({ parts })}`);
+    }),
+  );
+  const texts = Array.from({ length: 12 }, (_, index) => `m${index}`);
+  for (const text of texts) await sent(manager, message(text, { contextId: "c" }));
+  const history = await faulty.storage.listMessagesByContextId({ tenant: "", owner: "" }, "c");
+  expect(textsOf(history)).toEqual(texts.flatMap((text) => [text, `re ${text}`]));
 });
 
 it("keeps a stream of the first message open over turns that complete while messages wait", async () => {

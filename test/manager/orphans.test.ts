@@ -58,7 +58,7 @@ describe("a running task whose storage is away for longer than its appends are t
     await clock.advance(10_000);
     await reader.ended;
     const { task } = await manager.getTask(id);
-    expect([stateOf(task), statusText(task)]).toEqual(["FAILED", "The server stopped while the agent worked on this task"]);
+    expect([stateOf(task), statusText(task)]).toEqual(["FAILED", "The storage failed while the agent worked on this task"]);
     expect(clock.waiting).toBe(idleTimers);
   });
 

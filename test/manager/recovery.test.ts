@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { artifact, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { artifact, authRequired, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { crashed, restarted } from "./crash.ts";
 import { begun, expectRefused, kindsOf, logOf, message, reading, ScriptedAgent, sent, stateOf, statusText, textsOf } from "./fixtures.ts";
@@ -73,6 +73,44 @@ describe("after a crash", () => {
     const agent = new ScriptedAgent({ onLost: "resume" });
     const { manager } = await restarted(storage, agent);
     expect([stateOf((await manager.getTask(id)).task), agent.turns.length]).toEqual(["CANCELED", 0]);
+  });
+
+  it("a message accepted before the agent asked, whose turn hadn't begun, gets its turn when it is sent again", async () => {
+    const waiting = message("two");
+    let id = "";
+    const { storage } = await crashed(async ({ manager, faulty }, agent) => {
+      id = (await begun(manager, "one")).id;
+      const turn = await agent.turn();
+      waiting.taskId = id;
+      await begun(manager, waiting);
+      await turn.yield(inputRequired("?"));
+      await settle();
+      faulty.fail({ methods: "appendTask", fault: "held" });
+      turn.return();
+      await settle();
+    });
+    const agent = new ScriptedAgent();
+    const { manager, faulty } = await restarted(storage, agent);
+    expect([stateOf((await manager.getTask(id)).task), agent.turns.length]).toEqual(["INPUT_REQUIRED", 0]);
+    const answer = sent(manager, waiting);
+    const turn = await agent.turn();
+    expect([turn.text, kindsOf(await logOf(faulty, id)).slice(-3)]).toEqual(["two", ["takeover", "status:WORKING", "turn"]]);
+    turn.return();
+    expect(stateOf(await answer)).toBe("COMPLETED");
+  });
+
+  it("a cancel that was asked for while the task waited for its client is done when anything more is asked of it", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      const asks = sent(manager, "go");
+      await (await agent.turn()).yield(authRequired("sign in"));
+      id = (await asks).id;
+      manager.cancelTask(id).catch(() => undefined);
+      await settle();
+    });
+    const { manager } = await restarted(storage, new ScriptedAgent());
+    await expectRefused(sent(manager, message("go on", { taskId: id })), "UNSUPPORTED_OPERATION");
+    expect(stateOf((await manager.getTask(id)).task)).toBe("CANCELED");
   });
 
   it("a task that waits for input stays, and takes the answer", async () => {

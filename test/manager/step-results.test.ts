@@ -1,9 +1,23 @@
 import { expect, it } from "vitest";
 import type { Json } from "../../src/manager/message-processor.ts";
+import { completed } from "../../src/manager/processor-events.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
-import { begun, kindsOf, logOf, sent, setup, silent, stateOf } from "./fixtures.ts";
+import { agent, begun, kindsOf, logOf, sent, setup, silent, stateOf } from "./fixtures.ts";
+
+it("a step after the turn's last word is the agent's fault, and the task has ended as it said", async () => {
+  const faults: unknown[] = [];
+  const { manager } = await setup(
+    agent(async function* ({ step }) {
+      yield completed("done");
+      await step("late", async () => 1).catch((error: unknown) => faults.push(error));
+    }),
+  );
+  expect(stateOf(await sent(manager, "go"))).toBe("COMPLETED");
+  await settle();
+  expect(faults).toMatchObject([{ name: "TaskError", reason: "INVALID_AGENT_RESPONSE" }]);
+});
 
 const kept: readonly [string, unknown, Json][] = [
   ["null", null, null],

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
 import type { MessageProcessor, TaskContext } from "../../src/manager/message-processor.ts";
-import { artifact, completed, status, working } from "../../src/manager/processor-events.ts";
+import { artifact, completed, inputRequired, status, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
-import { agent, begun, expectRefused, kindsOf, logOf, message, ScriptedAgent, sent, setup, stateOf, statusText } from "./fixtures.ts";
+import { agent, begun, expectRefused, kindsOf, logOf, message, ScriptedAgent, sent, setup, silent, stateOf, statusText, textsOf } from "./fixtures.ts";
 
 const text = (value: string) => [{ content: { case: "text" as const, value } }];
 
@@ -83,6 +83,53 @@ describe("slots", () => {
     expect(outcomes.filter((outcome) => outcome === "TOO_MANY")).toHaveLength(7);
     expect(await faulty.storage.getConversationStats()).toMatchObject({ totalConversations: 3, totalMessages: 3 });
   });
+
+  it("but a message that is known already joins its task, and leaves no claim where it isn't", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager, faulty } = await setup(scripted, { options: { maxRunningTasks: 1, maxQueuedTasks: 1, messageIds: "strict" } });
+    const first = message("first");
+    const { id } = await begun(manager, first);
+    await begun(manager, "second");
+    expect((await begun(manager, first)).id).toBe(id);
+    const refused = message("third", { messageId: "third" });
+    await expectRefused(begun(manager, refused), "TOO_MANY");
+    // The same id with other content, too.
+    await expectRefused(begun(manager, message("other", { messageId: first.messageId })), "TOO_MANY");
+    (await scripted.turn()).return();
+    await scripted.turn(1);
+    expect(await faulty.storage.getConversationStats()).toMatchObject({ totalConversations: 2 });
+    // Strict message ids would refuse it if the refused one had left a claim.
+    expect(textsOf((await begun(manager, message("third again", { messageId: "third" }))).history)).toEqual(["third again"]);
+  });
+
+  it("and so is an answer to a question, which leaves nothing either", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager, faulty } = await setup(scripted, { options: { maxRunningTasks: 1, maxQueuedTasks: 0 } });
+    const asks = sent(manager, "asks");
+    const turn = await scripted.turn();
+    await turn.yield(inputRequired("?"));
+    turn.return();
+    const { id } = await asks;
+    await begun(manager, "runs");
+    const running = await scripted.turn(1);
+    const before = await logOf(faulty, id);
+    await expectRefused(begun(manager, message("answer", { taskId: id })), "TOO_MANY");
+    expect(await logOf(faulty, id)).toEqual(before);
+    // One for the task that runs needs no further place.
+    await begun(manager, message("more", { taskId: running.context.taskId }));
+    running.return();
+    (await scripted.turn(2)).return();
+    await settle();
+    const answer = sent(manager, message("answer", { taskId: id }));
+    (await scripted.turn(3)).return();
+    expect(stateOf(await answer)).toBe("COMPLETED");
+  });
+});
+
+it("an error that the agent met, in a call of its own too, fails the task without a word of it", async () => {
+  const { manager } = await setup(silent(({ getTask }) => getTask("secret-id")));
+  const task = await sent(manager, "go");
+  expect([stateOf(task), statusText(task)]).toEqual(["FAILED", "The agent failed"]);
 });
 
 describe("what can't be appended is thrown at the yield, and the turn may go on", () => {

@@ -1,10 +1,12 @@
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { MessageProcessor } from "./manager/message-processor.ts";
 import type { ManagerOptions } from "./manager/options.ts";
 import { createTaskManager, type TaskManager } from "./manager/task-manager.ts";
 import { type Logger, silentLogger } from "./runtime/logger.ts";
 import type { Storage } from "./storage/storage.ts";
+import { connectHandler } from "./transport/connect-handler.ts";
+import { healthPages } from "./transport/health-pages.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
+import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
 import { a2aRoutes } from "./transport/routes.ts";
 
 export interface ServerOptions extends ManagerOptions {
@@ -38,11 +40,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...managerOptions } = options;
   const manager = await createTaskManager(processor, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
-  const handler = connectNodeAdapter({
-    routes: a2aRoutes(manager, { logger, ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }) }),
-    fallback: notFound,
-  });
-  const listener = createPort({ handler: handler as PortHandler, host, port, logger, ...(tls && { tls }) });
+  // In this order: each answers a request or passes it on.
+  const handlers: readonly RequestHandler[] = [
+    healthPages(manager.readiness),
+    connectHandler(a2aRoutes(manager, { logger, ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }) }), logger),
+  ];
+  const listener = createPort({ handler: firstOf(handlers, notFound), host, port, logger, ...(tls && { tls }) });
   return new OneServer(manager, listener, new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`), drainTimeoutMs);
 }
 
@@ -88,12 +91,12 @@ class OneServer implements Server {
   }
 }
 
-/** Everything that is no call. A browser that comes by is told where it is. */
-const notFound: NonNullable<Parameters<typeof connectNodeAdapter>[0]["fallback"]> = (request, response) => {
-  const isRoot = request.url === "/" && (request.method === "GET" || request.method === "HEAD");
-  const body = isRoot
-    ? "A2A Task Manager: gRPC, gRPC-Web and Connect at /lf.a2a.v1.A2AService/\n"
-    : JSON.stringify({ error: { code: 404, status: "NOT_FOUND", message: "No such resource" } });
-  response.writeHead(isRoot ? 200 : 404, { "content-type": isRoot ? "text/plain; charset=utf-8" : "application/json" });
-  response.end(request.method === "HEAD" ? "" : body);
+/** Everything that nobody answers. A browser that comes by is told where it is. */
+const notFound: PortHandler = (request, response) => {
+  if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
+    const text = "A2A Task Manager: gRPC, gRPC-Web and Connect at /lf.a2a.v1.A2AService/\n";
+    answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
+  } else {
+    answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
+  }
 };

@@ -24,8 +24,10 @@ export interface Membership {
  *
  * Two that start at the same time see each other move and both refuse. A server that stands still for longer than the watch and then goes on is fenced off by the
  * takeover entries, task by task.
+ *
+ * `answered` is called whenever the storage has answered a beat.
  */
-export async function joinDatabase(deps: ManagerDeps): Promise<Membership> {
+export async function joinDatabase(deps: ManagerDeps, answered: () => void): Promise<Membership> {
   const { storage, replica, clock, logger } = deps;
   let cancel = () => {};
   let left = false;
@@ -33,6 +35,7 @@ export async function joinDatabase(deps: ManagerDeps): Promise<Membership> {
   const beat = (): void => {
     beating = storage
       .beat(replica)
+      .then(answered)
       .catch((error: unknown) => logger.warn({ err: error }, "A beat failed"))
       .finally(() => {
         if (!left) cancel = clock.after(beatMs, beat);
@@ -52,6 +55,7 @@ export async function joinDatabase(deps: ManagerDeps): Promise<Membership> {
   };
 
   await storage.beat(replica);
+  answered();
   cancel = clock.after(beatMs, beat);
   try {
     const first = await others(deps);

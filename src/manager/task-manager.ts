@@ -31,6 +31,7 @@ import { joinDatabase, type Membership } from "./membership.ts";
 import type { MessageProcessor } from "./message-processor.ts";
 import { openSubscription, type SubscriptionRequest } from "./open-subscription.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
+import { type Readiness, ReadinessTracker } from "./readiness.ts";
 import { recoverTasks } from "./recovery.ts";
 import { Slots } from "./slots.ts";
 import { facing } from "./storage-faults.ts";
@@ -66,6 +67,8 @@ export interface TaskManager extends AsyncDisposable {
   /** Removes a terminal task; false if there was none. Throws STILL_RUNNING while it isn't terminal. */
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
   readonly conversations: Conversations;
+  /** Whether there should be more work for this one: the storage answers, and it isn't going down. */
+  readonly readiness: Readiness;
 }
 
 /** What a test or a server may put in beside the options. */
@@ -100,11 +103,15 @@ export async function createTaskManager(
     replica: newId(),
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
+  const readiness = new ReadinessTracker(deps.clock);
   const membership = await facing(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(deps);
+    return joinDatabase(deps, () => readiness.storageAnswered());
+  }).catch((error: unknown) => {
+    readiness.drain();
+    throw error;
   });
-  const manager = new Manager(deps, membership);
+  const manager = new Manager(deps, membership, readiness);
   manager.recover(membership.dead);
   return manager;
 }
@@ -117,10 +124,11 @@ class Manager implements TaskManager {
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
   readonly #membership: Membership;
+  readonly #readiness: ReadinessTracker;
   #recovery: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(deps: ManagerDeps, membership: Membership) {
+  constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
     const slots = new Slots(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
     this.#deps = deps;
     this.#runs = new TaskRuns(deps, slots);
@@ -134,6 +142,11 @@ class Manager implements TaskManager {
     this.conversations = new Conversations(deps, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
     this.#membership = membership;
+    this.#readiness = readiness;
+  }
+
+  get readiness(): Readiness {
+    return this.#readiness;
   }
 
   /** Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its own. */
@@ -226,6 +239,7 @@ class Manager implements TaskManager {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#readiness.drain();
     const { clock, options, logger, hub } = this.#deps;
     const { promise: late, resolve } = Promise.withResolvers<"late">();
     const limitMs = options.cancelGraceMs + storageWaitMs;

@@ -35,8 +35,8 @@ export interface Setup {
   readonly lines: readonly LogLine[];
 }
 
-/** Timers of a manager that has nothing to do: its beat and its sweeper. */
-export const idleTimers = 2;
+/** Timers of a manager that has nothing to do: its beat, its watch over the storage's silence, and its sweeper. */
+export const idleTimers = 3;
 
 export interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error";

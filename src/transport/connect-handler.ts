@@ -1,0 +1,46 @@
+import { Code, ConnectError, type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { Logger } from "../runtime/logger.ts";
+import { answer, errorJson, pathOf, type Request, type RequestHandler, type Response } from "./request-handler.ts";
+
+/**
+ * Calls over gRPC, gRPC-Web and Connect; passes on what is none of them. In place of Connect's own adapter, which writes to the console what goes wrong with a
+ * connection, texts and all, and lets a broken Host header throw.
+ */
+export function connectHandler(routes: (router: ConnectRouter) => void, logger: Logger): RequestHandler {
+  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return (request, response) => {
+    const handler = handlers.get(pathOf(request));
+    if (handler === undefined) return false;
+    let asked: ReturnType<typeof universalRequestFromNodeRequest>;
+    try {
+      asked = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    } catch {
+      answer(request, response, { status: 400 }, errorJson(400, "INVALID_ARGUMENT", "The request names no host, or one that can't be"));
+      return true;
+    }
+    void serve(handler, asked, request, response, logger);
+    return true;
+  };
+}
+
+async function serve(
+  handler: UniversalHandler,
+  asked: ReturnType<typeof universalRequestFromNodeRequest>,
+  request: Request,
+  response: Response,
+  logger: Logger,
+): Promise<void> {
+  try {
+    await universalResponseToNodeResponse(await handler(asked), response);
+  } catch (error) {
+    // The client is gone, mostly: Connect has told the call so by its signal.
+    const gone = ConnectError.from(error).code === Code.Aborted;
+    logger.debug({ err: error, method: `${handler.service.typeName}/${handler.method.name}` }, gone ? "A client went away" : "An answer could not be given");
+    if (!response.headersSent) answer(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
+    else response.destroy();
+  }
+}

@@ -1,0 +1,28 @@
+import { type Readiness, type ReadinessState, storageSilenceMs } from "../manager/readiness.ts";
+import { answer, errorJson, pathOf, type RequestHandler } from "./request-handler.ts";
+
+/** Why a server isn't ready, for whoever looks at `/readyz`. */
+const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
+  draining: "The server is going down",
+  "storage-silent": `The storage has not answered for ${storageSilenceMs / 1000} s`,
+};
+
+/**
+ * `/healthz`: 200 while the event loop turns; whoever gets none should restart the process. `/readyz`: 200 while there should be work for this server, else 503 and
+ * why. By GET and HEAD, never cached.
+ */
+export function healthPages(readiness: Readiness): RequestHandler {
+  return (request, response) => {
+    const path = pathOf(request);
+    if (path !== "/healthz" && path !== "/readyz") return false;
+    const headers = { "cache-control": "no-store" };
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      answer(request, response, { status: 405, headers: { ...headers, allow: "GET, HEAD" } }, errorJson(405, "METHOD_NOT_ALLOWED", "Use GET or HEAD"));
+      return true;
+    }
+    const state = path === "/readyz" ? readiness.state : "ready";
+    if (state === "ready") answer(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
+    else answer(request, response, { status: 503, headers }, JSON.stringify({ status: "unavailable", reason: reasons[state] }));
+    return true;
+  };
+}

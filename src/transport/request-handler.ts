@@ -1,0 +1,40 @@
+import type { ServerResponse } from "node:http";
+import type { PortHandler } from "./port.ts";
+
+export type Request = Parameters<PortHandler>[0];
+export type Response = Parameters<PortHandler>[1];
+
+/**
+ * Answers a request, then or later, and says so; or passes it on by `false`, without having read or written anything but headers of the answer that hold whoever
+ * gives it. Never throws for what a client sent.
+ */
+export type RequestHandler = (request: Request, response: Response) => boolean;
+
+/** Asks the handlers in their order; the last one answers everything. */
+export function firstOf(handlers: readonly RequestHandler[], last: PortHandler): PortHandler {
+  return (request, response) => {
+    if (!handlers.some((handler) => handler(request, response))) last(request, response);
+  };
+}
+
+/** A request's path, without what stands behind a question mark. */
+export function pathOf({ url = "" }: Request): string {
+  return url.split("?", 1)[0] ?? "";
+}
+
+/** A short answer, whole. HEAD gets the same headers. */
+export function answer(
+  request: Request,
+  response: Response,
+  { status, type = "application/json", headers = {} }: { readonly status: number; readonly type?: string; readonly headers?: Readonly<Record<string, string>> },
+  body: string,
+): void {
+  // Either version's response takes this call; the overloads of the two don't form a union that can be called.
+  (response as ServerResponse).writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body), ...headers });
+  response.end(request.method === "HEAD" ? "" : body);
+}
+
+/** JSON of an error beside the protocols, in the shape of A2A's HTTP binding (trap 3). */
+export function errorJson(code: number, status: string, message: string): string {
+  return JSON.stringify({ error: { code, status, message } });
+}

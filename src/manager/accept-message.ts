@@ -138,15 +138,9 @@ export class MessageAcceptance {
     // Whether it becomes a task is the processor's to say; the claim must be held before it is asked, so that it is asked once.
     if (processor.answerMessage !== undefined) {
       if (claim !== undefined) {
-        const result = await storage.claimMessage(scope, claim);
-        if (result.outcome === "reused") throw messageIdReused(message);
-        if (result.outcome === "accepted" && result.otherContent) this.#warnOfReuse(message);
-        if (result.outcome === "duplicate") {
-          const joined = await this.#join(scope, result);
-          if (joined !== undefined) return joined;
-          // The first sender's process went away before anything came of its claim: this one takes its place.
-          taskId = result.taskId;
-        }
+        const claimed = await this.#claim(scope, message, claim);
+        if (typeof claimed !== "string") return claimed;
+        taskId = claimed;
       }
       const answer = await this.#answer(message, contextId, options, caller);
       if (answer !== undefined) {
@@ -157,7 +151,37 @@ export class MessageAcceptance {
     return this.#create({ ...scope, taskId }, contextId, message, options, caller, claim && { ...claim, taskId });
   }
 
-  async #create(key: TaskKey, contextId: string, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
+  /**
+   * What came of the message already, or the id of the task that it may become. A claim of which nothing came is looked at twice: a task that was
+   * deleted in between has taken its claim along, and its id is never used again (R76). If it is still held, its first sender went away.
+   */
+  async #claim(scope: Scope, message: Message, claim: MessageClaim, abandoned?: string): Promise<Accepted | string> {
+    const result = await this.#deps.storage.claimMessage(scope, claim);
+    switch (result.outcome) {
+      case "accepted":
+        if (result.otherContent) this.#warnOfReuse(message);
+        return claim.taskId;
+      case "reused":
+        throw messageIdReused(message);
+      case "duplicate": {
+        const joined = await this.#join(scope, result);
+        if (joined !== undefined) return joined;
+        return result.taskId === abandoned ? abandoned : this.#claim(scope, message, claim, result.taskId);
+      }
+      default:
+        return result satisfies never;
+    }
+  }
+
+  async #create(
+    key: TaskKey,
+    contextId: string,
+    message: Message,
+    options: SendOptions,
+    caller: Caller,
+    claim: MessageClaim | undefined,
+    abandoned?: string,
+  ): Promise<Accepted> {
     const { storage, clock, newId, replica, times } = this.#deps;
     const entry = decideCreate(contextId, message, options, { newId, nowMs: times.next(key, contextId) });
     const owner = { replica, fence: 1n };
@@ -175,8 +199,10 @@ export class MessageAcceptance {
       case "duplicate": {
         const joined = await this.#join(key, result.claim);
         if (joined !== undefined) return joined;
+        const { taskId } = result.claim;
+        // Looked at twice, as in `#claim`.
+        if (taskId !== abandoned) return this.#create(key, contextId, message, options, caller, claim, taskId);
         // Its first sender never got to make it; the claim names the task, so this send makes it under that id.
-        const taskId = result.claim.taskId;
         return this.#create({ ...key, taskId }, contextId, message, options, caller, claim && { ...claim, taskId });
       }
       default:

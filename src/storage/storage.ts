@@ -53,7 +53,10 @@ export interface Storage extends AsyncDisposable {
   listTasks(query: TaskQuery): Promise<TaskPage>;
   /** Keeps a fold as a cache. Ignored unless its sequence is above the present one's and at most the head; ignored for tasks that don't exist. */
   storeSnapshot(key: TaskKey, snapshot: Snapshot): Promise<void>;
-  /** Removes a task with its log, snapshots, requests, push configs and messages. False if there was none. */
+  /**
+   * Removes a task with its log, snapshots, requests, push configs and messages, and the claim that it was created with: its message, sent
+   * again, is a new one and never comes back under the id of the removed task (R76). Claims for other tasks stay. False if there was none.
+   */
   deleteTask(key: TaskKey): Promise<boolean>;
   /**
    * Asks a task's owner for something, unconditionally; the owner's next append returns it, and every one after that until an append
@@ -93,7 +96,7 @@ export interface Storage extends AsyncDisposable {
   listConversations(scope: Scope, page: PageQuery): Promise<ConversationPage>;
   /** Sets the last access to now, by the database's clock. False if there is no such conversation. */
   updateConversationAccess(scope: Scope, contextId: string): Promise<boolean>;
-  /** Removes a conversation and all that belongs to it. False if there was none. */
+  /** Removes a conversation and all that belongs to it, the claims that led to something in it among them. False if there was none. */
   deleteConversation(scope: Scope, contextId: string): Promise<boolean>;
   /** Conversations last accessed more than `maxAgeMs` ago (0: before now) and not held by a task, oldest access first. */
   getExpiredConversations(maxAgeMs: number, limit: number, scope?: Scope): Promise<readonly ConversationKey[]>;

@@ -1,10 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { CleanupExpiredConversationsRequestSchema } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { artifact, inputRequired, working } from "../../src/manager/processor-events.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
+  answering,
   begun,
   callerOf,
   collected,
@@ -17,6 +18,7 @@ import {
   ScriptedAgent,
   sent,
   setup,
+  silent,
   stateOf,
 } from "./fixtures.ts";
 
@@ -68,6 +70,38 @@ it("removes a task that has ended, once, and nothing finds it any more", async (
   await expectRefused(manager.getTaskAt(id, 1n), "TASK_NOT_FOUND");
   await expectRefused(collected(manager.watchTask(id, 0n)), "TASK_NOT_FOUND");
   await expectRefused(sent(manager, message("more", { taskId: id })), "TASK_NOT_FOUND");
+});
+
+describe("the message of a removed task, sent again,", () => {
+  it.each([
+    ["an agent that makes tasks", silent(async () => {})],
+    ["one that is asked first", answering(async () => undefined)],
+  ])("makes a new task under another id, and joins that one from then on: %s", async (_, processor) => {
+    const { manager } = await setup(processor, { options: { messageIds: "strict" } });
+    const once = message("go");
+    const { id } = await sent(manager, once);
+    expect(await manager.deleteTask(id)).toBe(true);
+    const again = await sent(manager, once);
+    expect([again.id === id, stateOf(again), await manager.taskExists(id)]).toEqual([false, "COMPLETED", false]);
+    expect((await sent(manager, once)).id).toBe(again.id);
+  });
+
+  it.each([
+    ["claimMessage", answering(async () => undefined)],
+    ["appendTask", silent(async () => {})],
+  ] as const)("is never made under the removed id, even if the removal comes while it is joining (%s)", async (method, processor) => {
+    const { manager, faulty } = await setup(processor);
+    const once = message("go");
+    const { id } = await sent(manager, once);
+    faulty.fail({ methods: method, fault: "answer-held", times: 1 });
+    const again = sent(manager, once);
+    await settle();
+    expect(faulty.held).toBe(1);
+    expect(await manager.deleteTask(id)).toBe(true);
+    faulty.release();
+    expect((await again).id).not.toBe(id);
+    expect(await manager.taskExists(id)).toBe(false);
+  });
 });
 
 it.each([

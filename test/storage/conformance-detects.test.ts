@@ -5,7 +5,7 @@ import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
 import { type ConformanceExtras, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
-import type { Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
+import type { MessageClaim, Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
 
 /** A storage that breaks one promise; `group` is where the suite must notice it. */
 interface Fault {
@@ -224,6 +224,43 @@ const faults: readonly Fault[] = [
     group: "claims",
     methods: (real) => ({
       appendTask: (key, append) => real.appendTask(key, append.create?.claim === undefined ? append : withoutClaim(append)),
+    }),
+  },
+  {
+    name: "keeps the claim of a deleted task",
+    group: "claims",
+    methods: (real) => {
+      const claims = new Map<string, MessageClaim>();
+      return {
+        async appendTask(key, append) {
+          if (append.create?.claim !== undefined) {
+            claims.set(taskKeyString(key), append.create.claim);
+          }
+          return real.appendTask(key, append);
+        },
+        async deleteTask(key) {
+          const deleted = await real.deleteTask(key);
+          const claim = claims.get(taskKeyString(key));
+          if (claim !== undefined) {
+            await real.claimMessage(key, claim);
+          }
+          return deleted;
+        },
+      };
+    },
+  },
+  {
+    name: "gives up the claims of the whole conversation with a task of it",
+    group: "claims",
+    methods: (real) => ({
+      async deleteTask(key) {
+        const contextId = (await real.getTask(key))?.contextId;
+        const deleted = await real.deleteTask(key);
+        if (contextId !== undefined) {
+          await real.deleteConversation(key, contextId);
+        }
+        return deleted;
+      },
     }),
   },
   {

@@ -140,6 +140,81 @@ export const claimCases: readonly CaseSpec[] = [
     },
   },
   {
+    name: "a deleted task gives up the claim that it was created with, whoever took it first",
+    async run(storage) {
+      const taken = given.claimOf("m1", "task-1");
+      await storage.claimMessage(given.scope, taken);
+      for (const claim of [taken, given.claimOf("m2", "task-2")]) {
+        const key = given.taskKey(claim.taskId);
+        const position = await given.commit(storage, key, given.nothing, { claim });
+        await given.commit(storage, key, position);
+        assert.equal(await storage.deleteTask(key), true);
+        const again = { ...claim, taskId: `${claim.taskId} anew`, strict: true };
+        assert.deepEqual(await storage.claimMessage(given.scope, again), { outcome: "accepted", otherContent: false });
+      }
+    },
+  },
+  {
+    name: "the message of a deleted task makes another task, of which the old one leaves nothing",
+    async run(storage) {
+      given.committed(await storage.appendTask(given.taskKey("task-1"), creating("task-1")));
+      assert.equal(await storage.deleteTask(given.taskKey("task-1")), true);
+      const result = await storage.appendTask(given.taskKey("task-2"), creating("task-2"));
+      assert.equal(given.committed(result).otherContent ?? false, false);
+      assert.equal(await storage.taskExists(given.taskKey("task-1")), false);
+      assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(given.scope, "context")), ["m1"]);
+      assert.deepEqual(await storage.claimMessage(given.scope, given.claimOf("m1", "task-3")), duplicate("task-2"));
+    },
+  },
+  {
+    name: "a deleted task leaves the claims of other tasks, of the same message id and of the same conversation",
+    async run(storage) {
+      const one = given.claimOf("m1", "task-1");
+      const otherContent = given.claimOf("m1", "task-2", { contentHash: "b".repeat(64) });
+      const otherMessage = given.claimOf("m2", "task-3");
+      const notMade = given.claimOf("m3", "task-4");
+      for (const claim of [one, otherContent, otherMessage]) {
+        await given.commit(storage, given.taskKey(claim.taskId), given.nothing, { claim });
+      }
+      await storage.claimMessage(given.scope, notMade);
+      assert.equal(await storage.deleteTask(given.taskKey("task-1")), true);
+      assert.equal(await storage.deleteTask(given.taskKey("task-4")), false);
+      for (const claim of [otherContent, otherMessage, notMade]) {
+        assert.deepEqual(await storage.claimMessage(given.scope, { ...claim, taskId: "another" }), duplicate(claim.taskId));
+      }
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...one, taskId: "another" }), { outcome: "accepted", otherContent: true });
+    },
+  },
+  {
+    name: "a task made anew under the id of a deleted one holds its own claim",
+    async run(storage) {
+      const claim = given.claimOf("m1", "task-1");
+      const key = given.taskKey("task-1");
+      await given.commit(storage, key, given.nothing, { claim });
+      await storage.deleteTask(key);
+      await given.commit(storage, key, given.nothing, { claim });
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...claim, taskId: "another" }), duplicate("task-1"));
+    },
+  },
+  {
+    name: "a deleted conversation gives up the claims of its tasks, and leaves those of others",
+    async run(storage) {
+      const mine = [given.claimOf("m1", "task-1"), given.claimOf("m2", "task-2")];
+      const other = given.claimOf("m3", "task-3");
+      for (const claim of mine) {
+        await given.commit(storage, given.taskKey(claim.taskId), given.nothing, { claim });
+      }
+      await given.commit(storage, given.taskKey("task-3"), given.nothing, { claim: other, contextId: "other" });
+      await storage.deleteTask(given.taskKey("task-2"));
+      assert.equal(await storage.deleteConversation(given.scope, "context"), true);
+      for (const claim of mine) {
+        const again = { ...claim, taskId: `${claim.taskId} anew`, strict: true };
+        assert.deepEqual(await storage.claimMessage(given.scope, again), { outcome: "accepted", otherContent: false });
+      }
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...other, taskId: "another" }), duplicate("task-3"));
+    },
+  },
+  {
     name: "creating a task that exists is lost, with or without the claim it was made with",
     async run(storage) {
       const claim = given.claimOf("m1", "task-1");

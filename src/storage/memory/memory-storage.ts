@@ -105,7 +105,7 @@ class MemoryStorage implements Storage {
     if (task === undefined) {
       return false;
     }
-    this.#state.removeTask(task);
+    tasks.deleteTask(this.#state, task);
     return true;
   }
 

@@ -172,6 +172,15 @@ function compareToPlace(task: TaskRecord, place: TaskPlace): number {
   return place.statusTimeMs - task.statusTimeMs || compareIds(place.taskId, task.key.taskId);
 }
 
+export function deleteTask(state: MemoryState, task: TaskRecord): void {
+  for (const claim of task.conversation.claims) {
+    if (claim.taskId === task.key.taskId) {
+      state.removeClaim(claim);
+    }
+  }
+  state.removeTask(task);
+}
+
 export function storeSnapshot(task: TaskRecord, { sequence, bytes }: Snapshot): void {
   if (sequence > (task.snapshot?.sequence ?? 0n) && sequence <= BigInt(task.entries.length)) {
     task.snapshot = { sequence, bytes };

@@ -1,38 +1,36 @@
+import type { Binary } from "mongodb";
 import type { Scope } from "../../domain/scope.ts";
 import { databaseNowMs, type MongoContext, ttlOf } from "./mongodb-context.ts";
 import { liveExpression } from "./mongodb-conversation-pipelines.ts";
-import { joinHome } from "./mongodb-conversations.ts";
 import { allOf } from "./mongodb-errors.ts";
 import { nameOf, sameKey, taskKey } from "./mongodb-keys.ts";
-import type { ClaimEntry } from "./mongodb-records.ts";
+import type { ClaimEntry, TaskRecord } from "./mongodb-records.ts";
 
 /** How long a task may take to come to be after its claim. */
 const makingMs = 60_000;
 
 /**
- * Those of the claims, all within their windows, that are still held: not beyond the conversation that they led to. One settled with an answer
- * names its incarnation. One of a task names the conversation's id alone, since it is made together with it: it is held while its task is
- * there or may still be being made, and while the conversation is that of then.
+ * Those of the claims, all within their windows, that are still held: not beyond the conversation or the task that they led to. One settled
+ * with an answer names its incarnation. One of a task names the conversation's id alone, since it is made together with it: it is held while its
+ * task can be found or may still be being made, and while the conversation is that of then. Not while its task is being removed: the task's
+ * record, which can't be found any more, or the note of its removal has the claim's token.
  */
 export async function liveClaims(context: MongoContext, scope: Scope, entries: readonly ClaimEntry[]): Promise<readonly ClaimEntry[]> {
   const led = entries.filter(({ conversation }) => conversation !== undefined);
   if (led.length === 0) {
     return entries;
   }
-  const { conversations, tasks } = context.collections;
   const ids = led.flatMap(({ conversation }) => conversation ?? []);
   const keys = led.filter(({ incarnation }) => incarnation === undefined).map(({ task }) => taskKey({ ...scope, taskId: task }));
-  const [found, made] = await allOf([
-    conversations.find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } }).toArray(),
-    keys.length === 0
-      ? Promise.resolve([])
-      : tasks
-          .aggregate([{ $match: { _id: { $in: keys } } }, { $project: { conversation: 1, incarnation: 1 } }, ...joinHome(context), { $project: { _id: 1 } }])
-          .toArray(),
+  const [found, made, removed] = await allOf([
+    context.collections.conversations.find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } }).toArray(),
+    keys.length === 0 ? Promise.resolve([]) : findMade(context, keys),
+    keys.length === 0 ? Promise.resolve([]) : context.collections.removals.find({ of: { $in: keys } }, { projection: { claim: 1 } }).toArray(),
   ]);
   const homes = new Map(found.map((home) => [nameOf(home._id), home]));
-  const madeKeys = new Set(made.map(({ _id }) => nameOf(_id)));
-  return entries.filter(({ conversation, incarnation, task, at }) => {
+  const tasks = new Map(made.map((task) => [nameOf(task._id), task]));
+  const ended = new Set([...made.filter(({ live }) => !live), ...removed].flatMap(({ claim }) => (claim === undefined ? [] : nameOf(claim.token))));
+  return entries.filter(({ conversation, incarnation, task, at, token }) => {
     if (conversation === undefined) {
       return true;
     }
@@ -40,9 +38,27 @@ export async function liveClaims(context: MongoContext, scope: Scope, entries: r
     if (incarnation !== undefined) {
       return sameKey(home?.incarnation, incarnation);
     }
-    if (madeKeys.has(nameOf(taskKey({ ...scope, taskId: task }))) || databaseNowMs(context) - at.getTime() < makingMs) {
+    if (tasks.get(nameOf(taskKey({ ...scope, taskId: task })))?.live === true) {
       return true;
     }
-    return home !== undefined && home.born.getTime() <= at.getTime() + makingMs;
+    if (ended.has(nameOf(token))) {
+      return false;
+    }
+    return databaseNowMs(context) - at.getTime() < makingMs || (home !== undefined && home.born.getTime() <= at.getTime() + makingMs);
   });
+}
+
+/** The records of tasks that are there, and whether each can be found. */
+function findMade(context: MongoContext, keys: readonly Binary[]): Promise<(Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean })[]> {
+  const { conversations, tasks } = context.collections;
+  const isHome = { $and: [{ $eq: ["$$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$home.")] };
+  const live = { $anyElementTrue: [{ $map: { input: "$home", as: "home", in: isHome } }] };
+  return tasks
+    .aggregate<Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean }>([
+      { $match: { _id: { $in: [...keys] } } },
+      { $project: { conversation: 1, incarnation: 1, claim: 1 } },
+      { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
+      { $project: { claim: 1, live } },
+    ])
+    .toArray();
 }

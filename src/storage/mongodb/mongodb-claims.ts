@@ -10,15 +10,17 @@ import type { Home, MongoContext } from "./mongodb-context.ts";
 import { isDuplicateKey } from "./mongodb-errors.ts";
 import { blobKey, messageKey, newId, sameKey } from "./mongodb-keys.ts";
 import { answerInlineBytesMax, attemptsMax, claimsPerMessageMax } from "./mongodb-limits.ts";
-import type { ClaimEntry, ClaimRecord, Inline } from "./mongodb-records.ts";
+import type { ClaimEntry, ClaimPointer, ClaimRecord, Inline } from "./mongodb-records.ts";
 
 /**
  * Claims. All contents under one message id are in one record, so that one step on it decides, and knows of other contents. Times are the
  * database's. Whether the conversation that a claim led to is still there is looked up only where a claim stands in the way.
  */
 
-/** `ClaimResult`, with what it takes to undo an acceptance. */
-export type ClaimAttempt = (Extract<ClaimResult, { outcome: "accepted" }> & { readonly token: Binary }) | Exclude<ClaimResult, { outcome: "accepted" }>;
+/** `ClaimResult`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was held for the task before. */
+export type ClaimAttempt =
+  | (Extract<ClaimResult, { outcome: "accepted" }> & { readonly token: Binary; readonly held: ClaimPointer })
+  | Exclude<ClaimResult, { outcome: "accepted" }>;
 
 /** The first to claim a content is accepted. Who repeats it gets what the first one named. */
 export async function claimMessage(context: MongoContext, scope: Scope, claim: MessageClaim): Promise<ClaimResult> {
@@ -46,7 +48,7 @@ async function take(
     const taken = same !== undefined && sameKey(same.token, token);
     if (taken || (same !== undefined && isOwn(same))) {
       const otherContent = others.length > 0 && (await liveClaims(context, scope, others)).length > 0;
-      return { outcome: "accepted", otherContent, token };
+      return { outcome: "accepted", otherContent, token, held: { key: _id, token: same.token } };
     }
     // Strict, and other contents are held: `same` is missing.
     const rivals = same === undefined ? others : [same];

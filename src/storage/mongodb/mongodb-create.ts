@@ -14,7 +14,7 @@ import { bigintOf, conversationKey, newId, scopeKey, taskKey } from "./mongodb-k
 import { attemptsMax } from "./mongodb-limits.ts";
 import { firstPointer, now, pointerRecords, removePointers, writePointers } from "./mongodb-pointers.ts";
 import { readTask } from "./mongodb-read-log.ts";
-import type { MessageRecord, TaskRecord } from "./mongodb-records.ts";
+import type { ClaimPointer, MessageRecord, TaskRecord } from "./mongodb-records.ts";
 import { removeLogLater } from "./mongodb-removal-steps.ts";
 import { isRunning } from "./mongodb-states.ts";
 import { fitsRecord, writeItem } from "./mongodb-tail.ts";
@@ -42,7 +42,7 @@ export async function createTask(context: MongoContext, key: TaskKey, append: Ta
     const { taskId, answer } = claimed;
     return { outcome: "duplicate", claim: { taskId, ...(answer !== undefined && { answer }) } };
   }
-  const record = await taskRecord(context, key, append, contextId, touched);
+  const record = await taskRecord(context, key, append, contextId, touched, claimed?.held);
   const pointers = morePointers(context, key, append, record);
   const [rival] = await allOf([insert(context, record), writePointers(context, pointers)]);
   if (rival !== undefined) {
@@ -68,7 +68,14 @@ export async function createTask(context: MongoContext, key: TaskKey, append: Ta
   return { outcome: "committed", head: BigInt(record.head), ...(otherContent && { otherContent }), watchers: [], requests: [] };
 }
 
-async function taskRecord(context: MongoContext, key: TaskKey, append: TaskAppend, contextId: string, { record }: Touched): Promise<TaskRecord> {
+async function taskRecord(
+  context: MongoContext,
+  key: TaskKey,
+  append: TaskAppend,
+  contextId: string,
+  { record }: Touched,
+  claim: ClaimPointer | undefined,
+): Promise<TaskRecord> {
   const { tenant, owner, taskId } = key;
   const { batch, header, messages } = append;
   const owner_ = { log: newId(), incarnation: record.incarnation };
@@ -96,6 +103,7 @@ async function taskRecord(context: MongoContext, key: TaskKey, append: TaskAppen
     requests: [],
     watchers: [],
     ...(first !== undefined && { first: firstPointer(key, first) }),
+    ...(claim !== undefined && { claim }),
     ...((!fitsRecord(batch) || messages.length > 1) && { far: true }),
     at: now,
   };

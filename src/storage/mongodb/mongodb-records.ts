@@ -69,6 +69,8 @@ export interface TaskRecord extends Belonging {
   far?: boolean;
   /** The pointer of the message that made the task: with the task, so that creating one takes no other record. */
   first?: FirstPointer;
+  /** The claim that it was created with. */
+  claim?: ClaimPointer;
   /** When it was made, by the server: orders messages of one id. */
   at: Timestamp;
 }
@@ -175,6 +177,12 @@ export interface ClaimEntry {
   readonly answer?: Inline;
 }
 
+/** Where a claim is: the record's `_id`, and the entry's token. */
+export interface ClaimPointer {
+  readonly key: Binary;
+  readonly token: Binary;
+}
+
 /** `_id`: SHA-256 of (tenant, owner, message id). All contents under one id in one record, so that one step decides among them. */
 export interface ClaimRecord {
   _id: Binary;
@@ -210,6 +218,8 @@ export interface RemovalRecord {
   /** The `_id` of the conversation or the task that must be gone, or be another one, for the removal to go on. */
   of: Binary;
   kind: "incarnation" | "log";
+  /** The claim that the task of the log was created with: it isn't held once that task is gone. */
+  claim?: ClaimPointer;
   at: Date;
 }
 

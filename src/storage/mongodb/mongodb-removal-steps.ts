@@ -3,7 +3,7 @@ import type { MongoContext } from "./mongodb-context.ts";
 import { allOf } from "./mongodb-errors.ts";
 import { keyBytes, keysOf, nameOf } from "./mongodb-keys.ts";
 import { jobStepRecords, removalStaleMs } from "./mongodb-limits.ts";
-import type { Belonging, RemovalRecord } from "./mongodb-records.ts";
+import type { Belonging, ClaimPointer, RemovalRecord, TaskRecord } from "./mongodb-records.ts";
 
 /**
  * Removing what can't be found any more. Whatever is removed is made invisible by one step on one record first: its conversation's or its
@@ -11,7 +11,7 @@ import type { Belonging, RemovalRecord } from "./mongodb-records.ts";
  */
 
 /** Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records for ever. */
-export async function noteRemovals(context: MongoContext, removals: readonly Pick<RemovalRecord, "_id" | "of" | "kind">[]): Promise<void> {
+export async function noteRemovals(context: MongoContext, removals: readonly Omit<RemovalRecord, "at">[]): Promise<void> {
   const at = new Date();
   const writes = removals.map(({ _id, ...rest }) => ({ replaceOne: { filter: { _id }, replacement: { ...rest, at }, upsert: true } }));
   await context.collections.removals.bulkWrite(writes, { ordered: false });
@@ -23,7 +23,7 @@ export async function forgetRemovals(context: MongoContext, ids: readonly Binary
   }
 }
 
-/** Removes all that belongs to incarnations that are gone, and then the notes; these stay if a close cut it short. */
+/** Removes all that belongs to incarnations that are gone, the claims that their tasks were created with among them, and then the notes; these stay if a close cut it short. */
 export async function removeBelongings(context: MongoContext, incarnations: readonly Binary[]): Promise<void> {
   if (incarnations.length > 0) {
     await allOf(belongings(context).map((collection) => deleteAll(context, collection, { incarnation: { $in: [...incarnations] } })));
@@ -31,8 +31,9 @@ export async function removeBelongings(context: MongoContext, incarnations: read
   }
 }
 
-/** Removes all that was a removed task's own, and then the note. */
-export async function removeLog(context: MongoContext, log: Binary): Promise<void> {
+/** Removes all that was a removed task's own, the claim that it was created with first, and then the note. */
+export async function removeLog(context: MongoContext, log: Binary, claim?: ClaimPointer): Promise<void> {
+  await dropClaims(context, claim === undefined ? [] : [claim]);
   const { segments, snapshots, messages, pushNotifications } = context.collections;
   const within = (...lengths: readonly number[]) => ({ $or: lengths.map((length) => ({ _id: keysOf(log, length) })) });
   await allOf([
@@ -66,13 +67,13 @@ export async function resumeRemovals(context: MongoContext): Promise<void> {
     .find({ at: { $lt: new Date(Date.now() - removalStaleMs) } })
     .limit(jobStepRecords)
     .toArray();
-  for (const { _id, of, kind } of stale) {
+  for (const { _id, of, kind, claim } of stale) {
     const present =
       kind === "incarnation"
         ? await conversations.findOne({ _id: of, incarnation: _id }, { projection: { _id: 1 } })
         : await tasks.findOne({ _id: of, log: _id }, { projection: { _id: 1 } });
     // What is still there was noted, but never removed.
-    await (present !== null ? forgetRemovals(context, [_id]) : kind === "incarnation" ? removeBelongings(context, [_id]) : removeLog(context, _id));
+    await (present !== null ? forgetRemovals(context, [_id]) : kind === "incarnation" ? removeBelongings(context, [_id]) : removeLog(context, _id, claim));
   }
 }
 
@@ -82,14 +83,27 @@ export function belongings(context: MongoContext): readonly Collection<Belonging
   return [messages, segments, snapshots, pushNotifications, tasks] as unknown as readonly Collection<Belonging>[];
 }
 
+/** Gives up claims of tasks that are gone. By their tokens: what was claimed anew since stays. */
+async function dropClaims(context: MongoContext, claims: readonly ClaimPointer[]): Promise<void> {
+  if (claims.length > 0) {
+    const pulls = claims.map(({ key, token }) => ({ updateOne: { filter: { _id: key }, update: { $pull: { entries: { token } } } } }));
+    await context.collections.claims.bulkWrite(pulls, { ordered: false });
+  }
+}
+
 /** Stops where it is when the storage is closed. */
 async function deleteAll(context: MongoContext, collection: Collection<Belonging>, filter: Document): Promise<void> {
   while (!context.jobs.closed) {
     const some = await collection
-      .find(filter as Filter<Belonging>, { projection: { _id: 1 } })
+      .find(filter as Filter<Belonging>, { projection: { _id: 1, claim: 1 } })
       .limit(jobStepRecords)
       .toArray();
     if (some.length > 0) {
+      // Only tasks have one. It goes first: until then the task's record, which can't be found any more, keeps it from being held.
+      await dropClaims(
+        context,
+        some.flatMap((record) => (record as Pick<TaskRecord, "claim">).claim ?? []),
+      );
       // The filter again: under a task's id there may be another one by now, which is none of these.
       await collection.deleteMany({ $and: [filter as Filter<Belonging>, { _id: { $in: some.map(({ _id }) => _id) } }] });
     }

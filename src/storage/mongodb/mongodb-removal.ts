@@ -18,8 +18,9 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
   if (task === undefined) {
     return false;
   }
-  const { log } = task;
-  await noteRemovals(context, [{ _id: log, of: _id, kind: "log" }]);
+  const { log, claim } = task;
+  // From the next step on the note keeps the claim from being held, until that is taken away, too.
+  await noteRemovals(context, [{ _id: log, of: _id, kind: "log", ...(claim !== undefined && { claim }) }]);
   const { deletedCount } = await context.collections.tasks.deleteOne({ _id, log });
   context.hints.delete(_id);
   if (deletedCount > 0) {
@@ -27,7 +28,7 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
     const hold = { task: _id, fence: int64Max, head: Number.MAX_SAFE_INTEGER, until: undefined };
     await touchConversation(context, task, { access: "keep", hold, token: newId() });
   }
-  await removeLog(context, log);
+  await removeLog(context, log, claim);
   return deletedCount > 0;
 }
 

@@ -37,7 +37,7 @@ const indexes: { readonly [collection in Indexed]: readonly Index[] } = {
   pushNotifications: [ttl, byIncarnation],
   claims: [ttl],
   replicas: [],
-  removals: [[{ at: 1 }]],
+  removals: [[{ at: 1 }], [{ of: 1 }]],
 };
 
 /**

@@ -63,6 +63,7 @@ export const conversationSql = {
     ON CONFLICT (message_key, content_hash) DO UPDATE
     SET task_id = excluded.task_id, ends_ms = excluded.ends_ms, conversation = NULL, answer = NULL RETURNING id`,
   settleClaim: `UPDATE {claims} SET conversation = :conversation, answer = :answer WHERE id = :id`,
+  deleteClaimsOfTask: `DELETE FROM {claims} WHERE conversation = :conversation AND task_id = :taskId`,
 } as const;
 
 function stats(filter: string): string {

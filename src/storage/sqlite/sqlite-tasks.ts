@@ -172,6 +172,7 @@ export function deleteTask(context: SqliteContext, { key }: { readonly key: Task
   }
   const messages = context.sql.messagesOfTask.all({ task: task.id }).map((row) => row.id as number);
   removeMessages(context, task.conversation, messages);
+  context.sql.deleteClaimsOfTask.run({ conversation: task.conversation, taskId: key.taskId });
   context.sql.removeTask.run({ id: task.id });
   return true;
 }

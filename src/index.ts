@@ -1,5 +1,6 @@
 // Everything a user of the library needs; the only barrel.
 
+export type { JsonObject } from "@bufbuild/protobuf";
 export type { ProcessorEvent } from "./domain/processor-event.ts";
 export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
 export { type A2AReason, type FieldViolation, type GeneralReason, type Reason, TaskError } from "./domain/task-error.ts";

@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStorage, shownStorageUrl, storageUrlFault } from "../../src/open-storage.ts";
+import { temporaryFolder } from "../storage/temporary-folder.ts";
 
 test.each([
   "memory:",
@@ -10,6 +12,12 @@ test.each([
   "mongodb+srv://host/a2a",
 ])("%s can be used", (url) => {
   expect(storageUrlFault(url)).toBe(undefined);
+});
+
+test("the storage that a URL names is opened", async () => {
+  await using memory = await openStorage("memory:");
+  await using sqlite = await openStorage(`sqlite:${join(temporaryFolder(), "tasks.db")}`, { maxHistoryLength: 5 });
+  expect([memory.traits.durable, sqlite.traits.durable]).toEqual([false, true]);
 });
 
 test.each([

@@ -200,6 +200,14 @@ describe("opening", () => {
     await expect(storage.readTask(taskKey("t"), 0n, 1)).rejects.toMatchObject({ name: "StorageError", code: "corrupt" });
   });
 
+  test("its tables have the names that those of the Go package had", async () => {
+    const file = join(temporaryFolder(), "tasks.db");
+    await using _storage = await createSqliteStorage(file);
+    using db = new DatabaseSync(file, { readOnly: true });
+    const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+    expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(["a2a_messages", "a2a_conversations", "a2a_tasks", "a2a_push_notifications"]));
+  });
+
   test("two storages with different prefixes share a file and nothing else", async () => {
     const file = join(temporaryFolder(), "tasks.db");
     await using one = await createSqliteStorage(file, { prefix: "one_" });

@@ -1,13 +1,19 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import { Health } from "../gen/health/v1/health_pb.ts";
+import { closed } from "./domain/task-error.ts";
 import type { MessageProcessor } from "./manager/message-processor.ts";
 import type { ManagerOptions } from "./manager/options.ts";
 import { createTaskManager, type TaskManager } from "./manager/task-manager.ts";
+import { systemClock } from "./runtime/clock.ts";
 import { type Logger, silentLogger } from "./runtime/logger.ts";
 import type { Storage } from "./storage/storage.ts";
 import { connectHandler } from "./transport/connect-handler.ts";
+import { connectErrorOf } from "./transport/errors.ts";
 import { healthPages } from "./transport/health-pages.ts";
+import { healthService } from "./transport/health-service.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
-import { a2aRoutes } from "./transport/routes.ts";
+import { a2aRoutes, a2aServices } from "./transport/routes.ts";
 
 export interface ServerOptions extends ManagerOptions {
   readonly processor: MessageProcessor;
@@ -20,7 +26,7 @@ export interface ServerOptions extends ManagerOptions {
   /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
   readonly tls?: NonNullable<PortOptions["tls"]>;
   readonly logger?: Logger;
-  /** How long calls may go on once the server drains, milliseconds. Default 10 s. */
+  /** How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s. */
   readonly drainTimeoutMs?: number;
 }
 
@@ -31,7 +37,10 @@ export interface Server extends AsyncDisposable {
   readonly manager: TaskManager;
   /** Rejects with Node's error, such as EADDRINUSE. */
   listen(): Promise<void>;
-  /** Takes no new calls, tells running turns to stop, lets calls end within the limit, then cuts what is left. */
+  /**
+   * Says that it goes down (`/readyz`, gRPC health), refuses new work, tells running turns to stop; once they have ended, whoever waits is answered, streams end behind
+   * what was committed, and the port closes. Past the limit all that is open is answered UNAVAILABLE.
+   */
   drain(): Promise<void>;
 }
 
@@ -40,26 +49,43 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...managerOptions } = options;
   const manager = await createTaskManager(processor, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
+  const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
+  const routes = (router: ConnectRouter) => {
+    a2aRoutes(manager, { logger, shutdownSignal: ending.calls.signal, ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }) })(router);
+    const names = a2aServices.map(({ typeName }) => typeName);
+    router.service(Health, healthService(manager.readiness, names), { shutdownSignal: ending.watches.signal });
+  };
   // In this order: each answers a request or passes it on.
-  const handlers: readonly RequestHandler[] = [
-    healthPages(manager.readiness),
-    connectHandler(a2aRoutes(manager, { logger, ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }) }), logger),
-  ];
+  const handlers: readonly RequestHandler[] = [healthPages(manager.readiness), connectHandler(routes, logger)];
   const listener = createPort({ handler: firstOf(handlers, notFound), host, port, logger, ...(tls && { tls }) });
-  return new OneServer(manager, listener, new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`), drainTimeoutMs);
+  const url = new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`);
+  return new OneServer(manager, listener, url, ending, drainTimeoutMs);
 }
+
+/** What ends calls when the server goes down. */
+interface Ending {
+  /** Streams that only tell how the server is: nothing more comes. */
+  readonly watches: AbortController;
+  /** Calls that took too long to end by themselves. */
+  readonly calls: AbortController;
+}
+
+/** What answers take to go out to a client that reads, once the time for calls is over. */
+const lastWordsMs = 1_000;
 
 class OneServer implements Server {
   readonly manager: TaskManager;
   readonly #listener: Port;
+  readonly #ending: Ending;
   readonly #drainTimeoutMs: number;
   #url: URL;
   #draining: Promise<void> | undefined;
 
-  constructor(manager: TaskManager, listener: Port, url: URL, drainTimeoutMs: number) {
+  constructor(manager: TaskManager, listener: Port, url: URL, ending: Ending, drainTimeoutMs: number) {
     this.manager = manager;
     this.#listener = listener;
     this.#url = url;
+    this.#ending = ending;
     this.#drainTimeoutMs = drainTimeoutMs;
   }
 
@@ -83,12 +109,24 @@ class OneServer implements Server {
     await this.drain();
   }
 
-  /** The turns end first, or within their grace time: a call that waits for one is then answered, or told that the server goes down. */
   async #drain(): Promise<void> {
-    const closed = this.#listener.close(this.#drainTimeoutMs);
-    await this.manager[Symbol.asyncDispose]();
-    await closed;
+    const unavailable = connectErrorOf(closed());
+    const begunMs = performance.now();
+    // In its first step it stops taking work, and everybody who watches is told.
+    const ended = this.manager[Symbol.asyncDispose]();
+    const cancel = systemClock.after(this.#drainTimeoutMs, () => this.#ending.calls.abort(unavailable));
+    // Open all the while, so that those who come are told to go elsewhere, and load balancers can see why.
+    await Promise.race([ended, aborted(this.#ending.calls.signal)]);
+    this.#ending.watches.abort(unavailable);
+    const leftMs = Math.max(0, this.#drainTimeoutMs - (performance.now() - begunMs));
+    const gone = this.#listener.close(leftMs + lastWordsMs);
+    await Promise.all([ended, gone]);
+    cancel();
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 /** Everything that nobody answers. A browser that comes by is told where it is. */

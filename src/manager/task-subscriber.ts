@@ -53,6 +53,8 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   /** Calls of `next` that aren't answered yet, and the newest one. */
   #pending = 0;
   #last: Promise<IteratorResult<StreamResponse, undefined>> | undefined;
+  /** Lets the reading of a page go. */
+  #letGo = () => {};
 
   /** `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first `next` throws. */
   constructor(open: (signal: AbortSignal) => Promise<Opening>, onAccess: () => Date) {
@@ -127,6 +129,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     this.#abort.abort();
     if (this.#opened?.kind === "task") this.#opened.release();
     this.#page = [];
+    this.#letGo();
   }
 
   async #next(): Promise<IteratorResult<StreamResponse, undefined>> {
@@ -147,7 +150,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     while (!this.#ended) {
       const entry = this.#page[this.#place++];
       if (entry === undefined) {
-        this.#page = await opening.reader.next(this.#abort.signal);
+        this.#page = await this.#read(opening.reader);
         this.#place = 0;
         if (this.closed) break;
         continue;
@@ -156,6 +159,14 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       if (event !== undefined) return { done: false, value: event };
     }
     return this.return();
+  }
+
+  /** The next page, or nothing as soon as the subscription is closed: a read that the storage doesn't answer keeps nobody. */
+  #read(reader: TaskReader): Promise<readonly PlacedEntry[]> {
+    return new Promise((resolve, reject) => {
+      this.#letGo = () => resolve([]);
+      reader.next(this.#abort.signal).then(resolve, reject);
+    });
   }
 
   #whenClosed(): Promise<undefined> {

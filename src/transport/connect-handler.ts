@@ -2,6 +2,7 @@ import { Code, ConnectError, type ConnectRouter, createConnectRouter } from "@co
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "../runtime/logger.ts";
+import { dropFarDeadlines } from "./deadlines.ts";
 import { answer, errorJson, pathOf, type Request, type RequestHandler, type Response } from "./request-handler.ts";
 
 /**
@@ -22,6 +23,7 @@ export function connectHandler(routes: (router: ConnectRouter) => void, logger: 
       answer(request, response, { status: 400 }, errorJson(400, "INVALID_ARGUMENT", "The request names no host, or one that can't be"));
       return true;
     }
+    dropFarDeadlines(asked.header);
     void serve(handler, asked, request, response, logger);
     return true;
   };

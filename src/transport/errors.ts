@@ -65,6 +65,7 @@ export function toConnectError(error: unknown, logger: Logger): ConnectError {
   }
   // Connect's own, such as the reason of a signal: deadline exceeded, canceled.
   if (error instanceof ConnectError) return error;
+  if (error instanceof Error && error.name === "AbortError") return new ConnectError("The client went away", Code.Canceled, undefined, undefined, error);
   const errorId = crypto.randomUUID();
   logger.error({ err: error, errorId }, "A call failed unexpectedly");
   return new ConnectError(`Internal error ${errorId}`, Code.Internal, undefined, undefined, error);

@@ -5,6 +5,8 @@ export interface PortLimits {
    * whoever is silent for longer only holds a socket. TLS has as long again for its handshake.
    */
   readonly firstBytesMs: number;
+  /** When the port closes: what is left of a request that is answered already is waited for no longer than this, so that its answer gets out. */
+  readonly lastBytesMs: number;
   /** HTTP/1.1: to the end of a request's head. Slowloris sends it one byte at a time. */
   readonly headMs: number;
   /** HTTP/1.1: to the end of a request, body included; the largest one over a slow line. It ends with the request, so it never cuts an answer that streams. */
@@ -41,6 +43,7 @@ export interface PortLimits {
 
 export const portLimits: PortLimits = {
   firstBytesMs: 10_000,
+  lastBytesMs: 500,
   headMs: 10_000,
   requestMs: 120_000,
   checkMs: 2_000,

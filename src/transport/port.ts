@@ -9,7 +9,6 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
-import type { Writable } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
@@ -73,7 +72,7 @@ class OnePort implements Port {
   readonly #sessions = new WeakMap<Http2Session, Connection>();
   /** Connections in their TLS handshake, by the other side's address: Node doesn't tell which of them became which TLS socket. */
   readonly #handshakes = new Map<string, Socket>();
-  /** Cut what is read only to be dropped: nobody waits for it when the port closes. */
+  /** Cut what is read only to be dropped: nobody waits long for it when the port closes. */
   readonly #readingOut = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
@@ -113,7 +112,7 @@ class OnePort implements Port {
     // Calls back when the last connection is gone, or at once if there was never a listening one.
     const gone = new Promise<void>((resolve) => this.#front.close(() => resolve()));
     for (const socket of this.#handshakes.values()) socket.destroy();
-    for (const cut of this.#readingOut) cut();
+    for (const cut of this.#readingOut) this.#clock.after(this.#limits.lastBytesMs, cut);
     for (const [socket, { version, session, requests }] of this.#connections) {
       if (version === undefined) socket.destroy();
       // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
@@ -225,7 +224,7 @@ class OnePort implements Port {
         if (connection === undefined) return;
         if (this.#closing !== undefined) response.setHeader("connection", "close");
         response.once("finish", () => this.#readOut(request, () => socket.destroy()));
-        this.#serve(connection, request, response, response, () => socket.destroySoon());
+        this.#serve(connection, request, response, ["finish", "close"], () => socket.destroySoon());
       },
     );
   }
@@ -236,7 +235,8 @@ class OnePort implements Port {
    */
   #readOut(request: Request, cut: () => void): void {
     if (request.complete) return;
-    const cancel = this.#clock.after(this.#limits.firstBytesMs, cut);
+    const { firstBytesMs, lastBytesMs } = this.#limits;
+    const cancel = this.#clock.after(this.#closing === undefined ? firstBytesMs : lastBytesMs, cut);
     const done = () => {
       cancel();
       this.#readingOut.delete(cut);
@@ -260,17 +260,17 @@ class OnePort implements Port {
         const { session } = request.stream;
         const connection = session && this.#sessions.get(session);
         if (session === undefined || connection === undefined) return;
-        // The response itself says "finish" only when the whole stream is closed.
+        // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call would be lost by an end then.
         response.stream.once("finish", () => this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)));
-        this.#serve(connection, request, response, response.stream, () => this.#end(session));
+        this.#serve(connection, request, response, ["close"], () => this.#end(session));
       },
     );
     server.on("sessionError", (error) => this.#logger.debug({ err: error }, "An HTTP/2 connection broke"));
     return server;
   }
 
-  /** `answer` is what ends with the answer, whatever becomes of the rest of the request. */
-  #serve(connection: Connection, request: Request, response: Response, answer: Writable, onIdle: () => void): void {
+  /** `ends` are the events of the response that say it is given, whatever becomes of the rest of the request. */
+  #serve(connection: Connection, request: Request, response: Response, ends: readonly ("finish" | "close")[], onIdle: () => void): void {
     connection.requests++;
     let open = true;
     const done = () => {
@@ -279,8 +279,7 @@ class OnePort implements Port {
       connection.requests--;
       if (connection.requests === 0 && this.#closing !== undefined) onIdle();
     };
-    answer.once("finish", done);
-    answer.once("close", done);
+    for (const end of ends) response.once(end, done);
     try {
       this.#options.handler(request, response);
     } catch (error) {

@@ -25,7 +25,7 @@ export async function answering<T>({ logger }: CallSettings, body: () => Promise
   }
 }
 
-/** What a subscription yields, until it ends or the client hangs up. The one generator between the log and Connect. */
+/** What a subscription yields, until it ends or the call does: at its deadline, when the client hangs up. The one generator between the log and Connect. */
 export async function* streaming<T>(
   { logger }: CallSettings,
   subscriber: TaskSubscriber,
@@ -33,14 +33,17 @@ export async function* streaming<T>(
   body: (subscriber: TaskSubscriber) => AsyncIterable<T>,
 ): AsyncGenerator<T> {
   // A generator that waits can't be told to return; a subscription can be closed.
-  const onHangUp = () => void subscriber.close();
-  context.signal.addEventListener("abort", onHangUp, { once: true });
+  const { signal } = context;
+  const onAbort = () => void subscriber.close();
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
     yield* body(subscriber);
+    // Closed for that reason, it must not look like the end of the task.
+    signal.throwIfAborted();
   } catch (error) {
     throw toConnectError(error, logger);
   } finally {
-    context.signal.removeEventListener("abort", onHangUp);
+    signal.removeEventListener("abort", onAbort);
     await subscriber.close();
   }
 }

@@ -1,6 +1,7 @@
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../../gen/health/v1/health_pb.ts";
 import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { ConversationService } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
@@ -10,6 +11,7 @@ export interface Clients {
   readonly a2a: Client<typeof A2AService>;
   readonly tasks: Client<typeof TaskManagerService>;
   readonly conversations: Client<typeof ConversationService>;
+  readonly health: Client<typeof Health>;
 }
 
 export interface Binding {
@@ -22,7 +24,12 @@ function binding(name: string, transport: (baseUrl: string) => Transport): Bindi
     name,
     connect(baseUrl) {
       const made = transport(baseUrl);
-      return { a2a: createClient(A2AService, made), tasks: createClient(TaskManagerService, made), conversations: createClient(ConversationService, made) };
+      return {
+        a2a: createClient(A2AService, made),
+        tasks: createClient(TaskManagerService, made),
+        conversations: createClient(ConversationService, made),
+        health: createClient(Health, made),
+      };
     },
   };
 }

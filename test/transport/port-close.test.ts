@@ -1,4 +1,5 @@
 import { Agent } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../runtime/manual-clock.ts";
@@ -58,6 +59,33 @@ describe("closing a port", () => {
     const closed = port.close(60_000);
     const received = await text(slow);
     expect(received.length).toBeGreaterThan(size);
+    await closed;
+  });
+
+  it.each([
+    ["ended", true],
+    ["still open", false],
+  ])("lets the trailers of an HTTP/2 stream out, the client's side being %s", async (_, ended) => {
+    const gate = Promise.withResolvers<void>();
+    const { port, number } = await open({
+      handler: (_, response) => {
+        (response as Http2ServerResponse).write("body");
+        void gate.promise.then(() => {
+          response.addTrailers({ "x-status": "0" });
+          response.end();
+        });
+      },
+    });
+    const stream = http2Client(`http://127.0.0.1:${number}`).request({ ":method": "POST", ":path": "/" });
+    const trailers = new Promise<Record<string, unknown>>((resolve, reject) => {
+      stream.once("trailers", resolve);
+      stream.once("close", () => reject(new Error("closed without trailers")));
+    });
+    if (ended) stream.end();
+    await new Promise((resolve) => stream.once("data", resolve));
+    const closed = port.close(60_000);
+    gate.resolve();
+    expect(await trailers).toMatchObject({ "x-status": "0" });
     await closed;
   });
 

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { entryBytesMax } from "./domain/limits.ts";
 import { type ManagerOptions, managerDefaults } from "./manager/options.ts";
 import { storageUrlFault } from "./open-storage.ts";
+import { originFault } from "./transport/cors.ts";
+import { portLimits } from "./transport/port-limits.ts";
 
 /** What `--help` says of a setting, beside its name and default. */
 export interface SettingText {
@@ -73,6 +75,17 @@ export const configSchema = z
       .register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses than this machine's own too" }),
     tlsCert: path.optional().register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
     tlsKey: path.optional().register(settingTexts, { value: "FILE", description: "Private key, PEM" }),
+    corsOrigins: z
+      .string()
+      .transform((given, context) => {
+        const origins = given.split(",").map((origin) => origin.trim());
+        const fault = origins.map(originFault).find((found) => found !== undefined);
+        if (fault === undefined) return origins;
+        context.addIssue({ code: "custom", message: fault });
+        return z.NEVER;
+      })
+      .optional()
+      .register(settingTexts, { value: "LIST", description: "Origins whose pages may call from a browser, with commas between; *: all. Without it: none" }),
     processor: path.optional().register(settingTexts, {
       value: "FILE",
       description: "Module whose default export is the agent, a MessageProcessor, JavaScript or TypeScript. Without it: a demo agent",
@@ -116,6 +129,12 @@ export const configSchema = z
     cancelGrace: duration(0)
       .prefault(durationText(managerDefaults.cancelGraceMs))
       .register(settingTexts, { value: "TIME", description: "What the agent has for last events when it is told to stop" }),
+    maxConnectionAge: duration(0)
+      .prefault("0s")
+      .register(settingTexts, { value: "TIME", description: "A connection of this age takes no more calls, so that clients spread over servers; 0s: any age" }),
+    maxConnectionAgeGrace: duration(0)
+      .prefault(durationText(portLimits.ageGraceMs))
+      .register(settingTexts, { value: "TIME", description: "Calls and streams that are open on it then are cut after this long" }),
     drainTimeout: duration(0).prefault("10s").register(settingTexts, { value: "TIME", description: "How long calls may go on after SIGTERM or SIGINT" }),
     duplicateWindow: duration(0)
       .prefault(durationText(managerDefaults.duplicateWindowMs))

@@ -61,7 +61,10 @@ async function serve(config: Config): Promise<void> {
     port: config.port,
     logger,
     drainTimeoutMs: config.drainTimeout,
+    maxConnectionAgeMs: config.maxConnectionAge,
+    maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
     ...(tls && { tls }),
+    ...(config.corsOrigins && { corsOrigins: config.corsOrigins }),
   }).catch(startError("The server can't be made", 1));
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
   process.stdout.write(greeting(config, server));

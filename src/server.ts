@@ -8,6 +8,7 @@ import { systemClock } from "./runtime/clock.ts";
 import { type Logger, silentLogger } from "./runtime/logger.ts";
 import type { Storage } from "./storage/storage.ts";
 import { connectHandler } from "./transport/connect-handler.ts";
+import { allowOrigins } from "./transport/cors.ts";
 import { connectErrorOf } from "./transport/errors.ts";
 import { healthPages } from "./transport/health-pages.ts";
 import { healthService } from "./transport/health-service.ts";
@@ -26,6 +27,12 @@ export interface ServerOptions extends ManagerOptions {
   /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
   readonly tls?: NonNullable<PortOptions["tls"]>;
   readonly logger?: Logger;
+  /** Origins whose pages may call from a browser, such as `https://example.com`; `*`: all. Default: none. */
+  readonly corsOrigins?: readonly string[];
+  /** A connection of this age, milliseconds, takes no more calls: GOAWAY. Default 0: any age. */
+  readonly maxConnectionAgeMs?: number;
+  /** Calls that are open on it then are cut after this long, milliseconds. Default 5 min. */
+  readonly maxConnectionAgeGraceMs?: number;
   /** How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s. */
   readonly drainTimeoutMs?: number;
 }
@@ -46,7 +53,8 @@ export interface Server extends AsyncDisposable {
 
 /** Makes a server that doesn't listen yet. */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...managerOptions } = options;
+  const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...others } = options;
+  const { corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = others;
   const manager = await createTaskManager(processor, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
@@ -56,8 +64,16 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     router.service(Health, healthService(manager.readiness, names), { shutdownSignal: ending.watches.signal });
   };
   // In this order: each answers a request or passes it on.
-  const handlers: readonly RequestHandler[] = [healthPages(manager.readiness), connectHandler(routes, logger)];
-  const listener = createPort({ handler: firstOf(handlers, notFound), host, port, logger, ...(tls && { tls }) });
+  const handlers: readonly RequestHandler[] = [
+    ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
+    healthPages(manager.readiness),
+    connectHandler(routes, logger),
+  ];
+  const limits = {
+    ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),
+    ...(maxConnectionAgeGraceMs !== undefined && { ageGraceMs: maxConnectionAgeGraceMs }),
+  };
+  const listener = createPort({ handler: firstOf(handlers, notFound), host, port, logger, limits, ...(tls && { tls }) });
   const url = new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`);
   return new OneServer(manager, listener, url, ending, drainTimeoutMs);
 }

@@ -17,6 +17,17 @@ export interface PortLimits {
   readonly keepAliveMs: number;
   /** HTTP/2: a connection without a request is closed by GOAWAY after this long. Clients open another one when they need it. */
   readonly idleMs: number;
+  /**
+   * HTTP/2: after so long without a byte from a client it is asked by a PING whether it is still there. Below the minute or so after which the strictest of the usual
+   * NATs and load balancers forget a silent line.
+   */
+  readonly silentMs: number;
+  /** HTTP/2: a client that sends nothing for so long after that is cut off. What gRPC itself allows for the answer to a PING. */
+  readonly pingAnswerMs: number;
+  /** A connection of this age, give or take a tenth, takes no more requests: GOAWAY, or `connection: close`. 0: any age. So that clients find new servers by and by. */
+  readonly ageMs: number;
+  /** What is open on it then is cut after this long. */
+  readonly ageGraceMs: number;
   /** Lines that are idle but open are asked by TCP after this long whether the other side still is: long streams are silent for hours. */
   readonly tcpKeepAliveMs: number;
   /** Connections at once; more are refused. Some 20 KiB each, so that all of them fit in memory. */
@@ -49,6 +60,10 @@ export const portLimits: PortLimits = {
   checkMs: 2_000,
   keepAliveMs: 75_000,
   idleMs: 300_000,
+  silentMs: 45_000,
+  pingAnswerMs: 20_000,
+  ageMs: 0,
+  ageGraceMs: 300_000,
   tcpKeepAliveMs: 60_000,
   connectionsMax: 20_000,
   headBytesMax: 16 * 1024,

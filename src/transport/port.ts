@@ -14,6 +14,7 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 import { type PortLimits, portLimits } from "./port-limits.ts";
+import { watchForSilence } from "./port-pings.ts";
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
@@ -55,8 +56,12 @@ export function createPort(options: PortOptions): Port {
 interface Connection {
   version: 1 | 2 | undefined;
   session: ServerHttp2Session | undefined;
+  /** HTTP/1.1: the newest. */
+  response: ServerResponse | undefined;
   /** Requests whose answer isn't written yet. */
   requests: number;
+  /** Nothing new is taken on it; it ends with what is open. */
+  retiring: boolean;
 }
 
 /** States: made → listening → closing → closed. */
@@ -113,14 +118,7 @@ class OnePort implements Port {
     const gone = new Promise<void>((resolve) => this.#front.close(() => resolve()));
     for (const socket of this.#handshakes.values()) socket.destroy();
     for (const cut of this.#readingOut) this.#clock.after(this.#limits.lastBytesMs, cut);
-    for (const [socket, { version, session, requests }] of this.#connections) {
-      if (version === undefined) socket.destroy();
-      // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
-      else if (version === 2) {
-        session?.close();
-        if (requests === 0 && session !== undefined) this.#end(session);
-      } else if (requests === 0) socket.destroySoon();
-    }
+    for (const [socket, connection] of this.#connections) this.#retire(socket, connection);
     const cancel = this.#clock.after(graceMs, () => {
       for (const socket of this.#connections.keys()) socket.destroy();
     });
@@ -172,9 +170,13 @@ class OnePort implements Port {
       socket.destroy();
       return;
     }
-    const connection: Connection = { version: undefined, session: undefined, requests: 0 };
+    const connection: Connection = { version: undefined, session: undefined, response: undefined, requests: 0, retiring: false };
     this.#connections.set(socket, connection);
-    socket.once("close", () => this.#connections.delete(socket));
+    const cancelAge = this.#limitAge(socket, connection);
+    socket.once("close", () => {
+      this.#connections.delete(socket);
+      cancelAge();
+    });
     readFirstBytes(socket, this.#clock, this.#limits.firstBytesMs, (version) => {
       if (socket.destroyed) return;
       connection.version = version;
@@ -192,13 +194,44 @@ class OnePort implements Port {
   #begin(session: ServerHttp2Session, socket: Socket, connection: Connection): void {
     connection.session = session;
     this.#sessions.set(session, connection);
-    session.setLocalWindowSize(this.#limits.connectionWindowBytes);
-    session.setTimeout(this.#limits.idleMs, () => {
+    const { connectionWindowBytes, idleMs, firstBytesMs, silentMs, pingAnswerMs } = this.#limits;
+    session.setLocalWindowSize(connectionWindowBytes);
+    session.setTimeout(idleMs, () => {
       if (connection.requests > 0) return;
       session.close();
       // A client may leave its side open for ever.
-      this.#clock.after(this.#limits.firstBytesMs, () => socket.destroy());
+      this.#clock.after(firstBytesMs, () => socket.destroy());
     });
+    const dead = () => {
+      this.#logger.debug({ silentMs: silentMs + pingAnswerMs }, "A client that doesn't answer any more was cut off");
+      socket.destroy();
+    };
+    watchForSilence(session, socket, this.#clock, { silentMs, answerMs: pingAnswerMs, dead });
+  }
+
+  /** Ends a connection at its age, a little earlier or later than others of the same age; the result takes that back. */
+  #limitAge(socket: Socket, connection: Connection): () => void {
+    const { ageMs, ageGraceMs } = this.#limits;
+    if (ageMs === 0) return () => {};
+    let cancel = this.#clock.after(ageMs * (0.9 + Math.random() * 0.2), () => {
+      cancel = this.#clock.after(ageGraceMs, () => socket.destroy());
+      this.#retire(socket, connection);
+    });
+    return () => cancel();
+  }
+
+  /** Lets what is open on a connection come to its end, and the connection with it. */
+  #retire(socket: Socket, connection: Connection): void {
+    connection.retiring = true;
+    const { version, session, response, requests } = connection;
+    if (version === undefined) socket.destroy();
+    else if (version === 2) {
+      // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
+      session?.close();
+      if (requests === 0 && session !== undefined) this.#end(session);
+    } else if (requests === 0) socket.destroySoon();
+    // Else a client may send its next request into a connection that is being closed.
+    else if (response?.headersSent === false) response.setHeader("connection", "close");
   }
 
   /** A session without answers to give. What clients still send on open streams isn't waited for; what is on its way to them goes out first. */
@@ -222,7 +255,8 @@ class OnePort implements Port {
         const { socket } = request;
         const connection = this.#connections.get(socket);
         if (connection === undefined) return;
-        if (this.#closing !== undefined) response.setHeader("connection", "close");
+        connection.response = response;
+        if (connection.retiring) response.setHeader("connection", "close");
         response.once("finish", () => this.#readOut(request, () => socket.destroy()));
         this.#serve(connection, request, response, ["finish", "close"], () => socket.destroySoon());
       },
@@ -277,7 +311,9 @@ class OnePort implements Port {
       if (!open) return;
       open = false;
       connection.requests--;
-      if (connection.requests === 0 && this.#closing !== undefined) onIdle();
+      if (connection.requests > 0) return;
+      connection.response = undefined;
+      if (connection.retiring) onIdle();
     };
     for (const end of ends) response.once(end, done);
     try {

@@ -48,6 +48,12 @@ describe("settings that are taken", () => {
     { name: "certificate and key together", args: ["--tls-cert", "c", "--tls-key", "k"], expected: { tlsCert: "c", tlsKey: "k" } },
     { name: "the storage in memory", args: ["--storage", "memory:"], expected: { storage: "memory:" } },
     { name: "an absolute path", args: ["--storage", "sqlite:///data/x.db"], expected: { storage: "sqlite:///data/x.db" } },
+    {
+      name: "origins of all kinds",
+      args: ["--cors-origins", "https://example.com, http://localhost:5173,http://192.168.0.7,null,chrome-extension://abc,*"],
+      expected: { corsOrigins: ["https://example.com", "http://localhost:5173", "http://192.168.0.7", "null", "chrome-extension://abc", "*"] },
+    },
+    { name: "an age of connections", args: ["--max-connection-age", "1h"], expected: { maxConnectionAge: 3_600_000, maxConnectionAgeGrace: 300_000 } },
     { name: "variables of others", args: [], env: { A2A_OTHER: "x", PORT: "y" }, expected: { port: 8080 } },
   ];
 
@@ -162,6 +168,11 @@ describe("settings that are refused", () => {
       args: ["--tls-key", "k"],
       fault: "--tls-cert (A2A_TM_TLS_CERT): must be the path of a file, since --tls-key is given",
     },
+    ...["https://example.com/", "https://Example.com", "http://localhost:80", "example.com", "file:///x", "https://a.example,", ""].map((given) => ({
+      name: `the origin in "${given}"`,
+      args: ["--cors-origins", given],
+      fault: `--cors-origins (A2A_TM_CORS_ORIGINS): must be origins as browsers send them, with commas between: https://example.com, http://localhost:5173; or *, or null, not "${given}"`,
+    })),
     { name: "an unknown flag", args: ["--prot"], fault: "--prot: no such option; see --help" },
     { name: "an unknown variable", args: [], env: { A2A_TM_PROT: "1" }, fault: "A2A_TM_PROT: no such variable; see --help" },
     { name: "another command", args: ["run"], fault: "run: unexpected; the one command is serve" },

@@ -1,4 +1,4 @@
-import { type Agent, request as http1Request } from "node:http";
+import { type Agent, request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
@@ -60,9 +60,23 @@ export function http1Call(
 ): Promise<string> {
   const { agent, path = "/", method = "POST", body = "" } = options;
   return new Promise((resolve, reject) => {
-    const request = http1Request({ host: "127.0.0.1", port, path, method, ...(agent && { agent }) }, (response) => resolve(text(response)));
+    const request = httpRequest({ host: "127.0.0.1", port, path, method, ...(agent && { agent }) }, (response) => resolve(text(response)));
     request.on("error", reject);
     request.end(body);
+  });
+}
+
+/** A call whose answer is looked at in full. */
+export function http1Request(
+  port: number,
+  options: { readonly agent?: Agent; readonly method?: string; readonly headers?: Readonly<Record<string, string>> } = {},
+): Promise<{ readonly status: number | undefined; readonly headers: IncomingHttpHeaders; readonly body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: "127.0.0.1", port, method: "POST", ...options }, (response) => {
+      resolve(text(response).then((body) => ({ status: response.statusCode, headers: response.headers, body })));
+    });
+    request.on("error", reject);
+    request.end();
   });
 }
 

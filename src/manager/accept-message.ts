@@ -57,7 +57,7 @@ export class MessageAcceptance {
     if (this.#deps.options.duplicateWindowMs === 0) return this.#asNew(scope, message, options, caller, undefined);
     const claim: MessageClaim = {
       messageId: message.messageId,
-      contentHash: contentHash(encoded),
+      contentHash: contentHash(message, encoded),
       taskId: this.#deps.newId(),
       windowMs: this.#deps.options.duplicateWindowMs,
       strict: this.#deps.options.messageIds === "strict",

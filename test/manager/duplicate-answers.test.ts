@@ -34,7 +34,7 @@ it.each([
   const once = message("go");
   await faulty.storage.claimMessage(anonymous, {
     messageId: once.messageId,
-    contentHash: contentHash(toBinary(MessageSchema, once)),
+    contentHash: contentHash(once, toBinary(MessageSchema, once)),
     taskId: "promised",
     windowMs: 60_000,
   });

@@ -1,3 +1,5 @@
+import { fromJson, type JsonObject } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { artifact, inputRequired } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
@@ -93,6 +95,19 @@ describe("the same new message again joins the first (R29)", () => {
     const { id } = await sent(manager, once);
     expect((await begun(manager, once)).id).toBe(id);
   });
+
+  it("in whatever order its client wrote the members of its objects: protobuf's maps have none", async () => {
+    const { manager, lines } = await setup(silent(async () => {}));
+    const withObject = (object: JsonObject) => {
+      const data = fromJson(ValueSchema, { list: [object] });
+      return message("go", { messageId: "ordered", metadata: { object }, parts: [{ content: { case: "data", value: data }, metadata: object }] });
+    };
+    const { id } = await sent(manager, withObject({ a: 1, b: { c: 2, d: 3 } }));
+    expect((await sent(manager, withObject({ b: { d: 3, c: 2 }, a: 1 }))).id).toBe(id);
+    expect(lines.filter(({ level }) => level === "warn")).toEqual([]);
+    // The values count.
+    expect((await sent(manager, withObject({ a: 1, b: { c: 3, d: 2 } }))).id).not.toBe(id);
+  });
 });
 
 describe("is a new message", () => {
@@ -179,6 +194,14 @@ describe("the same follow-up again joins the first", () => {
     await manager.cancelTask(id);
     expect(stateOf(await sent(manager, more))).toBe("CANCELED");
     expect([await messagesIn(faulty, id), scripted.turns.length]).toEqual([1, 2]);
+  });
+
+  it("in whatever order its client wrote the members of its objects", async () => {
+    const { manager, faulty, id } = await followed();
+    const more = { messageId: "ordered", taskId: id };
+    await begun(manager, message("two", { ...more, metadata: { a: 1, b: 2 } }));
+    await begun(manager, message("two", { ...more, metadata: { b: 2, a: 1 } }));
+    expect(await messagesIn(faulty, id)).toBe(1);
   });
 
   it("when a later turn runs: it is answered at once with the task as it is", async () => {

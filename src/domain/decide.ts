@@ -26,7 +26,7 @@ import type { TaskFold } from "./fold.ts";
 import { jsonFault } from "./json-fault.ts";
 import { waitingMessagesMax } from "./limits.ts";
 import type { ProcessorEvent } from "./processor-event.ts";
-import { invalidRequest, TaskError } from "./task-error.ts";
+import { invalidRequest, messageIdReused, TaskError } from "./task-error.ts";
 import { isInterrupted, isTerminal, mayFollow, stateNames } from "./task-state.ts";
 import { validate } from "./validate.ts";
 
@@ -52,8 +52,8 @@ export function decideCreate(contextId: string, message: Message, options: SendO
 }
 
 export type MessageDecision =
-  /** The entries that accept it. The last one holds the message. */
-  | { readonly kind: "accept"; readonly entries: readonly Entry[] }
+  /** The entries that accept it. The last one holds the message. `otherContent`: another message came under the same id before. */
+  | { readonly kind: "accept"; readonly entries: readonly Entry[]; readonly otherContent: boolean }
   /** It is in the log already; the sequence of its entry, 0 if a turn before the present one has answered it. */
   | { readonly kind: "joined"; readonly sequence: bigint };
 
@@ -64,12 +64,15 @@ export interface MessageRules {
   /** A turn runs, or waits for its place. */
   readonly busy: boolean;
   readonly whileWorking: "enqueue" | "reject";
+  /** A message that came before is known again. */
   readonly join: boolean;
+  /** Where messages are known again: another one under the id of an earlier one is refused. Default false. */
+  readonly strict?: boolean;
 }
 
 /**
  * A message for an existing task. Throws TaskError: UNSUPPORTED_OPERATION for a terminal task (R23), one that is being canceled, and during
- * a turn, or before it, if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79); TOO_MANY if 16 messages wait already.
+ * a turn, or before it, if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79); MESSAGE_ID_REUSED; TOO_MANY if 16 messages wait already.
  *
  * Invariant: with the append's condition on the head, a message is accepted before the terminal entry, or refused; never lost behind it.
  */
@@ -96,6 +99,8 @@ export function decideMessage(fold: TaskFold, message: Message, options: SendOpt
     );
   }
   if (fold.cancelRequested) throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" is being canceled`, { metadata: { taskId: fold.taskId } });
+  const otherContent = rules.join && fold.history.some(({ messageId, role }) => messageId === message.messageId && role === message.role);
+  if (otherContent && rules.strict === true) throw messageIdReused(message);
   if (rules.busy && rules.whileWorking === "reject" && !isInterrupted(fold.status.state)) {
     throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" takes no message while it works`, { metadata: { taskId: fold.taskId } });
   }
@@ -112,7 +117,8 @@ export function decideMessage(fold: TaskFold, message: Message, options: SendOpt
   const accepted = makeEntry(timeMs, { case: "message", value });
   // The status goes first: it moves the question that this message answers into the history, before the answer. Also while the turn that asked is still at
   // its last steps; besides, only WORKING tasks are looked for after a crash, and this one has a message that waits.
-  return { kind: "accept", entries: interrupted && !followsQuestion ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted] };
+  const entries = interrupted && !followsQuestion ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted];
+  return { kind: "accept", entries, otherContent };
 }
 
 // ── Turns ──

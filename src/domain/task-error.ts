@@ -76,3 +76,7 @@ export function invalidRequest(violations: readonly FieldViolation[]): TaskError
   const text = violations.map((violation) => `${violation.field}: ${violation.description}`).join("; ");
   return new TaskError("INVALID_REQUEST", text, { violations });
 }
+
+export function messageIdReused({ messageId }: { readonly messageId: string }): TaskError {
+  return new TaskError("MESSAGE_ID_REUSED", `Message id "${messageId}" was used before for another message`, { metadata: { messageId } });
+}

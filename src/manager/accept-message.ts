@@ -7,7 +7,7 @@ import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/deci
 import { sameMessage, storedMessage } from "../domain/entry.ts";
 import { checkInputModes } from "../domain/input-modes.ts";
 import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
-import { closed, TaskError } from "../domain/task-error.ts";
+import { closed, messageIdReused, TaskError } from "../domain/task-error.ts";
 import { isSettled } from "../domain/task-state.ts";
 import { createTask } from "../log/create-task.ts";
 import { answerMessageMs } from "../runtime/limits.ts";
@@ -96,7 +96,8 @@ export class MessageAcceptance {
 
   async #toTask(key: TaskKey, message: Message, options: SendOptions, caller: Caller): Promise<Accepted> {
     return this.#runs.use(key, async (run) => {
-      const { sequence } = await run.decided(() => run.accept(message, options, caller, this.#deps.options.duplicateWindowMs > 0));
+      const { decision, sequence } = await run.decided(() => run.accept(message, options, caller));
+      if (decision.kind === "accept" && decision.otherContent) this.#warnOfReuse(message);
       const answered = sequence === 0n;
       // The turn that has answered it, and the one after it, may not be durable yet.
       await run.writer.whenCommitted(answered ? run.writer.tentative.sequence : sequence);
@@ -271,10 +272,6 @@ export class MessageAcceptance {
       stopped.catch(() => undefined);
     }
   }
-}
-
-function messageIdReused({ messageId }: Message): TaskError {
-  return new TaskError("MESSAGE_ID_REUSED", `Message id "${messageId}" was used before for another message`, { metadata: { messageId } });
 }
 
 function inContext(message: Message, contextId: string): Message {

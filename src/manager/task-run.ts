@@ -141,10 +141,17 @@ export class TaskRun {
    * Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError: TOO_MANY where too many
    * tasks wait to be run, and what `decideMessage` throws.
    */
-  accept(message: Message, options: SendOptions, caller: Caller, join: boolean): { readonly decision: MessageDecision; readonly sequence: bigint } {
+  accept(message: Message, options: SendOptions, caller: Caller): { readonly decision: MessageDecision; readonly sequence: bigint } {
     this.#takeUp();
     const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";
-    const rules = { turnRuns: this.#turn !== undefined, busy: this.#work !== undefined, whileWorking, join };
+    const { duplicateWindowMs, messageIds } = this.#deps.options;
+    const rules = {
+      turnRuns: this.#turn !== undefined,
+      busy: this.#work !== undefined,
+      whileWorking,
+      join: duplicateWindowMs > 0,
+      strict: messageIds === "strict",
+    };
     const { contextId } = this.writer.tentative;
     const stamp = { ...stampOf(this.#deps), nowMs: this.#deps.times.next(this.key, contextId) };
     const decision = decideMessage(this.writer.tentative, message, options, rules, stamp);

@@ -1,6 +1,7 @@
 import { fromJson, type JsonObject } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { ManagerOptions } from "../../src/manager/options.ts";
 import { artifact, inputRequired } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
@@ -168,16 +169,17 @@ describe("is a new message", () => {
 });
 
 describe("the same follow-up again joins the first", () => {
-  async function followed() {
+  async function followed(options: ManagerOptions = {}) {
     const scripted = new ScriptedAgent();
-    const all = await setup(scripted);
-    const first = sent(all.manager, "one");
+    const all = await setup(scripted, { options });
+    const one = message("one");
+    const first = sent(all.manager, one);
     const turn = await scripted.turn();
     await turn.yield(inputRequired("one?"));
     turn.return();
     const { id } = await first;
     const more = message("two", { taskId: id });
-    return { ...all, scripted, id, more };
+    return { ...all, scripted, id, more, firstId: one.messageId };
   }
   const messagesIn = async (faulty: Parameters<typeof logOf>[0], id: string) => (await logOf(faulty, id)).filter(({ body }) => body.case === "message").length;
 
@@ -202,6 +204,21 @@ describe("the same follow-up again joins the first", () => {
     await begun(manager, message("two", { ...more, metadata: { a: 1, b: 2 } }));
     await begun(manager, message("two", { ...more, metadata: { b: 2, a: 1 } }));
     expect(await messagesIn(faulty, id)).toBe(1);
+  });
+
+  it("with other content is another message, and a warning; with strict message ids it is refused and leaves nothing", async () => {
+    const { manager, faulty, lines, id, more } = await followed();
+    await begun(manager, more);
+    await begun(manager, message("other", { taskId: id, messageId: more.messageId }));
+    expect(await messagesIn(faulty, id)).toBe(2);
+    expect(lines.filter(({ level }) => level === "warn").map(({ fields }) => fields)).toEqual([{ messageId: more.messageId }]);
+
+    const strict = await followed({ messageIds: "strict" });
+    await begun(strict.manager, strict.more);
+    for (const messageId of [strict.more.messageId, strict.firstId]) {
+      await expectRefused(begun(strict.manager, message("other", { taskId: strict.id, messageId })), "MESSAGE_ID_REUSED");
+    }
+    expect(await messagesIn(strict.faulty, strict.id)).toBe(1);
   });
 
   it("when a later turn runs: it is answered at once with the task as it is", async () => {

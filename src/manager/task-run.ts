@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decideCancel, decideLost, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
 import { historyMessageOf, type PlacedEntry } from "../domain/entry.ts";
@@ -169,8 +169,11 @@ export class TaskRun {
 
   /** Records a wish to cancel, or cancels at once where no turn runs; says the sequence to wait for. Throws TaskError TASK_NOT_CANCELABLE. */
   cancel(metadata: JsonObject | undefined): bigint {
-    const entries = decideCancel(this.writer.tentative, this.#turn !== undefined, metadata, stampOf(this.#deps));
-    const sequence = entries.length > 0 ? this.#append(entries, "unbounded") : this.writer.tentative.sequence;
+    const { tentative, committed } = this.writer;
+    // Whoever else asked for it has no answer yet: this wish is the same one (trap 16).
+    if (tentative.status.state === TaskState.CANCELED && committed.status.state !== TaskState.CANCELED) return tentative.sequence;
+    const entries = decideCancel(tentative, this.#turn !== undefined, metadata, stampOf(this.#deps));
+    const sequence = entries.length > 0 ? this.#append(entries, "unbounded") : tentative.sequence;
     if (this.#turn === undefined) this.#abortQueue.abort();
     else void this.#abortWhenCommitted(this.#turn, sequence);
     return sequence;

@@ -149,6 +149,26 @@ it("cancels a task that waits for input at once", async () => {
   await reader.ended;
 });
 
+it("joins a cancel that is under way, also where no turn runs and at its very end (trap 16)", async () => {
+  const waits = await running();
+  await waits.turn.yield(inputRequired("?"));
+  waits.turn.return();
+  await settle();
+  const { manager, id } = waits;
+  expect((await Promise.all([manager.cancelTask(id), manager.cancelTask(id)])).map(stateOf)).toEqual(["CANCELED", "CANCELED"]);
+
+  const ends = await running();
+  const first = ends.manager.cancelTask(ends.id);
+  await settle();
+  ends.faulty.fail({ methods: "appendTask", fault: "held" });
+  ends.turn.return();
+  await settle();
+  const second = ends.manager.cancelTask(ends.id);
+  await settle();
+  ends.faulty.release();
+  expect((await Promise.all([first, second])).map(stateOf)).toEqual(["CANCELED", "CANCELED"]);
+});
+
 it("refuses a task that has ended, CANCELED included, and one that doesn't exist (R56)", async () => {
   const { manager, id, turn } = await running();
   const canceled = manager.cancelTask(id);

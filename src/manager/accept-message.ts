@@ -50,9 +50,8 @@ export class MessageAcceptance {
 
   /** Throws TaskError for everything that refuses the message; see `decideMessage` for a message to a task. */
   async accept(request: SendMessageRequest, caller: Caller, streaming: boolean): Promise<Accepted> {
-    const { message, encoded } = this.#check(request);
+    const { message, encoded, options } = this.#check(request, streaming);
     const scope: Scope = { tenant: caller.tenant, owner: caller.owner };
-    const options = sendOptions(request, streaming);
     if (message.taskId !== "") return this.#toTask({ ...scope, taskId: message.taskId }, message, options, caller);
     if (this.#deps.options.duplicateWindowMs === 0) return this.#asNew(scope, message, options, caller, undefined);
     const claim: MessageClaim = {
@@ -76,22 +75,25 @@ export class MessageAcceptance {
     await Promise.allSettled(this.#making);
   }
 
-  /** The message, and its encoding: for its size and its hash alike. */
-  #check(request: SendMessageRequest): { readonly message: Message; readonly encoded: Uint8Array } {
+  /** The message, its encoding, for its size and its hash alike, and what its sender asks for. */
+  #check(request: SendMessageRequest, streaming: boolean): { readonly message: Message; readonly encoded: Uint8Array; readonly options: SendOptions } {
     checkRequest(SendMessageRequestSchema, request);
     const { message, configuration } = request;
     // REQUIRED: the check above has seen it.
     assert(message);
     const { maxEventBytes } = this.#deps.options;
     const encoded = toBinary(MessageSchema, message);
-    if (encoded.byteLength > maxEventBytes) {
-      throw new TaskError("TOO_LARGE", `The message has ${encoded.byteLength} bytes; at most ${maxEventBytes} are taken`);
+    const options = sendOptions(request, streaming);
+    // Both are kept in one entry, for the agent.
+    const bytes = encoded.byteLength + toBinary(SendOptionsSchema, options).byteLength;
+    if (bytes > maxEventBytes) {
+      throw new TaskError("TOO_LARGE", `The message and what comes with it have ${bytes} bytes; at most ${maxEventBytes} are taken`);
     }
     if (configuration?.taskPushNotificationConfig !== undefined) {
       throw new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
     }
     checkInputModes(message, this.#deps.processor.card);
-    return { message, encoded };
+    return { message, encoded, options };
   }
 
   async #toTask(key: TaskKey, message: Message, options: SendOptions, caller: Caller): Promise<Accepted> {

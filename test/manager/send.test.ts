@@ -149,6 +149,8 @@ describe("a refused send stores nothing and runs nothing", () => {
     ],
     ["a media type that the card doesn't name (R24)", [message("x", { parts: [{ ...part, mediaType: "image/png" }] })], "CONTENT_TYPE_NOT_SUPPORTED"],
     ["a message that is too large", [message("x".repeat(5000))], "TOO_LARGE"],
+    ["a message that is too large with its request's metadata", [message("x"), { metadata: { a: "x".repeat(5000) } }], "TOO_LARGE"],
+    ["or with the output modes it accepts", [message("x"), { configuration: { acceptedOutputModes: ["x".repeat(5000)] } }], "TOO_LARGE"],
   ];
 
   it.each(cases)("%s", async (_, args, reason, field) => {

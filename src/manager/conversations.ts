@@ -1,6 +1,6 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Message, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   type CleanupExpiredConversationsRequest,
   CleanupExpiredConversationsRequestSchema,
@@ -67,7 +67,10 @@ export class Conversations {
     });
   }
 
-  /** The newest `limit` messages, or a page of them, oldest first; counts as an access. Throws TaskError CONVERSATION_NOT_FOUND. */
+  /**
+   * The newest `limit` messages, or a page of them, oldest first; counts as an access. A page ends early where it would grow beyond what clients take in one message.
+   * Throws TaskError CONVERSATION_NOT_FOUND.
+   */
   listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
     return this.#call(async () => {
       checkRequest(ListMessagesRequestSchema, request);
@@ -81,10 +84,11 @@ export class Conversations {
         const messages = await storage.listMessagesByContextId(scope, contextId, request.limit ?? -1);
         return create(ListMessagesResponseSchema, { messages: [...messages] });
       }
-      const page = await storage.listMessagePage(scope, contextId, {
-        limit: request.pageSize ?? pageSizeDefault,
-        ...(place && { after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) } }),
-      });
+      const after = place && { after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) } };
+      let page = await storage.listMessagePage(scope, contextId, { limit: request.pageSize ?? pageSizeDefault, ...after });
+      const fit = fitting(page.messages, this.#deps.options.maxEventBytes);
+      // Only a page knows where the next one begins.
+      if (fit < page.messages.length) page = await storage.listMessagePage(scope, contextId, { limit: fit, ...after });
       const { next } = page;
       return create(ListMessagesResponseSchema, {
         messages: [...page.messages],
@@ -136,6 +140,16 @@ export class Conversations {
       return removed;
     });
   }
+}
+
+/** How many of them fit one message; at least one. */
+function fitting(messages: readonly Message[], bytesMax: number): number {
+  let bytes = 0;
+  const end = messages.findIndex((message, index) => {
+    bytes += toBinary(MessageSchema, message).byteLength;
+    return index > 0 && bytes > bytesMax;
+  });
+  return end === -1 ? messages.length : end;
 }
 
 const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];

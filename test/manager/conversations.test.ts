@@ -78,6 +78,22 @@ describe("a list", () => {
     expect(pages).toEqual([all.slice(0, 4), all.slice(4)]);
   });
 
+  it("of messages ends a page early where it would be too large for one answer, and goes on with the next", async () => {
+    const { messages, say } = await talk({ maxEventBytes: 4096 });
+    const texts = [1, 2, 3, 4].map((digit) => String(digit).repeat(1_500));
+    await say("c", ...texts);
+    const all = textsOf((await messages("c")).messages);
+    const pages: string[][] = [];
+    let pageToken = "";
+    do {
+      const page = await messages("c", { pageSize: 100, pageToken });
+      pages.push([...textsOf(page.messages)]);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(pages.flat()).toEqual(all);
+    expect(pages.map(({ length }) => length)).toEqual([2, 2, 2, 2]);
+  });
+
   it.each([
     ["a limit of 0", { limit: 0 }],
     ["a limit of -2", { limit: -2 }],

@@ -12,6 +12,7 @@ import { isSettled } from "../domain/task-state.ts";
 import { createTask } from "../log/create-task.ts";
 import { answerMessageMs } from "../runtime/limits.ts";
 import type { DuplicateClaim, MessageClaim } from "../storage/storage.ts";
+import { StorageError } from "../storage/storage-error.ts";
 import { contentHash } from "./content-hash.ts";
 import { type ManagerDeps, stampOf } from "./manager-deps.ts";
 import type { AbortReason, MessageContext } from "./message-processor.ts";
@@ -265,7 +266,9 @@ export class MessageAcceptance {
       return answer;
     } catch (error) {
       logger.error({ messageId: message.messageId, err: error }, "The agent failed to answer a message");
-      if (error instanceof TaskError) throw error;
+      // What the task manager itself says of the answer, or of its own end; what the agent met, or made up, isn't for the client.
+      if (error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || closing.aborted)) throw error;
+      if (error instanceof StorageError && error.retryable) throw error;
       throw new TaskError("INVALID_AGENT_RESPONSE", "The agent failed", { cause: error });
     } finally {
       cancelTimer();

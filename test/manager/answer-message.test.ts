@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskError } from "../../src/domain/task-error.ts";
+import type { MessageContext } from "../../src/manager/message-processor.ts";
 import { inputRequired } from "../../src/manager/processor-events.ts";
 import { answering, expectRefused, isSettledNow, message, messageIn, request, ScriptedAgent, sent, setup, stateOf } from "./fixtures.ts";
 
@@ -71,6 +73,8 @@ describe("answerMessage", () => {
       },
       "INVALID_AGENT_RESPONSE",
     ],
+    ["throws what reads like a refusal of ours", async () => Promise.reject(new TaskError("TASK_NOT_FOUND", "secret")), "INVALID_AGENT_RESPONSE"],
+    ["asks for a history that can't be", ({ history }: MessageContext) => history(0).then(() => undefined), "INVALID_AGENT_RESPONSE"],
     ["answers without parts", async () => ({ parts: [] }), "INVALID_AGENT_RESPONSE"],
     [
       "answers with more than an event may have",
@@ -84,5 +88,13 @@ describe("answerMessage", () => {
     expect(String(error)).not.toContain("secret");
     expect(lines.filter(({ level }) => level === "error")).toHaveLength(1);
     expect((await manager.conversations.stats({ tenant: "", owner: "" })).totalMessages).toBe(0);
+  });
+
+  it("whose reading of the history fails with the storage is no fault of the agent: later it may not", async () => {
+    const { manager, faulty } = await setup(answering(({ history }) => history().then(() => undefined)));
+    faulty.fail({ methods: "listMessagesByContextId", fault: "unavailable", times: 1 });
+    const once = message("hello");
+    await expectRefused(manager.sendMessage(request(once)), "UNAVAILABLE");
+    expect(stateOf(await sent(manager, once))).toBe("COMPLETED");
   });
 });

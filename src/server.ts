@@ -1,4 +1,7 @@
 import type { ConnectRouter } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as AlphaServerReflection } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { Health } from "../gen/health/v1/health_pb.ts";
 import { closed } from "./domain/task-error.ts";
 import type { MessageProcessor } from "./manager/message-processor.ts";
@@ -13,6 +16,7 @@ import { connectErrorOf } from "./transport/errors.ts";
 import { healthPages } from "./transport/health-pages.ts";
 import { healthService } from "./transport/health-service.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
+import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
 import { a2aRoutes, a2aServices } from "./transport/routes.ts";
 
@@ -61,7 +65,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const routes = (router: ConnectRouter) => {
     a2aRoutes(manager, { logger, shutdownSignal: ending.calls.signal, ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }) })(router);
     const names = a2aServices.map(({ typeName }) => typeName);
-    router.service(Health, healthService(manager.readiness, names), { shutdownSignal: ending.watches.signal });
+    const reflection = reflectionServices([...a2aServices, Health, ServerReflection, AlphaServerReflection], [file_google_rpc_error_details]);
+    const watching = { shutdownSignal: ending.watches.signal, readMaxBytes: questionBytesMax };
+    router.service(Health, healthService(manager.readiness, names), watching);
+    router.service(ServerReflection, reflection.v1, watching);
+    router.service(AlphaServerReflection, reflection.v1alpha, watching);
   };
   // In this order: each answers a request or passes it on.
   const handlers: readonly RequestHandler[] = [

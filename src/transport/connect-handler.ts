@@ -1,5 +1,5 @@
 import { Code, ConnectError, type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
-import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "../runtime/logger.ts";
 import { dropFarDeadlines } from "./deadlines.ts";
@@ -37,7 +37,7 @@ async function serve(
   logger: Logger,
 ): Promise<void> {
   try {
-    await universalResponseToNodeResponse(await handler(asked), response);
+    await universalResponseToNodeResponse(withPlainMessage(await handler(asked)), response);
   } catch (error) {
     // The client is gone, mostly: Connect has told the call so by its signal.
     const gone = ConnectError.from(error).code === Code.Aborted;
@@ -45,4 +45,21 @@ async function serve(
     if (!response.headersSent) answer(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
     else response.destroy();
   }
+}
+
+/**
+ * Connect escapes more of `grpc-message` than gRPC wants, and grpc-js, which undoes no more than that, shows its users `%3A` for a colon. The trailers are read, and so
+ * complete, once the body has ended.
+ */
+function withPlainMessage(response: UniversalServerResponse): UniversalServerResponse {
+  const { trailer } = response;
+  if (trailer === undefined) return response;
+  return {
+    ...response,
+    get trailer() {
+      const message = trailer.get("grpc-message");
+      if (message !== null) trailer.set("grpc-message", encodeURI(decodeURIComponent(message)));
+      return trailer;
+    },
+  };
 }

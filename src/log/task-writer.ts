@@ -114,13 +114,13 @@ export class TaskWriter {
     if (this.#lost) throw this.#lost;
     const { taskId } = this.#options.key;
     const ready = entries.map(encodeEntry);
-    if (bounds === "bounded") this.#checkBounds(ready.map(({ byteLength }) => byteLength));
-    for (const [place, encoded] of ready.entries()) {
+    if (bounds === "bounded") this.#checkBounds(ready);
+    for (const encoded of ready) {
       // What is folded and shown is what is stored: the agent may go on to change the objects it yielded.
       const entry = decodeEntry(encoded, { taskId, contextId: this.#tentative.contextId });
       const sequence = this.#tentative.sequence + 1n;
       evolve(this.#tentative, sequence, entry);
-      this.#queue.push({ sequence, entry, encoded, bytes: encoded.byteLength, answered: place === ready.length - 1 ? answered : [] });
+      this.#queue.push({ sequence, entry, encoded, bytes: encoded.byteLength, answered: encoded === ready.at(-1) ? answered : none });
       this.#queueBytes += encoded.byteLength;
       this.#logBytes += encoded.byteLength;
     }
@@ -128,17 +128,24 @@ export class TaskWriter {
     return this.#tentative.sequence;
   }
 
-  #checkBounds(sizes: readonly number[]): void {
+  #checkBounds(entries: readonly Uint8Array[]): void {
     const { key, limits } = this.#options;
-    const largest = Math.max(...sizes);
-    if (largest > limits.eventBytesMax) throw tooLarge(key.taskId, `${largest} bytes are more than one event may have, ${limits.eventBytesMax}`);
-    const total = sizes.reduce((sum, size) => sum + size, this.#logBytes);
+    let total = this.#logBytes;
+    for (const { byteLength } of entries) {
+      if (byteLength > limits.eventBytesMax) throw tooLarge(key.taskId, `${byteLength} bytes are more than one event may have, ${limits.eventBytesMax}`);
+      total += byteLength;
+    }
     if (total > limits.taskBytesMax) throw tooLarge(key.taskId, `with ${total} bytes the task would be larger than ${limits.taskBytesMax}`);
   }
 
-  /** Resolves when the next entry fits the batch that is being collected. Bounded by the storage's speed, never by a reader's. */
+  /** The next entry fits the batch that is being collected. */
+  get hasRoom(): boolean {
+    return this.#queue.length < batchEntriesMax && this.#queueBytes < batchBytesMax;
+  }
+
+  /** Resolves when there is room. Bounded by the storage's speed, never by a reader's. */
   async room(): Promise<void> {
-    while (!this.#lost && (this.#queue.length >= batchEntriesMax || this.#queueBytes >= batchBytesMax)) {
+    while (!this.#lost && !this.hasRoom) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
     }
     if (this.#lost) throw this.#lost;
@@ -259,6 +266,8 @@ export class TaskWriter {
       });
   }
 }
+
+const none: readonly string[] = [];
 
 /** The header after a batch, on top of the fold before it. */
 export function headerOf(batch: readonly { readonly entry: Entry }[], before: TaskFold): Pick<TaskAppend["header"], "state" | "statusTimeMs" | "summary"> {

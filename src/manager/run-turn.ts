@@ -26,7 +26,7 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
     iterator = processor.processMessage(context)[Symbol.asyncIterator]();
     let step = iterator.next();
     for (;;) {
-      const result = await Promise.race([step, watch.stopped]);
+      const result = await watch.untilStopped(step);
       if (result === "stopped") {
         // It may still fail later, and nobody is there to hear it.
         step.catch((error: unknown) => logger.debug({ ...fields, err: error }, "A turn that was left behind failed afterwards"));
@@ -34,7 +34,7 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
       }
       if (result.done) return abort.signal.aborted ? watch.abortedEnd : { kind: "returned" };
       watch.heard();
-      await writer.room();
+      if (!writer.hasRoom) await writer.room();
       if (++events % eventsAtOnce === 0) await setImmediate();
       const refused = appendEvent(deps, writer, result.value);
       if (refused === undefined) {

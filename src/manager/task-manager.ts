@@ -286,7 +286,7 @@ class Manager implements TaskManager {
           const resolved = await resolve();
           return "kind" in resolved ? resolved : openSubscription(this.#deps, this.#runs, this.#access, resolved);
         }),
-      () => new Date(this.#deps.clock.now()),
+      () => this.#deps.clock.now(),
     );
   }
 

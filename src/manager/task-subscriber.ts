@@ -41,15 +41,16 @@ export type Opening =
 export class Subscription implements TaskSubscriber, AsyncIterator<StreamResponse> {
   readonly #abort = new AbortController();
   readonly #opening: Promise<Opening>;
-  readonly #onAccess: () => Date;
+  readonly #now: () => number;
   #opened: Opening | undefined;
   #first: Task | undefined;
   #page: readonly PlacedEntry[] = [];
   #place = 0;
   #cursor = 0n;
   #turnMessage = 0n;
+  #endsAtInput: bigint | undefined;
   #ended = false;
-  #lastAccessTime: Date;
+  #lastAccessMs: number;
   /** Calls of `next` that aren't answered yet, and the newest one. */
   #pending = 0;
   #last: Promise<IteratorResult<StreamResponse, undefined>> | undefined;
@@ -57,9 +58,9 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   #letGo = () => {};
 
   /** `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first `next` throws. */
-  constructor(open: (signal: AbortSignal) => Promise<Opening>, onAccess: () => Date) {
-    this.#onAccess = onAccess;
-    this.#lastAccessTime = onAccess();
+  constructor(open: (signal: AbortSignal) => Promise<Opening>, now: () => number) {
+    this.#now = now;
+    this.#lastAccessMs = now();
     this.#opening = open(this.#abort.signal).then((opening) => {
       this.#opened = opening;
       // Closed while it was being opened: `close` had nothing to release yet.
@@ -69,6 +70,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
         this.#first = opening.first;
         this.#ended = opening.ended;
         this.#turnMessage = opening.turnMessage;
+        this.#endsAtInput = opening.endsAtInput;
       }
       return opening;
     });
@@ -84,7 +86,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   }
 
   get lastAccessTime(): Date {
-    return this.#lastAccessTime;
+    return new Date(this.#lastAccessMs);
   }
 
   /** Resolves when it is settled that there will be a stream; throws what refuses it. */
@@ -94,6 +96,11 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
 
   /** Calls that overlap are answered one after the other, as a generator's are: two at once would take each other's page. */
   next(): Promise<IteratorResult<StreamResponse, undefined>> {
+    // What is in the page already, nearly every event of a fast stream, costs no more than its promise.
+    if (this.#pending === 0 && this.#first === undefined) {
+      const value = this.#fromPage();
+      if (value !== undefined) return Promise.resolve({ done: false, value });
+    }
     const take = () => this.#take();
     this.#last = this.#pending === 0 || this.#last === undefined ? take() : this.#last.then(take, take);
     this.#pending++;
@@ -137,7 +144,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     const opening = this.#opened ?? (await Promise.race([this.#opening, this.#whenClosed()]));
     // Closed while it was being opened: whoever waits here is let go at once, however long that takes.
     if (opening === undefined || this.closed) return { done: true, value: undefined };
-    this.#lastAccessTime = this.#onAccess();
+    this.#lastAccessMs = this.#now();
     if (opening.kind === "message") {
       this.#abort.abort();
       return { done: false, value: streamResponse({ case: "message", value: opening.message }) };
@@ -148,15 +155,13 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       return { done: false, value: streamResponse({ case: "task", value: task }) };
     }
     while (!this.#ended) {
-      const entry = this.#page[this.#place++];
-      if (entry === undefined) {
-        this.#page = await this.#read(opening.reader);
-        this.#place = 0;
-        if (this.closed) break;
-        continue;
-      }
-      const event = this.#pass(entry, opening.endsAtInput);
-      if (event !== undefined) return { done: false, value: event };
+      const value = this.#fromPage();
+      if (value !== undefined) return { done: false, value };
+      if (this.#ended) break;
+      const page = await this.#read(opening.reader);
+      if (this.closed) break;
+      this.#page = page;
+      this.#place = 0;
     }
     return this.return();
   }
@@ -169,6 +174,18 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     });
   }
 
+  /** The next event of the page; undefined if it has no more. A closed subscription's page is empty. */
+  #fromPage(): StreamResponse | undefined {
+    while (!this.#ended && this.#place < this.#page.length) {
+      const value = this.#pass(this.#page[this.#place++] as PlacedEntry);
+      if (value !== undefined) {
+        this.#lastAccessMs = this.#now();
+        return value;
+      }
+    }
+    return undefined;
+  }
+
   #whenClosed(): Promise<undefined> {
     return new Promise((resolve) => {
       this.#abort.signal.addEventListener("abort", () => resolve(undefined), { once: true });
@@ -176,13 +193,13 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   }
 
   /** Moves the cursor over one entry; gives what readers see of it. */
-  #pass(entry: PlacedEntry, endsAtInput: bigint | undefined): StreamResponse | undefined {
+  #pass(entry: PlacedEntry): StreamResponse | undefined {
     this.#cursor = entry.sequence;
     const { body } = entry.entry;
     if (body.case === "turn") this.#turnMessage = body.value.messageSequence;
     if (body.case === "statusUpdate") {
       const state = body.value.status?.state ?? TaskState.UNSPECIFIED;
-      const inputEnds = endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= endsAtInput;
+      const inputEnds = this.#endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= this.#endsAtInput;
       this.#ended = isTerminal(state) || inputEnds;
     }
     return eventOf(entry.entry);

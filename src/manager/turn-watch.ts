@@ -3,11 +3,10 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import type { AbortReason } from "./message-processor.ts";
 
 /**
- * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal is aborted.
- * `stopped` resolves when the turn must be left behind; until then it may still yield.
+ * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal is aborted, after which
+ * the turn must be left behind; until then it may still yield.
  */
 export class TurnWatch {
-  readonly stopped: Promise<"stopped">;
   readonly #deps: ManagerDeps;
   readonly #abort: AbortController;
   readonly #isWaiting: () => boolean;
@@ -16,7 +15,9 @@ export class TurnWatch {
   #cancelGraceTimer = () => {};
   #lastHeardMs: number;
   #timedOut = "";
-  #stop: () => void = () => {};
+  #isStopped = false;
+  /** Ends the present `untilStopped`. */
+  #tellStopped = () => {};
 
   /** `isWaiting`: the turn has asked its client for something, and its silence is the client's. */
   constructor(deps: ManagerDeps, abort: AbortController, isWaiting: () => boolean) {
@@ -24,14 +25,23 @@ export class TurnWatch {
     this.#isWaiting = isWaiting;
     this.#deps = deps;
     this.#abort = abort;
-    this.stopped = new Promise((resolve) => {
-      this.#stop = () => resolve("stopped");
-    });
     this.#lastHeardMs = clock.now();
     this.#cancelTurnTimer = clock.after(options.turnTimeoutMs, () => this.#timeOut(`took longer than ${seconds(options.turnTimeoutMs)}`));
     this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs, this.#onIdle);
     if (abort.signal.aborted) this.#onAbort();
     else abort.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /**
+   * What the turn's next step comes to, or "stopped" once it must be left behind. One step at a time. Not `Promise.race` with a promise for the end: that one would hold on to
+   * every step until the turn is over.
+   */
+  untilStopped<T>(step: Promise<T>): Promise<T | "stopped"> {
+    return new Promise((resolve, reject) => {
+      this.#tellStopped = () => resolve("stopped");
+      if (this.#isStopped) this.#tellStopped();
+      Promise.resolve(step).then(resolve, reject);
+    });
   }
 
   /** The turn yielded something. Cheap: the timer is set anew only when it fires. */
@@ -80,6 +90,11 @@ export class TurnWatch {
     // A turn whose task was lost can append nothing more: there is nothing to wait for.
     if (this.#abort.signal.reason === ("lost" satisfies AbortReason)) this.#stop();
     else this.#cancelGraceTimer = this.#deps.clock.after(this.#deps.options.cancelGraceMs, this.#stop);
+  };
+
+  readonly #stop = () => {
+    this.#isStopped = true;
+    this.#tellStopped();
   };
 }
 

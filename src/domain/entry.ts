@@ -1,7 +1,8 @@
 import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema, type StreamResponse, StreamResponseSchema, TaskSchema, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, type StreamResponse, TaskSchema, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { entersHistory, type TaskFold } from "./fold.ts";
+import { storeTextChunk } from "./text-chunk.ts";
 
 /** An entry with its place in the log. */
 export interface PlacedEntry {
@@ -29,6 +30,17 @@ export function decodeEntry(bytes: Uint8Array, ids: Ids): Entry {
   const entry = fromBinary(EntrySchema, bytes);
   fillIds(entry, ids);
   return entry;
+}
+
+/**
+ * The entry as bytes, and what those read back as: what is folded and shown is what is stored, whatever its maker does with its objects afterwards.
+ * Throws where it can't be encoded.
+ */
+export function storeEntry(entry: Entry, ids: Ids): { readonly encoded: Uint8Array; readonly stored: Entry } {
+  const chunk = storeTextChunk(entry, ids);
+  if (chunk !== undefined) return chunk;
+  const encoded = encodeEntry(entry);
+  return { encoded, stored: decodeEntry(encoded, ids) };
 }
 
 /** Puts the ids back into the bodies, as clients see them (R83, R125). */
@@ -115,9 +127,7 @@ export function eventOf(entry: Entry): StreamResponse | undefined {
 }
 
 export function streamResponse(payload: StreamResponse["payload"]): StreamResponse {
-  const response = create(StreamResponseSchema);
-  response.payload = payload;
-  return response;
+  return { $typeName: "lf.a2a.v1.StreamResponse", payload };
 }
 
 /** What lists show of a task, as bytes: everything but history and artifacts. */
@@ -141,8 +151,5 @@ export function statusOf(entry: Entry): TaskStatus | undefined {
 export type EntryBody = Entry["body"];
 
 export function makeEntry(timeMs: number, body: EntryBody): Entry {
-  const entry = create(EntrySchema);
-  entry.timeMs = BigInt(timeMs);
-  entry.body = body;
-  return entry;
+  return { $typeName: "taskmanager.storage.v1.Entry", timeMs: BigInt(timeMs), body };
 }

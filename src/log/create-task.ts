@@ -1,5 +1,5 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decodeEntry, encodeEntry, type PlacedEntry } from "../domain/entry.ts";
+import { type PlacedEntry, storeEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -38,9 +38,7 @@ export async function createTask(
   const { contextId, claim, owner, clock, newId } = options;
   const fold = emptyFold(key.taskId);
   const batch = newId();
-  const encoded = encodeEntry(entry);
-  // What is folded and shown is what is stored: the caller may go on to change its message.
-  const stored = decodeEntry(encoded, { taskId: key.taskId, contextId });
+  const { encoded, stored } = storeEntry(entry, { taskId: key.taskId, contextId });
   const result = await sendAppend(
     storage,
     key,

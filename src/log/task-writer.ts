@@ -1,5 +1,5 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decodeEntry, encodeEntry, encodeSummary, historyMessageOf, type PlacedEntry, statusOf } from "../domain/entry.ts";
+import { encodeSummary, historyMessageOf, type PlacedEntry, statusOf, storeEntry } from "../domain/entry.ts";
 import { copyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
@@ -112,15 +112,13 @@ export class TaskWriter {
    */
   append(entries: readonly Entry[], bounds: "bounded" | "unbounded" = "unbounded", answered: readonly string[] = []): bigint {
     if (this.#lost) throw this.#lost;
-    const { taskId } = this.#options.key;
-    const ready = entries.map(encodeEntry);
+    const ready = entries.map((entry) => storeEntry(entry, this.#tentative));
     if (bounds === "bounded") this.#checkBounds(ready);
-    for (const encoded of ready) {
-      // What is folded and shown is what is stored: the agent may go on to change the objects it yielded.
-      const entry = decodeEntry(encoded, { taskId, contextId: this.#tentative.contextId });
+    for (const one of ready) {
+      const { encoded, stored } = one;
       const sequence = this.#tentative.sequence + 1n;
-      evolve(this.#tentative, sequence, entry);
-      this.#queue.push({ sequence, entry, encoded, bytes: encoded.byteLength, answered: encoded === ready.at(-1) ? answered : none });
+      evolve(this.#tentative, sequence, stored);
+      this.#queue.push({ sequence, entry: stored, encoded, bytes: encoded.byteLength, answered: one === ready.at(-1) ? answered : none });
       this.#queueBytes += encoded.byteLength;
       this.#logBytes += encoded.byteLength;
     }
@@ -128,10 +126,11 @@ export class TaskWriter {
     return this.#tentative.sequence;
   }
 
-  #checkBounds(entries: readonly Uint8Array[]): void {
+  #checkBounds(entries: readonly { readonly encoded: Uint8Array }[]): void {
     const { key, limits } = this.#options;
     let total = this.#logBytes;
-    for (const { byteLength } of entries) {
+    for (const { encoded } of entries) {
+      const { byteLength } = encoded;
       if (byteLength > limits.eventBytesMax) throw tooLarge(key.taskId, `${byteLength} bytes are more than one event may have, ${limits.eventBytesMax}`);
       total += byteLength;
     }

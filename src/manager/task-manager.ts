@@ -1,4 +1,4 @@
-import { create, type JsonObject } from "@bufbuild/protobuf";
+import { create, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import {
   type ListTasksRequest,
   type ListTasksResponse,
@@ -9,6 +9,7 @@ import {
   type Task,
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { CancelRequestedSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { notCancelable } from "../domain/decide.ts";
 import { type TaskView, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
@@ -201,15 +202,18 @@ class Manager implements TaskManager {
     { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
   ): Promise<Task> {
     const key = keyOf(id, caller);
-    return this.#call(() =>
-      this.#runs.use(key, async (run) => {
+    return this.#call(async () => {
+      const bytes = toBinary(CancelRequestedSchema, create(CancelRequestedSchema, metadata && { metadata })).byteLength;
+      const { maxEventBytes } = this.#deps.options;
+      if (bytes > maxEventBytes) throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; at most ${maxEventBytes} are taken`);
+      return this.#runs.use(key, async (run) => {
         await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
         // The task may have ended while the processor was being told.
         if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
         return taskOf(fold);
-      }),
-    );
+      });
+    });
   }
 
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {

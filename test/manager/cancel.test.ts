@@ -190,3 +190,13 @@ it("ends the wait for a cancel with the caller's signal, and the cancel goes on"
   await settle();
   expect(stateOf((await manager.getTask(id)).task)).toBe("CANCELED");
 });
+
+it("is refused with metadata larger than an event may be, and does the task no harm", async () => {
+  const { manager, id, turn } = await running({ maxEventBytes: 4096 });
+  await expectRefused(manager.cancelTask(id, undefined, { metadata: { why: "x".repeat(5_000) } }), "TOO_LARGE");
+  await settle();
+  expect(turn.told).toBeUndefined();
+  turn.return();
+  await settle();
+  expect(stateOf((await manager.getTask(id)).task)).toBe("COMPLETED");
+});

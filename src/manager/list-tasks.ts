@@ -25,7 +25,7 @@ const loadsAtOnce = 8;
 
 /**
  * A page of the caller's tasks, newest status first (R42–R53). Without artifacts and history, which is the default here, it is one query on headers: no log is
- * read. A page that shows them ends early where its tasks would grow beyond what clients take in one message; R44 allows fewer.
+ * read. A page ends early where its tasks would grow beyond what clients take in one message; R44 allows fewer.
  */
 export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, scope: Scope): Promise<ListTasksResponse> {
   checkRequest(ListTasksRequestSchema, request);
@@ -44,7 +44,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
     limit: pageSize,
   });
   const fromHeaders = !includeArtifacts && historyLength === 0;
-  const stored = fromHeaders ? page.tasks : fitting(page.tasks, deps.options.maxEventBytes);
+  const stored = fitting(page.tasks, ({ summary, logBytes }) => (fromHeaders ? summary.byteLength : logBytes), deps.options.maxEventBytes);
   const tasks = fromHeaders ? stored.map(summaryOf) : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength });
   const last = stored.at(-1);
   const more = page.more || stored.length < page.tasks.length;
@@ -62,11 +62,11 @@ function summaryOf(stored: StoredTask): Task {
   return task;
 }
 
-/** As many as fit one message, by the size of their logs; at least one. */
-function fitting(tasks: readonly StoredTask[], bytesMax: number): readonly StoredTask[] {
+/** As many as fit one message; at least one. */
+function fitting(tasks: readonly StoredTask[], bytesOf: (task: StoredTask) => number, bytesMax: number): readonly StoredTask[] {
   let bytes = 0;
   const end = tasks.findIndex((task, index) => {
-    bytes += task.logBytes;
+    bytes += bytesOf(task);
     return index > 0 && bytes > bytesMax;
   });
   return end === -1 ? tasks : tasks.slice(0, end);

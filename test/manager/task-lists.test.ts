@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ListTasksRequestSchema, type ListTasksResponse, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { MessageProcessor } from "../../src/manager/message-processor.ts";
 import { encodePageToken } from "../../src/manager/page-token.ts";
-import { artifact, inputRequired, textOf, working } from "../../src/manager/processor-events.ts";
+import { artifact, completed, inputRequired, textOf, working } from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { agent, begun, callerOf, expectRefused, message, ScriptedAgent, sent, setup, stateOf, textsOf } from "./fixtures.ts";
 
@@ -150,6 +150,22 @@ describe("a list of tasks", () => {
     expect(pages.map(({ totalSize }) => totalSize)).toEqual([5, 5, 5]);
     // What shows neither needs no room.
     expect((await list(manager)).tasks).toHaveLength(5);
+  });
+
+  it("does so without artifacts and history too, where the words of the statuses are what is large", async () => {
+    const { manager, clock } = await setup(
+      agent(async function* () {
+        yield completed("x".repeat(1_500));
+      }),
+      { options: { maxEventBytes: 4096 } },
+    );
+    for (let count = 0; count < 5; count++) {
+      await sent(manager, "x");
+      await clock.advance(1);
+    }
+    const pages = await allPages(manager, { pageSize: 100 });
+    expect(pages.map(({ tasks }) => tasks.length)).toEqual([2, 2, 1]);
+    expect(new Set(pages.flatMap(({ tasks }) => tasks.map(({ id }) => id))).size).toBe(5);
   });
 });
 

@@ -17,12 +17,13 @@ import {
 } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
 import type { Scope } from "../domain/scope.ts";
-import { TaskError } from "../domain/task-error.ts";
+import { TaskError, taskNotFound } from "../domain/task-error.ts";
 import type { ConversationHistory, ConversationStats } from "../storage/storage.ts";
 import type { AccessTracker } from "./access-tracker.ts";
 import { pageSizeDefault } from "./list-tasks.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
+import type { TaskRuns } from "./task-runs.ts";
 
 /** How the manager makes a call: refused once it is closed, its errors told as TaskErrors. */
 type Call = <T>(body: () => Promise<T>) => Promise<T>;
@@ -31,10 +32,12 @@ type Call = <T>(body: () => Promise<T>) => Promise<T>;
 export class Conversations {
   readonly #deps: ManagerDeps;
   readonly #access: AccessTracker;
+  readonly #runs: TaskRuns;
   readonly #call: Call;
 
-  constructor(deps: ManagerDeps, access: AccessTracker, call: Call) {
+  constructor(deps: ManagerDeps, runs: TaskRuns, access: AccessTracker, call: Call) {
     this.#deps = deps;
+    this.#runs = runs;
     this.#access = access;
     this.#call = call;
   }
@@ -119,10 +122,14 @@ export class Conversations {
         const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
         if (total > 0) throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, { metadata: { contextId } });
       }
+      // An interrupted task's turn may still be at work, waiting for a credential.
+      const runs = this.#runs.ofConversation(scope, contextId);
       const deleted = await this.#deps.storage.deleteConversation(scope, contextId);
+      if (!deleted) return false;
+      for (const { key, writer } of runs) writer.abandon(taskNotFound(key.taskId));
       // Its tasks are gone, and readers of them must not wait for ever.
-      if (deleted) this.#deps.hub.wakeAll();
-      return deleted;
+      this.#deps.hub.wakeAll();
+      return true;
     });
   }
 

@@ -140,7 +140,7 @@ class Manager implements TaskManager {
     });
     this.#acceptance = new MessageAcceptance(deps, this.#runs, slots);
     this.#access = new AccessTracker(deps);
-    this.conversations = new Conversations(deps, this.#access, (body) => this.#call(body));
+    this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
     this.#membership = membership;
     this.#readiness = readiness;

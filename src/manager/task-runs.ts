@@ -1,6 +1,6 @@
 import type { PlacedEntry } from "../domain/entry.ts";
 import type { TaskFold } from "../domain/fold.ts";
-import { type Caller, type TaskKey, taskKeyString } from "../domain/scope.ts";
+import { type Caller, type Scope, type TaskKey, taskKeyString } from "../domain/scope.ts";
 import { closed, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { loadTask } from "../log/load-task.ts";
 import { backoffMs } from "../runtime/backoff.ts";
@@ -102,6 +102,12 @@ export class TaskRuns {
       place.users--;
       this.#forgetIfIdle(place);
     }
+  }
+
+  /** The runs that this replica has of a conversation's tasks. */
+  ofConversation({ tenant, owner }: Scope, contextId: string): readonly TaskRun[] {
+    const ready = [...this.#places.values()].flatMap((place) => place.ready ?? []);
+    return ready.filter(({ key, writer }) => key.tenant === tenant && key.owner === owner && writer.committed.contextId === contextId);
   }
 
   /** Stops every turn, waiting until all have ended; nothing begins any more. */

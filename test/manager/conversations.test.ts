@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { encodePageToken } from "../../src/manager/page-token.ts";
-import { textOf } from "../../src/manager/processor-events.ts";
+import { authRequired, textOf } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { begun, expectRefused, message, reading, request, ScriptedAgent, sent, setup, textsOf } from "./fixtures.ts";
 
@@ -162,6 +162,23 @@ describe("deleting a conversation", () => {
     // The id used again is a new conversation.
     await say("c", "again");
     expect(textsOf((await messages("c")).messages)).toEqual(["again", "re again"]);
+  });
+
+  it("ends a turn that waits for a credential, and who waits for it; nobody is shown its task any more", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const asks = sent(manager, message("go", { contextId: "c" }), caller);
+    const turn = await scripted.turn();
+    await turn.yield(authRequired("sign in"));
+    const { id } = await asks;
+    const waits = sent(manager, message("more", { taskId: id }), caller);
+    waits.catch(() => undefined);
+    await settle();
+    expect(await manager.conversations.delete("c", alice)).toBe(true);
+    await expectRefused(manager.getTask(id, caller), "TASK_NOT_FOUND");
+    await expectRefused(waits, "TASK_NOT_FOUND");
+    expect(turn.told).toBe("lost");
+    turn.return();
   });
 });
 

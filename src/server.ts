@@ -15,10 +15,14 @@ import { allowOrigins } from "./transport/cors.ts";
 import { connectErrorOf } from "./transport/errors.ts";
 import { healthPages } from "./transport/health-pages.ts";
 import { healthService } from "./transport/health-service.ts";
+import { httpJsonHandler } from "./transport/http-json/http-json-handler.ts";
+import { openApiHandler } from "./transport/http-json/openapi.ts";
+import { jsonRpcHandler } from "./transport/json-rpc/json-rpc-handler.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
 import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
-import { a2aRoutes, a2aServices } from "./transport/routes.ts";
+import { callSettings, connectRoutes } from "./transport/routes.ts";
+import { servedServices } from "./transport/served-services.ts";
 
 export interface ServerOptions extends ManagerOptions {
   readonly processor: MessageProcessor;
@@ -37,6 +41,8 @@ export interface ServerOptions extends ManagerOptions {
   readonly maxConnectionAgeMs?: number;
   /** Calls that are open on it then are cut after this long, milliseconds. Default 5 min. */
   readonly maxConnectionAgeGraceMs?: number;
+  /** Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s. */
+  readonly heartbeatMs?: number;
   /** How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s. */
   readonly drainTimeoutMs?: number;
 }
@@ -58,15 +64,23 @@ export interface Server extends AsyncDisposable {
 /** Makes a server that doesn't listen yet. */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...others } = options;
-  const { corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = others;
+  const { heartbeatMs, corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = others;
   const manager = await createTaskManager(processor, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
+  const settings = callSettings({
+    logger,
+    shutdownSignal: ending.calls.signal,
+    ...(heartbeatMs !== undefined && { heartbeatMs }),
+    ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }),
+  });
+  const services = servedServices(manager, settings);
   const routes = (router: ConnectRouter) => {
-    a2aRoutes(manager, { logger, shutdownSignal: ending.calls.signal, ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }) })(router);
-    const names = a2aServices.map(({ typeName }) => typeName);
-    const reflection = reflectionServices([...a2aServices, Health, ServerReflection, AlphaServerReflection], [file_google_rpc_error_details]);
+    connectRoutes(services, settings)(router);
+    const served = services.map(({ service }) => service);
+    const reflection = reflectionServices([...served, Health, ServerReflection, AlphaServerReflection], [file_google_rpc_error_details]);
     const watching = { shutdownSignal: ending.watches.signal, readMaxBytes: questionBytesMax };
+    const names = served.map(({ typeName }) => typeName);
     router.service(Health, healthService(manager.readiness, names), watching);
     router.service(ServerReflection, reflection.v1, watching);
     router.service(AlphaServerReflection, reflection.v1alpha, watching);
@@ -76,6 +90,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
     connectHandler(routes, logger),
+    jsonRpcHandler(services, settings),
+    openApiHandler(services),
+    httpJsonHandler(services, settings),
   ];
   const limits = {
     ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),

@@ -116,7 +116,8 @@ function fieldSteps(field: DescField, rule: FieldRule): Check<Fields>[] {
   ];
 }
 
-function isAnnotatedRequired(field: DescField): boolean {
+/** Whether the contract says by `field_behavior` that the field is always there (R118). */
+export function isAnnotatedRequired(field: DescField): boolean {
   return hasOption(field, field_behavior) && getOption(field, field_behavior).includes(FieldBehavior.REQUIRED);
 }
 

@@ -1,21 +1,22 @@
 import type { Interceptor } from "@connectrpc/connect";
 
+/** Lets `untilAborted` hold for every unary call. Streams see to it by themselves, since a race for each event would cost more than the event. */
+export const endWithSignal: Interceptor = (next) => (request) => (request.stream ? next(request) : untilAborted(request.signal, () => next(request)));
+
 /**
- * A unary call is answered when its signal is aborted (its deadline, the end of the server), whatever it waits for: a storage that doesn't answer keeps no
- * client. What the call began goes on. Streams see to it by themselves, since a race for each event would cost more than the event.
+ * A call is answered when its signal is aborted (its deadline, the end of the server, a client that hangs up), whatever it waits for: a storage that doesn't answer keeps
+ * no client. What the call began goes on. Rejects with the signal's reason then.
  */
-export const endWithSignal: Interceptor = (next) => (request) => {
-  if (request.stream) return next(request);
-  const { signal } = request;
+export function untilAborted<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
-    next(request)
+    call()
       .then(resolve, reject)
       .finally(() => signal.removeEventListener("abort", onAbort));
   });
-};
+}
 
 /** The longest that a timer can wait. Beyond it Node's fire at once. */
 const timeoutMsMax = 2 ** 31 - 1;

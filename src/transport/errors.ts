@@ -41,6 +41,26 @@ export const errorTable: Readonly<Record<Reason, ErrorMapping>> = {
   DATA_LOSS: { code: Code.DataLoss, http: 500, jsonRpc: -32603, domain: own },
 };
 
+/** Errors without a reason of ours, such as Connect's own: by their code, with gRPC's name for it. */
+export const codeTable: Readonly<Record<Code, { readonly status: string; readonly http: number; readonly jsonRpc: number }>> = {
+  [Code.Canceled]: { status: "CANCELLED", http: 499, jsonRpc: -32603 },
+  [Code.Unknown]: { status: "UNKNOWN", http: 500, jsonRpc: -32603 },
+  [Code.InvalidArgument]: { status: "INVALID_ARGUMENT", http: 400, jsonRpc: -32602 },
+  [Code.DeadlineExceeded]: { status: "DEADLINE_EXCEEDED", http: 504, jsonRpc: -32603 },
+  [Code.NotFound]: { status: "NOT_FOUND", http: 404, jsonRpc: -32001 },
+  [Code.AlreadyExists]: { status: "ALREADY_EXISTS", http: 409, jsonRpc: -32602 },
+  [Code.PermissionDenied]: { status: "PERMISSION_DENIED", http: 403, jsonRpc: -32603 },
+  [Code.ResourceExhausted]: { status: "RESOURCE_EXHAUSTED", http: 429, jsonRpc: -32603 },
+  [Code.FailedPrecondition]: { status: "FAILED_PRECONDITION", http: 400, jsonRpc: -32602 },
+  [Code.Aborted]: { status: "ABORTED", http: 409, jsonRpc: -32603 },
+  [Code.OutOfRange]: { status: "OUT_OF_RANGE", http: 400, jsonRpc: -32602 },
+  [Code.Unimplemented]: { status: "UNIMPLEMENTED", http: 501, jsonRpc: -32601 },
+  [Code.Internal]: { status: "INTERNAL", http: 500, jsonRpc: -32603 },
+  [Code.Unavailable]: { status: "UNAVAILABLE", http: 503, jsonRpc: -32603 },
+  [Code.DataLoss]: { status: "DATA_LOSS", http: 500, jsonRpc: -32603 },
+  [Code.Unauthenticated]: { status: "UNAUTHENTICATED", http: 401, jsonRpc: -32603 },
+};
+
 /** A TaskError as Connect tells it: its code, ErrorInfo, and BadRequest where fields are at fault. The cause stays here. */
 export function connectErrorOf(error: TaskError): ConnectError {
   const { code, domain } = errorTable[error.reason];

@@ -1,20 +1,16 @@
 import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
-import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { ConversationService } from "../../gen/taskmanager/v1/conversation_pb.ts";
-import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
 import { managerDefaults } from "../manager/options.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
-import { a2aService } from "./a2a-service.ts";
-import { conversationService } from "./conversation-service.ts";
+import { withStrictEnums } from "./connect-json.ts";
 import { endWithSignal } from "./deadlines.ts";
 import { describeRefusals } from "./errors.ts";
 import type { CallSettings } from "./serve-calls.ts";
-import { taskManagerService } from "./task-manager-service.ts";
+import { type ServedService, servedServices } from "./served-services.ts";
 
 export interface RoutesOptions {
   readonly logger?: Logger;
-  /** Silence on WatchTask after which a heartbeat goes out, milliseconds. Default 25 s: below the limits at which proxies cut streams. */
+  /** Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s: below the limits at which proxies cut streams. */
   readonly heartbeatMs?: number;
   /** The largest message that the manager takes, bytes (`maxEventBytes`); a request is read a little beyond it. Default: the manager's. */
   readonly eventBytesMax?: number;
@@ -22,23 +18,34 @@ export interface RoutesOptions {
   readonly shutdownSignal?: AbortSignal;
 }
 
-/** The services of `a2aRoutes`. */
-export const a2aServices = [A2AService, TaskManagerService, ConversationService] as const;
-
 /** Registers the services on any Connect router: Express, Fastify, Next, a server of your own. Serves gRPC, gRPC-Web and Connect. */
 export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (router: ConnectRouter) => void {
-  const settings: CallSettings = { logger: options.logger ?? silentLogger, heartbeatMs: options.heartbeatMs ?? 25_000 };
-  const { eventBytesMax = managerDefaults.maxEventBytes } = options;
-  // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the manager measures exactly.
+  const settings = callSettings(options);
+  return connectRoutes(servedServices(manager, settings), settings);
+}
+
+/** The same for services made beforehand, so that other bindings can have the same ones. */
+export function connectRoutes(services: readonly ServedService[], { readBytesMax, shutdownSignal }: CallSettings): (router: ConnectRouter) => void {
   const handlerOptions: Partial<ConnectRouterOptions> = {
     requestGate: describeRefusals,
-    readMaxBytes: Math.ceil(eventBytesMax * 1.5) + 64 * 1024,
+    readMaxBytes: readBytesMax,
     interceptors: [endWithSignal],
-    ...(options.shutdownSignal && { shutdownSignal: options.shutdownSignal }),
+    ...(shutdownSignal && { shutdownSignal }),
   };
   return (router) => {
-    router.service(A2AService, a2aService(manager, settings), handlerOptions);
-    router.service(TaskManagerService, taskManagerService(manager, settings), handlerOptions);
-    router.service(ConversationService, conversationService(manager, settings), handlerOptions);
+    const before = router.handlers.length;
+    for (const { methods } of services) for (const { method, impl } of Object.values(methods)) router.rpc(method, impl as never, handlerOptions);
+    for (let index = before; index < router.handlers.length; index++) {
+      const handler = router.handlers[index];
+      if (handler !== undefined) router.handlers[index] = withStrictEnums(handler, readBytesMax);
+    }
   };
+}
+
+/** What every binding needs, with defaults. */
+export function callSettings(options: RoutesOptions): CallSettings {
+  const { logger = silentLogger, heartbeatMs = 25_000, eventBytesMax = managerDefaults.maxEventBytes, shutdownSignal } = options;
+  // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the manager measures exactly.
+  const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
+  return { logger, heartbeatMs, readBytesMax, ...(shutdownSignal && { shutdownSignal }) };
 }

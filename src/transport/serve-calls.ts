@@ -4,10 +4,14 @@ import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { toConnectError } from "./errors.ts";
 
-/** What every service needs beside the manager. */
+/** What services and bindings need beside the manager. */
 export interface CallSettings {
   readonly logger: Logger;
-  /** Silence on WatchTask after which a heartbeat goes out, milliseconds. */
+  /** The largest request that is read, bytes. */
+  readonly readBytesMax: number;
+  /** Ends every call that is still open when it is aborted, with its reason: a ConnectError. */
+  readonly shutdownSignal?: AbortSignal;
+  /** Silence on a stream after which a sign of life goes out, milliseconds. */
   readonly heartbeatMs: number;
 }
 

@@ -1,0 +1,85 @@
+import type { OutgoingHttpHeaders } from "node:http";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError, createHandlerContext } from "@connectrpc/connect";
+import type { Request } from "./request-handler.ts";
+import type { CallSettings } from "./serve-calls.ts";
+
+/**
+ * What is asked of a response of either version: their own types overload so differently that the union of them can't be called. It takes bytes only: texts written one
+ * after the other on a stream of HTTP/2 are sent with freed memory among them (Node 26.10).
+ */
+export interface HttpResponse {
+  readonly headersSent: boolean;
+  readonly writableEnded: boolean;
+  readonly destroyed?: boolean;
+  writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
+  write(chunk: Uint8Array): boolean;
+  end(chunk: Uint8Array): unknown;
+  once(event: "drain" | "close", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  off(event: "drain" | "close", listener: () => void): unknown;
+}
+
+export const nothing: Uint8Array = new Uint8Array();
+
+/** What stands behind the question mark of a request's target. */
+export function queryOf({ url = "" }: Request): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+}
+
+/** The headers without HTTP/2's pseudo-headers. */
+export function headersOf(request: Request): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value === undefined || name.startsWith(":")) continue;
+    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
+  }
+  return headers;
+}
+
+/** What ends a call before its time: the client, the server. */
+export interface CallSignals {
+  readonly requestSignal: AbortSignal;
+  readonly shutdownSignal?: AbortSignal;
+}
+
+/** The signals for all calls of one request. The client's is aborted when it hangs up before its answer is complete; a broken connection is no error beside that. */
+export function callSignals(response: HttpResponse, { shutdownSignal }: CallSettings): CallSignals {
+  const controller = new AbortController();
+  response.on("error", () => undefined);
+  response.once("close", () => {
+    if (!response.writableEnded) controller.abort(new ConnectError("The client has hung up", Code.Canceled));
+  });
+  return { requestSignal: controller.signal, ...(shutdownSignal && { shutdownSignal }) };
+}
+
+/** A context for a call that comes over HTTP without Connect. Whoever makes it aborts it when the call is over. */
+export function callContext(request: Request, signals: CallSignals, method: DescMethod, protocolName: string) {
+  const { host = "localhost", ":authority": authority = host } = request.headers;
+  const scheme = "encrypted" in request.socket && request.socket.encrypted ? "https" : "http";
+  return createHandlerContext({
+    service: method.parent,
+    method,
+    protocolName,
+    requestMethod: request.method ?? "",
+    requestHeader: headersOf(request),
+    ...signals,
+    url: `${scheme}://${authority}${request.url}`,
+  });
+}
+
+/** Writes, and resolves when the client has read so much that more may be written, or is gone. */
+export async function writeBytes(response: HttpResponse, bytes: Uint8Array): Promise<void> {
+  if (response.destroyed || response.write(bytes)) return;
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.once("drain", done);
+    response.once("close", done);
+    if (response.destroyed) done();
+  });
+}

@@ -1,0 +1,79 @@
+import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
+import type { HandlerContext, MethodImplSpec } from "@connectrpc/connect";
+import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { callStreaming, callUnary } from "../call-method.ts";
+import { readJson } from "../proto-json/read-json.ts";
+import { writeJson } from "../proto-json/write-json.ts";
+import type { ServedService } from "../served-services.ts";
+import { toldError } from "../told-error.ts";
+import { type RpcError, rpcCodes } from "./rpc-message.ts";
+
+/** A version of A2A over JSON-RPC: the names of its methods, and its form of params, results and errors. */
+export interface Dialect {
+  /** Throws RpcFault for a name that it has nothing for. */
+  find(name: string): RpcMethod;
+  errorOf(error: Parameters<typeof toldError>[0]): RpcError;
+}
+
+/** A method as JSON. Throws what the implementation throws, and TaskError for params that can't be read. */
+export interface RpcMethod {
+  readonly desc: DescMethod;
+  readonly isStream: boolean;
+  /** JSON texts: one for a method that answers once, the events in their order for a stream. */
+  run(params: JsonObject, context: HandlerContext): AsyncGenerator<string>;
+}
+
+/** What JSON-RPC itself has to say of a request. */
+export class RpcFault extends Error {
+  override name = "RpcFault";
+  readonly error: RpcError;
+
+  constructor(error: RpcError) {
+    super(error.message);
+    this.error = error;
+  }
+}
+
+/** What the methods of A2A 0.2 became, which had their names before the project settled on others. */
+const successors: Readonly<Record<string, string>> = { "tasks/send": "SendMessage", "tasks/sendSubscribe": "SendStreamingMessage" };
+
+/** A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service. */
+export function currentDialect(services: readonly ServedService[]): Dialect {
+  const methods = new Map<string, RpcMethod>();
+  for (const { service, methods: calls } of services) {
+    const prefix = service.typeName === A2AService.typeName ? "" : `${service.typeName}/`;
+    for (const call of Object.values(calls)) methods.set(`${prefix}${call.method.name}`, rpcMethod(call));
+  }
+  return {
+    find(name) {
+      const method = methods.get(name);
+      if (method === undefined) throw new RpcFault(notFound(name));
+      return method;
+    },
+    errorOf(error) {
+      const { jsonRpc, message, details } = toldError(error);
+      return { code: jsonRpc, message, ...(details.length > 0 && { data: details }) };
+    },
+  };
+}
+
+function notFound(method: string): RpcError {
+  const successor = Object.hasOwn(successors, method) ? successors[method] : undefined;
+  const message = `Method not found: ${successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`}`;
+  const metadata = { method, ...(successor !== undefined && { successor }) };
+  const info = { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason: "METHOD_NOT_FOUND", domain: "a2a-task-manager", metadata };
+  return { code: rpcCodes.methodNotFound, message, data: [info] };
+}
+
+function rpcMethod(call: MethodImplSpec): RpcMethod {
+  const { method } = call;
+  return {
+    desc: method,
+    isStream: call.kind === "server_streaming",
+    async *run(params, context) {
+      const request = readJson(method.input, params);
+      if (call.kind === "unary") yield writeJson(method.output, await callUnary(call, request, context));
+      else for await (const event of callStreaming(call, request, context)) yield writeJson(method.output, event);
+    },
+  };
+}

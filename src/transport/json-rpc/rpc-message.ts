@@ -1,0 +1,57 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+
+export type RpcId = string | number | null;
+
+/** One request of JSON-RPC 2.0. */
+export type RpcEntry =
+  | {
+      readonly kind: "call";
+      /** Undefined for a notification: nobody waits for its answer. */
+      readonly id: RpcId | undefined;
+      readonly method: string;
+      readonly params: JsonObject;
+    }
+  | { readonly kind: "faulty"; readonly id: RpcId; readonly error: RpcError };
+
+/** An error as JSON-RPC tells it. `data` is a list of objects that name their types (R165). */
+export interface RpcError {
+  readonly code: number;
+  readonly message: string;
+  readonly data?: readonly JsonObject[];
+}
+
+/** The codes of JSON-RPC itself (R164). */
+export const rpcCodes = { parse: -32700, invalidRequest: -32600, methodNotFound: -32601, invalidParams: -32602 } as const;
+
+/** Takes one member of a batch, or a request by itself, apart. Absent params are empty ones (trap 5). */
+export function readEntry(json: JsonValue): RpcEntry {
+  if (!isObject(json)) return faulty(null, rpcCodes.invalidRequest, "Request payload validation error: a request is an object");
+  const { jsonrpc, id, method, params } = json;
+  const isId = typeof id === "string" || typeof id === "number" || id === null;
+  const known = isId ? id : null;
+  if (!isId && id !== undefined) return faulty(null, rpcCodes.invalidRequest, 'Request payload validation error: "id" is a text, a number or null');
+  if (jsonrpc !== "2.0") return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "jsonrpc" is "2.0"');
+  if (typeof method !== "string") return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "method" is a text');
+  if (Array.isArray(params)) return faulty(known, rpcCodes.invalidParams, 'Invalid parameters: "params" is an object, with parameters by name');
+  if (params !== undefined && params !== null && !isObject(params)) {
+    return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "params" is an object');
+  }
+  return { kind: "call", id, method, params: params ?? {} };
+}
+
+function faulty(id: RpcId, code: number, message: string): RpcEntry {
+  return { kind: "faulty", id, error: { code, message } };
+}
+
+function isObject(json: JsonValue | undefined): json is JsonObject {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
+
+/** A whole response as text, around the text of a result. The id keeps its type. */
+export function resultText(id: RpcId, result: string): string {
+  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${result}}`;
+}
+
+export function errorText(id: RpcId, error: RpcError): string {
+  return JSON.stringify({ jsonrpc: "2.0", id, error });
+}

@@ -1,0 +1,12 @@
+/** The way to a value: proto names of fields, indexes of lists, keys of maps in brackets. */
+export type JsonPath = readonly (string | number)[];
+
+/** As in `FieldViolation.field`: `message.parts[0].content`. */
+export function pathText(path: JsonPath): string {
+  let text = "";
+  for (const segment of path) {
+    if (typeof segment === "number") text += `[${segment}]`;
+    else text += text === "" || segment.startsWith("[") ? segment : `.${segment}`;
+  }
+  return text;
+}

@@ -1,0 +1,35 @@
+import { create, type JsonObject, toJson } from "@bufbuild/protobuf";
+import type { ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import type { Reason } from "../domain/task-error.ts";
+import { codeTable, errorTable } from "./errors.ts";
+
+/** An error as the JSON bindings tell it. */
+export interface ToldError {
+  /** gRPC's name of the code. */
+  readonly status: string;
+  readonly http: number;
+  readonly jsonRpc: number;
+  readonly message: string;
+  /** ErrorInfo, BadRequest, each with its `@type` (R129). */
+  readonly details: readonly JsonObject[];
+}
+
+/** What the table of errors says of an error that a service ended with. */
+export function toldError(error: ConnectError): ToldError {
+  const byCode = codeTable[error.code];
+  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
+  const { http, jsonRpc } = reason !== undefined && isReason(reason) ? errorTable[reason] : byCode;
+  return { status: byCode.status, http, jsonRpc, message: error.rawMessage, details: error.details.flatMap(detailOf) };
+}
+
+function isReason(reason: string): reason is Reason {
+  return Object.hasOwn(errorTable, reason);
+}
+
+/** `google.protobuf.Any` as JSON. Details that came over the wire are another server's, and not passed on. */
+function detailOf(detail: ConnectError["details"][number]): readonly JsonObject[] {
+  if (!("desc" in detail)) return [];
+  const json = toJson(detail.desc, create(detail.desc, detail.value)) as JsonObject;
+  return [{ "@type": `type.googleapis.com/${detail.desc.typeName}`, ...json }];
+}

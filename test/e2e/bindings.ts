@@ -5,6 +5,9 @@ import { Health } from "../../gen/health/v1/health_pb.ts";
 import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { ConversationService } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
+import { type JsonProtocol, jsonTransport } from "./json-client.ts";
+import { restProtocol } from "./rest-client.ts";
+import { rpcProtocol } from "./rpc-client.ts";
 
 /** All services over one binding. */
 export interface Clients {
@@ -16,21 +19,34 @@ export interface Clients {
 
 export interface Binding {
   readonly name: string;
+  /** A2A's bindings in JSON have no deadlines. */
+  readonly hasDeadlines: boolean;
   connect(baseUrl: string): Clients;
 }
 
 function binding(name: string, transport: (baseUrl: string) => Transport): Binding {
   return {
     name,
-    connect(baseUrl) {
-      const made = transport(baseUrl);
-      return {
-        a2a: createClient(A2AService, made),
-        tasks: createClient(TaskManagerService, made),
-        conversations: createClient(ConversationService, made),
-        health: createClient(Health, made),
-      };
-    },
+    hasDeadlines: true,
+    connect: (baseUrl) => clientsOf(transport(baseUrl)),
+  };
+}
+
+/** A2A's own bindings in JSON. Health is gRPC's alone, so there it is asked over gRPC, on the same port. */
+function jsonBinding(name: string, protocol: JsonProtocol): Binding {
+  return {
+    name,
+    hasDeadlines: false,
+    connect: (baseUrl) => ({ ...clientsOf(jsonTransport(baseUrl, protocol)), health: createClient(Health, createGrpcTransport({ baseUrl })) }),
+  };
+}
+
+function clientsOf(transport: Transport): Clients {
+  return {
+    a2a: createClient(A2AService, transport),
+    tasks: createClient(TaskManagerService, transport),
+    conversations: createClient(ConversationService, transport),
+    health: createClient(Health, transport),
   };
 }
 
@@ -40,6 +56,8 @@ export const bindings: readonly Binding[] = [
   binding("Connect JSON over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })),
   binding("Connect JSON over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false })),
   binding("Connect binary over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true })),
+  jsonBinding("HTTP+JSON", restProtocol),
+  jsonBinding("JSON-RPC", rpcProtocol),
 ];
 
 /** An error as every binding must tell it. */

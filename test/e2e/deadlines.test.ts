@@ -37,7 +37,7 @@ async function read<T>(events: AsyncIterable<T>) {
   }
 }
 
-describe.each(bindings)("a deadline over $name", ({ connect }) => {
+describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline over $name", ({ connect }) => {
   it("ends the wait of a send, and its task goes on", async () => {
     const { a2a } = connect(server.url.origin);
     const contextId = crypto.randomUUID();

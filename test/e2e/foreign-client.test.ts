@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Client, ClientFactory } from "@a2a-js/sdk/client";
-import { GrpcTransportFactory } from "@a2a-js/sdk/client/grpc";
+import type { Client } from "@a2a-js/sdk/client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { bindings } from "./bindings.ts";
+import { foreignClient, foreignRequest as request } from "./foreign-sdk.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
 /** The gRPC client of the A2A project's own SDK for JavaScript, against a server of its own process, on a database that outlives it. */
@@ -28,40 +28,7 @@ function start(): Promise<ServeProcess> {
 }
 
 function clientOf({ url }: ServeProcess): Promise<Client> {
-  const factory = new ClientFactory({ transports: [new GrpcTransportFactory()] });
-  const card = {
-    name: "demo",
-    description: "",
-    version: "1",
-    supportedInterfaces: [{ url: url.host, protocolBinding: "GRPC", tenant: "", protocolVersion: "1.0" }],
-    provider: undefined,
-    capabilities: { streaming: true, pushNotifications: false, extensions: [], extendedAgentCard: false },
-    securitySchemes: {},
-    securityRequirements: [],
-    defaultInputModes: ["text/plain"],
-    defaultOutputModes: ["text/plain"],
-    skills: [],
-    signatures: [],
-  };
-  return factory.createFromAgentCard(card as Parameters<ClientFactory["createFromAgentCard"]>[0]);
-}
-
-function request(text: string, taskId = "") {
-  return {
-    tenant: "",
-    message: {
-      messageId: crypto.randomUUID(),
-      contextId: "",
-      taskId,
-      role: 1,
-      parts: [{ content: { $case: "text", value: text }, metadata: undefined, filename: "", mediaType: "" }],
-      metadata: undefined,
-      extensions: [],
-      referenceTaskIds: [],
-    },
-    configuration: undefined,
-    metadata: undefined,
-  } as unknown as Parameters<Client["sendMessage"]>[0];
+  return foreignClient(url);
 }
 
 interface Folded {

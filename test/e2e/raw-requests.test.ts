@@ -1,4 +1,5 @@
 import { connect as connectHttp2 } from "node:http2";
+import { gzipSync } from "node:zlib";
 import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
@@ -135,6 +136,31 @@ describe("requests that can't be read are the client's fault, and store nothing"
 
   test("a method that doesn't exist", async () => {
     expect((await post("/lf.a2a.v1.A2AService/Nothing", "application/json", "{}")).status).toBe(404);
+  });
+
+  const listPath = "/lf.a2a.v1.A2AService/ListTasks";
+  const unknownStatus = Buffer.from('{"status":"TASK_STATE_RUNNING","future":1}');
+
+  test.each([
+    ["plain", new Uint8Array(unknownStatus), {}],
+    ["compressed", new Uint8Array(gzipSync(unknownStatus)), { "content-encoding": "gzip" }],
+  ])("an enum's name that doesn't exist over Connect JSON, %s", async (_name, body, headers) => {
+    const { status, body: answer } = await post(listPath, "application/json", body, headers);
+    const told = JSON.parse(answer.toString());
+    expect([status, told.code, told.message]).toEqual([400, "invalid_argument", expect.stringMatching(/^status: is "TASK_STATE_RUNNING"/)]);
+    expect(told.details.map(({ type }: { type: string }) => type)).toEqual([errorInfo, "google.rpc.BadRequest"]);
+  });
+
+  test("an enum's name that doesn't exist over gRPC and gRPC-Web in JSON, and in a stream of Connect", async () => {
+    expect(await grpc(listPath, "application/grpc+json", framed(unknownStatus))).toMatchObject({ status: "3", message: expect.stringContaining("status: is") });
+    const { headers, body } = await post(listPath, "application/grpc-web+json", framed(unknownStatus));
+    expect(`${headers.get("grpc-message")} ${body.toString("latin1")}`).toMatch(/status(:|%3A)(%20| )is/);
+    const streamed = await post(streamPath, "application/connect+json", framed(Buffer.from('{"message":{"role":"user"}}')));
+    expect(streamed.body.toString()).toContain("message.role: is");
+  });
+
+  test("an unknown field is ignored all the same", async () => {
+    expect((await post(listPath, "application/json", '{"future":1,"status":"TASK_STATE_WORKING"}')).status).toBe(200);
   });
 
   test("nothing was stored", async () => {

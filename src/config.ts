@@ -151,6 +151,9 @@ export const configSchema = z
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
       .register(settingTexts, { value: "LEVEL", description: "What is logged to stderr, as JSON lines" }),
+    logErrorTexts: onOff
+      .prefault("false")
+      .register(settingTexts, { description: "Log the texts of errors that an agent or a library throws; they may quote what was said" }),
   })
   // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a value may be missing here.
   .superRefine(

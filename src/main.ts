@@ -8,6 +8,7 @@ import { loadProcessor } from "./load-processor.ts";
 import { openStorage, shownStorageUrl } from "./open-storage.ts";
 import { readConfig } from "./read-config.ts";
 import { createServer, type Server } from "./server.ts";
+import { createServerLog } from "./server-log.ts";
 
 /** Something the user has to mend before the server can start: said in one line, without a stack. */
 class StartError extends Error {
@@ -42,7 +43,7 @@ switch (invocation.kind) {
 }
 
 async function serve(config: Config): Promise<void> {
-  const logger = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }));
+  const logger = createServerLog({ level: config.logLevel, errorTexts: config.logErrorTexts }, pino.destination({ fd: 2, sync: true }));
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error) => {
       logger.fatal({ err: error }, "The server ends because of an error that nobody handled");

@@ -40,7 +40,7 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
       if (refused === undefined) {
         step = iterator.next();
       } else {
-        logger.warn({ ...fields, err: refused }, "The agent yielded what can't be appended");
+        logger.warn({ ...fields, why: refused.message }, "The agent yielded what can't be appended");
         step = iterator.throw === undefined ? Promise.reject(refused) : iterator.throw(refused);
       }
     }

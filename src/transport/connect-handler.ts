@@ -19,6 +19,9 @@ export function connectHandler(routes: (router: ConnectRouter) => void, logger: 
     let asked: ReturnType<typeof universalRequestFromNodeRequest>;
     try {
       asked = universalRequestFromNodeRequest(request, response, undefined, undefined);
+      // Connect reads no further than it must, and by itself would take the request apart then: what is left of it could never be read out, and the next one on an
+      // HTTP/1.1 connection would wait behind it for ever.
+      asked.body = request.iterator({ destroyOnReturn: false });
     } catch {
       answer(request, response, { status: 400 }, errorJson(400, "INVALID_ARGUMENT", "The request names no host, or one that can't be"));
       return true;

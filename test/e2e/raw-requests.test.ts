@@ -1,3 +1,4 @@
+import { Agent, request as http1Request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { gzipSync } from "node:zlib";
 import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
@@ -113,6 +114,23 @@ describe("requests that can't be read are the client's fault, and store nothing"
     const { status, headers, body: answer } = await post(path, contentType, body(16 * 1024 * 1024));
     expect(`${status} ${headers.get("grpc-status") ?? ""} ${answer.toString("latin1")}`).toMatch(/resource_exhausted|grpc-status: ?8|^200 8/);
     expect((await post(path, "application/json", "{}")).status).toBe(400);
+  });
+
+  test("a request far beyond what is read, and the next one on the same HTTP/1.1 connection is answered", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const call = (body: string) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const options = { agent, host: server.url.hostname, port: server.url.port, path, method: "POST", headers: { "content-type": "application/json" } };
+        const request = http1Request(options, (response) => {
+          response.resume();
+          response.once("end", () => resolve(response.statusCode));
+        });
+        request.once("error", reject);
+        request.end(body);
+      });
+    expect(await call("x".repeat(16 * 1024 * 1024))).toBe(429);
+    expect(await call("{}")).toBe(400);
+    agent.destroy();
   });
 
   test("a request far beyond what is read over gRPC", async () => {

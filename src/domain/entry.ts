@@ -1,5 +1,5 @@
 import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema, type StreamResponse, TaskSchema, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, type StreamResponse, type Task, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { entersHistory, type TaskFold } from "./fold.ts";
 import { storeTextChunk } from "./text-chunk.ts";
@@ -132,14 +132,9 @@ export function streamResponse(payload: StreamResponse["payload"]): StreamRespon
 
 /** What lists show of a task, as bytes: everything but history and artifacts. */
 export function encodeSummary(fold: Pick<TaskFold, "taskId" | "contextId" | "status" | "metadata">): Uint8Array {
-  const task = create(TaskSchema);
-  task.id = fold.taskId;
-  task.contextId = fold.contextId;
-  task.status = fold.status;
-  if (fold.metadata !== undefined) task.metadata = fold.metadata;
-  const summary = create(TaskSummarySchema);
-  summary.task = task;
-  return toBinary(TaskSummarySchema, summary);
+  const { taskId, contextId, status, metadata } = fold;
+  const task: Task = { $typeName: "lf.a2a.v1.Task", id: taskId, contextId, status, history: [], artifacts: [], ...(metadata && { metadata }) };
+  return toBinary(TaskSummarySchema, { $typeName: "taskmanager.storage.v1.TaskSummary", task });
 }
 
 /** The status of an entry that changes it. */

@@ -1,4 +1,4 @@
-import { clone, create, type JsonObject } from "@bufbuild/protobuf";
+import { create, type JsonObject } from "@bufbuild/protobuf";
 import {
   type Artifact,
   ArtifactSchema,
@@ -240,11 +240,10 @@ function newest(history: readonly Message[], length: number | undefined): Messag
   return length === 0 ? [] : history.slice(-length);
 }
 
-/** A fold of its own, equal to the given one. Costs what the task costs; made once per run, not per event. */
+/** A fold of its own, equal to the given one. Costs what the task costs; made once per run, not per event. What is in its lists, and its status, never changes and is shared. */
 export function copyFold(fold: TaskFold): TaskFold {
   return {
     ...fold,
-    status: clone(TaskStatusSchema, fold.status),
     history: [...fold.history],
     artifacts: fold.artifacts.map(ownCopy),
     waiting: [...fold.waiting],

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { create, toBinary, toJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
@@ -9,14 +9,13 @@ import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
  * time: they are hashed with sorted members.
  */
 export function contentHash(message: Message, encoded: Uint8Array): string {
-  const hash = createHash("sha256");
-  if (!holdsJson(message)) return hash.update(encoded).digest("hex");
+  if (!holdsJson(message)) return hash("sha256", encoded, "hex");
   const { metadata: _, ...rest } = { ...message, parts: message.parts.map(withoutJson) };
   const json = [
     message.metadata,
     ...message.parts.flatMap(({ metadata, content }) => [metadata, content.case === "data" && toJson(ValueSchema, content.value)]),
   ];
-  return hash.update(toBinary(MessageSchema, rest)).update(JSON.stringify(json, sortMembers)).digest("hex");
+  return hash("sha256", Buffer.concat([toBinary(MessageSchema, rest), Buffer.from(JSON.stringify(json, sortMembers))]), "hex");
 }
 
 function holdsJson({ metadata, parts }: Message): boolean {

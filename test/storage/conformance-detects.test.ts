@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
-import { type ConformanceExtras, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
+import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { MessageClaim, Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
 
@@ -402,7 +402,7 @@ test("the suite finds nothing where nothing is at fault", { timeout: 60_000 }, a
 async function failuresOf(
   group: string,
   open: OpenStorage,
-  { max = Number.POSITIVE_INFINITY, ...extras }: ConformanceExtras & { readonly max?: number },
+  { max = Number.POSITIVE_INFINITY, ...extras }: ConformanceOptions & { readonly max?: number },
 ): Promise<readonly string[]> {
   const cases = storageConformance(open, extras).filter((one) => one.group === group);
   expect(cases).not.toEqual([]);

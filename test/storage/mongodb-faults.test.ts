@@ -1,133 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
-import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import * as given from "../../src/storage/conformance/fixtures.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
-import type { AppendResult, Storage, TaskAppend } from "../../src/storage/storage.ts";
-import { StorageError } from "../../src/storage/storage-error.ts";
-import { type Fault, FaultyClient } from "./mongodb-faulty-client.ts";
-import { empty, mongodbUri, newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { FaultyClient } from "./mongodb-faulty-client.ts";
+import { mongodbUri, newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";
 
 const key = given.taskKey("task");
-const retention = { conversationTtlMs: 3_600_000, interruptedTtlMs: 86_400_000 };
 const real = new MongoClient(mongodbUri);
 
 afterAll(() => real.close());
-
-/** Lives lived at once, each in a database of its own: nearly all that they do is wait. */
-const lanes = 6;
-
-/** The life of a task: each kind of append, with the tail moved twice and a batch too large for it. */
-const life: readonly given.AppendParts[] = [
-  {
-    entries: [given.createdEntry("m1"), given.messageEntry("m2")],
-    messages: [
-      { index: 0, messageId: "m1", timeMs: 1 },
-      { index: 1, messageId: "m2", timeMs: 2 },
-    ],
-    claim: given.claimOf("m1", "task"),
-  },
-  { entries: [given.fillerEntry(40_000)] },
-  { entries: [given.fillerEntry(40_000), given.textEntry("small")] },
-  { entries: [given.messageEntry("m3")], messages: [{ index: 0, messageId: "m3", timeMs: 3 }] },
-  { entries: [given.textEntry("asks")], state: TaskState.INPUT_REQUIRED, statusTimeMs: Date.now() },
-  { entries: [given.messageEntry("m4")], messages: [{ index: 0, messageId: "m4", timeMs: 4 }], summary: given.fillerEntry(20_000) },
-  { entries: [given.fillerEntry(150_000), given.textEntry("behind")] },
-  { entries: [given.textEntry("taken over")], replica: "replica-2", fence: 2n },
-  { entries: [given.statusEntry("m5")], messages: [{ index: 0, messageId: "m5", timeMs: 5 }], state: TaskState.COMPLETED, replica: "replica-2", fence: 2n },
-];
-const messageIds = ["m1", "m2", "m3", "m4", "m5"];
-
-/** The life as appends, each after the one before. */
-function appendsOf(parts: readonly given.AppendParts[]): readonly TaskAppend[] {
-  let after = given.nothing;
-  return parts.map((one, index) => {
-    const append = given.appendOf(after, { ...one, batch: `batch-${index}` });
-    after = { head: after.head + BigInt(append.batch.entries.length), batch: append.batch.id, fence: append.header.fence };
-    return append;
-  });
-}
-
-describe.each([
-  { name: "an operation isn't carried out", answerLost: false, crash: false },
-  { name: "an answer is lost", answerLost: true, crash: false },
-  { name: "the process ends before an operation", answerLost: false, crash: true },
-  { name: "the process ends after an operation", answerLost: true, crash: true },
-])("when $name", ({ answerLost, crash }) => {
-  test("at any step of a task's life, its log ends up dense, with every batch once, and its history whole", { timeout: 300_000 }, async () => {
-    const lives = await Promise.all(
-      Array.from({ length: lanes }, async (_, lane) => {
-        const database = newDatabase();
-        let step = lane;
-        while (await liveThrough(database, { step, answerLost, crash })) step += lanes;
-        return step;
-      }),
-    );
-    expect(Math.min(...lives)).toBeGreaterThan(25);
-  });
-});
-
-/** False if the fault comes after the end. */
-async function liveThrough(database: string, fault: Fault): Promise<boolean> {
-  const faulty = new FaultyClient(real);
-  const first = await createMongoStorage(faulty.client, { database, logger: silentLogger });
-  await using second = await createMongoStorage(real, { database });
-  let storage = first;
-  await first.setRetention(retention);
-  await second.setRetention(retention);
-  faulty.arm(fault);
-  const appends = appendsOf(life);
-  for (const append of appends) {
-    const result = await send(storage, append, () => {
-      if (fault.crash) storage = second;
-      return storage;
-    });
-    expect(result, `${append.batch.id} with the fault at step ${fault.step}`).toBe("committed");
-  }
-  const where = `with the fault at step ${fault.step}`;
-  const log = await given.readAll(second, key, 30_000);
-  const expected = appends.flatMap(({ batch }) => batch.entries.map((bytes) => ({ batch: batch.id, bytes })));
-  expect(
-    log.map(({ batch }) => batch),
-    where,
-  ).toEqual(expected.map(({ batch }) => batch));
-  given.assertEntries(
-    log,
-    expected.map(({ bytes }) => bytes),
-  );
-  const task = await given.taskOf(second, key);
-  expect(task, where).toMatchObject({ head: BigInt(log.length), batch: "batch-8", state: TaskState.COMPLETED, replica: "replica-2", fence: 2n });
-  expect(given.idsOf(await second.listMessagesByContextId(given.scope, "context")), where).toEqual(messageIds);
-  expect((await second.getConversation(given.scope, "context"))?.messageIds, where).toEqual(messageIds);
-  expect(await second.claimMessage(given.scope, given.claimOf("m1", "other")), where).toEqual({ outcome: "duplicate", taskId: "task" });
-  const conversation = await testClient().db(database).collection("a2a_conversations").findOne({});
-  expect(conversation?.holds, `${where}: what holds the conversation`).toEqual([]);
-  await first[Symbol.asyncDispose]();
-  await second[Symbol.asyncDispose]();
-  await empty(database);
-  return faulty.struck;
-}
-
-/** Sends an append until its outcome is known, as the log does. */
-async function send(storage: Storage, append: TaskAppend, next: () => Storage): Promise<AppendResult["outcome"]> {
-  let to = storage;
-  for (let open = false, attempt = 0; ; attempt++) {
-    try {
-      const { outcome } = await to.appendTask(key, append);
-      if (outcome === "committed" || !open) return outcome;
-      const [entry] = await to.readTask(key, append.after.head, 1);
-      return entry?.batch === append.batch.id ? "committed" : outcome;
-    } catch (error) {
-      expect(error).toBeInstanceOf(StorageError);
-      expect(error).toMatchObject({ code: "unavailable" });
-      expect(attempt, "tries").toBeLessThan(4);
-      open = true;
-      to = next();
-    }
-  }
-}
 
 describe("a segment that a crash left behind", () => {
   test.each([

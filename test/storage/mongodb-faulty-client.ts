@@ -43,6 +43,11 @@ export class FaultyClient {
     this.#steps = 0;
   }
 
+  /** From here on nothing is struck any more; who is dead stays dead. */
+  disarm(): void {
+    this.#fault = undefined;
+  }
+
   /** Something that happens once, just before an operation on a collection is carried out. */
   meanwhile(operation: string, collection: string, happens: () => Promise<void>): void {
     this.#meanwhile = { operation, collection, happens };

@@ -1,10 +1,20 @@
 import type { Storage, StorageOptions } from "../../src/storage/storage.ts";
-import { newDatabase, openMongo } from "./mongodb-fixtures.ts";
+import { newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";
+import { openMongoUnderFault } from "./mongodb-under-fault.ts";
 import { registerStorageConformance } from "./register.ts";
 
 const databases = new WeakMap<Storage, string>();
 
-registerStorageConformance("mongodb:", (options) => open(newDatabase(), options), {
+registerStorageConformance({
+  name: "mongodb:",
+  engine: async () => `MongoDB ${(await testClient().db("admin").command({ buildInfo: 1 })).version}`,
+  open: (options) => open(newDatabase(), options),
+  differences: {
+    "faults: a creation that was refused leaves no conversation, whatever command of the refusal fails":
+      "Claim and conversation are taken at once, before the task that needs them. What a crash leaves is an empty conversation, which expires",
+    "faults: messages stored at once with the claim that they settle are there whole or not at all":
+      "They are several records, and a transaction that a crash leaves open blocks them for 20 s. Storing them again, as for any unknown outcome, completes them",
+  },
   async reopen(storage) {
     const database = databases.get(storage);
     if (database === undefined) {
@@ -13,6 +23,7 @@ registerStorageConformance("mongodb:", (options) => open(newDatabase(), options)
     await storage[Symbol.asyncDispose]();
     return open(database);
   },
+  faults: openMongoUnderFault,
 });
 
 async function open(database: string, options?: StorageOptions): Promise<Storage> {

@@ -1,12 +1,22 @@
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import type { Storage, StorageOptions } from "../../src/storage/storage.ts";
 import { registerStorageConformance } from "./register.ts";
+import { openSqliteUnderFault } from "./sqlite-under-fault.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const files = new WeakMap<Storage, string>();
 
-registerStorageConformance("sqlite:", (options) => open(join(temporaryFolder(), "tasks.db"), options), {
+registerStorageConformance({
+  name: "sqlite:",
+  engine: async () => {
+    const db = new DatabaseSync(":memory:");
+    const row = db.prepare("SELECT sqlite_version() AS version").get();
+    db.close();
+    return `SQLite ${row?.version}`;
+  },
+  open: (options) => open(join(temporaryFolder(), "tasks.db"), options),
   async reopen(storage) {
     const file = files.get(storage);
     if (file === undefined) {
@@ -15,6 +25,7 @@ registerStorageConformance("sqlite:", (options) => open(join(temporaryFolder(), 
     await storage[Symbol.asyncDispose]();
     return open(file);
   },
+  faults: openSqliteUnderFault,
 });
 
 async function open(file: string, options?: StorageOptions): Promise<Storage> {

@@ -87,6 +87,37 @@ export const appendRaceCases: readonly CaseSpec[] = [
     },
   },
   {
+    name: "who joins while others append finds the batch that the header names at its head, and after it what follows",
+    async run(storage) {
+      let position = await given.commit(storage, key, given.nothing, { entries: [given.textEntry("0")] });
+      let writing = true;
+      const write = async () => {
+        try {
+          for (let round = 1; round <= 60; round++) {
+            position = await given.commit(storage, key, position, { entries: [given.textEntry(`${round}a`), given.fillerEntry(3000)] });
+          }
+        } finally {
+          writing = false;
+        }
+      };
+      const join = async () => {
+        do {
+          const task = await given.taskOf(storage, key);
+          const [last] = await storage.readTask(key, task.head - 1n, 1);
+          assert.deepEqual([last?.sequence, last?.batch], [task.head, task.batch]);
+          const following = await storage.readTask(key, task.head, 1_000_000);
+          assert.deepEqual(
+            following.map(({ sequence }) => sequence),
+            following.map((_, index) => task.head + BigInt(index) + 1n),
+          );
+          assert.equal(following.length % 2, 0, "Half of a batch is visible");
+        } while (writing);
+      };
+      await Promise.all([write(), join(), join()]);
+      assert.equal((await given.readAll(storage, key)).length, 121);
+    },
+  },
+  {
     name: "200 tasks appended to at once don't disturb each other",
     async run(storage) {
       const keys = Array.from({ length: 200 }, (_, index) => given.taskKey(`task-${index}`));

@@ -174,7 +174,65 @@ export const expiryCases: readonly CaseSpec[] = [
       }
     },
   },
+  {
+    name: "10,000 conversations expire while others are used, which lose nothing; ids used again meanwhile begin anew",
+    async run(storage) {
+      await storage.setRetention(retention);
+      const { scope } = given;
+      await makeManyPast(storage);
+      const running = given.taskKey("running");
+      const held = await given.say(storage, running, given.nothing, "of-running", 1000, { contextId: "held" });
+      await age(storage, "held", 1000);
+      const used = given.taskKey("used");
+      let position = await given.say(storage, used, given.nothing, "of-used", 1000, { contextId: "used", state: TaskState.COMPLETED });
+
+      let cleaning = true;
+      const cleanup = storage.cleanupExpiredConversations(hourMs).finally(() => {
+        cleaning = false;
+      });
+      const again: string[] = [];
+      do {
+        position = await given.commit(storage, used, position, { state: TaskState.COMPLETED });
+        const contextId = `past-${(again.length * 997) % manyPast}`;
+        again.push(contextId);
+        await storage.storeMessages(scope, [given.messageOf(`new-${contextId}`, "new", contextId)]);
+        assert.deepEqual((await storage.getConversation(scope, contextId))?.messageIds, [`new-${contextId}`]);
+      } while (cleaning && again.length < 500);
+      await cleanup;
+      await storage.cleanupExpiredConversations(hourMs);
+
+      assert.deepEqual(await storage.getExpiredConversations(hourMs, 5), []);
+      assert.equal((await storage.getConversationStats()).totalConversations, again.length + 2);
+      assert.equal((await given.readAll(storage, used)).length, Number(position.head));
+      assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "used")), ["of-used"]);
+      await given.commit(storage, running, held);
+      assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "held")), ["of-running"]);
+      for (const contextId of again) {
+        assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, contextId)), [`new-${contextId}`]);
+      }
+    },
+  },
 ];
+
+const manyPast = 10_000;
+
+/** Conversations past their time that nobody has removed yet: each fiftieth with a task and a message, the others empty. */
+async function makeManyPast(storage: Storage): Promise<void> {
+  const lastAccessTime = new Date(Date.now() - 2 * hourMs);
+  let next = 0;
+  const make = async () => {
+    while (next < manyPast) {
+      const contextId = `past-${next++}`;
+      if (next % 50 === 0) {
+        await given.say(storage, given.taskKey(contextId), given.nothing, `of-${contextId}`, 1000, { contextId, state: TaskState.COMPLETED });
+        await age(storage, contextId, 2);
+      } else {
+        await storage.storeConversation(given.scope, { contextId, messageIds: [], lastAccessTime });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, make));
+}
 
 /** A conversation with a task, COMPLETED if nothing else is said, a message of it and one without a task. */
 async function makeConversation(storage: Storage, contextId: string, state: TaskState = TaskState.COMPLETED): Promise<given.Position> {

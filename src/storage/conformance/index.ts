@@ -1,11 +1,15 @@
+import { strict as assert } from "node:assert";
 import { appendCases } from "./append.ts";
 import { appendRaceCases } from "./append-races.ts";
 import { claimCases } from "./claims.ts";
 import { closedCases } from "./closed.ts";
-import type { CaseSpec, ConformanceCase, ConformanceExtras, OpenStorage } from "./conformance-case.ts";
+import type { CaseSpec, ConformanceCase, ConformanceOptions, OpenStorage } from "./conformance-case.ts";
 import { conversationCases } from "./conversations.ts";
+import { declareDifferences } from "./declared-differences.ts";
 import { durabilityCases } from "./durability.ts";
 import { expiryCases } from "./expiry.ts";
+import { faultCases } from "./faults.ts";
+import { removalFaultCases } from "./faults-removal.ts";
 import { historyCases } from "./history.ts";
 import { idCases } from "./ids.ts";
 import { incarnationCases } from "./incarnations.ts";
@@ -18,7 +22,16 @@ import { requestCases } from "./requests.ts";
 import { scopeCases } from "./scopes.ts";
 import { snapshotCases } from "./snapshot.ts";
 
-export type { ConformanceCase, ConformanceExtras, OpenStorage } from "./conformance-case.ts";
+export type {
+  ConformanceCase,
+  ConformanceOptions,
+  Fault,
+  OpenStorage,
+  OpenUnderFault,
+  ReopenStorage,
+  StorageUnderFault,
+} from "./conformance-case.ts";
+export { caseName } from "./declared-differences.ts";
 
 const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
   append: appendCases,
@@ -41,11 +54,14 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
 };
 
 /**
- * All that a storage must do, as cases for any test runner. Each opens a storage of its own with `open`, which must give an empty one every
- * time, and disposes it; cases may run at once. Durability is checked only where `extras.reopen` is given. A case may take some seconds on
- * a slow database: allow each a minute.
+ * All that a storage must do, as cases for any test runner. Each opens storages of its own with `open`, which must give an empty one every
+ * time, and disposes them; cases may run at once. All storages are asked the same: what one can't do is declared in `options.differences`,
+ * durability and faults where there is no hook for them among it. A case may take some seconds on a slow database: allow each a minute.
+ *
+ * Throws for a declared difference that no case is called like.
  */
-export function storageConformance(open: OpenStorage, extras: ConformanceExtras = {}): readonly ConformanceCase[] {
+export function storageConformance(open: OpenStorage, options: ConformanceOptions = {}): readonly ConformanceCase[] {
+  const { reopen, faults, differences = {} } = options;
   const cases = Object.entries(groups).flatMap(([group, specs]) =>
     specs.map((spec): ConformanceCase => {
       const run = async () => {
@@ -55,16 +71,21 @@ export function storageConformance(open: OpenStorage, extras: ConformanceExtras 
       return { group, name: spec.name, run };
     }),
   );
-  const { reopen } = extras;
-  if (reopen === undefined) {
-    return cases;
-  }
   const durability = durabilityCases.map((spec): ConformanceCase => {
     const run = async () => {
+      assert.ok(reopen, "It can't be asked of a storage for which there is no `reopen`");
       await using storage = await open();
+      assert.equal(storage.traits.durable, true, "A storage that can be opened again must say that it is durable");
       await spec.run(storage, reopen);
     };
     return { group: "durability", name: spec.name, run };
   });
-  return [...cases, ...durability];
+  const failing = [...faultCases, ...removalFaultCases].map((spec): ConformanceCase => {
+    const run = async () => {
+      assert.ok(faults, "It can't be asked of a storage for which there is no `faults`");
+      await spec.run(faults);
+    };
+    return { group: "faults", name: spec.name, run };
+  });
+  return declareDifferences([...cases, ...durability, ...failing], differences);
 }

@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { CaseSpec } from "./conformance-case.ts";
 import * as given from "./fixtures.ts";
@@ -22,6 +22,18 @@ export const pushCases: readonly CaseSpec[] = [
       assert.equal(await storage.deletePushNotification(key, "one"), true);
       assert.equal(await storage.deletePushNotification(key, "one"), false);
       assert.equal(await storage.getPushNotification(key, "one"), undefined);
+    },
+  },
+  {
+    name: "fields of a config that no release knows are kept",
+    async run(storage) {
+      await given.commit(storage, key, given.nothing);
+      const unknown = new Uint8Array([0xfa, 0x3f, 3, 1, 2, 3]);
+      const known = toBinary(TaskPushNotificationConfigSchema, given.configOf("one"));
+      const config = fromBinary(TaskPushNotificationConfigSchema, Buffer.concat([known, unknown]));
+      await storage.storePushNotification(key, config);
+      assertConfig(await storage.getPushNotification(key, "one"), config);
+      assertConfig((await storage.listPushNotifications(key))[0], config);
     },
   },
   {

@@ -40,7 +40,12 @@ const { scopeOf, taskKeyOf } = codec;
  * "unavailable" for one that can't be opened.
  */
 export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
-  return new SqliteStorage(await openChannels(file, check.checkStorageOptions(options)));
+  return sqliteStorageOver(await openChannels(file, check.checkStorageOptions(options)));
+}
+
+/** The storage over threads that were opened already: tests put faults into theirs. */
+export function sqliteStorageOver(channels: SqliteChannels): Storage {
+  return new SqliteStorage(channels);
 }
 
 /** The port's calls, checked and turned into calls of the two threads. */

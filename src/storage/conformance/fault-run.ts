@@ -1,0 +1,122 @@
+import { strict as assert } from "node:assert";
+import type { Retention, Storage } from "../storage.ts";
+import type { StorageError } from "../storage-error.ts";
+import type { Fault, OpenUnderFault, StorageUnderFault } from "./conformance-case.ts";
+
+/** How a command may fail. */
+export type FaultKind = Pick<Fault, "effect" | "crash"> & { readonly name: string };
+
+export const faultKinds: readonly FaultKind[] = [
+  { name: "a command isn't carried out", effect: "before", crash: false },
+  { name: "the answer of a command is lost", effect: "after", crash: false },
+  { name: "the process ends before a command", effect: "before", crash: true },
+  { name: "the process ends after a command", effect: "after", crash: true },
+];
+
+/** Two of them that stand for all: ending before a command leaves what ending after the one before leaves; a lost answer is met by who goes on. */
+export const usualKinds: readonly FaultKind[] = faultKinds.filter(({ effect, crash }) => crash === (effect === "before"));
+
+/** Runs at once, each with its own fault: nearly all that they do is wait for a database. */
+const lanes = 4;
+/** More commands than a run may take. */
+const commandsMax = 2000;
+/** Tries of one call: one fails by the fault, one more if its work was struck in the background. */
+const triesMax = 4;
+const retention: Retention = { conversationTtlMs: 3_600_000, interruptedTtlMs: 86_400_000 };
+
+/** What a call came to: its result, or the error that the fault made of it. */
+export type Once<T> = { readonly result: T; readonly error?: undefined } | { readonly result?: undefined; readonly error: StorageError };
+
+/** One use of a storage, with a fault somewhere in it. */
+export class FaultRun {
+  readonly #faulted: StorageUnderFault;
+  readonly #crash: boolean;
+  #reopened: Storage | undefined;
+
+  constructor(faulted: StorageUnderFault, crash: boolean) {
+    this.#faulted = faulted;
+    this.#crash = crash;
+  }
+
+  /** What the caller works with: the storage with the fault; after a crash, what it left behind. */
+  get storage(): Storage {
+    return this.#reopened ?? this.#faulted.storage;
+  }
+
+  /** From here on a command fails. */
+  arm(): void {
+    this.#faulted.arm();
+  }
+
+  /** Makes a call once. It may fail only as unavailable, and with a crash the next call goes to the storage opened again. */
+  async once<T>(call: (storage: Storage) => Promise<T>): Promise<Once<T>> {
+    try {
+      return { result: await call(this.storage) };
+    } catch (thrown) {
+      const error = thrown as StorageError;
+      assert.equal(error.name, "StorageError", `${error.name}: ${error.message}`);
+      assert.equal(error.code, "unavailable", error.message);
+      assert.ok(this.#faulted.struck, `It failed without a fault: ${error.message}`);
+      if (this.#crash) {
+        await this.end();
+      }
+      return { error };
+    }
+  }
+
+  /** Makes a call until it is answered; `open` says that an earlier try may have been carried out. */
+  async sure<T>(call: (storage: Storage) => Promise<T>): Promise<{ readonly result: T; readonly open: boolean }> {
+    let open = false;
+    for (let tries = 1; tries <= triesMax; tries++) {
+      const { result, error } = await this.once(call);
+      if (error === undefined) {
+        return { result: result as T, open };
+      }
+      open ||= error.outcome === "unknown";
+    }
+    throw new Error(`A call failed ${triesMax} times, with one fault`);
+  }
+
+  /** What is there for another process, which meets no fault. */
+  async end(): Promise<Storage> {
+    if (this.#reopened === undefined) {
+      this.#reopened = await this.#faulted.reopen();
+      await this.#reopened.setRetention(retention);
+    }
+    return this.#reopened;
+  }
+}
+
+/** Makes the same run again and again, each time with the fault one command later, until it comes after the end. */
+export async function atEveryCommand(open: OpenUnderFault, kind: Omit<FaultKind, "name">, live: (run: FaultRun) => Promise<void>): Promise<void> {
+  const ends = await Promise.allSettled(
+    Array.from({ length: lanes }, async (_, lane) => {
+      let step = lane;
+      while (await liveOnce(open, { step, effect: kind.effect, crash: kind.crash }, live)) {
+        step += lanes;
+        assert.ok(step < commandsMax, "The commands have no end");
+      }
+      return step;
+    }),
+  );
+  const steps = ends.map((end) => {
+    if (end.status === "rejected") {
+      throw end.reason;
+    }
+    return end.value;
+  });
+  assert.ok(Math.max(...steps) > lanes, "The fault never struck: the hook counts no commands");
+}
+
+/** False if the fault comes after the end. */
+async function liveOnce(open: OpenUnderFault, fault: Fault, live: (run: FaultRun) => Promise<void>): Promise<boolean> {
+  await using faulted = await open(fault);
+  await faulted.storage.setRetention(retention);
+  try {
+    await live(new FaultRun(faulted, fault.crash));
+  } catch (error) {
+    const where = `With a fault ${fault.effect} command ${fault.step}${fault.crash ? ", a crash" : ""}`;
+    throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  return faulted.struck;
+}

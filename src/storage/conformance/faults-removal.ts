@@ -1,0 +1,165 @@
+import { strict as assert } from "node:assert";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Storage } from "../storage.ts";
+import type { FaultSpec } from "./conformance-case.ts";
+import { atEveryCommand, type FaultRun, type Once, usualKinds } from "./fault-run.ts";
+import * as given from "./fixtures.ts";
+
+const { scope } = given;
+const hourMs = 3_600_000;
+
+export const removalFaultCases: readonly FaultSpec[] = [
+  {
+    name: "a task is deleted whole or not at all, its claim with it, whatever command fails",
+    async run(open) {
+      for (const kind of usualKinds) {
+        await atEveryCommand(open, kind, async (run) => {
+          await fill(run.storage, "task", "context");
+          await fill(run.storage, "kept", "context");
+          const storage = await removed(run, (one) => one.deleteTask(given.taskKey("task")), ["task"]);
+          await assertAnew(storage, "task", "context");
+          assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")).toSorted(), ["kept-1", "kept-2", "task-1", "task-2"]);
+        });
+      }
+    },
+  },
+  {
+    name: "a conversation is deleted whole or not at all, the claims of its tasks with it, whatever command fails",
+    async run(open) {
+      for (const kind of usualKinds) {
+        await atEveryCommand(open, kind, async (run) => {
+          await fill(run.storage, "one", "context");
+          await fill(run.storage, "two", "context");
+          await fill(run.storage, "kept", "other");
+          const storage = await removed(run, (one) => one.deleteConversation(scope, "context"), ["one", "two"]);
+          assert.equal(await storage.getConversation(scope, "context"), undefined);
+          await assertAnew(storage, "one", "context");
+          assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), ["one-1", "one-2"]);
+        });
+      }
+    },
+  },
+  {
+    name: "a cleanup that is cut off has removed each conversation whole or not at all, and the next one removes the rest",
+    async run(open) {
+      for (const kind of usualKinds) {
+        await atEveryCommand(open, kind, cleanUp);
+      }
+    },
+  },
+  {
+    name: "a snapshot takes the place of the one before whole or not at all, whatever command fails",
+    async run(open) {
+      const small = given.fillerEntry(100);
+      const large = given.fillerEntry(9_000_000);
+      for (const kind of usualKinds) {
+        await atEveryCommand(open, kind, async (run) => {
+          const key = given.taskKey("task");
+          await given.commit(run.storage, key, given.nothing, { entries: [given.textEntry("one"), given.textEntry("two")] });
+          await run.storage.storeSnapshot(key, { sequence: 1n, bytes: small });
+          run.arm();
+          const { error } = await run.once((storage) => storage.storeSnapshot(key, { sequence: 2n, bytes: large }));
+          const storage = await run.end();
+          const { snapshot } = await given.taskOf(storage, key, { snapshot: true });
+          given.assertBytes(snapshot?.bytes, snapshot?.sequence === 1n ? small : large);
+          assert.ok(snapshot?.sequence === 2n || error !== undefined, "An acknowledged snapshot isn't there");
+          await storage.storeSnapshot(key, { sequence: 2n, bytes: large });
+          given.assertBytes((await given.taskOf(storage, key, { snapshot: true })).snapshot?.bytes, large);
+        });
+      }
+    },
+  },
+];
+
+/** A task that has ended, with all that a task may have: a log of several records, a claim, messages, a snapshot, a request and a config. */
+async function fill(storage: Storage, taskId: string, contextId: string): Promise<void> {
+  const key = given.taskKey(taskId);
+  const claim = given.claimOf(`${taskId}-1`, taskId);
+  let position = await given.say(storage, key, given.nothing, `${taskId}-1`, 1, { contextId, claim, summary: given.fillerEntry(20_000) });
+  position = await given.commit(storage, key, position, { entries: [given.fillerEntry(60_000)] });
+  position = await given.commit(storage, key, position, { entries: [given.fillerEntry(200_000)] });
+  await storage.storeSnapshot(key, { sequence: 2n, bytes: given.fillerEntry(1000) });
+  await storage.requestTask(key, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.storePushNotification(key, given.configOf("config"));
+  await given.say(storage, key, position, `${taskId}-2`, 2, { contextId, state: TaskState.COMPLETED });
+}
+
+/** All that can be found of a task, its claim among it. */
+async function imageOf(storage: Storage, taskId: string): Promise<unknown> {
+  const key = given.taskKey(taskId);
+  const task = await storage.getTask(key, { snapshot: true });
+  return {
+    task: task && [task.head, task.state, task.contextId, task.requests.length, task.snapshot?.sequence],
+    exists: await storage.taskExists(key),
+    entries: (await given.readAll(storage, key)).map(({ batch, bytes }) => [batch, given.digestOf(bytes)]),
+    messages: given.idsOf(await storage.getMessages(scope, [`${taskId}-1`, `${taskId}-2`])),
+    configs: (await storage.listPushNotifications(key)).map(({ id }) => id),
+    // A window of no time: nothing is claimed by asking.
+    claim: await storage.claimMessage(scope, given.claimOf(`${taskId}-1`, "another", { windowMs: 0 })),
+  };
+}
+
+function imageOfNothing() {
+  return { task: undefined, exists: false, entries: [], messages: [], configs: [], claim: { outcome: "accepted", otherContent: false } };
+}
+
+/** Cuts a removal off, finds the tasks whole or gone, all the same way, and removes them. "kept" is never touched. */
+async function removed(run: FaultRun, remove: (storage: Storage) => Promise<boolean>, taskIds: readonly string[]): Promise<Storage> {
+  const before = await imagesOf(run.storage, [...taskIds, "kept"]);
+  run.arm();
+  const once: Once<boolean> = await run.once(remove);
+  const storage = await run.end();
+  const whole = await storage.taskExists(given.taskKey(taskIds[0] as string));
+  const gone = { ...before, ...Object.fromEntries(taskIds.map((taskId) => [taskId, imageOfNothing()])) };
+  assert.deepEqual(await imagesOf(storage, [...taskIds, "kept"]), whole ? before : gone);
+  if (once.error === undefined) {
+    assert.deepEqual([once.result, whole], [true, false]);
+  } else {
+    assert.ok(whole || once.error.outcome === "unknown", "A failure that changed nothing has changed something");
+  }
+  assert.equal(await remove(storage), whole);
+  assert.deepEqual(await imagesOf(storage, [...taskIds, "kept"]), gone);
+  return storage;
+}
+
+async function imagesOf(storage: Storage, taskIds: readonly string[]): Promise<Record<string, unknown>> {
+  const images: Record<string, unknown> = {};
+  for (const taskId of taskIds) {
+    images[taskId] = await imageOf(storage, taskId);
+  }
+  return images;
+}
+
+/** Asserts that the message of a removed task makes a task again, here under the same id, with nothing of the old one. */
+async function assertAnew(storage: Storage, taskId: string, contextId: string): Promise<void> {
+  await fill(storage, taskId, contextId);
+  assert.equal((await given.readAll(storage, given.taskKey(taskId))).length, 4);
+  const claimed = await storage.claimMessage(scope, given.claimOf(`${taskId}-1`, "another"));
+  assert.deepEqual(claimed, { outcome: "duplicate", taskId });
+}
+
+async function cleanUp(run: FaultRun): Promise<void> {
+  const old = ["old-1", "old-2"];
+  for (const taskId of [...old, "young"]) {
+    await fill(run.storage, taskId, taskId);
+  }
+  await given.commit(run.storage, given.taskKey("running"), given.nothing, { contextId: "running" });
+  for (const contextId of [...old, "running"]) {
+    await given.setLastAccess(run.storage, contextId, new Date(Date.now() - hourMs / 2));
+  }
+  const before = await imagesOf(run.storage, [...old, "young"]);
+  run.arm();
+  await run.once((storage) => storage.cleanupExpiredConversations(hourMs / 4));
+  const storage = await run.end();
+  for (const taskId of old) {
+    const whole = await storage.taskExists(given.taskKey(taskId));
+    assert.deepEqual(await imageOf(storage, taskId), whole ? before[taskId] : imageOfNothing());
+    assert.equal((await storage.getConversation(scope, taskId)) !== undefined, whole);
+  }
+  await storage.cleanupExpiredConversations(hourMs / 4);
+  for (const taskId of old) {
+    assert.deepEqual(await imageOf(storage, taskId), imageOfNothing());
+  }
+  assert.deepEqual(await imageOf(storage, "young"), before.young);
+  assert.equal(await storage.taskExists(given.taskKey("running")), true);
+}

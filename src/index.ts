@@ -4,6 +4,7 @@ export type { JsonObject } from "@bufbuild/protobuf";
 export type { ProcessorEvent } from "./domain/processor-event.ts";
 export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
 export { type A2AReason, type FieldViolation, type GeneralReason, type Reason, TaskError } from "./domain/task-error.ts";
+export { isSettled } from "./domain/task-state.ts";
 export type { CancellableTask } from "./manager/cancellable-task.ts";
 export type { Conversations } from "./manager/conversations.ts";
 export type { AbortReason, Json, MessageContext, MessageProcessor, ProcessOptions, TaskContext } from "./manager/message-processor.ts";
@@ -13,7 +14,11 @@ export { createTaskManager, type ManagerParts, type TaskManager } from "./manage
 export type { TaskSubscriber } from "./manager/task-subscriber.ts";
 export { openStorage } from "./open-storage.ts";
 export { createServer, type Server, type ServerOptions } from "./server.ts";
+// For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.
+export * as checkArguments from "./storage/check-arguments.ts";
+export { compareIds } from "./storage/compare-ids.ts";
 export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
+export { historyMessageOf } from "./storage/message-of-entry.ts";
 export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/mongodb-storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 export * from "./storage/storage.ts";

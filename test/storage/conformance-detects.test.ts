@@ -1,11 +1,12 @@
+import { setImmediate } from "node:timers/promises";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, TaskPushNotificationConfigSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
-import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { MessageClaim, Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
+import { failuresOf, withMethods } from "./mutant-storage.ts";
 
 /** A storage that breaks one promise; `group` is where the suite must notice it. */
 interface Fault {
@@ -56,6 +57,24 @@ const faults: readonly Fault[] = [
         }
       },
     }),
+  },
+  {
+    name: "lets the header run ahead of the log",
+    group: "append races",
+    methods: (real) => {
+      let shown = Number.POSITIVE_INFINITY;
+      return {
+        async appendTask(key, append) {
+          shown = Number(append.after.head);
+          const result = await real.appendTask(key, append);
+          setImmediate().then(() => {
+            shown = Number.POSITIVE_INFINITY;
+          });
+          return result;
+        },
+        readTask: async (key, after, bytesMax) => (await real.readTask(key, after, bytesMax)).filter(({ sequence }) => sequence <= shown),
+      };
+    },
   },
   {
     name: "drops the last entry of a batch",
@@ -275,6 +294,24 @@ const faults: readonly Fault[] = [
     }),
   },
   {
+    name: "cleans up by id what had expired when the cleanup began",
+    group: "expiry",
+    methods: (real) => ({
+      async cleanupExpiredConversations(maxAgeMs, scope) {
+        const expired = await real.getExpiredConversations(maxAgeMs, 100_000, scope);
+        for (const [index, { contextId, ...of }] of expired.entries()) {
+          if (index % 100 === 0) {
+            await setImmediate();
+          }
+          // What is past its time can't be deleted, so it is made findable first.
+          await real.storeConversation(of, { contextId, messageIds: [], lastAccessTime: new Date() });
+          await real.deleteConversation(of, contextId);
+        }
+        return expired.length;
+      },
+    }),
+  },
+  {
     name: "lets nothing expire",
     group: "expiry",
     methods: () => ({ setRetention: async () => {} }),
@@ -311,6 +348,17 @@ const faults: readonly Fault[] = [
         },
       };
     },
+  },
+  {
+    name: "loses the fields of configs that it doesn't know",
+    group: "push notifications",
+    methods: (real) => ({
+      async getPushNotification(key, configId) {
+        const config = await real.getPushNotification(key, configId);
+        const bytes = config && toBinary(TaskPushNotificationConfigSchema, config);
+        return bytes && fromBinary(TaskPushNotificationConfigSchema, bytes, { readUnknownFields: false });
+      },
+    }),
   },
   {
     name: "keeps the configs of a deleted task",
@@ -380,11 +428,12 @@ describe("the conformance suite finds a storage that", () => {
   });
 
   test("forgets what it was closed with", { timeout: 60_000 }, async () => {
+    const open = async (options?: StorageOptions) => withMethods(createMemoryStorage(options), { traits: durable });
     const reopen = async (storage: Storage) => {
       await storage[Symbol.asyncDispose]();
-      return createMemoryStorage();
+      return open();
     };
-    expect(await failuresOf("durability", async (options) => createMemoryStorage(options), { reopen })).toHaveLength(4);
+    expect(await failuresOf("durability", open, { reopen })).toHaveLength(4);
   });
 });
 
@@ -392,37 +441,11 @@ test("the suite finds nothing where nothing is at fault", { timeout: 60_000 }, a
   const reopen = async (storage: Storage) => withMethods(storage, {});
   const failures = await Promise.all(
     [...new Set(faults.map(({ group }) => group)), "durability"].map((group) =>
-      failuresOf(group, async (options) => withMethods(createMemoryStorage(options), {}), { reopen }),
+      failuresOf(group, async (options) => withMethods(createMemoryStorage(options), { traits: durable }), { reopen }),
     ),
   );
   expect(failures.flat()).toEqual([]);
 });
-
-/** The cases of a group that a storage fails, each with the reason; not more than `max`. */
-async function failuresOf(
-  group: string,
-  open: OpenStorage,
-  { max = Number.POSITIVE_INFINITY, ...extras }: ConformanceOptions & { readonly max?: number },
-): Promise<readonly string[]> {
-  const cases = storageConformance(open, extras).filter((one) => one.group === group);
-  expect(cases).not.toEqual([]);
-  const failures: string[] = [];
-  for (const { name, run } of cases) {
-    if (failures.length < max) {
-      await run().catch((error: unknown) => failures.push(`${name}: ${error}`));
-    }
-  }
-  return failures;
-}
-
-function withMethods(real: Storage, methods: Partial<Storage>): Storage {
-  return new Proxy(real, {
-    get(target, property) {
-      const value: unknown = Reflect.get(property in methods ? methods : target, property);
-      return typeof value === "function" && !(property in methods) ? value.bind(target) : value;
-    },
-  });
-}
 
 /** All methods, with every argument that carries a scope changed. */
 function mapKeys(real: Storage, change: (key: Scope & { readonly taskId?: unknown }) => Scope): Partial<Storage> {
@@ -452,6 +475,8 @@ function mapKeys(real: Storage, change: (key: Scope & { readonly taskId?: unknow
     return "scope" in arg ? { ...arg, scope: change(arg.scope as Scope) } : arg;
   }
 }
+
+const durable: Storage["traits"] = { durable: true, shared: false, expiry: "sweep", wakeUps: "local" };
 
 async function isOld(storage: Storage, scope: Scope, contextId: string, ttlMs: number): Promise<boolean> {
   const conversation = await storage.getConversation(scope, contextId);

@@ -105,7 +105,7 @@ export async function atEveryCommand(open: OpenUnderFault, kind: Omit<FaultKind,
     }
     return end.value;
   });
-  assert.ok(Math.max(...steps) > lanes, "The fault never struck: the hook counts no commands");
+  assert.ok(steps[0] !== 0, "The fault never struck: the hook counts no commands");
 }
 
 /** False if the fault comes after the end. */

@@ -12,7 +12,7 @@ const crashes = faultKinds.filter(({ crash }) => crash);
 export const faultCases: readonly FaultSpec[] = [
   ...faultKinds.map(
     (kind): FaultSpec => ({
-      name: `when ${kind.name}, at any of a task's life, its log is dense with every batch once, and its history whole`,
+      name: `${kind.name}, anywhere in a task's life: the log is dense with every batch once, the history whole`,
       run: (open) => atEveryCommand(open, kind, liveThrough),
     }),
   ),

@@ -18,6 +18,7 @@ import { healthService } from "./transport/health-service.ts";
 import { httpJsonHandler } from "./transport/http-json/http-json-handler.ts";
 import { openApiHandler } from "./transport/http-json/openapi.ts";
 import { jsonRpcHandler } from "./transport/json-rpc/json-rpc-handler.ts";
+import { dialectV03, isV03 } from "./transport/json-rpc-v03/dialect-v03.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
 import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
@@ -75,6 +76,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }),
   });
   const services = servedServices(manager, settings);
+  const v03 = dialectV03(services);
   const routes = (router: ConnectRouter) => {
     connectRoutes(services, settings)(router);
     const served = services.map(({ service }) => service);
@@ -90,7 +92,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
     connectHandler(routes, logger),
-    jsonRpcHandler(services, settings),
+    jsonRpcHandler(services, { ...settings, dialectOf: (...request) => (isV03(...request) ? v03 : undefined) }),
     openApiHandler(services),
     httpJsonHandler(services, settings),
   ];

@@ -29,9 +29,3 @@ export const methodsV03: Readonly<Record<string, MethodV03>> = {
   "tasks/pushNotificationConfig/delete": { rpc: "deleteTaskPushNotificationConfig", toV1: pushIdToV1, fromV1: () => null },
   "agent/getAuthenticatedExtendedCard": { rpc: "getExtendedAgentCard", toV1: () => ({}), fromV1: (card) => card },
 };
-
-/** Methods of version 0.2, with what to call instead. */
-export const successorsOfV02: Readonly<Record<string, string>> = {
-  "tasks/send": "SendMessage (message/send in version 0.3)",
-  "tasks/sendSubscribe": "SendStreamingMessage (message/stream in version 0.3)",
-};

@@ -57,7 +57,8 @@ export function currentDialect(services: readonly ServedService[]): Dialect {
   };
 }
 
-function notFound(method: string): RpcError {
+/** What a name is answered with that nothing has; for those of version 0.2 it names the successor. */
+export function notFound(method: string): RpcError {
   const successor = Object.hasOwn(successors, method) ? successors[method] : undefined;
   const message = `Method not found: ${successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`}`;
   const metadata = { method, ...(successor !== undefined && { successor }) };

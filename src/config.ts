@@ -3,6 +3,7 @@ import { z } from "zod";
 import { entryBytesMax } from "./domain/limits.ts";
 import { type ManagerOptions, managerDefaults } from "./manager/options.ts";
 import { storageUrlFault } from "./open-storage.ts";
+import { type BindingName, bindingNames } from "./transport/binding-names.ts";
 import { originFault } from "./transport/cors.ts";
 import { portLimits } from "./transport/port-limits.ts";
 
@@ -75,6 +76,16 @@ export const configSchema = z
       .register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses than this machine's own too" }),
     tlsCert: path.optional().register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
     tlsKey: path.optional().register(settingTexts, { value: "FILE", description: "Private key, PEM" }),
+    bindings: z
+      .string()
+      .transform((given, context) => {
+        const names = given.split(",").map((name) => name.trim());
+        if (names.every(isBindingName)) return names;
+        context.addIssue({ code: "custom", message: `some of ${bindingNames.join(", ")}, with commas between` });
+        return z.NEVER;
+      })
+      .prefault(bindingNames.join(","))
+      .register(settingTexts, { value: "LIST", description: "Ways to call that are offered" }),
     corsOrigins: z
       .string()
       .transform((given, context) => {
@@ -171,6 +182,10 @@ export const configSchema = z
 export type Config = z.output<typeof configSchema>;
 export type Setting = keyof Config;
 export const settings = Object.keys(configSchema.shape) as readonly Setting[];
+
+function isBindingName(name: string): name is BindingName {
+  return (bindingNames as readonly string[]).includes(name);
+}
 
 /** Reached from this machine alone. A name other than localhost may resolve to anything. */
 export function isLoopback(host: string): boolean {

@@ -65,6 +65,7 @@ async function serve(config: Config): Promise<void> {
     maxConnectionAgeMs: config.maxConnectionAge,
     maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
     ...(tls && { tls }),
+    bindings: config.bindings,
     ...(config.corsOrigins && { corsOrigins: config.corsOrigins }),
   }).catch(startError("The server can't be made", 1));
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
@@ -121,20 +122,28 @@ function readPem(flag: string, file: string): Buffer {
 }
 
 function greeting(config: Config, { url }: Server): string {
-  const message = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
-  const insecure = url.protocol === "https:" ? "k" : "";
   return [
     `A2A Task Manager ${versionOf()}`,
-    `  address   ${url.origin}  (gRPC, gRPC-Web, Connect; HTTP/1.1 and HTTP/2)`,
+    `  address   ${url.origin}  (${config.bindings.join(", ")}; HTTP/1.1 and HTTP/2)`,
     `  storage   ${shownStorageUrl(config.storage)}`,
     `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${config.cleanup ? "" : ", hidden but not removed (--no-cleanup)"}`,
     `  agent     ${config.processor ?? "demo: say hello, stream 10, count 5 1000, ask, fail, ..."}`,
     "",
     "Try it:",
-    `  curl -s${insecure} ${url.origin}/lf.a2a.v1.A2AService/SendMessage -H 'content-type: application/json' -d '${message}'`,
+    `  curl -s${url.protocol === "https:" ? "k" : ""} ${url.origin}${firstCall(config)}`,
     "",
     "",
   ].join("\n");
+}
+
+/** A first call by whatever is offered that curl can speak. */
+function firstCall({ bindings }: Config): string {
+  const request = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
+  const post = (path: string, body: string) => `${path} -H 'content-type: application/json' -d '${body}'`;
+  if (bindings.includes("http+json")) return post("/message:send", request);
+  if (bindings.includes("json-rpc")) return post("/", `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":${request}}`);
+  if (bindings.includes("connect")) return post("/lf.a2a.v1.A2AService/SendMessage", request);
+  return "/readyz";
 }
 
 function versionOf(): string {

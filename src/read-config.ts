@@ -60,7 +60,7 @@ type Flags =
 function parseFlags(args: readonly string[], version: string): Flags {
   let text = "";
   const command = new Command("a2a-task-manager")
-    .description("A task manager service for the Agent2Agent (A2A) protocol: gRPC, gRPC-Web and Connect on one port")
+    .description("A task manager service for the Agent2Agent (A2A) protocol: gRPC, gRPC-Web, Connect, HTTP+JSON and JSON-RPC on one port")
     .usage("[serve] [options]")
     .argument("[command]", "serve")
     .version(version)

@@ -10,6 +10,7 @@ import { createTaskManager, type TaskManager } from "./manager/task-manager.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { type Logger, silentLogger } from "./runtime/logger.ts";
 import type { Storage } from "./storage/storage.ts";
+import type { BindingName } from "./transport/binding-names.ts";
 import { connectHandler } from "./transport/connect-handler.ts";
 import { allowOrigins } from "./transport/cors.ts";
 import { connectErrorOf } from "./transport/errors.ts";
@@ -17,12 +18,12 @@ import { healthPages } from "./transport/health-pages.ts";
 import { healthService } from "./transport/health-service.ts";
 import { httpJsonHandler } from "./transport/http-json/http-json-handler.ts";
 import { openApiHandler } from "./transport/http-json/openapi.ts";
-import { jsonRpcHandler } from "./transport/json-rpc/json-rpc-handler.ts";
+import { type JsonRpcOptions, jsonRpcHandler } from "./transport/json-rpc/json-rpc-handler.ts";
 import { dialectV03, isV03 } from "./transport/json-rpc-v03/dialect-v03.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
 import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
-import { callSettings, connectRoutes } from "./transport/routes.ts";
+import { callSettings, connectProtocols, connectRoutes } from "./transport/routes.ts";
 import { servedServices } from "./transport/served-services.ts";
 
 export interface ServerOptions extends ManagerOptions {
@@ -42,6 +43,8 @@ export interface ServerOptions extends ManagerOptions {
   readonly maxConnectionAgeMs?: number;
   /** Calls that are open on it then are cut after this long, milliseconds. Default 5 min. */
   readonly maxConnectionAgeGraceMs?: number;
+  /** Which ways to call are offered. Default: all. */
+  readonly bindings?: readonly BindingName[];
   /** Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s. */
   readonly heartbeatMs?: number;
   /** How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s. */
@@ -65,13 +68,14 @@ export interface Server extends AsyncDisposable {
 /** Makes a server that doesn't listen yet. */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...others } = options;
-  const { heartbeatMs, corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = others;
+  const { bindings, heartbeatMs, corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = others;
   const manager = await createTaskManager(processor, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
   const settings = callSettings({
     logger,
     shutdownSignal: ending.calls.signal,
+    ...(bindings && { bindings }),
     ...(heartbeatMs !== undefined && { heartbeatMs }),
     ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }),
   });
@@ -81,20 +85,20 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     connectRoutes(services, settings)(router);
     const served = services.map(({ service }) => service);
     const reflection = reflectionServices([...served, Health, ServerReflection, AlphaServerReflection], [file_google_rpc_error_details]);
-    const watching = { shutdownSignal: ending.watches.signal, readMaxBytes: questionBytesMax };
+    const watching = { ...connectProtocols(settings), shutdownSignal: ending.watches.signal, readMaxBytes: questionBytesMax };
     const names = served.map(({ typeName }) => typeName);
     router.service(Health, healthService(manager.readiness, names), watching);
     router.service(ServerReflection, reflection.v1, watching);
     router.service(AlphaServerReflection, reflection.v1alpha, watching);
   };
+  const dialectOf: JsonRpcOptions["dialectOf"] = (...request) => (isV03(...request) ? v03 : undefined);
   // In this order: each answers a request or passes it on.
   const handlers: readonly RequestHandler[] = [
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
-    connectHandler(routes, logger),
-    jsonRpcHandler(services, { ...settings, dialectOf: (...request) => (isV03(...request) ? v03 : undefined) }),
-    openApiHandler(services),
-    httpJsonHandler(services, settings),
+    ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),
+    ...(settings.bindings.has("json-rpc") ? [jsonRpcHandler(services, { ...settings, dialectOf })] : []),
+    ...(settings.bindings.has("http+json") ? [openApiHandler(services), httpJsonHandler(services, settings)] : []),
   ];
   const limits = {
     ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),
@@ -175,7 +179,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 /** Everything that nobody answers. A browser that comes by is told where it is. */
 const notFound: PortHandler = (request, response) => {
   if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
-    const text = "A2A Task Manager: gRPC, gRPC-Web and Connect at /lf.a2a.v1.A2AService/\n";
+    const text = "A2A Task Manager: A2A 1.0 over gRPC, gRPC-Web, Connect, HTTP+JSON (/openapi.json) and JSON-RPC (POST here)\n";
     answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
   } else {
     answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));

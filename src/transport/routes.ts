@@ -2,6 +2,7 @@ import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
 import { managerDefaults } from "../manager/options.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { type BindingName, bindingNames } from "./binding-names.ts";
 import { withStrictEnums } from "./connect-json.ts";
 import { endWithSignal } from "./deadlines.ts";
 import { describeRefusals } from "./errors.ts";
@@ -16,6 +17,8 @@ export interface RoutesOptions {
   readonly eventBytesMax?: number;
   /** Ends every call that is still open when it is aborted, with its reason: a ConnectError. */
   readonly shutdownSignal?: AbortSignal;
+  /** Which bindings are offered. Default: all. */
+  readonly bindings?: readonly BindingName[];
 }
 
 /** Registers the services on any Connect router: Express, Fastify, Next, a server of your own. Serves gRPC, gRPC-Web and Connect. */
@@ -25,8 +28,10 @@ export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (r
 }
 
 /** The same for services made beforehand, so that other bindings can have the same ones. */
-export function connectRoutes(services: readonly ServedService[], { readBytesMax, shutdownSignal }: CallSettings): (router: ConnectRouter) => void {
+export function connectRoutes(services: readonly ServedService[], settings: CallSettings): (router: ConnectRouter) => void {
+  const { readBytesMax, shutdownSignal } = settings;
   const handlerOptions: Partial<ConnectRouterOptions> = {
+    ...connectProtocols(settings),
     requestGate: describeRefusals,
     readMaxBytes: readBytesMax,
     interceptors: [endWithSignal],
@@ -42,10 +47,15 @@ export function connectRoutes(services: readonly ServedService[], { readBytesMax
   };
 }
 
+/** Which of Connect's protocols there are: an option of every route, since those of a router don't hold for routes with options of their own. */
+export function connectProtocols({ bindings }: CallSettings): Partial<ConnectRouterOptions> {
+  return { grpc: bindings.has("grpc"), grpcWeb: bindings.has("grpc-web"), connect: bindings.has("connect") };
+}
+
 /** What every binding needs, with defaults. */
 export function callSettings(options: RoutesOptions): CallSettings {
-  const { logger = silentLogger, heartbeatMs = 25_000, eventBytesMax = managerDefaults.maxEventBytes, shutdownSignal } = options;
+  const { logger = silentLogger, heartbeatMs = 25_000, eventBytesMax = managerDefaults.maxEventBytes, shutdownSignal, bindings = bindingNames } = options;
   // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the manager measures exactly.
   const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
-  return { logger, heartbeatMs, readBytesMax, ...(shutdownSignal && { shutdownSignal }) };
+  return { logger, heartbeatMs, bindings: new Set(bindings), readBytesMax, ...(shutdownSignal && { shutdownSignal }) };
 }

@@ -2,11 +2,14 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../domain/scope.ts";
 import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import type { Logger } from "../runtime/logger.ts";
+import type { BindingName } from "./binding-names.ts";
 import { toConnectError } from "./errors.ts";
 
 /** What services and bindings need beside the manager. */
 export interface CallSettings {
   readonly logger: Logger;
+  /** Which of them there are. */
+  readonly bindings: ReadonlySet<BindingName>;
   /** The largest request that is read, bytes. */
   readonly readBytesMax: number;
   /** Ends every call that is still open when it is aborted, with its reason: a ConnectError. */

@@ -53,6 +53,8 @@ describe("settings that are taken", () => {
       args: ["--cors-origins", "https://example.com, http://localhost:5173,http://192.168.0.7,null,chrome-extension://abc,*"],
       expected: { corsOrigins: ["https://example.com", "http://localhost:5173", "http://192.168.0.7", "null", "chrome-extension://abc", "*"] },
     },
+    { name: "some bindings", args: ["--bindings", "grpc, http+json"], expected: { bindings: ["grpc", "http+json"] } },
+    { name: "all bindings without being asked", args: [], expected: { bindings: ["grpc", "grpc-web", "connect", "http+json", "json-rpc"] } },
     { name: "an age of connections", args: ["--max-connection-age", "1h"], expected: { maxConnectionAge: 3_600_000, maxConnectionAgeGrace: 300_000 } },
     { name: "variables of others", args: [], env: { A2A_OTHER: "x", PORT: "y" }, expected: { port: 8080 } },
   ];
@@ -172,6 +174,11 @@ describe("settings that are refused", () => {
       name: `the origin in "${given}"`,
       args: ["--cors-origins", given],
       fault: `--cors-origins (A2A_TM_CORS_ORIGINS): must be origins as browsers send them, with commas between: https://example.com, http://localhost:5173; or *, or null, not "${given}"`,
+    })),
+    ...["rest", "grpc,", "GRPC", ""].map((given) => ({
+      name: `the binding in "${given}"`,
+      args: ["--bindings", given],
+      fault: `--bindings (A2A_TM_BINDINGS): must be some of grpc, grpc-web, connect, http+json, json-rpc, with commas between, not "${given}"`,
     })),
     { name: "an unknown flag", args: ["--prot"], fault: "--prot: no such option; see --help" },
     { name: "an unknown variable", args: [], env: { A2A_TM_PROT: "1" }, fault: "A2A_TM_PROT: no such variable; see --help" },

@@ -61,8 +61,12 @@ async function fetchInstead(curl: string): Promise<string> {
 }
 
 describe("what it prints", () => {
-  it("is the address, the storage, the TTL, and a call that works as it stands, every time", async () => {
-    const server = await start("--conversation-ttl", "90s");
+  it.each([
+    "http+json,grpc",
+    "json-rpc",
+    "connect",
+  ])("is the address, the storage, the TTL, and a call that works as it stands, every time, over %s", async (bindings) => {
+    const server = await start("--conversation-ttl", "90s", "--bindings", bindings);
     expect(server.stdout()).toMatch(/address +http:\/\/127\.0\.0\.1:\d+ /);
     expect(server.stdout()).toMatch(/storage +memory:/);
     expect(server.stdout()).toMatch(/TTL +90s /);
@@ -73,7 +77,8 @@ describe("what it prints", () => {
         .find((line) => line.trimStart().startsWith("curl ")) ?? "";
     const ids = new Set<string>();
     for (let run = 0; run < 2; run++) {
-      const { task } = JSON.parse(hasCurl ? spawnSync("sh", ["-c", curl], { encoding: "utf8" }).stdout : await fetchInstead(curl)) as Sent;
+      const answer = JSON.parse(hasCurl ? spawnSync("sh", ["-c", curl], { encoding: "utf8" }).stdout : await fetchInstead(curl));
+      const { task } = (answer.result ?? answer) as Sent;
       expect(task?.status.state).toBe("TASK_STATE_COMPLETED");
       ids.add(task?.id ?? "");
     }

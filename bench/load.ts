@@ -1,8 +1,9 @@
-// The process that calls: Connect's own client over gRPC.
+// The process that calls: Connect's own client over gRPC, or A2A's JSON by hand.
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { A2AService, Role, type StreamResponse } from "../gen/lf/a2a/v1/a2a_pb.ts";
 import { carryOut, cpuUs } from "./child.ts";
+import { type JsonBinding, jsonStream, jsonUnary } from "./json-load.ts";
 import { quantile } from "./measure.ts";
 
 type A2AClient = Client<typeof A2AService>;
@@ -11,18 +12,33 @@ type A2AClient = Client<typeof A2AService>;
 const clients = new Map<string, A2AClient>();
 let idle: { readonly abort: AbortController; readonly ended: Promise<unknown> } | undefined;
 
+export type LoadBinding = "gRPC" | JsonBinding;
+interface UnaryLoad {
+  readonly url: string;
+  readonly callers: number;
+  readonly ms: number;
+  readonly text: string;
+  readonly binding?: LoadBinding;
+}
+interface StreamLoad {
+  readonly url: string;
+  readonly streams: number;
+  readonly atOnce: number;
+  readonly events: number;
+  readonly binding?: LoadBinding;
+}
+
 const commands = {
   /** Calls SendMessage from so many callers at once for so long. */
-  async unary({ url, callers, ms, text }: { readonly url: string; readonly callers: number; readonly ms: number; readonly text: string }) {
-    const client = clientOf(url);
+  async unary({ url, callers, ms, text, binding = "gRPC" }: UnaryLoad) {
+    const call = callOf(url, binding);
     const latencies: number[] = [];
     const cpuBefore = cpuUs();
     const begin = performance.now();
     const until = begin + ms;
     const caller = async () => {
       for (let now = performance.now(); now < until; ) {
-        const response = await client.sendMessage(request(text));
-        if (response.payload.case === undefined) throw new Error("An empty answer");
+        await call(text);
         const after = performance.now();
         latencies.push(after - now);
         now = after;
@@ -40,15 +56,14 @@ const commands = {
   },
 
   /** Reads so many streams of so many events each, some at once. */
-  async streams({ url, streams, atOnce, events }: { readonly url: string; readonly streams: number; readonly atOnce: number; readonly events: number }) {
-    const client = clientOf(url);
+  async streams({ url, streams, atOnce, events, binding = "gRPC" }: StreamLoad) {
+    const read = readerOf(url, binding);
     const cpuBefore = cpuUs();
     const begin = performance.now();
     let left = streams;
     const reader = async () => {
       while (left-- > 0) {
-        let chunks = 0;
-        for await (const { payload } of client.sendStreamingMessage(request(`stream ${events}`))) if (payload.case === "artifactUpdate") chunks++;
+        const chunks = await read(`stream ${events}`);
         if (chunks !== events) throw new Error(`A stream of ${events} chunks had ${chunks}`);
       }
     };
@@ -97,6 +112,27 @@ const commands = {
 };
 export type LoadCommands = typeof commands;
 carryOut(commands);
+
+/** Calls SendMessage once, and throws for an empty answer. */
+function callOf(url: string, binding: LoadBinding): (text: string) => Promise<void> {
+  if (binding !== "gRPC") return (text) => jsonUnary(url, binding, text);
+  const client = clientOf(url);
+  return async (text) => {
+    const response = await client.sendMessage(request(text));
+    if (response.payload.case === undefined) throw new Error("An empty answer");
+  };
+}
+
+/** Reads a stream to its end, and counts its artifact updates. */
+function readerOf(url: string, binding: LoadBinding): (text: string) => Promise<number> {
+  if (binding !== "gRPC") return (text) => jsonStream(url, binding, text);
+  const client = clientOf(url);
+  return async (text) => {
+    let chunks = 0;
+    for await (const { payload } of client.sendStreamingMessage(request(text))) if (payload.case === "artifactUpdate") chunks++;
+    return chunks;
+  };
+}
 
 function clientOf(url: string): A2AClient {
   let client = clients.get(url);

@@ -1,6 +1,7 @@
 import type { Benchmark, Row } from "./benchmark.ts";
 import { type Child, startChild } from "./child.ts";
-import type { LoadCommands } from "./load.ts";
+import { jsonBindings } from "./json-load.ts";
+import type { LoadBinding, LoadCommands } from "./load.ts";
 import { measureRounds, type Variant } from "./measure.ts";
 import type { TargetCommands } from "./target.ts";
 
@@ -10,10 +11,10 @@ const shapes = [
   { atOnce: 16, streams: 16, events: 1_250 },
 ] as const;
 
-/** SendStreamingMessage over gRPC, against a Connect server stream of equal events. */
+/** SendStreamingMessage over gRPC, against a Connect server stream of equal events; and as server-sent events, against the same over gRPC. */
 export const stream: Benchmark = {
   name: "stream",
-  about: "SendStreamingMessage over gRPC, memory storage, chunks of 40 characters as fast as they are taken; events per second",
+  about: "SendStreamingMessage over gRPC, HTTP+JSON and JSON-RPC, memory storage, chunks of 40 characters as fast as they are taken; events per second",
 
   async run({ quick }) {
     await using load = startChild<LoadCommands>("load.ts", { core: 1 });
@@ -22,6 +23,7 @@ export const stream: Benchmark = {
     const variants = shapes.flatMap((shape): readonly Variant[] => [
       { name: `bare ${shape.atOnce}`, run: () => events(load, bare, shape, quick) },
       { name: `memory ${shape.atOnce}`, run: () => events(load, memory, shape, quick) },
+      ...jsonBindings.map((binding): Variant => ({ name: `${binding} ${shape.atOnce}`, run: () => events(load, memory, shape, quick, binding) })),
     ]);
     const samples = await measureRounds(variants, quick ? 1 : 7, 2);
     return shapes.flatMap(({ atOnce, events: length }) => {
@@ -33,17 +35,25 @@ export const stream: Benchmark = {
           beside: `server ${of("cpuUs").toFixed(1)} µs CPU/event; cores ${(of("serverBusy") * 100).toFixed(0)} % server, ${(of("loadBusy") * 100).toFixed(0)} % callers`,
         };
       };
-      const ratio = (metric: string) => samples.ratio(`memory ${atOnce}`, `bare ${atOnce}`, metric);
-      const compared = { to: "bare Connect", ratio: ratio("perSecond"), byCpu: ratio("perCpuSecond") };
-      return [rowOf("bare", "bare Connect"), { ...rowOf("memory", "task manager, memory"), compared, target: { atLeast: 0.7 } }];
+      const ratio = (kind: string, to: string, metric: string) => samples.ratio(`${kind} ${atOnce}`, `${to} ${atOnce}`, metric);
+      const compared = { to: "bare Connect", ratio: ratio("memory", "bare", "perSecond"), byCpu: ratio("memory", "bare", "perCpuSecond") };
+      return [
+        rowOf("bare", "bare Connect, gRPC"),
+        { ...rowOf("memory", "task manager, gRPC"), compared, target: { atLeast: 0.7 } },
+        ...jsonBindings.map((binding): Row => {
+          // What an event costs the server, since the callers' clients differ.
+          const cost = ratio(binding, "memory", "cpuUs");
+          return { ...rowOf(binding, `task manager, ${binding}`), compared: { to: "gRPC, CPU per event", ratio: cost }, target: { atMost: 1.5 } };
+        }),
+      ];
     });
   },
 };
 
-async function events(load: Child<LoadCommands>, target: Child<TargetCommands>, shape: (typeof shapes)[number], quick: boolean) {
+async function events(load: Child<LoadCommands>, target: Child<TargetCommands>, shape: (typeof shapes)[number], quick: boolean, binding: LoadBinding = "gRPC") {
   const url = await target.call("url");
   const before = await target.cpuUs();
-  const result = await load.call("streams", { url, ...shape, events: quick ? shape.events / 5 : shape.events });
+  const result = await load.call("streams", { url, ...shape, binding, events: quick ? shape.events / 5 : shape.events });
   const cpuUs = (await target.cpuUs()) - before;
   return {
     perSecond: result.events / result.seconds,

@@ -3,19 +3,26 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Benchmark, Row } from "./benchmark.ts";
 import { type Child, startChild } from "./child.ts";
-import type { LoadCommands } from "./load.ts";
+import type { LoadBinding, LoadCommands } from "./load.ts";
 import { measureRounds, type Samples, type Variant } from "./measure.ts";
 import type { TargetCommands } from "./target.ts";
 
-/** What is called: on which server, with which text. */
-const kinds = {
+/** What is called: with which text, over which binding if not gRPC. */
+interface Called {
+  readonly text: string;
+  readonly about: string;
+  readonly binding?: LoadBinding;
+}
+type Kind = "echo" | "bareTask" | "task" | "reply" | "sqlite" | "rest" | "rpc";
+const kinds: Readonly<Record<Kind, Called>> = {
   echo: { text: "echo", about: "bare Connect, echo of the message" },
   bareTask: { text: "task", about: "bare Connect, a task made up" },
   task: { text: "done", about: "task manager, memory" },
   reply: { text: "reply", about: "task manager, memory, bare reply" },
   sqlite: { text: "done", about: "task manager, sqlite" },
-} as const;
-type Kind = keyof typeof kinds;
+  rest: { text: "done", about: "task manager, memory, HTTP+JSON", binding: "HTTP+JSON" },
+  rpc: { text: "done", about: "task manager, memory, JSON-RPC", binding: "JSON-RPC" },
+};
 
 const compared: readonly { readonly kind: Kind; readonly to: Kind; readonly callers: number; readonly atLeast?: number }[] = [
   { kind: "task", to: "echo", callers: 1, atLeast: 0.7 },
@@ -24,12 +31,16 @@ const compared: readonly { readonly kind: Kind; readonly to: Kind; readonly call
   { kind: "task", to: "bareTask", callers: 64 },
   { kind: "reply", to: "echo", callers: 64 },
   { kind: "sqlite", to: "task", callers: 64, atLeast: 0.5 },
+  { kind: "rest", to: "task", callers: 1 },
+  { kind: "rest", to: "task", callers: 64 },
+  { kind: "rpc", to: "task", callers: 64 },
 ];
 
 /** SendMessage over gRPC on one connection, against what Connect costs without us. */
 export const unary: Benchmark = {
   name: "unary",
-  about: "SendMessage over gRPC, one connection, a new task per call whose agent completes at once; calls per second",
+  about:
+    "SendMessage over gRPC, one connection (HTTP+JSON and JSON-RPC: one for each caller), a new task per call whose agent completes at once; calls per second",
 
   async run({ quick }) {
     const folder = mkdtempSync(join(tmpdir(), "a2a-bench-"));
@@ -39,12 +50,12 @@ export const unary: Benchmark = {
       await using memory = startChild<TargetCommands>("target.ts", { core: 0, args: ["task", "memory:"] });
       await using replying = startChild<TargetCommands>("target.ts", { core: 0, args: ["reply", "memory:"] });
       await using sqlite = startChild<TargetCommands>("target.ts", { core: 0, args: ["task", `sqlite:${join(folder, "tasks.db")}`] });
-      const targets: Record<Kind, Child<TargetCommands>> = { echo: bare, bareTask: bare, task: memory, reply: replying, sqlite };
+      const targets: Record<Kind, Child<TargetCommands>> = { echo: bare, bareTask: bare, task: memory, reply: replying, sqlite, rest: memory, rpc: memory };
       const pairs = compared.flatMap(({ kind, to, callers }) => [nameOf(kind, callers), nameOf(to, callers)]);
       const variants = [...new Set(pairs)].map((name): Variant => {
         const [kind, callers] = name.split(" ") as [Kind, string];
         const target = targets[kind];
-        return { name, run: () => calls(load, target, kinds[kind].text, Number(callers), quick ? 150 : 700) };
+        return { name, run: () => calls(load, target, kinds[kind], Number(callers), quick ? 150 : 700) };
       });
       const samples = await measureRounds(variants, quick ? 1 : 7);
       const bareRows = (["echo", "bareTask"] as const).flatMap((kind) => [1, 64].map((callers) => rowOf(samples, kind, callers)));
@@ -81,10 +92,10 @@ function rowOf(samples: Samples, kind: Kind, callers: number): Row {
   };
 }
 
-async function calls(load: Child<LoadCommands>, target: Child<TargetCommands>, text: string, callers: number, ms: number) {
+async function calls(load: Child<LoadCommands>, target: Child<TargetCommands>, { text, binding = "gRPC" }: Called, callers: number, ms: number) {
   const url = await target.call("url");
   const before = await target.cpuUs();
-  const result = await load.call("unary", { url, callers, ms, text });
+  const result = await load.call("unary", { url, callers, ms, text, binding });
   const cpuUs = (await target.cpuUs()) - before;
   return {
     perSecond: result.calls / result.seconds,

@@ -12,6 +12,9 @@ export interface HttpResponse {
   readonly headersSent: boolean;
   readonly writableEnded: boolean;
   readonly destroyed?: boolean;
+  /** HTTP/2's, which alone knows there whether the client is gone. */
+  readonly stream?: { readonly destroyed: boolean };
+  getHeader(name: string): unknown;
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
   write(chunk: Uint8Array): boolean;
   end(chunk: Uint8Array): unknown;
@@ -69,9 +72,14 @@ export function callContext(request: Request, signals: CallSignals, method: Desc
   });
 }
 
+/** Whether nobody reads any more. */
+export function isGone({ destroyed, stream }: HttpResponse): boolean {
+  return destroyed === true || stream?.destroyed === true;
+}
+
 /** Writes, and resolves when the client has read so much that more may be written, or is gone. */
 export async function writeBytes(response: HttpResponse, bytes: Uint8Array): Promise<void> {
-  if (response.destroyed || response.write(bytes)) return;
+  if (isGone(response) || response.write(bytes)) return;
   await new Promise<void>((resolve) => {
     const done = () => {
       response.off("drain", done);
@@ -80,6 +88,6 @@ export async function writeBytes(response: HttpResponse, bytes: Uint8Array): Pro
     };
     response.once("drain", done);
     response.once("close", done);
-    if (response.destroyed) done();
+    if (isGone(response)) done();
   });
 }

@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import { type HttpResponse, nothing, writeBytes } from "../http-exchange.ts";
+import { type HttpResponse, isGone, nothing, writeBytes } from "../http-exchange.ts";
 import { eventStreamType } from "./media-types.ts";
 
 /** One event of a stream of server-sent events. */
@@ -38,7 +38,7 @@ export async function writeEventStream<T>(response: HttpResponse, stream: EventS
   const { events, headers, keepAliveMs } = stream;
   let isWaiting = false;
   const keepAlive = setInterval(() => {
-    if (!isWaiting && !response.destroyed) response.write(comment);
+    if (!isWaiting && !isGone(response)) response.write(comment);
   }, keepAliveMs);
   response.writeHead(200, { ...headers, ...streamHeaders });
   const send = async (event: StreamEvent) => {
@@ -51,11 +51,11 @@ export async function writeEventStream<T>(response: HttpResponse, stream: EventS
     while (!result.done) {
       keepAlive.refresh();
       await send(stream.toEvent(result.value));
-      if (response.destroyed) break;
+      if (isGone(response)) break;
       result = await events.next();
     }
   } catch (error) {
-    if (!response.destroyed) await send(stream.toErrorEvent(error));
+    if (!isGone(response)) await send(stream.toErrorEvent(error));
   } finally {
     clearInterval(keepAlive);
     response.end(nothing);

@@ -113,6 +113,8 @@ function headersFrom({ responseHeader }: HandlerContext): OutgoingHttpHeaders {
 
 function send(request: Request, response: HttpResponse, status: number, type: JsonType, headers: OutgoingHttpHeaders, body: string): void {
   const bytes = Buffer.from(body);
-  response.writeHead(status, { ...headers, "content-type": type, "content-length": bytes.byteLength, vary: "accept" });
+  // Whoever looked at the request before may have said what else the answer depends on.
+  const vary = [response.getHeader("vary"), "accept"].flat().filter(Boolean).join(", ");
+  response.writeHead(status, { ...headers, "content-type": type, "content-length": bytes.byteLength, vary });
   response.end(request.method === "HEAD" ? nothing : bytes);
 }

@@ -3,7 +3,7 @@ import type { JsonValue } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
 import { batchCallsMax } from "../call-limits.ts";
 import { toConnectError } from "../errors.ts";
-import { type CallSignals, callContext, callSignals, type HttpResponse, headersOf, nothing, queryOf, writeBytes } from "../http-exchange.ts";
+import { type CallSignals, callContext, callSignals, type HttpResponse, headersOf, isGone, nothing, queryOf, writeBytes } from "../http-exchange.ts";
 import { writeEventStream } from "../http-json/event-stream.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
 import { parseJson } from "../proto-json/read-json.ts";
@@ -124,7 +124,7 @@ class Exchange {
     }
     for (const json of entries) {
       const answer = await this.#answer(readEntry(json));
-      if (this.#response.destroyed) return;
+      if (isGone(this.#response)) return;
       if (answer === undefined) continue;
       const isFirst = !this.#response.headersSent;
       if (isFirst) this.#response.writeHead(200, jsonHeaders);

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect as connectHttp2, constants } from "node:http2";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventsOf, type RawRequest, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
@@ -104,6 +105,26 @@ test("a hang-up never touches the task", async () => {
   const [{ task }] = parsed(String(first));
   response.destroy();
   await expect.poll(() => stateOf(task.id), { timeout: 20_000 }).toBe("TASK_STATE_COMPLETED");
+});
+
+test.each(["http1", "http2"] as const)("a client that doesn't read and goes away leaves nothing behind, over %s", async (http) => {
+  await using own = await startRawServer();
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  const request = post({ message: userMessage("stream 50000 400") });
+  if (http === "http1") {
+    const response = await own.open("/message:stream", request);
+    await once(response, "readable");
+    response.destroy();
+  } else {
+    const session = connectHttp2(own.server.url.origin);
+    const stream = session.request({ ":method": "POST", ":path": "/message:stream", ...request.headers });
+    stream.end(request.body);
+    await once(stream, "response");
+    stream.close(constants.NGHTTP2_CANCEL);
+    session.close();
+  }
+  await expect.poll(timers, { timeout: 20_000 }).toBeLessThanOrEqual(before);
 });
 
 test("silence is filled with comments", async () => {

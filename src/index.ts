@@ -23,4 +23,5 @@ export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/
 export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 export * from "./storage/storage.ts";
 export { StorageError } from "./storage/storage-error.ts";
+export { type BindingName, bindingNames } from "./transport/binding-names.ts";
 export { a2aRoutes, type RoutesOptions } from "./transport/routes.ts";

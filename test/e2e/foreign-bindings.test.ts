@@ -116,3 +116,14 @@ describe.each(foreignBindings)("@a2a-js/sdk over %s", (binding) => {
     expect(await failure(client.sendMessage(request("", done.id)))).not.toBe("no failure");
   });
 });
+
+test.each(foreignBindings)("@a2a-js/sdk over %s is told when a stream breaks", async (binding) => {
+  const going = await startRawServer();
+  const client = await foreignClient(going.server.url, binding);
+  const { id } = (await client.sendMessage(request("ask what?"))) as unknown as SdkTask;
+  const stream = client.resubscribeTask({ tenant: "", id });
+  expect((await stream.next()).done).toBe(false);
+  const broken = failure(stream);
+  await going[Symbol.asyncDispose]();
+  expect(await broken).toMatch(/closed/);
+});

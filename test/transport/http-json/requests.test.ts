@@ -223,7 +223,11 @@ test("too much to do is said with when to come back", async () => {
   const request = () => post({ message: userMessage("count 1 60000"), configuration: { returnImmediately: true } });
   expect((await busy.http1("/message:send", request())).status).toBe(200);
   const refused = await busy.http1("/message:send", request());
-  expect([refused.status, told(refused).details, refused.headers["retry-after"]]).toMatchObject([429, [{ reason: "TOO_MANY" }], expect.stringMatching(/^\d+$/)]);
+  expect([refused.status, told(refused).details, refused.headers["retry-after"]]).toMatchObject([
+    429,
+    [{ reason: "TOO_MANY" }],
+    expect.stringMatching(/^\d+$/),
+  ]);
 });
 
 test("what an answer depends on is said whole", async () => {

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { DescMethod } from "@bufbuild/protobuf";
-import { Code, ConnectError, createHandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
 import type { Request } from "./request-handler.ts";
 import type { CallSettings } from "./serve-calls.ts";
 
@@ -57,8 +57,11 @@ export function callSignals(response: HttpResponse, { shutdownSignal }: CallSett
   return { requestSignal: controller.signal, ...(shutdownSignal && { shutdownSignal }) };
 }
 
-/** A context for a call that comes over HTTP without Connect. Whoever makes it aborts it when the call is over. */
-export function callContext(request: Request, signals: CallSignals, method: DescMethod, protocolName: string) {
+/** A context that whoever made it aborts when the call is over. */
+export type CallContext = HandlerContext & { abort(reason?: unknown): void };
+
+/** A context for a call that comes over HTTP without Connect. */
+export function callContext(request: Request, signals: CallSignals, method: DescMethod, protocolName: string): CallContext {
   const { host = "localhost", ":authority": authority = host } = request.headers;
   const scheme = "encrypted" in request.socket && request.socket.encrypted ? "https" : "http";
   return createHandlerContext({

@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { ConformanceReporter } from "./test/storage/conformance-reporter.ts";
 
 export default defineConfig({
   test: {
@@ -7,7 +8,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
-    reporters: ["default", ["json", { outputFile: ".cache/vitest.json" }]],
+    reporters: ["default", ["json", { outputFile: ".cache/vitest.json" }], new ConformanceReporter()],
     globalSetup: ["test/mongod/global-setup.ts"],
   },
 });

@@ -84,6 +84,7 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
   { name: "getExpiredConversations of a scope", call: (storage) => storage.getExpiredConversations(60_000, 5, scope) },
   { name: "cleanupExpiredConversations", call: (storage) => storage.cleanupExpiredConversations(3_600_000) },
   { name: "claimMessage", call: (storage) => storage.claimMessage(scope, given.claimOf("claimed", "task")) },
+  { name: "claimMessage, of a message that made a task", call: (storage) => storage.claimMessage(scope, given.claimOf("made", "another")) },
   { name: "storeMessages", call: (storage) => storage.storeMessages(scope, [given.messageOf("new", "new", "context-5")], given.claimOf("claimed", "task")) },
   {
     name: "storeConversation",
@@ -144,7 +145,7 @@ async function fill(storage: Storage): Promise<void> {
     await storage.storeMessages(of, [given.messageOf(`bare-${at}`, "bare", `context-${at}`)]);
   };
   await Promise.all(Array.from({ length: conversations }, async (_, at) => Promise.all([one(at, scope), one(at, others)])));
-  position = await given.commit(storage, given.taskKey("long"), given.nothing, { contextId: "long" });
+  position = await given.commit(storage, given.taskKey("long"), given.nothing, { contextId: "long", claim: given.claimOf("made", "long") });
   for (let index = 0; index < 40; index++) position = await given.commit(storage, given.taskKey("long"), position, { entries: [given.fillerEntry(8_000)] });
   await storage.storeSnapshot(given.taskKey("task-3-1"), { sequence: 1n, bytes: new Uint8Array(10) });
 }

@@ -6,7 +6,7 @@ import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { MessageClaim, Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
-import { failuresOf, withMethods } from "./mutant-storage.ts";
+import { failuresOf, mapKeys, withMethods } from "./mutant-storage.ts";
 
 /** A storage that breaks one promise; `group` is where the suite must notice it. */
 interface Fault {
@@ -446,35 +446,6 @@ test("the suite finds nothing where nothing is at fault", { timeout: 60_000 }, a
   );
   expect(failures.flat()).toEqual([]);
 });
-
-/** All methods, with every argument that carries a scope changed. */
-function mapKeys(real: Storage, change: (key: Scope & { readonly taskId?: unknown }) => Scope): Partial<Storage> {
-  const changed = new Proxy(real, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property);
-      return typeof value !== "function"
-        ? value
-        : (...args: unknown[]) =>
-            Reflect.apply(
-              value,
-              target,
-              args.map((arg) => changeArgument(arg)),
-            );
-    },
-    has: (target, property) => property !== "traits" && property in target,
-  });
-  return changed;
-
-  function changeArgument(arg: unknown): unknown {
-    if (typeof arg !== "object" || arg === null) {
-      return arg;
-    }
-    if ("owner" in arg) {
-      return change(arg as Scope);
-    }
-    return "scope" in arg ? { ...arg, scope: change(arg.scope as Scope) } : arg;
-  }
-}
 
 const durable: Storage["traits"] = { durable: true, shared: false, expiry: "sweep", wakeUps: "local" };
 

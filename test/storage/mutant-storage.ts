@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import type { Scope } from "../../src/domain/scope.ts";
 import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 
@@ -27,4 +28,33 @@ export function withMethods(real: Storage, methods: Partial<Storage>): Storage {
       return typeof value === "function" && !(property in methods) ? value.bind(target) : value;
     },
   });
+}
+
+/** All methods, with every argument that carries a scope changed. */
+export function mapKeys(real: Storage, change: (key: Scope & { readonly taskId?: unknown }) => Scope): Partial<Storage> {
+  const changed = new Proxy(real, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property);
+      return typeof value !== "function"
+        ? value
+        : (...args: unknown[]) =>
+            Reflect.apply(
+              value,
+              target,
+              args.map((arg) => changeArgument(arg)),
+            );
+    },
+    has: (target, property) => property !== "traits" && property in target,
+  });
+  return changed;
+
+  function changeArgument(arg: unknown): unknown {
+    if (typeof arg !== "object" || arg === null) {
+      return arg;
+    }
+    if ("owner" in arg) {
+      return change(arg as Scope);
+    }
+    return "scope" in arg ? { ...arg, scope: change(arg.scope as Scope) } : arg;
+  }
 }

@@ -1,0 +1,84 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { build } from "rolldown";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Browser, openChromium, type Page } from "../chromium/chromium.ts";
+import type { callBy, callByFetch } from "../chromium/page.ts";
+import { type ServeProcess, startServer } from "./serve-process.ts";
+
+/** Pages in a real Chromium that call the real server, which is another origin to them. */
+
+type Calls = { readonly callBy: typeof callBy; readonly callByFetch: typeof callByFetch };
+
+let pages: Server;
+let server: ServeProcess;
+let browser: Browser;
+/** Of the page that the server lets in, and of the same page by another name, which it doesn't. */
+let origins: { readonly allowed: string; readonly other: string };
+
+beforeAll(async () => {
+  const { output } = await build({ input: join(import.meta.dirname, "../chromium/page.ts"), write: false, output: { format: "esm" }, logLevel: "silent" });
+  const script = output[0].code;
+  pages = createServer((request, response) => {
+    const isScript = request.url === "/page.js";
+    response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+    response.end(isScript ? script : '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>');
+  }).listen(0, "127.0.0.1");
+  await once(pages, "listening");
+  const { port } = pages.address() as AddressInfo;
+  origins = { allowed: `http://127.0.0.1:${port}`, other: `http://localhost:${port}` };
+  server = await startServer(["--storage", "memory:", "--cors-origins", `https://example.com,${origins.allowed}`]);
+  browser = await openChromium();
+}, 400_000);
+
+afterAll(async () => {
+  await browser?.[Symbol.asyncDispose]();
+  await server?.end("SIGKILL");
+  pages?.close();
+});
+
+async function open(origin: string): Promise<Page> {
+  const page = await browser.newPage();
+  await page.goto(origin);
+  await page.waitForFunction(() => "callBy" in globalThis);
+  return page;
+}
+
+describe("a page of an allowed origin", () => {
+  it.each(["gRPC-Web", "Connect JSON", "Connect binary"])("calls, streams, resumes and is told errors and deadlines over %s", async (name) => {
+    const page = await open(origins.allowed);
+    const result = await page.evaluate(([transport, url]) => (globalThis as unknown as Calls).callBy(transport, url), [name, server.url.origin] as const);
+    const events = ["statusUpdate WORKING", "artifactUpdate", "artifactUpdate", "artifactUpdate", "statusUpdate COMPLETED"];
+    expect(result).toMatchObject({
+      sent: "COMPLETED",
+      streamed: ["task SUBMITTED", ...events],
+      watched: ["task SUBMITTED", ...events],
+      health: 1,
+      refused: { code: "NotFound", reason: "TASK_NOT_FOUND", message: 'No task "nothing"' },
+      refusedStream: { code: "FailedPrecondition", reason: "UNSUPPORTED_OPERATION" },
+      late: { code: "DeadlineExceeded" },
+    });
+    await page.close();
+  });
+
+  it("calls by fetch alone", async () => {
+    const page = await open(origins.allowed);
+    const result = await page.evaluate((url) => (globalThis as unknown as Calls).callByFetch(url), server.url.origin);
+    expect(result).toMatchObject({
+      sent: { status: 200, body: { task: { status: { state: "TASK_STATE_COMPLETED" }, artifacts: [{ parts: [{ text: "hello" }] }] } } },
+      refused: { status: 404, body: { code: "not_found", details: [{ type: "google.rpc.ErrorInfo" }] } },
+    });
+    await page.close();
+  });
+});
+
+it("a page of another origin gets nothing", async () => {
+  const page = await open(origins.other);
+  for (const name of ["gRPC-Web", "Connect JSON"]) {
+    const call = page.evaluate(([transport, url]) => (globalThis as unknown as Calls).callBy(transport, url), [name, server.url.origin] as const);
+    await expect(call).rejects.toThrow(/Failed to fetch/);
+  }
+  await page.close();
+});

@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
+import { demoProcessor } from "../../src/demo/demo-processor.ts";
+import { createServer, type Server } from "../../src/server.ts";
+import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { bindings, toldError } from "./bindings.ts";
+
+let server: Server;
+
+beforeAll(async () => {
+  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), port: 0 });
+  await server.listen();
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+describe.each(bindings)("health over $name", ({ connect }) => {
+  it.each(["", "lf.a2a.v1.A2AService", "taskmanager.v1.TaskManagerService", "taskmanager.v1.ConversationService"])('"%s" is served', async (service) => {
+    expect((await connect(server.url.origin).health.check({ service })).status).toBe(Status.SERVING);
+  });
+
+  it("a service that isn't here isn't found, and unknown to who watches it", async () => {
+    const { health } = connect(server.url.origin);
+    expect(await health.check({ service: "no.Service" }).catch(toldError)).toMatchObject({ code: "NotFound" });
+    for await (const { status } of health.watch({ service: "no.Service" })) {
+      expect(status).toBe(Status.SERVICE_UNKNOWN);
+      break;
+    }
+  });
+});

@@ -11,7 +11,7 @@ import {
   TaskStatusSchema,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Entry, SendOptions, StepResult } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { isTerminal, mayFollow } from "./task-state.ts";
+import { isInterrupted, isTerminal, mayFollow } from "./task-state.ts";
 
 /** A message that a turn answers or will answer. */
 export interface WaitingMessage {
@@ -167,6 +167,11 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
   }
   fold.sequence = sequence;
   fold.timeMs = Math.max(fold.timeMs, Number(entry.timeMs));
+}
+
+/** Whether a task that waits for its client has work left all the same: messages that no turn has begun to answer, or a wish to cancel. */
+export function isPending({ status, waiting, cancelRequested }: TaskFold): boolean {
+  return isInterrupted(status.state) && (waiting.length > 0 || cancelRequested);
 }
 
 function pushQuestion({ status, questionInHistory, history }: TaskFold): void {

@@ -1,6 +1,6 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { encodeSummary, historyMessageOf, type PlacedEntry, statusOf, storeEntry } from "../domain/entry.ts";
-import { copyFold, evolve, type TaskFold } from "../domain/fold.ts";
+import { copyFold, evolve, isPending, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import { encodeSnapshot } from "../domain/snapshot.ts";
@@ -41,6 +41,8 @@ export interface WriterOptions {
 
 interface Pending extends PlacedEntry {
   readonly encoded: Uint8Array;
+  /** Whether the task is pending with this entry. */
+  readonly pending: boolean;
   /** Requests that are answered once this entry is durable. */
   readonly answered: readonly string[];
 }
@@ -118,7 +120,8 @@ export class TaskWriter {
       const { encoded, stored } = one;
       const sequence = this.#tentative.sequence + 1n;
       evolve(this.#tentative, sequence, stored);
-      this.#queue.push({ sequence, entry: stored, encoded, bytes: encoded.byteLength, answered: one === ready.at(-1) ? answered : none });
+      const { byteLength: bytes } = encoded;
+      this.#queue.push({ sequence, entry: stored, encoded, bytes, pending: isPending(this.#tentative), answered: one === ready.at(-1) ? answered : none });
       this.#queueBytes += encoded.byteLength;
       this.#logBytes += encoded.byteLength;
     }
@@ -210,7 +213,7 @@ export class TaskWriter {
     const append: TaskAppend = {
       after: { head: this.#committed.sequence, batch: this.#batch, fence: this.#fence },
       batch: { id, entries: batch.map(({ encoded }) => encoded) },
-      header: { ...headerOf(batch, this.#committed), ...owner },
+      header: { ...headerOf(batch, this.#committed), ...owner, pending: batch.at(-1)?.pending ?? false },
       messages: pointersOf(batch.map(({ entry }) => entry)),
       answered: batch.flatMap(({ answered }) => answered),
     };

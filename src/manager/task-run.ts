@@ -3,9 +3,9 @@ import { type Message, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { decideCancel, decideLost, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
 import { historyMessageOf, type PlacedEntry } from "../domain/entry.ts";
-import type { TaskFold } from "../domain/fold.ts";
+import { isPending, type TaskFold } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
-import { isInterrupted, isSettled, isTerminal } from "../domain/task-state.ts";
+import { isInterrupted, isTerminal } from "../domain/task-state.ts";
 import { TaskWriter } from "../log/task-writer.ts";
 import type { TaskFeed } from "../stream/task-hub.ts";
 import { type ManagerDeps, stampOf } from "./manager-deps.ts";
@@ -155,11 +155,7 @@ export class TaskRun {
     const { contextId } = this.writer.tentative;
     const stamp = { ...stampOf(this.#deps), nowMs: this.#deps.times.next(this.key, contextId) };
     const decision = decideMessage(this.writer.tentative, message, options, rules, stamp);
-    if (decision.kind === "joined") {
-      // It may have been accepted by a replica that died before its turn, while the task waited for its client: then nobody else sees to it.
-      this.#workIfWaiting();
-      return { decision, sequence: decision.sequence };
-    }
+    if (decision.kind === "joined") return { decision, sequence: decision.sequence };
     if (this.#work === undefined) this.#slots.checkRoom();
     const sequence = this.#append(decision.entries, "bounded");
     this.#callers.set(sequence, caller);
@@ -206,10 +202,12 @@ export class TaskRun {
 
   #takeUp(): void {
     const { tentative } = this.writer;
-    if (this.#work !== undefined || isTerminal(tentative.status.state) || (isInterrupted(tentative.status.state) && !tentative.cancelRequested)) return;
+    const { state } = tentative.status;
+    if (this.#work !== undefined || isTerminal(state) || (isInterrupted(state) && !isPending(tentative))) return;
     this.#append(decideLost(tentative, this.#deps.processor.onLost ?? "fail", this.#ownedBefore ? "storage" : "server", stampOf(this.#deps)), "unbounded");
-    if (isSettled(tentative.status.state)) return;
-    this.#again = tentative.turnOpen;
+    if (isTerminal(tentative.status.state)) return;
+    // A turn that had asked its client for something is over: what the client said since is the next one's.
+    this.#again = tentative.turnOpen && !isInterrupted(state);
     this.work();
   }
 
@@ -237,7 +235,6 @@ export class TaskRun {
     if (release === undefined) return;
     try {
       // A processor runs only once its task is this replica's (DESIGN 5).
-      this.#append([], "unbounded");
       await this.writer.whenCommitted(this.#takenAt);
       let begun = !this.#abortQueue.signal.aborted && this.#beginTurn();
       while (begun && !this.#abortQueue.signal.aborted) begun = await this.#oneTurn();

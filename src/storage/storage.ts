@@ -120,7 +120,7 @@ export interface Storage extends AsyncDisposable {
   /** Removes a replica's record, if there is one: it has ended, or all that it ran was taken over. */
   leave(replica: string): Promise<void>;
   listReplicas(): Promise<readonly ReplicaRecord[]>;
-  /** Tasks that are SUBMITTED or WORKING under one of the given replicas, at most `limit`, in no order that two callers would share. */
+  /** Tasks that are SUBMITTED, WORKING or `pending` under one of the given replicas, at most `limit`, in no order that two callers would share. */
   claimTasks(claim: TaskClaim): Promise<readonly TaskKey[]>;
 
   /** Calls `wake` for every `wake()` that names this replica. Hints: they may be lost, doubled or late. */
@@ -159,6 +159,8 @@ export interface HeaderUpdate {
   readonly statusTimeMs: number;
   readonly replica: string;
   readonly fence: bigint;
+  /** Something is left to be done by its replica although the task is neither SUBMITTED nor WORKING: `claimTasks` finds it like one that is. Default false. */
+  readonly pending?: boolean;
   /** An encoded `TaskSummary`; absent: as before. Always there when the task is created. */
   readonly summary?: Uint8Array;
 }

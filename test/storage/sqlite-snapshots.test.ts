@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { held, running } from "../../src/storage/sqlite/sqlite-conditions.ts";
+import { held } from "../../src/storage/sqlite/sqlite-conditions.ts";
 import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { creation, progress, taskKey } from "./sqlite-fixtures.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -58,7 +58,7 @@ test("of snapshots stored at once one is kept, whole", async () => {
 });
 
 test("the numbers of states in statements are those of the contract", () => {
-  expect(running).toContain(`IN (${TaskState.SUBMITTED}, ${TaskState.WORKING})`);
+  expect(held).toContain(`state IN (${TaskState.SUBMITTED}, ${TaskState.WORKING})`);
   expect(held).toContain(`IN (${TaskState.SUBMITTED}, ${TaskState.WORKING}, ${TaskState.INPUT_REQUIRED}, ${TaskState.AUTH_REQUIRED})`);
   expect(held).toContain(`IN (${TaskState.SUBMITTED}, ${TaskState.WORKING}) OR`);
 });

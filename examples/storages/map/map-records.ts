@@ -31,6 +31,8 @@ export interface Task {
   state: TaskState;
   statusTimeMs: number;
   replica: string;
+  /** Something is left to be done although it isn't running. */
+  pending: boolean;
   fence: bigint;
   summary: Uint8Array;
   snapshot: Snapshot | undefined;

@@ -96,6 +96,7 @@ class MapStorage implements Storage {
       conversation,
       log: [],
       ...append.header,
+      pending: append.header.pending ?? false,
       summary: new Uint8Array(),
       snapshot: undefined,
       requests: new Map(),
@@ -111,7 +112,13 @@ class MapStorage implements Storage {
   #commit(task: Task, { batch, header, messages, answered }: TaskAppend, nowMs: number): Extract<AppendResult, { outcome: "committed" }> {
     const first = records.headOf(task) + 1n;
     task.log.push(...batch.entries.map((bytes) => ({ batch: batch.id, bytes })));
-    Object.assign(task, { state: header.state, statusTimeMs: header.statusTimeMs, replica: header.replica, fence: header.fence });
+    Object.assign(task, {
+      state: header.state,
+      statusTimeMs: header.statusTimeMs,
+      replica: header.replica,
+      fence: header.fence,
+      pending: header.pending ?? false,
+    });
     task.summary = header.summary ?? task.summary;
     for (const id of answered) {
       task.requests.delete(id);
@@ -406,7 +413,7 @@ class MapStorage implements Storage {
   async claimTasks({ replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
     check.checkLimit(limit);
     this.#state.begin();
-    const tasks = [...this.#state.tasks.values()].filter((task) => records.isRunning(task) && replicas.includes(task.replica));
+    const tasks = [...this.#state.tasks.values()].filter((task) => (records.isRunning(task) || task.pending) && replicas.includes(task.replica));
     // In no order that two callers would share.
     const shuffled = tasks.map((task) => ({ task, place: Math.random() })).sort((a, b) => a.place - b.place);
     return shuffled.slice(0, limit).map(({ task }) => ({ ...task.key }));

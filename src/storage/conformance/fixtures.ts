@@ -89,6 +89,7 @@ export interface AppendParts {
   readonly state?: TaskState;
   readonly statusTimeMs?: number;
   readonly replica?: string;
+  readonly pending?: boolean;
   /** Default: as before, from 1. */
   readonly fence?: bigint;
   readonly summary?: Uint8Array;
@@ -114,6 +115,7 @@ export function appendOf(after: Position, parts: AppendParts = {}): TaskAppend {
       statusTimeMs: parts.statusTimeMs ?? 1_000_000,
       replica: parts.replica ?? "replica-1",
       fence: parts.fence ?? (after.fence === 0n ? 1n : after.fence),
+      ...(parts.pending !== undefined && { pending: parts.pending }),
       ...(summary !== undefined && { summary }),
     },
     messages: parts.messages ?? [],

@@ -50,6 +50,36 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
+    name: "a task that waits for its client can be taken over while it is pending",
+    async run(storage) {
+      const key = given.taskKey("task");
+      const claimed = () => storage.claimTasks({ replicas: ["dead"], limit: 10 });
+      const created = await given.commit(storage, key, given.nothing, { state: TaskState.AUTH_REQUIRED, replica: "dead", pending: true });
+      assert.deepEqual(await claimed(), [key]);
+      const quiet = await given.commit(storage, key, created, { state: TaskState.AUTH_REQUIRED, replica: "dead" });
+      assert.deepEqual(await claimed(), []);
+      const pending = await given.commit(storage, key, quiet, { state: TaskState.AUTH_REQUIRED, replica: "dead", pending: true });
+      assert.deepEqual(await claimed(), [key]);
+      const working = await given.commit(storage, key, pending, { state: TaskState.WORKING, replica: "dead" });
+      assert.deepEqual(await claimed(), [key]);
+      await given.commit(storage, key, working, { state: TaskState.INPUT_REQUIRED, replica: "dead" });
+      assert.deepEqual(await claimed(), []);
+    },
+  },
+  {
+    name: "a pending task that was deleted, or taken over, isn't its old replica's any more",
+    async run(storage) {
+      const [taken, deleted] = [given.taskKey("taken"), given.taskKey("deleted")];
+      const parts = { state: TaskState.INPUT_REQUIRED, replica: "dead", pending: true };
+      const position = await given.commit(storage, taken, given.nothing, parts);
+      await given.commit(storage, taken, position, { ...parts, replica: "new", fence: 2n });
+      await given.commit(storage, deleted, given.nothing, parts);
+      await storage.deleteTask(deleted);
+      assert.deepEqual(await storage.claimTasks({ replicas: ["dead"], limit: 10 }), []);
+      assert.deepEqual(await storage.claimTasks({ replicas: ["new"], limit: 10 }), [taken]);
+    },
+  },
+  {
     name: "a task that was taken over or that ended isn't its old replica's any more",
     async run(storage) {
       const [taken, ended, deleted] = [given.taskKey("taken"), given.taskKey("ended"), given.taskKey("deleted")];

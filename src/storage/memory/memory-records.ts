@@ -48,6 +48,8 @@ export interface TaskRecord {
   state: TaskState;
   statusTimeMs: number;
   replica: string;
+  /** Something is left to be done although the task isn't running. */
+  pending: boolean;
   fence: bigint;
   summary: Uint8Array;
   snapshot: Snapshot | undefined;

@@ -15,8 +15,8 @@ export class MemoryState {
   retention: Retention = { conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: Number.POSITIVE_INFINITY };
   readonly replicas = new MemoryReplicas();
   readonly scopes = new Map<string, ScopeRecord>();
-  /** SUBMITTED and WORKING tasks by the replica that runs them. */
-  readonly runningTasks = new Map<string, Set<TaskRecord>>();
+  /** Tasks that are SUBMITTED, WORKING or pending, by their replica. */
+  readonly claimableTasks = new Map<string, Set<TaskRecord>>();
   /** Those that end first come first. */
   readonly claimsByEnd = new SortedList<ClaimRecord>((a, b) => a.expiresAtMs - b.expiresAtMs || a.order - b.order);
   #order = 0;
@@ -153,8 +153,9 @@ export class MemoryState {
   }
 
   /** Changes fields of a task that indexes depend on. */
-  updateTask(task: TaskRecord, fields: Pick<TaskRecord, "state" | "statusTimeMs" | "replica">): void {
-    if (task.state === fields.state && task.statusTimeMs === fields.statusTimeMs && task.replica === fields.replica) {
+  updateTask(task: TaskRecord, fields: Pick<TaskRecord, "state" | "statusTimeMs" | "replica" | "pending">): void {
+    const { state, statusTimeMs, replica, pending } = fields;
+    if (task.state === state && task.statusTimeMs === statusTimeMs && task.replica === replica && task.pending === pending) {
       return;
     }
     this.#unindex(task);
@@ -177,14 +178,16 @@ export class MemoryState {
     conversation.scope.tasksByStatus.insert(task);
     if (isRunning(task.state)) {
       conversation.runningTasks += 1;
-      const running = this.runningTasks.get(task.replica);
-      if (running === undefined) {
-        this.runningTasks.set(task.replica, new Set([task]));
-      } else {
-        running.add(task);
-      }
     } else if (isInterrupted(task.state)) {
       conversation.interruptedTasks.add(task);
+    }
+    if (isRunning(task.state) || task.pending) {
+      const claimable = this.claimableTasks.get(task.replica);
+      if (claimable === undefined) {
+        this.claimableTasks.set(task.replica, new Set([task]));
+      } else {
+        claimable.add(task);
+      }
     }
   }
 
@@ -194,11 +197,11 @@ export class MemoryState {
     conversation.interruptedTasks.delete(task);
     if (isRunning(task.state)) {
       conversation.runningTasks -= 1;
-      const running = this.runningTasks.get(task.replica);
-      running?.delete(task);
-      if (running?.size === 0) {
-        this.runningTasks.delete(task.replica);
-      }
+    }
+    const claimable = this.claimableTasks.get(task.replica);
+    claimable?.delete(task);
+    if (claimable?.size === 0) {
+      this.claimableTasks.delete(task.replica);
     }
   }
 

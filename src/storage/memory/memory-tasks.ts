@@ -56,6 +56,7 @@ function createTask(
     state: header.state,
     statusTimeMs: header.statusTimeMs,
     replica: header.replica,
+    pending: header.pending ?? false,
     fence: header.fence,
     summary: new Uint8Array(),
     snapshot: undefined,
@@ -79,7 +80,12 @@ function commit(state: MemoryState, task: TaskRecord, { batch, header, messages,
     task.batches.push(batch.id);
     task.logBytes += entry.byteLength;
   }
-  state.updateTask(task, { state: header.state, statusTimeMs: header.statusTimeMs, replica: header.replica });
+  state.updateTask(task, {
+    state: header.state,
+    statusTimeMs: header.statusTimeMs,
+    replica: header.replica,
+    pending: header.pending ?? false,
+  });
   task.fence = header.fence;
   task.summary = header.summary ?? task.summary;
   for (const id of answered) {
@@ -188,7 +194,7 @@ export function storeSnapshot(task: TaskRecord, { sequence, bytes }: Snapshot): 
 }
 
 export function claimTasks(state: MemoryState, { replicas, limit }: TaskClaim): readonly TaskKey[] {
-  const tasks = [...new Set(replicas)].flatMap((replica) => [...(state.runningTasks.get(replica) ?? [])]);
+  const tasks = [...new Set(replicas)].flatMap((replica) => [...(state.claimableTasks.get(replica) ?? [])]);
   const keys: TaskKey[] = [];
   while (keys.length < limit && tasks.length > 0) {
     // Two callers that took the same order would try to take the same tasks over.

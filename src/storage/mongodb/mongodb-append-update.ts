@@ -46,7 +46,7 @@ export function appendUpdate({ after, batch, header, answered }: TaskAppend, { i
       ...(far && { far: true }),
       ...stay,
     },
-    ...(!isRunning(header.state) && { $unset: { runner: "" } }),
+    ...(!hasRunner(header) && { $unset: { runner: "" } }),
     $inc: { logBytes: sizeOf(batch.entries), ...(!moved && { tailBytes: size }) },
     ...(!moved && { $push: { tail: item } }),
     ...(answered.length > 0 && { $pull: { requests: { id: { $in: [...answered] } } } }),
@@ -54,8 +54,13 @@ export function appendUpdate({ after, batch, header, answered }: TaskAppend, { i
 }
 
 /** What a header says, as the fields of the record. Setting a field to what it is already costs no index anything. */
-export function headerFields({ fence, state, statusTimeMs, replica }: TaskAppend["header"]): Document {
-  return { fence: longOf(fence), state, statusTime: statusTimeMs, replica, ...(isRunning(state) && { runner: replica }) };
+export function headerFields(header: TaskAppend["header"]): Document {
+  const { fence, state, statusTimeMs, replica } = header;
+  return { fence: longOf(fence), state, statusTime: statusTimeMs, replica, ...(hasRunner(header) && { runner: replica }) };
+}
+
+function hasRunner({ state, pending = false }: TaskAppend["header"]): boolean {
+  return pending || isRunning(state);
 }
 
 /** The record's own time, if it needs another: far ahead while the task runs, moved only now and then; near when it doesn't any more. */

@@ -52,7 +52,7 @@ export interface TaskRecord extends Belonging {
   state: TaskState;
   statusTime: number;
   replica: string;
-  /** The replica, while the task is SUBMITTED or WORKING. */
+  /** The replica, while it has something to do on the task. */
   runner?: string;
   summary: Inline;
   logBytes: number;

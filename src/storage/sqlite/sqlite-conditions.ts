@@ -1,8 +1,5 @@
 /** Conditions that several statements share. The numbers are those of `TaskState`, which a released contract never changes. */
 
-/** A task that is SUBMITTED or WORKING. */
-export const running = "state IN (1, 2)";
-
 /**
  * Whether a task holds conversation `c` although its time is over: one that runs, or one that waits for its client and has not waited too
  * long (`:heldSince`). The first condition is that of the index `tasks_holding`, word for word.

@@ -15,6 +15,7 @@ export interface Migration {
  *
  * - `conversations.id` is the incarnation: everything that belongs to a conversation refers to it, never to the context id. A conversation
  *   or task without a `key` was removed: nothing finds it, and the sweep takes its rows away.
+ * - `tasks.runner` is the replica that has something to do on the task, if any has.
  * - The row of a task holds only what an append changes, so that changing it costs the same however large the task's texts are; the summary
  *   is therefore beside it.
  * - An index ends with the row number by itself, which is what several queries order by.
@@ -45,6 +46,7 @@ CREATE TABLE {tasks} (
   state INTEGER NOT NULL,
   status_time_ms INTEGER NOT NULL,
   replica TEXT NOT NULL,
+  runner TEXT,
   fence INTEGER NOT NULL,
   head INTEGER NOT NULL,
   batch TEXT NOT NULL,
@@ -56,7 +58,7 @@ CREATE INDEX {tasks}_by_scope ON {tasks} (scope, status_time_ms, task_id) WHERE 
 CREATE INDEX {tasks}_by_state ON {tasks} (scope, state, status_time_ms, task_id) WHERE scope IS NOT NULL;
 CREATE INDEX {tasks}_by_conversation ON {tasks} (conversation, status_time_ms, task_id);
 CREATE INDEX {tasks}_holding ON {tasks} (conversation, state, status_time_ms) WHERE state IN (1, 2, 6, 8);
-CREATE INDEX {tasks}_running ON {tasks} (replica) WHERE state IN (1, 2);
+CREATE INDEX {tasks}_running ON {tasks} (runner) WHERE runner IS NOT NULL;
 
 CREATE TABLE {summaries} (
   task INTEGER PRIMARY KEY REFERENCES {tasks} (id),

@@ -1,25 +1,25 @@
-import { held, live, running } from "./sqlite-conditions.ts";
+import { held, live } from "./sqlite-conditions.ts";
 
 /** Statements on tasks, their logs and what hangs on one task. */
 export const taskSql = {
   findTask: `
-    SELECT t.id, t.conversation, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence,
+    SELECT t.id, t.conversation, t.state, t.status_time_ms, t.replica, t.runner, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence,
       c.context_id, c.message_count, ${live} AS live
     FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation
     WHERE t.key = :key`,
   insertTask: `
-    INSERT INTO {tasks} (key, conversation, scope, task_id, state, status_time_ms, replica, fence, head, batch, log_bytes)
-    VALUES (:key, :conversation, :scope, :taskId, :state, :statusTimeMs, :replica, :fence, :head, :batch, :logBytes)`,
+    INSERT INTO {tasks} (key, conversation, scope, task_id, state, status_time_ms, replica, runner, fence, head, batch, log_bytes)
+    VALUES (:key, :conversation, :scope, :taskId, :state, :statusTimeMs, :replica, :runner, :fence, :head, :batch, :logBytes)`,
   // The usual append changes no column that an index holds, so none is written.
   advanceTask: `
     UPDATE {tasks} SET head = :head, batch = :batch, log_bytes = log_bytes + :logBytes, fence = :fence
     WHERE id = :id AND head = :afterHead AND batch = :afterBatch AND fence = :afterFence`,
   changeTask: `
     UPDATE {tasks} SET head = :head, batch = :batch, log_bytes = log_bytes + :logBytes, fence = :fence,
-      state = :state, status_time_ms = :statusTimeMs, replica = :replica
+      state = :state, status_time_ms = :statusTimeMs, replica = :replica, runner = :runner
     WHERE id = :id AND head = :afterHead AND batch = :afterBatch AND fence = :afterFence`,
   // The row keeps its number until the sweep has taken away what refers to it; nothing finds it any more.
-  removeTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0 WHERE id = :id`,
+  removeTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0, runner = NULL WHERE id = :id`,
   insertSegment: `INSERT INTO {segments} (task, first, count, batch, bytes) VALUES (:task, :first, :count, :batch, :bytes)`,
   putSummary: `
     INSERT INTO {summaries} (task, bytes) VALUES (:task, :bytes)
@@ -83,11 +83,11 @@ export const taskSql = {
   listReplicas: `SELECT replica, counter FROM {replicas} ORDER BY replica`,
   forgetReplicas: `
     DELETE FROM {replicas} WHERE beat_ms < :before
-      AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.replica = {replicas}.replica AND t.${running})`,
-  lastRunningTask: `SELECT max(id) AS id FROM {tasks} WHERE replica = :replica AND ${running}`,
+      AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.runner = {replicas}.replica)`,
+  lastRunningTask: `SELECT max(id) AS id FROM {tasks} WHERE runner = :replica`,
   runningTasks: `
     SELECT t.id, t.task_id, c.tenant, c.owner FROM {tasks} AS t CROSS JOIN {conversations} AS c ON c.id = t.conversation
-    WHERE t.replica = :replica AND t.${running} AND t.id >= :from AND t.id < :to AND c.key IS NOT NULL
+    WHERE t.runner = :replica AND t.id >= :from AND t.id < :to AND c.key IS NOT NULL
     ORDER BY t.id LIMIT :limit`,
 } as const;
 

@@ -1,4 +1,4 @@
-import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../domain/scope.ts";
 import { isSettled } from "../../domain/task-state.ts";
 import { hashKey } from "../key.ts";
@@ -39,6 +39,7 @@ export interface FoundTask {
   readonly state: TaskState;
   readonly statusTimeMs: number;
   readonly replica: string;
+  readonly runner: string | null;
   readonly fence: bigint;
   readonly snapshotSequence: number;
   readonly messageCount: number;
@@ -80,8 +81,9 @@ function advanceTask(context: SqliteContext, task: FoundTask, { after, batch, he
     afterFence: after.fence,
   };
   const { state, statusTimeMs, replica } = header;
-  const unchanged = state === task.state && statusTimeMs === task.statusTimeMs && replica === task.replica;
-  const result = unchanged ? context.sql.advanceTask.run(progress) : context.sql.changeTask.run({ ...progress, state, statusTimeMs, replica });
+  const runner = runnerOf(header);
+  const unchanged = state === task.state && statusTimeMs === task.statusTimeMs && replica === task.replica && runner === task.runner;
+  const result = unchanged ? context.sql.advanceTask.run(progress) : context.sql.changeTask.run({ ...progress, state, statusTimeMs, replica, runner });
   return result.changes === 1;
 }
 
@@ -117,6 +119,7 @@ function createTask(
     state,
     statusTimeMs,
     replica,
+    runner: runnerOf(header),
     fence,
     head: batch.count,
     batch: batch.id,
@@ -159,6 +162,11 @@ function commit(
   }
   // Readers of this storage are in this process and hear of an append without a wake-up, so there is nobody to name.
   return { outcome: "committed", head: BigInt(task.head + count), watchers: [], requests: listRequests(context, task.id) };
+}
+
+/** The replica, if it has something to do on the task. */
+function runnerOf({ state, pending, replica }: AppendArgs["append"]["header"]): string | null {
+  return pending || state === TaskState.SUBMITTED || state === TaskState.WORKING ? replica : null;
 }
 
 function lostTo({ head, batch, replica, fence }: FoundTask): AppendOutcome {
@@ -205,6 +213,7 @@ function findTaskRow(context: SqliteContext, key: TaskKey, nowMs: number): Found
     state: row.state as TaskState,
     statusTimeMs: row.status_time_ms as number,
     replica: row.replica as string,
+    runner: row.runner as string | null,
     // A fence may be any 64-bit number; read as text, since a number holds 53 bits.
     fence: BigInt(row.fence as string),
     snapshotSequence: row.snapshot_sequence as number,

@@ -30,8 +30,9 @@ export function answer(
   body: string,
 ): void {
   // Either version's response takes this call; the overloads of the two don't form a union that can be called.
-  (response as ServerResponse).writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body), ...headers });
-  response.end(request.method === "HEAD" ? "" : body);
+  const bytes = Buffer.from(body);
+  (response as ServerResponse).writeHead(status, { "content-type": type, "content-length": bytes.byteLength, ...headers });
+  (response as ServerResponse).end(request.method === "HEAD" ? Buffer.alloc(0) : bytes);
 }
 
 /** JSON of an error beside the protocols, in the shape of A2A's HTTP binding (trap 3). */

@@ -75,9 +75,19 @@ async function all(events: AsyncIterable<unknown>): Promise<number> {
 export async function callByFetch(baseUrl: string) {
   const post = (method: string, body: object) =>
     fetch(`${baseUrl}/lf.a2a.v1.A2AService/${method}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  // A2A's HTTP+JSON, on the same port.
+  const rest = await fetch(`${baseUrl}/message:send`, {
+    method: "POST",
+    headers: { "content-type": "application/a2a+json", "a2a-version": "1.0" },
+    body: JSON.stringify({ message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] } }),
+  });
   const sent = await post("SendMessage", { message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] } });
   const refused = await post("GetTask", { id: "nothing" });
-  return { sent: { status: sent.status, body: await sent.json() }, refused: { status: refused.status, body: await refused.json() } };
+  return {
+    rest: { status: rest.status, body: await rest.json() },
+    sent: { status: sent.status, body: await sent.json() },
+    refused: { status: refused.status, body: await refused.json() },
+  };
 }
 
 Object.assign(globalThis, { callBy, callByFetch });

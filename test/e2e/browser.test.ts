@@ -66,8 +66,10 @@ describe("a page of an allowed origin", () => {
   it("calls by fetch alone", async () => {
     const page = await open(origins.allowed);
     const result = await page.evaluate((url) => (globalThis as unknown as Calls).callByFetch(url), server.url.origin);
+    const task = { status: { state: "TASK_STATE_COMPLETED" }, artifacts: [{ parts: [{ text: "hello" }] }] };
     expect(result).toMatchObject({
-      sent: { status: 200, body: { task: { status: { state: "TASK_STATE_COMPLETED" }, artifacts: [{ parts: [{ text: "hello" }] }] } } },
+      rest: { status: 200, body: { task } },
+      sent: { status: 200, body: { task } },
       refused: { status: 404, body: { code: "not_found", details: [{ type: "google.rpc.ErrorInfo" }] } },
     });
     await page.close();

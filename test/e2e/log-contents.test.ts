@@ -119,7 +119,7 @@ async function hungUp({ a2a }: Clients): Promise<void> {
   for await (const { payload } of a2a.sendStreamingMessage(telling("count 1000 60000"))) {
     if (payload.case === "statusUpdate") break;
   }
-  await quietly(() => a2a.sendMessage(telling("count 1000 60000"), { timeoutMs: 30 }));
+  await quietly(() => a2a.sendMessage(telling("count 1000 60000"), { signal: AbortSignal.timeout(30) }));
 }
 
 function repeated({ a2a }: Clients) {
@@ -140,7 +140,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
     for (const command of commands) {
       await quietly(() => a2a.sendMessage(telling(command)));
       // The stream of a task that waits for authorization stays open.
-      await quietly(() => a2a.sendStreamingMessage(telling(command), command === "auth" ? { timeoutMs: 200 } : {}));
+      await quietly(() => a2a.sendStreamingMessage(telling(command), command === "auth" ? { signal: AbortSignal.timeout(200) } : {}));
     }
     await canceled(clients);
     await hungUp(clients);
@@ -171,7 +171,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
     for (const error of errors) {
       broken = error;
       try {
-        await quietly(() => a2a.sendMessage(telling("echo"), { timeoutMs: 500 }));
+        await quietly(() => a2a.sendMessage(telling("echo"), { signal: AbortSignal.timeout(500) }));
         await quietly(() => a2a.listTasks({ contextId: canary }));
         await quietly(() => a2a.getTask({ id: "nothing" }));
         await quietly(() => a2a.subscribeToTask({ id: "nothing" }));

@@ -27,6 +27,8 @@ export function httpJsonHandler(services: readonly ServedService[], options: Cal
   return (request, response) => {
     const found = findPath(routes, pathOf(request));
     if (found === undefined) return false;
+    // Beside what it varies by already, such as the origin of a page.
+    response.appendHeader("vary", "accept");
     void answer(request, response, found, options);
     return true;
   };
@@ -113,8 +115,6 @@ function headersFrom({ responseHeader }: HandlerContext): OutgoingHttpHeaders {
 
 function send(request: Request, response: HttpResponse, status: number, type: JsonType, headers: OutgoingHttpHeaders, body: string): void {
   const bytes = Buffer.from(body);
-  // Whoever looked at the request before may have said what else the answer depends on.
-  const vary = [response.getHeader("vary"), "accept"].flat().filter(Boolean).join(", ");
-  response.writeHead(status, { ...headers, "content-type": type, "content-length": bytes.byteLength, vary });
+  response.writeHead(status, { ...headers, "content-type": type, "content-length": bytes.byteLength });
   response.end(request.method === "HEAD" ? nothing : bytes);
 }

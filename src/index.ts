@@ -10,6 +10,7 @@ export type { Conversations } from "./manager/conversations.ts";
 export type { AbortReason, Json, MessageContext, MessageProcessor, ProcessOptions, TaskContext } from "./manager/message-processor.ts";
 export type { ManagerOptions } from "./manager/options.ts";
 export { artifact, artifactFrom, authRequired, completed, failed, inputRequired, rejected, status, textOf, working } from "./manager/processor-events.ts";
+export type { Readiness, ReadinessState } from "./manager/readiness.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
 export type { TaskSubscriber } from "./manager/task-subscriber.ts";
 export { openStorage } from "./open-storage.ts";

@@ -55,6 +55,18 @@ describe("a port with TLS", () => {
     expect(await http2Call(http2Client(`https://127.0.0.1:${number}`, { ca: cert }), "/")).toBe("2.0 POST / 0");
   });
 
+  it("hears the answers to its PINGs", async () => {
+    const { number } = await open({ tls: { cert, key }, limits: { silentMs: 20, pingAnswerMs: 500 } });
+    const session = http2Client(`https://127.0.0.1:${number}`, { ca: cert });
+    let pings = 0;
+    // Unheard, the first answer would have ended the connection before the third question.
+    await new Promise<void>((resolve, reject) => {
+      session.on("ping", () => ++pings === 3 && resolve());
+      session.once("close", () => reject(new Error("cut off")));
+    });
+    expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+  });
+
   it("closes with handshakes, idle connections and requests open", async () => {
     const { port, number } = await open({ tls: { cert, key } });
     const handshake = tcpClient(number);

@@ -14,7 +14,7 @@ interface Message {
 const methods = { send: "SendMessage", stream: "SendStreamingMessage" } as const;
 /** One connection for each caller, kept. */
 const agent = new Agent({ keepAlive: true });
-const headers = { "content-type": "application/json" };
+const headers = { "content-type": "application/json", "A2A-Version": "1.0" };
 
 /** One SendMessage. Throws for an answer without a task or message. */
 export async function jsonUnary(url: string, binding: JsonBinding, content: string): Promise<void> {

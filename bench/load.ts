@@ -1,5 +1,5 @@
 // The process that calls: Connect's own client over gRPC, or A2A's JSON by hand.
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { A2AService, Role, type StreamResponse } from "../gen/lf/a2a/v1/a2a_pb.ts";
 import { carryOut, cpuUs } from "./child.ts";
@@ -143,8 +143,13 @@ function clientOf(url: string): A2AClient {
   return client;
 }
 
+const namingVersion: Interceptor = (next) => (call) => {
+  call.header.set("A2A-Version", "1.0");
+  return next(call);
+};
+
 function newClient(url: string): A2AClient {
-  return createClient(A2AService, createGrpcTransport({ baseUrl: url, idleConnectionTimeoutMs: 1000 }));
+  return createClient(A2AService, createGrpcTransport({ baseUrl: url, idleConnectionTimeoutMs: 1000, interceptors: [namingVersion] }));
 }
 
 function request(text: string) {

@@ -61,6 +61,21 @@ const onOff = z.enum(["true", "false"], { error: "true or false" }).transform((g
 const loopbackOnly =
   "an address of this machine alone (127.0.0.1, ::1, localhost), or together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port may do anything";
 
+const anonymousOnly = "given together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port gets the extended card";
+
+const publicUrl = matching((given) => {
+  const url = URL.parse(given);
+  return url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+}, "an http or https URL without query").transform((given) => new URL(given));
+
+/** `FILE:KID,…`. What stands behind the last colon is a key's id if it can't be a part of a path. */
+function keyFiles(given: string): readonly { readonly file: string; readonly kid?: string }[] {
+  return given.split(",").map((each) => {
+    const [, file = each, kid] = /^(.*):([^/\\]*)$/.exec(each) ?? [];
+    return { file, ...(kid !== undefined && { kid }) };
+  });
+}
+
 /**
  * Everything that can be set: the type, the validator and the source of `--help` and of the environment's variables. `conversationTtl` is `--conversation-ttl` and
  * `A2A_TM_CONVERSATION_TTL`. An issue's message says what would be accepted. Times come out in milliseconds.
@@ -101,6 +116,28 @@ export const configSchema = z
       value: "FILE",
       description: "Module whose default export is the agent, a MessageProcessor, JavaScript or TypeScript. Without it: a demo agent",
     }),
+    card: path
+      .optional()
+      .register(settingTexts, { value: "FILE", description: "The agent card, JSON, instead of the agent's own; what it leaves out is filled in" }),
+    extendedCard: path
+      .optional()
+      .register(settingTexts, { value: "FILE", description: "The extended agent card, JSON; with --allow-anonymous, since nobody is asked who he is yet" }),
+    cardKey: z
+      .string()
+      .transform(keyFiles)
+      .refine((keys) => keys.every(({ file, kid }) => file !== "" && kid !== ""), { error: "FILE or FILE:KID, several by commas" })
+      .optional()
+      .register(settingTexts, {
+        value: "FILES",
+        description:
+          "Private keys that sign the agent card, PEM (PKCS#8) or JWK: FILE or FILE:KID, several by commas. Without a KID: the JWK's own, else the thumbprint",
+      }),
+    cardKeysUrl: publicUrl
+      .optional()
+      .register(settingTexts, { value: "URL", description: "Where verifiers of the agent card find the public keys, for the signatures' jku" }),
+    publicUrl: publicUrl
+      .optional()
+      .register(settingTexts, { value: "URL", description: "Where clients reach the server, for the agent card. Without it: the address it listens on" }),
     storage: z
       .string()
       .superRefine((given, context) => {
@@ -153,6 +190,10 @@ export const configSchema = z
     messageIds: oneOf(["lenient", "strict"])
       .prefault(managerDefaults.messageIds)
       .register(settingTexts, { value: "MODE", description: "The same message id with other content: lenient takes it as a new message, strict refuses it" }),
+    a2aVersion: oneOf(["strict", "lenient"]).prefault("strict").register(settingTexts, {
+      value: "MODE",
+      description: "An A2A call that names no version is one of 0.3 and refused (strict), or taken as one of 1.0 (lenient)",
+    }),
     maxEventBytes: wholeNumber(4096, entryBytesMax)
       .prefault(String(managerDefaults.maxEventBytes))
       .register(settingTexts, { value: "N", description: "The largest message or event, bytes" }),
@@ -169,11 +210,12 @@ export const configSchema = z
   // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a value may be missing here.
   .superRefine(
     (config: Partial<Config>, context) => {
-      const { host, allowAnonymous, tlsCert, tlsKey, maxEventBytes, maxTaskBytes } = config;
+      const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, maxEventBytes, maxTaskBytes } = config;
       const fault = (setting: keyof Config, message: string) => context.addIssue({ code: "custom", path: [setting], message });
       if (tlsCert !== undefined && tlsKey === undefined) fault("tlsKey", "the path of a file, since --tls-cert is given");
       if (tlsKey !== undefined && tlsCert === undefined) fault("tlsCert", "the path of a file, since --tls-key is given");
       if (typeof host === "string" && host !== "" && allowAnonymous === false && !isLoopback(host)) fault("host", loopbackOnly);
+      if (extendedCard !== undefined && allowAnonymous === false) fault("extendedCard", anonymousOnly);
       if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
     },
     { when: () => true },

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { pino } from "pino";
 import { type Config, durationText, managerOptions } from "./config.ts";
+import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
 import { openStorage, shownStorageUrl } from "./open-storage.ts";
 import { readConfig } from "./read-config.ts";
@@ -51,6 +52,9 @@ async function serve(config: Config): Promise<void> {
     });
   }
   const processor = await loadProcessor(config.processor).catch(startError("--processor", 2));
+  const card = config.card && (await loadCard(config.card).catch(startError(`--card "${config.card}"`, 2)));
+  const extendedCard = config.extendedCard && (await loadCard(config.extendedCard).catch(startError(`--extended-card "${config.extendedCard}"`, 2)));
+  const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
   const tls = readTls(config);
   const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix };
   const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${shownStorageUrl(config.storage)}`, 1));
@@ -64,6 +68,13 @@ async function serve(config: Config): Promise<void> {
     drainTimeoutMs: config.drainTimeout,
     maxConnectionAgeMs: config.maxConnectionAge,
     maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
+    a2aVersion: config.a2aVersion,
+    allowAnonymous: config.allowAnonymous,
+    cardKeys,
+    ...(config.cardKeysUrl && { cardKeysUrl: config.cardKeysUrl }),
+    ...(card && { card }),
+    ...(extendedCard && { extendedCard }),
+    ...(config.publicUrl && { publicUrl: config.publicUrl }),
     ...(tls && { tls }),
     bindings: config.bindings,
     ...(config.corsOrigins && { corsOrigins: config.corsOrigins }),
@@ -139,7 +150,7 @@ function greeting(config: Config, { url }: Server): string {
 /** A first call by whatever is offered that curl can speak. */
 function firstCall({ bindings }: Config): string {
   const request = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
-  const post = (path: string, body: string) => `${path} -H 'content-type: application/json' -d '${body}'`;
+  const post = (path: string, body: string) => `${path} -H 'content-type: application/json' -H 'A2A-Version: 1.0' -d '${body}'`;
   if (bindings.includes("http+json")) return post("/message:send", request);
   if (bindings.includes("json-rpc")) return post("/", `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":${request}}`);
   if (bindings.includes("connect")) return post("/lf.a2a.v1.A2AService/SendMessage", request);

@@ -10,7 +10,12 @@ import { createTaskManager, type TaskManager } from "./manager/task-manager.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { type Logger, silentLogger } from "./runtime/logger.ts";
 import type { Storage } from "./storage/storage.ts";
-import type { BindingName } from "./transport/binding-names.ts";
+import type { VersionMode } from "./transport/a2a-version.ts";
+import { AgentCards } from "./transport/agent-card/agent-cards.ts";
+import type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
+import { type CardKeyText, readCardKey } from "./transport/agent-card/card-key.ts";
+import type { ServedBinding } from "./transport/agent-card/complete-card.ts";
+import { type BindingName, bindingNames } from "./transport/binding-names.ts";
 import { connectHandler } from "./transport/connect-handler.ts";
 import { allowOrigins } from "./transport/cors.ts";
 import { connectErrorOf } from "./transport/errors.ts";
@@ -25,6 +30,7 @@ import { questionBytesMax, reflectionServices } from "./transport/reflection-ser
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
 import { callSettings, connectProtocols, connectRoutes } from "./transport/routes.ts";
 import { servedServices } from "./transport/served-services.ts";
+import { withCard } from "./with-card.ts";
 
 export interface ServerOptions extends ManagerOptions {
   readonly processor: MessageProcessor;
@@ -49,7 +55,29 @@ export interface ServerOptions extends ManagerOptions {
   readonly heartbeatMs?: number;
   /** How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s. */
   readonly drainTimeoutMs?: number;
+  /** What a call of the A2A contract means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient"). Default "strict". */
+  readonly a2aVersion?: VersionMode;
+  /** The agent's card, instead of the processor's. What it leaves out is filled in. */
+  readonly card?: AgentCardInit;
+  /** The extended card; it needs `allowAnonymous`. */
+  readonly extendedCard?: AgentCardInit;
+  /** Anybody who reaches the port may have what is for authenticated callers: nothing asks callers who they are yet. Default false. */
+  readonly allowAnonymous?: boolean;
+  /** Where clients reach the server, as its card says: its origin, and a path if a proxy puts one before it. Default: the address it listens on. */
+  readonly publicUrl?: URL;
+  /** Each signs the cards. Default: none does. */
+  readonly cardKeys?: readonly CardKeyText[];
+  /** Where verifiers find the public keys, for the signatures' `jku`. */
+  readonly cardKeysUrl?: URL;
 }
+
+/** What the card lists, the preferred one first. */
+const cardBindings: readonly (ServedBinding & { readonly name: BindingName })[] = [
+  { name: "grpc", protocolBinding: "GRPC" },
+  { name: "http+json", protocolBinding: "HTTP+JSON" },
+  { name: "json-rpc", protocolBinding: "JSONRPC", path: "/" },
+  { name: "json-rpc", protocolBinding: "JSONRPC", path: "/", protocolVersion: "0.3" },
+];
 
 /** One port, all bindings. */
 export interface Server extends AsyncDisposable {
@@ -65,17 +93,26 @@ export interface Server extends AsyncDisposable {
   drain(): Promise<void>;
 }
 
-/** Makes a server that doesn't listen yet. */
+/** Makes a server that doesn't listen yet. Throws TaskError INVALID_REQUEST for a card that can't be published and a key that can't sign. */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...others } = options;
-  const { bindings, heartbeatMs, corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = others;
-  const manager = await createTaskManager(processor, storage, managerOptions, { logger });
+  const { card, extendedCard, allowAnonymous = false, publicUrl, cardKeys = [], cardKeysUrl, ...more } = others;
+  const { bindings, a2aVersion, heartbeatMs, corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = more;
+  const agent = card === undefined ? processor : withCard(processor, card);
+  const keys = await Promise.all(cardKeys.map((key, index) => readCardKey(key, `cardKeys[${index}]`)));
+  const served = cardBindings.filter(({ name }) => (bindings ?? bindingNames).includes(name));
+  // Where none of A2A's own bindings is offered there is nothing that a card could list.
+  const cards =
+    served.length === 0 ? undefined : new AgentCards({ card: agent.card, extendedCard, allowAnonymous, served, publicUrl, keys, keysUrl: cardKeysUrl, logger });
+  const manager = await createTaskManager(agent, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
-  const settings = callSettings({
+  const settings = callSettings(manager, {
     logger,
+    a2aVersion,
     shutdownSignal: ending.calls.signal,
     ...(bindings && { bindings }),
+    ...(extendedCard && cards && { extendedCard: () => cards.extended() }),
     ...(heartbeatMs !== undefined && { heartbeatMs }),
     ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }),
   });
@@ -96,6 +133,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const handlers: readonly RequestHandler[] = [
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
+    ...(cards ? [cards.page] : []),
     ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),
     ...(settings.bindings.has("json-rpc") ? [jsonRpcHandler(services, { ...settings, dialectOf })] : []),
     ...(settings.bindings.has("http+json") ? [openApiHandler(services), httpJsonHandler(services, settings)] : []),
@@ -106,7 +144,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   };
   const listener = createPort({ handler: firstOf(handlers, notFound), host, port, logger, limits, ...(tls && { tls }) });
   const url = new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`);
-  return new OneServer(manager, listener, url, ending, drainTimeoutMs);
+  return new OneServer(manager, listener, url, ending, drainTimeoutMs, async (listening) => cards?.publish(listening));
 }
 
 /** What ends calls when the server goes down. */
@@ -125,15 +163,17 @@ class OneServer implements Server {
   readonly #listener: Port;
   readonly #ending: Ending;
   readonly #drainTimeoutMs: number;
+  readonly #onListening: (url: URL) => Promise<void>;
   #url: URL;
   #draining: Promise<void> | undefined;
 
-  constructor(manager: TaskManager, listener: Port, url: URL, ending: Ending, drainTimeoutMs: number) {
+  constructor(manager: TaskManager, listener: Port, url: URL, ending: Ending, drainTimeoutMs: number, onListening: (url: URL) => Promise<void>) {
     this.manager = manager;
     this.#listener = listener;
     this.#url = url;
     this.#ending = ending;
     this.#drainTimeoutMs = drainTimeoutMs;
+    this.#onListening = onListening;
   }
 
   get url(): URL {
@@ -145,6 +185,7 @@ class OneServer implements Server {
     const url = new URL(this.#url);
     url.port = String(port);
     this.#url = url;
+    await this.#onListening(url);
   }
 
   drain(): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type ClientReadableStream,
   credentials,
   loadPackageDefinition,
+  Metadata,
   type ServiceClientConstructor,
   type ServiceError,
   status,
@@ -51,20 +52,26 @@ const target = process.argv[2] ?? "127.0.0.1:8080";
 const a2a = new packages.lf.a2a.v1.A2AService(target, credentials.createInsecure());
 const tasks = new packages.taskmanager.v1.TaskManagerService(target, credentials.createInsecure());
 
+/** Without it a call means version 0.3. */
+const version = new Metadata();
+version.set("a2a-version", "1.0");
+
 /** Nobody should wait for ever; the server keeps the deadline too. */
 const deadlineMs = 30_000;
 
 function unary<T>(client: Client, method: string, request: object): Promise<T> {
   return new Promise((resolve, reject) => {
     const call = (client as unknown as Record<string, (...args: unknown[]) => void>)[method];
-    call?.call(client, request, { deadline: Date.now() + deadlineMs }, (error: ServiceError | null, answer: T) => (error ? reject(error) : resolve(answer)));
+    call?.call(client, request, version, { deadline: Date.now() + deadlineMs }, (error: ServiceError | null, answer: T) =>
+      error ? reject(error) : resolve(answer),
+    );
   });
 }
 
 function streaming<T>(client: Client, method: string, request: object): ClientReadableStream<T> {
   const call = (client as unknown as Record<string, (...args: unknown[]) => ClientReadableStream<T>>)[method];
   if (call === undefined) throw new Error(`No method ${method}`);
-  return call.call(client, request);
+  return call.call(client, request, version);
 }
 
 function message(text: string, taskId = ""): object {

@@ -9,7 +9,7 @@ import {
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
-import { taskOf } from "../domain/fold.ts";
+import { noteSequence, taskOf } from "../domain/fold.ts";
 import type { Scope } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
 import { loadTask } from "../log/load-task.ts";
@@ -59,6 +59,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
 function summaryOf(stored: StoredTask): Task {
   const { task } = fromBinary(TaskSummarySchema, stored.summary);
   if (task === undefined) throw new TaskError("DATA_LOSS", `The header of task "${stored.key.taskId}" is damaged`);
+  noteSequence(task, stored.head);
   return task;
 }
 

@@ -1,9 +1,9 @@
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type TaskFold, taskOf } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
-import { TaskError } from "../domain/task-error.ts";
+import { TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal, stateNames } from "../domain/task-state.ts";
-import { outOfRange } from "../log/load-task.ts";
+import { loadTaskAt, outOfRange } from "../log/load-task.ts";
 import { TaskReader } from "../stream/task-reader.ts";
 import type { AccessTracker } from "./access-tracker.ts";
 import { currentFold } from "./current-task.ts";
@@ -41,7 +41,7 @@ export async function openSubscription(deps: ManagerDeps, runs: TaskRuns, access
     if (after !== undefined && after > fold.sequence) throw outOfRange(key.taskId, after, fold.sequence);
     access.touch(key, fold.contextId);
     const cursor = after ?? fold.sequence;
-    return {
+    const opening: Opening = {
       kind: "task",
       reader: new TaskReader(deps.storage, feed, fold.contextId, cursor),
       cursor,
@@ -51,10 +51,21 @@ export async function openSubscription(deps: ManagerDeps, runs: TaskRuns, access
       turnMessage: fold.turn?.message.sequence ?? 0n,
       release: () => deps.hub.release(feed),
     };
+    // Of the first message, and of none in particular, every turn is one: only for a further message does it matter whose turn it was at the cursor.
+    if (cursor === fold.sequence || endsAtInput === undefined || endsAtInput <= 1n) return opening;
+    return { ...opening, turnMessage: await turnMessageAt(deps, key, cursor) };
   } catch (error) {
     deps.hub.release(feed);
     throw error;
   }
+}
+
+/** The sequence of the message that was being answered at a past place of the log; 0 if none was. */
+async function turnMessageAt({ storage }: ManagerDeps, key: TaskKey, sequence: bigint): Promise<bigint> {
+  if (sequence === 0n) return 0n;
+  const loaded = await loadTaskAt(storage, key, sequence);
+  if (loaded === undefined) throw taskNotFound(key.taskId);
+  return loaded.fold.turn?.message.sequence ?? 0n;
 }
 
 /** The stream of a send ends at once where its turn has asked for input already; a plain subscription waits for the next time. */

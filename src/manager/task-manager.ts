@@ -34,6 +34,7 @@ import { openSubscription, type SubscriptionRequest } from "./open-subscription.
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { type Readiness, ReadinessTracker } from "./readiness.ts";
 import { recoverTasks } from "./recovery.ts";
+import { taskToResume } from "./resume-send.ts";
 import { Slots } from "./slots.ts";
 import { facing } from "./storage-faults.ts";
 import { startSweeper } from "./sweeper.ts";
@@ -51,8 +52,11 @@ export interface TaskManager extends AsyncDisposable {
    * when the task is durable. The signal ends the wait, never the task.
    */
   sendMessage(request: SendMessageRequest, caller?: Caller, options?: { readonly signal?: AbortSignal }): Promise<SendMessageResponse>;
-  /** The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7). */
-  sendStreamingMessage(request: SendMessageRequest, caller?: Caller): TaskSubscriber;
+  /**
+   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7). With a cursor, for a message that came before and for one to
+   * a task: what follows the cursor instead, without the task first. A message that is new makes a task that no cursor is about: it begins with that task all the same.
+   */
+  sendStreamingMessage(request: SendMessageRequest, caller?: Caller, options?: { readonly after?: bigint | undefined }): TaskSubscriber;
   getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
   listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse>;
   /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
@@ -70,6 +74,8 @@ export interface TaskManager extends AsyncDisposable {
   readonly conversations: Conversations;
   /** Whether there should be more work for this one: the storage answers, and it isn't going down. */
   readonly readiness: Readiness;
+  /** The processor's card: what the services let in goes by its capabilities. */
+  readonly card: MessageProcessor["card"];
 }
 
 /** What a test or a server may put in beside the options. */
@@ -150,6 +156,10 @@ class Manager implements TaskManager {
     return this.#readiness;
   }
 
+  get card(): MessageProcessor["card"] {
+    return this.#deps.processor.card;
+  }
+
   /** Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its own. */
   recover(dead: readonly string[]): void {
     if (dead.length === 0) return;
@@ -170,12 +180,20 @@ class Manager implements TaskManager {
     });
   }
 
-  sendStreamingMessage(request: SendMessageRequest, caller?: Caller): TaskSubscriber {
+  sendStreamingMessage(request: SendMessageRequest, caller?: Caller, { after }: { readonly after?: bigint | undefined } = {}): TaskSubscriber {
     return this.#subscription(async () => {
+      const scope = callerOrAnonymous(caller, request.tenant);
+      const resumed = after === undefined ? undefined : await taskToResume(this.#deps, this.#runs, request, scope, after);
       const accepted = await this.#accept(request, caller, true);
       if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
-      return { key, endsAtInput: sequence, terminal: "show", historyLength: request.configuration?.historyLength };
+      return {
+        key,
+        after: resumed === key.taskId ? after : undefined,
+        endsAtInput: sequence,
+        terminal: "show",
+        historyLength: request.configuration?.historyLength,
+      };
     });
   }
 

@@ -1,52 +1,90 @@
-import type { ServiceImpl } from "@connectrpc/connect";
-import { type A2AService, CancelTaskRequestSchema, GetTaskRequestSchema, SubscribeToTaskRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type A2AService,
+  AgentCardSchema,
+  CancelTaskRequestSchema,
+  GetExtendedAgentCardRequestSchema,
+  GetTaskRequestSchema,
+  SubscribeToTaskRequestSchema,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
 import { TaskError } from "../domain/task-error.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
+import type { TaskSubscriber } from "../manager/task-subscriber.ts";
+import type { A2ACall } from "./a2a-call.ts";
+import { cursorOf, numberEvents, numberTask } from "./event-sequence.ts";
 import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";
 
-/** The eleven operations of the contract (R1), each translated to a call of the manager. */
+/** The eleven operations of the contract (R1), each translated to a call of the manager once the gate has let it in. */
 export function a2aService(manager: TaskManager, settings: CallSettings): ServiceImpl<typeof A2AService> {
+  const { gate } = settings;
+
+  /** A unary operation. */
+  function unary<I, O>(body: (request: I, context: HandlerContext, call: A2ACall) => Promise<O>) {
+    return (request: I, context: HandlerContext) => answering(settings, async () => body(request, context, gate(context)));
+  }
+
+  /** A streaming operation: `open` is called once it is let in, and may refuse what was asked. */
+  function stream<I>(open: (request: I, context: HandlerContext, after: bigint | undefined) => TaskSubscriber) {
+    return async function* (request: I, context: HandlerContext) {
+      const { call, subscriber } = await answering(settings, async () => {
+        const admitted = gate(context);
+        return { call: admitted, subscriber: open(request, context, cursorOf(admitted, context.requestHeader)) };
+      });
+      yield* streaming(settings, subscriber, context, (events) => numberEvents(call, events));
+    };
+  }
+
   return {
-    sendMessage: (request, context) => answering(settings, () => manager.sendMessage(request, callerOf(request, context), { signal: context.signal })),
+    sendMessage: unary(async (request, context, call) => {
+      const response = await manager.sendMessage(request, callerOf(request, context), { signal: context.signal });
+      if (response.payload.case === "task") numberTask(call, response.payload.value);
+      return response;
+    }),
 
-    sendStreamingMessage: (request, context) =>
-      streaming(settings, manager.sendStreamingMessage(request, callerOf(request, context)), context, (events) => events),
+    sendStreamingMessage: stream((request, context, after) => manager.sendStreamingMessage(request, callerOf(request, context), { after })),
 
-    getTask: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(GetTaskRequestSchema, request);
-        const { historyLength } = request;
-        return (await manager.getTask(request.id, callerOf(request, context), { historyLength })).task;
-      }),
+    getTask: unary(async (request, context, call) => {
+      checkRequest(GetTaskRequestSchema, request);
+      const { historyLength } = request;
+      return numberTask(call, (await manager.getTask(request.id, callerOf(request, context), { historyLength })).task);
+    }),
 
-    listTasks: (request, context) => answering(settings, () => manager.listTasks(request, callerOf(request, context))),
+    listTasks: unary(async (request, context, call) => {
+      const response = await manager.listTasks(request, callerOf(request, context));
+      for (const task of response.tasks) numberTask(call, task);
+      return response;
+    }),
 
-    cancelTask: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(CancelTaskRequestSchema, request);
-        const { metadata } = request;
-        return manager.cancelTask(request.id, callerOf(request, context), { signal: context.signal, ...(metadata && { metadata }) });
-      }),
+    cancelTask: unary(async (request, context, call) => {
+      checkRequest(CancelTaskRequestSchema, request);
+      const { metadata } = request;
+      return numberTask(call, await manager.cancelTask(request.id, callerOf(request, context), { signal: context.signal, ...(metadata && { metadata }) }));
+    }),
 
-    async *subscribeToTask(request, context) {
-      await answering(settings, async () => checkRequest(SubscribeToTaskRequestSchema, request));
-      yield* streaming(settings, manager.subscribeToTask(request.id, undefined, callerOf(request, context)), context, (events) => events);
-    },
+    subscribeToTask: stream((request, context, after) => {
+      checkRequest(SubscribeToTaskRequestSchema, request);
+      return manager.subscribeToTask(request.id, after, callerOf(request, context));
+    }),
 
-    createTaskPushNotificationConfig: () => answering(settings, noPushNotifications),
-    getTaskPushNotificationConfig: () => answering(settings, noPushNotifications),
-    listTaskPushNotificationConfigs: () => answering(settings, noPushNotifications),
-    deleteTaskPushNotificationConfig: () => answering(settings, noPushNotifications),
+    createTaskPushNotificationConfig: unary(noPushNotifications),
+    getTaskPushNotificationConfig: unary(noPushNotifications),
+    listTaskPushNotificationConfigs: unary(noPushNotifications),
+    deleteTaskPushNotificationConfig: unary(noPushNotifications),
 
-    getExtendedAgentCard: () =>
-      answering(settings, async () => {
-        throw new TaskError("UNSUPPORTED_OPERATION", "This agent has no extended card");
-      }),
+    getExtendedAgentCard: unary(async (request, context) => {
+      checkRequest(GetExtendedAgentCardRequestSchema, request);
+      const card = await settings.extendedCard?.(callerOf(request, context));
+      if (card === undefined) throw new TaskError("EXTENDED_AGENT_CARD_NOT_CONFIGURED", "This agent's extended card isn't configured");
+      // For one caller (R115): a proxy must not give it to another one.
+      context.responseHeader.set("cache-control", "private, no-cache");
+      return create(AgentCardSchema, card);
+    }),
   };
 }
 
-/** The capability gate (R7) comes before everything else that could be wrong: the answer is the same whatever was asked. */
+/** Until they exist, no card opens the gate for these. */
 async function noPushNotifications(): Promise<never> {
   throw new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
 }

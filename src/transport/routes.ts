@@ -1,12 +1,15 @@
-import type { ConnectRouter, ConnectRouterOptions } from "@connectrpc/connect";
+import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
 import { managerDefaults } from "../manager/options.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { a2aGate } from "./a2a-gate.ts";
+import type { VersionMode } from "./a2a-version.ts";
+import { capabilitiesOf } from "./agent-card/capabilities.ts";
 import { type BindingName, bindingNames } from "./binding-names.ts";
 import { withStrictEnums } from "./connect-json.ts";
 import { endWithSignal } from "./deadlines.ts";
-import { describeRefusals } from "./errors.ts";
-import type { CallSettings } from "./serve-calls.ts";
+import { describeRefusals, toConnectError } from "./errors.ts";
+import type { CallSettings, ExtendedCard } from "./serve-calls.ts";
 import { type ServedService, servedServices } from "./served-services.ts";
 
 export interface RoutesOptions {
@@ -19,20 +22,31 @@ export interface RoutesOptions {
   readonly shutdownSignal?: AbortSignal;
   /** Which bindings are offered. Default: all. */
   readonly bindings?: readonly BindingName[];
+  /** What a call means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient"). Default "strict". */
+  readonly a2aVersion?: VersionMode | undefined;
+  readonly extendedCard?: ExtendedCard | undefined;
 }
 
 /** Registers the services on any Connect router: Express, Fastify, Next, a server of your own. Serves gRPC, gRPC-Web and Connect. */
 export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (router: ConnectRouter) => void {
-  const settings = callSettings(options);
+  const settings = callSettings(manager, options);
   return connectRoutes(servedServices(manager, settings), settings);
 }
 
 /** The same for services made beforehand, so that other bindings can have the same ones. */
 export function connectRoutes(services: readonly ServedService[], settings: CallSettings): (router: ConnectRouter) => void {
-  const { readBytesMax, shutdownSignal } = settings;
+  const { logger, gate, readBytesMax, shutdownSignal } = settings;
+  const requestGate = (context: HandlerContext) => {
+    describeRefusals(context);
+    try {
+      gate(context);
+    } catch (error) {
+      throw toConnectError(error, logger);
+    }
+  };
   const handlerOptions: Partial<ConnectRouterOptions> = {
     ...connectProtocols(settings),
-    requestGate: describeRefusals,
+    requestGate,
     readMaxBytes: readBytesMax,
     interceptors: [endWithSignal],
     ...(shutdownSignal && { shutdownSignal }),
@@ -53,9 +67,11 @@ export function connectProtocols({ bindings }: CallSettings): Partial<ConnectRou
 }
 
 /** What every binding needs, with defaults. */
-export function callSettings(options: RoutesOptions): CallSettings {
-  const { logger = silentLogger, heartbeatMs = 25_000, eventBytesMax = managerDefaults.maxEventBytes, shutdownSignal, bindings = bindingNames } = options;
+export function callSettings({ card }: TaskManager, options: RoutesOptions): CallSettings {
+  const { logger = silentLogger, heartbeatMs = 25_000, eventBytesMax = managerDefaults.maxEventBytes, shutdownSignal } = options;
+  const { bindings = bindingNames, a2aVersion = "strict", extendedCard } = options;
+  const gate = a2aGate(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
   // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the manager measures exactly.
   const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
-  return { logger, heartbeatMs, bindings: new Set(bindings), readBytesMax, ...(shutdownSignal && { shutdownSignal }) };
+  return { logger, gate, extendedCard, heartbeatMs, bindings: new Set(bindings), readBytesMax, ...(shutdownSignal && { shutdownSignal }) };
 }

@@ -2,11 +2,21 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../domain/scope.ts";
 import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import type { Logger } from "../runtime/logger.ts";
+import type { A2AGate } from "./a2a-gate.ts";
+import type { AgentCardInit } from "./agent-card/capabilities.ts";
 import type { BindingName } from "./binding-names.ts";
 import { toConnectError } from "./errors.ts";
 
+/**
+ * The extended card for the caller who asks, undefined if there is none for him. Whoever gives it answers for who may see it (R114): nothing asks callers who they are yet.
+ */
+export type ExtendedCard = (caller: Caller) => Promise<AgentCardInit | undefined>;
+
 /** What services and bindings need beside the manager. */
 export interface CallSettings {
+  /** Lets calls of the contract in. Every binding asks it before it parses a request. */
+  readonly gate: A2AGate;
+  readonly extendedCard?: ExtendedCard | undefined;
   readonly logger: Logger;
   /** Which of them there are. */
   readonly bindings: ReadonlySet<BindingName>;

@@ -1,4 +1,4 @@
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/health/v1/health_pb.ts";
@@ -7,10 +7,17 @@ import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts"
 
 /** Runs in the browser: a page's calls, by connect-web, and by fetch alone. What they come to goes back to the test as JSON. */
 
+const interceptors: Interceptor[] = [
+  (next) => (request) => {
+    request.header.set("A2A-Version", "1.0");
+    return next(request);
+  },
+];
+
 const transports: Readonly<Record<string, (baseUrl: string) => Transport>> = {
-  "gRPC-Web": (baseUrl) => createGrpcWebTransport({ baseUrl }),
-  "Connect JSON": (baseUrl) => createConnectTransport({ baseUrl, useBinaryFormat: false }),
-  "Connect binary": (baseUrl) => createConnectTransport({ baseUrl, useBinaryFormat: true }),
+  "gRPC-Web": (baseUrl) => createGrpcWebTransport({ baseUrl, interceptors }),
+  "Connect JSON": (baseUrl) => createConnectTransport({ baseUrl, interceptors, useBinaryFormat: false }),
+  "Connect binary": (baseUrl) => createConnectTransport({ baseUrl, interceptors, useBinaryFormat: true }),
 };
 
 const stateNames = new Map<number, string>(Object.entries(TaskState).map(([name, number]) => [number, name]));
@@ -74,7 +81,11 @@ async function all(events: AsyncIterable<unknown>): Promise<number> {
 /** Without any library, as a page of somebody who has none. */
 export async function callByFetch(baseUrl: string) {
   const post = (method: string, body: object) =>
-    fetch(`${baseUrl}/lf.a2a.v1.A2AService/${method}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+    fetch(`${baseUrl}/lf.a2a.v1.A2AService/${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "a2a-version": "1.0" },
+      body: JSON.stringify(body),
+    });
   // A2A's HTTP+JSON, on the same port.
   const rest = await fetch(`${baseUrl}/message:send`, {
     method: "POST",

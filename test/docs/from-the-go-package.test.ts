@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { file_lf_a2a_v1_a2a } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { file_taskmanager_v1_conversation } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { file_taskmanager_v1_task_manager } from "../../gen/taskmanager/v1/task_manager_pb.ts";
+import { hasTest } from "./has-test.ts";
 
 interface Row {
   readonly symbols: readonly string[];
@@ -60,11 +61,6 @@ function readRows(): readonly Row[] {
 
 function codeIn(cell: string): readonly string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
-}
-
-/** A call of a test runner, or a case of a suite, by exactly that name. */
-function hasTest(text: string, name: string): boolean {
-  return ["(", ", ", "name: "].some((before) => text.includes(`${before}"${name}"`));
 }
 
 function isInProto(name: string): boolean {

@@ -1,4 +1,4 @@
-import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../../gen/health/v1/health_pb.ts";
@@ -21,15 +21,18 @@ export interface Binding {
   readonly name: string;
   /** A2A's bindings in JSON have no deadlines. */
   readonly hasDeadlines: boolean;
-  connect(baseUrl: string): Clients;
+  connect(baseUrl: string, headers?: Headers): Clients;
 }
 
-function binding(name: string, transport: (baseUrl: string) => Transport): Binding {
-  return {
-    name,
-    hasDeadlines: true,
-    connect: (baseUrl) => clientsOf(transport(baseUrl)),
-  };
+/** Headers that every request carries; `{}` for a client that doesn't even name the version. */
+export type Headers = Readonly<Record<string, string>>;
+
+const named: Headers = { "A2A-Version": "1.0" };
+
+type MakeTransport = (options: { readonly baseUrl: string; readonly interceptors: Interceptor[] }) => Transport;
+
+function binding(name: string, transport: MakeTransport): Binding {
+  return { name, hasDeadlines: true, connect: (baseUrl, headers) => clientsOf((interceptors) => transport({ baseUrl, interceptors }), headers) };
 }
 
 /** A2A's own bindings in JSON. Health is gRPC's alone, so there it is asked over gRPC, on the same port. */
@@ -37,11 +40,19 @@ function jsonBinding(name: string, protocol: JsonProtocol): Binding {
   return {
     name,
     hasDeadlines: false,
-    connect: (baseUrl) => ({ ...clientsOf(jsonTransport(baseUrl, protocol)), health: createClient(Health, createGrpcTransport({ baseUrl })) }),
+    connect: (baseUrl, headers = named) => ({
+      ...clientsOver(jsonTransport(baseUrl, protocol, headers)),
+      health: createClient(Health, createGrpcTransport({ baseUrl })),
+    }),
   };
 }
 
-function clientsOf(transport: Transport): Clients {
+/** Clients over a transport of one's own that takes interceptors. */
+export function clientsOf(transport: (interceptors: Interceptor[]) => Transport, headers: Headers = named): Clients {
+  return clientsOver(transport([sending(headers)]));
+}
+
+function clientsOver(transport: Transport): Clients {
   return {
     a2a: createClient(A2AService, transport),
     tasks: createClient(TaskManagerService, transport),
@@ -50,12 +61,19 @@ function clientsOf(transport: Transport): Clients {
   };
 }
 
+function sending(headers: Headers): Interceptor {
+  return (next) => (request) => {
+    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
+    return next(request);
+  };
+}
+
 export const bindings: readonly Binding[] = [
-  binding("gRPC", (baseUrl) => createGrpcTransport({ baseUrl })),
-  binding("gRPC-Web over HTTP/1.1", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })),
-  binding("Connect JSON over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })),
-  binding("Connect JSON over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false })),
-  binding("Connect binary over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: true })),
+  binding("gRPC", createGrpcTransport),
+  binding("gRPC-Web over HTTP/1.1", (options) => createGrpcWebTransport({ ...options, httpVersion: "1.1" })),
+  binding("Connect JSON over HTTP/1.1", (options) => createConnectTransport({ ...options, httpVersion: "1.1", useBinaryFormat: false })),
+  binding("Connect JSON over HTTP/2", (options) => createConnectTransport({ ...options, httpVersion: "2", useBinaryFormat: false })),
+  binding("Connect binary over HTTP/2", (options) => createConnectTransport({ ...options, httpVersion: "2", useBinaryFormat: true })),
   jsonBinding("HTTP+JSON", restProtocol),
   jsonBinding("JSON-RPC", rpcProtocol),
 ];

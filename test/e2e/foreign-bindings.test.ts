@@ -1,7 +1,7 @@
 import type { Client } from "@a2a-js/sdk/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startRawServer } from "../transport/raw-server.ts";
-import { foreignBindings, foreignClient, foreignRequest as request } from "./foreign-sdk.ts";
+import { foreignBindings, foreignClient, foreignClientByCard, foreignRequest as request } from "./foreign-sdk.ts";
 
 /** The A2A project's own SDK for JavaScript over each of its bindings: what it makes of our answers, errors by their classes. */
 
@@ -48,6 +48,13 @@ describe.each(foreignBindings)("@a2a-js/sdk over %s", (binding) => {
 
   beforeAll(async () => {
     client = await foreignClient(raw.server.url, binding);
+  });
+
+  test("finds its way by the server's card", async () => {
+    const byCard = await foreignClientByCard(raw.server.url, binding);
+    const sent = (await byCard.sendMessage(request("hello"))) as unknown as SdkTask;
+    expect(sent.status.state).toBe(state.completed);
+    expect((await events(byCard.sendMessageStream(request("stream 3")))).at(-1)?.value.status.state).toBe(state.completed);
   });
 
   test("sends a message and reads the task", async () => {

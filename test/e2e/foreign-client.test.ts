@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Client } from "@a2a-js/sdk/client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { bindings } from "./bindings.ts";
-import { foreignClient, foreignRequest as request } from "./foreign-sdk.ts";
+import { foreignClientByCard, foreignRequest as request } from "./foreign-sdk.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
 /** The gRPC client of the A2A project's own SDK for JavaScript, against a server of its own process, on a database that outlives it. */
@@ -28,7 +28,7 @@ function start(): Promise<ServeProcess> {
 }
 
 function clientOf({ url }: ServeProcess): Promise<Client> {
-  return foreignClient(url);
+  return foreignClientByCard(url);
 }
 
 interface Folded {

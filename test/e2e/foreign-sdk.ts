@@ -23,6 +23,12 @@ export function foreignClient(url: URL, binding: (typeof foreignBindings)[number
   return factory.createFromAgentCard(card as Parameters<ClientFactory["createFromAgentCard"]>[0]);
 }
 
+/** The same by the server's own card: the client reads it, finds the binding there, and connects to the address it names. */
+export function foreignClientByCard(url: URL, binding: (typeof foreignBindings)[number] = "GRPC"): Promise<Client> {
+  const transports = { GRPC: GrpcTransportFactory, "HTTP+JSON": RestTransportFactory, JSONRPC: JsonRpcTransportFactory };
+  return new ClientFactory({ transports: [new transports[binding]()] }).createFromUrl(url.origin);
+}
+
 /** A message to send, as the SDK has them. */
 export function foreignRequest(text: string, taskId = "", configuration?: object) {
   return {

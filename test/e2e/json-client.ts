@@ -19,12 +19,12 @@ export interface JsonProtocol {
   output(json: JsonObject): JsonValue;
 }
 
-/** A client of Connect that speaks another protocol: nothing of it is shared with the server's adapters. */
-export function jsonTransport(baseUrl: string, protocol: JsonProtocol): Transport {
+/** A client of Connect that speaks another protocol, with the same headers in every request: nothing of it is shared with the server's adapters. */
+export function jsonTransport(baseUrl: string, protocol: JsonProtocol, headers: Readonly<Record<string, string>>): Transport {
   async function open(method: DescMethod, input: JsonValue, accept: string, signal: AbortSignal | undefined): Promise<Response> {
     const { verb, path, body } = protocol.request(method, input as JsonObject);
-    const headers = { accept, ...(body !== undefined && { "content-type": "application/json" }) };
-    const init = { method: verb, headers, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
+    const sent = { ...headers, accept, ...(body !== undefined && { "content-type": "application/json" }) };
+    const init = { method: verb, headers: sent, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
     return fetch(new URL(path, baseUrl), init);
   }
 

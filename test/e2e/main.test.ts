@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -38,7 +39,11 @@ interface Sent {
 }
 
 async function call(server: ServeProcess, path: string, body: object): Promise<Response> {
-  return fetch(new URL(path, server.url), { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  return fetch(new URL(path, server.url), {
+    method: "POST",
+    headers: { "content-type": "application/json", "A2A-Version": "1.0" },
+    body: JSON.stringify(body),
+  });
 }
 
 async function send(server: ServeProcess, text: string, configuration: object = {}): Promise<Sent> {
@@ -54,7 +59,7 @@ async function fetchInstead(curl: string): Promise<string> {
   const [, url = "", body = ""] = / (http\S+) .* -d '(.*)'$/.exec(curl) ?? [];
   const response = await fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", "A2A-Version": "1.0" },
     body: body.replace(/'\$\(.*?\)'/, crypto.randomUUID()),
   });
   return response.text();
@@ -125,6 +130,84 @@ describe("an agent of the user's own", () => {
     const server = await start("--processor", file);
     const { task } = await send(server, "hello");
     expect(task?.status).toMatchObject({ state: "TASK_STATE_COMPLETED", message: { parts: [{ text: "from a file" }] } });
+  });
+});
+
+describe("the agent card", () => {
+  it("is read from a file, and says where clients reach the server", async () => {
+    const file = join(newFolder(), "card.json");
+    writeFileSync(file, JSON.stringify({ name: "From a file", description: "A card", provider: { url: "https://example.org", organization: "Example" } }));
+    const server = await start("--card", file, "--public-url", "https://agents.example.org");
+    const card = await (await fetch(new URL("/.well-known/agent-card.json", server.url))).json();
+    expect(card).toMatchObject({ name: "From a file", provider: { organization: "Example" } });
+    expect(card).toHaveProperty("supportedInterfaces[0].url", "agents.example.org:443");
+  });
+
+  it("that is at fault keeps the server from starting, every fault told", async () => {
+    const file = join(newFolder(), "card.json");
+    writeFileSync(file, '{"name":5,"skills":[{"tgs":[]}]}');
+    const { exited, text } = runMain(["--storage", "memory:", "--port", "0", "--card", file]);
+    expect(await exited).toBe(2);
+    expect(text.stderr).toContain(`--card "${file}": name: expected string`);
+    expect(text.stderr).toContain("skills[0].tgs: AgentSkill has no such field");
+    writeFileSync(file, '{"name":"N"}');
+    const second = runMain(["--storage", "memory:", "--port", "0", "--card", file]);
+    expect(await second.exited).toBe(1);
+    expect(second.text.stderr).toMatch(/card\.description: is missing/);
+  });
+
+  it("is signed by keys in files, whose text never leaves them", async () => {
+    const folder = newFolder();
+    const { privateKey } = generateKeyPairSync("ec", {
+      namedCurve: "P-256",
+      privateKeyEncoding: { type: "pkcs8", format: "pem" },
+      publicKeyEncoding: { type: "spki", format: "pem" },
+    });
+    writeFileSync(join(folder, "a.pem"), privateKey);
+    writeFileSync(join(folder, "b.json"), JSON.stringify({ ...generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }), kid: "b" }));
+    const server = await start(
+      "--log-level",
+      "trace",
+      "--card-key",
+      `${join(folder, "a.pem")}:first,${join(folder, "b.json")}`,
+      "--card-keys-url",
+      "https://example.org/keys",
+    );
+    const { signatures } = (await (await fetch(new URL("/.well-known/agent-card.json", server.url))).json()) as {
+      readonly signatures: readonly { readonly protected: string }[];
+    };
+    expect(signatures.map(({ protected: header }) => JSON.parse(Buffer.from(header, "base64url").toString()))).toEqual([
+      { alg: "ES256", kid: "first", typ: "JOSE", jku: "https://example.org/keys" },
+      { alg: "EdDSA", kid: "b", typ: "JOSE", jku: "https://example.org/keys" },
+    ]);
+    expect(await server.end("SIGTERM")).toBe(0);
+    const secret = privateKey.split("\n")[1] ?? "no key";
+    expect(server.stdout() + server.stderr()).not.toContain(secret);
+    writeFileSync(join(folder, "broken.pem"), privateKey.slice(0, 100));
+    const broken = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "broken.pem")]);
+    expect(await broken.exited).toBe(1);
+    expect(broken.text.stderr).toContain("cardKeys[0]: must be a private key without a passphrase");
+    expect(broken.text.stderr).not.toContain(secret.slice(0, 20));
+    const absent = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "none.pem")]);
+    expect(await absent.exited).toBe(2);
+    expect(absent.text.stderr).toMatch(/^--card-key: .*none\.pem/);
+  });
+
+  it("of the extended kind needs --allow-anonymous", async () => {
+    const file = join(newFolder(), "card.json");
+    writeFileSync(file, JSON.stringify({ name: "For some", description: "A card" }));
+    const { exited, text } = runMain(["--storage", "memory:", "--port", "0", "--extended-card", file]);
+    expect(await exited).toBe(2);
+    expect(text.stderr).toMatch(/^--extended-card .*must be given together with --allow-anonymous/);
+    const server = await start("--extended-card", file, "--allow-anonymous");
+    expect(await (await call(server, "/lf.a2a.v1.A2AService/GetExtendedAgentCard", {})).json()).toMatchObject({ name: "For some" });
+  });
+
+  it("says localhost, and the log that this may not do, where the server listens on all addresses", async () => {
+    const server = await start("--host", "0.0.0.0", "--allow-anonymous");
+    const card = await (await fetch(new URL("/.well-known/agent-card.json", `http://127.0.0.1:${server.url.port}`))).json();
+    expect(card).toHaveProperty("supportedInterfaces[0].url", `localhost:${server.url.port}`);
+    expect(server.stderr()).toContain("--public-url");
   });
 });
 

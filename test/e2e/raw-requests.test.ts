@@ -1,7 +1,7 @@
 import { Agent, request as http1Request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { gzipSync } from "node:zlib";
-import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
 import { createServer, type Server } from "../../src/server.ts";
@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 async function post(to: string, contentType: string, body: Uint8Array<ArrayBuffer> | string, headers: Record<string, string> = {}) {
-  const response = await fetch(new URL(to, server.url), { method: "POST", headers: { "content-type": contentType, ...headers }, body });
+  const response = await fetch(new URL(to, server.url), { method: "POST", headers: { "content-type": contentType, "A2A-Version": "1.0", ...headers }, body });
   return { status: response.status, headers: response.headers, body: Buffer.from(await response.arrayBuffer()) };
 }
 
@@ -47,7 +47,7 @@ async function grpc(to: string, contentType: string, body: Uint8Array): Promise<
   try {
     return await new Promise((resolve, reject) => {
       session.on("error", reject);
-      const stream = session.request({ ":method": "POST", ":path": to, "content-type": contentType, te: "trailers" });
+      const stream = session.request({ ":method": "POST", ":path": to, "content-type": contentType, "a2a-version": "1.0", te: "trailers" });
       let http = 0;
       let told: Record<string, unknown> = {};
       stream.on("response", (headers) => {
@@ -120,7 +120,14 @@ describe("requests that can't be read are the client's fault, and store nothing"
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const call = (body: string) =>
       new Promise<number | undefined>((resolve, reject) => {
-        const options = { agent, host: server.url.hostname, port: server.url.port, path, method: "POST", headers: { "content-type": "application/json" } };
+        const options = {
+          agent,
+          host: server.url.hostname,
+          port: server.url.port,
+          path,
+          method: "POST",
+          headers: { "content-type": "application/json", "A2A-Version": "1.0" },
+        };
         const request = http1Request(options, (response) => {
           response.resume();
           response.once("end", () => resolve(response.statusCode));
@@ -135,12 +142,15 @@ describe("requests that can't be read are the client's fault, and store nothing"
 
   test("a request far beyond what is read over gRPC", async () => {
     const client = new Client(server.url.host, credentials.createInsecure());
+    const metadata = new Metadata();
+    metadata.set("A2A-Version", "1.0");
     const error = await new Promise<ServiceError | null>((resolve) => {
       client.makeUnaryRequest(
         path,
         (bytes: Buffer) => bytes,
         (bytes) => bytes,
         Buffer.alloc(16 * 1024 * 1024),
+        metadata,
         (failure) => resolve(failure),
       );
     });

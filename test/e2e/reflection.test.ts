@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { type ClientDuplexStream, credentials, loadPackageDefinition, type ServiceClientConstructor, status } from "@grpc/grpc-js";
+import { type ClientDuplexStream, credentials, loadPackageDefinition, Metadata, type ServiceClientConstructor, status } from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
@@ -142,9 +142,11 @@ describe.each(["v1", "v1alpha"])("reflection %s", (version) => {
     const loaded = loadPackageDefinition(definition) as unknown as { lf: { a2a: { v1: { A2AService: ServiceClientConstructor } } } };
     const client = new loaded.lf.a2a.v1.A2AService(server.url.host, credentials.createInsecure());
     onTestFinished(() => client.close());
-    const send = client.SendMessage as (request: object, done: (error: Error | null, answer: unknown) => void) => void;
+    const send = client.SendMessage as (request: object, metadata: Metadata, done: (error: Error | null, answer: unknown) => void) => void;
+    const metadata = new Metadata();
+    metadata.set("A2A-Version", "1.0");
     const message = { message_id: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] };
-    const answer = await new Promise((resolve, reject) => send.call(client, { message }, (error, value) => (error ? reject(error) : resolve(value))));
+    const answer = await new Promise((resolve, reject) => send.call(client, { message }, metadata, (error, value) => (error ? reject(error) : resolve(value))));
     expect(answer).toMatchObject({ task: { status: { state: "TASK_STATE_COMPLETED" }, artifacts: [{ parts: [{ text: "hello" }] }] } });
   });
 });

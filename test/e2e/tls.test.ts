@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { A2AService, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
@@ -30,10 +30,17 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const interceptors: Interceptor[] = [
+  (next) => (request) => {
+    request.header.set("A2A-Version", "1.0");
+    return next(request);
+  },
+];
+
 const transports: readonly { readonly name: string; readonly make: () => Transport }[] = [
-  { name: "gRPC", make: () => createGrpcTransport({ baseUrl: server.url.origin, nodeOptions: { ca } }) },
-  { name: "gRPC-Web over HTTP/1.1", make: () => createGrpcWebTransport({ baseUrl: server.url.origin, httpVersion: "1.1", nodeOptions: { ca } }) },
-  { name: "Connect over HTTP/2", make: () => createConnectTransport({ baseUrl: server.url.origin, httpVersion: "2", nodeOptions: { ca } }) },
+  { name: "gRPC", make: () => createGrpcTransport({ baseUrl: server.url.origin, interceptors, nodeOptions: { ca } }) },
+  { name: "gRPC-Web over HTTP/1.1", make: () => createGrpcWebTransport({ baseUrl: server.url.origin, httpVersion: "1.1", interceptors, nodeOptions: { ca } }) },
+  { name: "Connect over HTTP/2", make: () => createConnectTransport({ baseUrl: server.url.origin, httpVersion: "2", interceptors, nodeOptions: { ca } }) },
 ];
 
 it.each(transports)("$name", async ({ make }) => {

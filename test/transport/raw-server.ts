@@ -19,7 +19,10 @@ export interface RawRequest {
   readonly body?: string | Uint8Array;
 }
 
-/** A server with the demo agent on a storage of its own, and requests to it that are sent as they are: paths aren't normalized, no headers are added. */
+/**
+ * A server with the demo agent on a storage of its own, and requests to it that are sent as they are: paths aren't normalized, no headers are added. So it is a lenient one:
+ * none of these requests is about its version.
+ */
 export interface RawServer extends AsyncDisposable {
   readonly server: Server;
   http1(path: string, request?: RawRequest): Promise<RawAnswer>;
@@ -30,7 +33,7 @@ export interface RawServer extends AsyncDisposable {
 
 export async function startRawServer(options: Partial<ServerOptions> = {}): Promise<RawServer> {
   const storage = createMemoryStorage();
-  const server = await createServer({ processor: demoProcessor, storage, port: 0, ...options });
+  const server = await createServer({ processor: demoProcessor, storage, port: 0, a2aVersion: "lenient", ...options });
   await server.listen();
   const open = (path: string, { method = "GET", headers = {}, body }: RawRequest = {}) =>
     new Promise<IncomingMessage>((resolve, reject) => {

@@ -7,7 +7,7 @@ export interface StreamEvent {
   /** One line: JSON has no line breaks outside of its spaces, and ours has no spaces. */
   readonly data: string;
   /** What a client that lost its stream sends back as `Last-Event-ID`. */
-  readonly id?: string;
+  readonly id?: string | undefined;
   /** Left out for ordinary events. */
   readonly event?: "error";
 }

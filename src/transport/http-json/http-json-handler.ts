@@ -3,6 +3,7 @@ import type { JsonValue, Message } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
+import { sequenceTold } from "../event-sequence.ts";
 import { callContext, callSignals, type HttpResponse, nothing, queryOf } from "../http-exchange.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
@@ -47,10 +48,11 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
       throw new HttpFault(406, "INVALID_ARGUMENT", `Nothing that "${request.headers.accept}" accepts can be answered: ${types.join(", ")} can`);
     }
     type = accepted;
-    const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax);
-    const message = bindRequest(route, json, variables, queryOf(request));
     const context = callContext(request, signals, route.call.method, protocolName);
     try {
+      options.gate(context);
+      const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax);
+      const message = bindRequest(route, json, variables, queryOf(request));
       if (isStream) await answerStream(request, response, route, message, context, options);
       else {
         const output = await callUnary(route.call, message, context);
@@ -102,7 +104,7 @@ async function answerStream(request: Request, response: HttpResponse, { call }: 
     events,
     first,
     headers,
-    toEvent: (event) => ({ data: writeJson(output, event) }),
+    toEvent: (event) => ({ data: writeJson(output, event), id: sequenceTold(event) }),
     // Named, since the event is no StreamResponse.
     toErrorEvent: (error) => ({ event: "error", data: JSON.stringify(errorAnswer(error, options.logger).body) }),
     keepAliveMs: options.heartbeatMs,

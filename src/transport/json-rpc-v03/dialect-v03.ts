@@ -1,7 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { takeAsServed } from "../a2a-gate.ts";
+import { namedVersion } from "../a2a-version.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
-import { currentDialect, type Dialect, notFound, RpcFault, type RpcMethod } from "../json-rpc/dialect.ts";
+import { sequenceTold } from "../event-sequence.ts";
+import { type Dialect, errorOf, notFound, RpcFault, type RpcMethod } from "../json-rpc/dialect.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../served-services.ts";
@@ -9,8 +12,13 @@ import { type MethodV03, methodsV03 } from "./methods.ts";
 
 /** Whether a request is version 0.3's: it says so, or names no version, which means 0.3 (R138), and one of its methods. */
 export function isV03(method: string, headers: Headers, query: URLSearchParams): boolean {
-  const version = headers.get("a2a-version") || query.get("A2A-Version") || "";
-  return version === "" ? Object.hasOwn(methodsV03, method) : /^0\.3(\.\d+)?$/.test(version.trim());
+  try {
+    const version = namedVersion({ requestHeader: headers, url: `?${query}` });
+    return version === undefined ? Object.hasOwn(methodsV03, method) : version === "0.3";
+  } catch {
+    // What is no version is refused as such.
+    return false;
+  }
 }
 
 /** A2A 0.3 over JSON-RPC, on the same tasks (R196, R198): each call is made as one of version 1.0, and what comes of it said in the older form. */
@@ -23,7 +31,7 @@ export function dialectV03(services: readonly ServedService[]): Dialect {
       if (known === undefined || call === undefined) throw new RpcFault(notFound(name));
       return rpcMethod(known, call);
     },
-    errorOf: currentDialect(services).errorOf,
+    errorOf,
   };
 }
 
@@ -36,11 +44,11 @@ function rpcMethod(known: MethodV03, call: ServedService["methods"][string]): Rp
     async *run(params, context) {
       const request = readJson(method.input, known.toV1(params));
       const { requestHeader } = context;
-      requestHeader.set("a2a-version", "1.0");
+      takeAsServed(context);
       const extensions = requestHeader.get("x-a2a-extensions");
       if (extensions !== null) requestHeader.append("a2a-extensions", extensions);
-      if (call.kind === "unary") yield told(await callUnary(call, request, context));
-      else for await (const event of callStreaming(call, request, context)) yield told(event);
+      if (call.kind === "unary") yield { json: told(await callUnary(call, request, context)) };
+      else for await (const event of callStreaming(call, request, context)) yield { json: told(event), id: sequenceTold(event) };
     },
   };
 }

@@ -1,7 +1,9 @@
 import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
 import type { HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { A2AGate } from "../a2a-gate.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
+import { sequenceTold } from "../event-sequence.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../served-services.ts";
@@ -19,8 +21,15 @@ export interface Dialect {
 export interface RpcMethod {
   readonly desc: DescMethod;
   readonly isStream: boolean;
-  /** JSON texts: one for a method that answers once, the events in their order for a stream. */
-  run(params: JsonObject, context: HandlerContext): AsyncGenerator<string>;
+  /** One for a method that answers once, the events in their order for a stream. */
+  run(params: JsonObject, context: HandlerContext): AsyncGenerator<RpcResult>;
+}
+
+/** A result, or an event of a stream. */
+export interface RpcResult {
+  readonly json: string;
+  /** Where a client that lost its stream goes on. */
+  readonly id?: string | undefined;
 }
 
 /** What JSON-RPC itself has to say of a request. */
@@ -38,11 +47,11 @@ export class RpcFault extends Error {
 const successors: Readonly<Record<string, string>> = { "tasks/send": "SendMessage", "tasks/sendSubscribe": "SendStreamingMessage" };
 
 /** A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service. */
-export function currentDialect(services: readonly ServedService[]): Dialect {
+export function currentDialect(services: readonly ServedService[], gate: A2AGate): Dialect {
   const methods = new Map<string, RpcMethod>();
   for (const { service, methods: calls } of services) {
     const prefix = service.typeName === A2AService.typeName ? "" : `${service.typeName}/`;
-    for (const call of Object.values(calls)) methods.set(`${prefix}${call.method.name}`, rpcMethod(call));
+    for (const call of Object.values(calls)) methods.set(`${prefix}${call.method.name}`, rpcMethod(call, gate));
   }
   return {
     find(name) {
@@ -50,11 +59,14 @@ export function currentDialect(services: readonly ServedService[]): Dialect {
       if (method === undefined) throw new RpcFault(notFound(name));
       return method;
     },
-    errorOf(error) {
-      const { jsonRpc, message, details } = toldError(error);
-      return { code: jsonRpc, message, ...(details.length > 0 && { data: details }) };
-    },
+    errorOf,
   };
+}
+
+/** An error with its details, as both versions tell it (R165). */
+export function errorOf(error: Parameters<Dialect["errorOf"]>[0]): RpcError {
+  const { jsonRpc, message, details } = toldError(error);
+  return { code: jsonRpc, message, ...(details.length > 0 && { data: details }) };
 }
 
 /** What a name is answered with that nothing has; for those of version 0.2 it names the successor. */
@@ -66,15 +78,16 @@ export function notFound(method: string): RpcError {
   return { code: rpcCodes.methodNotFound, message, data: [info] };
 }
 
-function rpcMethod(call: MethodImplSpec): RpcMethod {
+function rpcMethod(call: MethodImplSpec, gate: A2AGate): RpcMethod {
   const { method } = call;
   return {
     desc: method,
     isStream: call.kind === "server_streaming",
     async *run(params, context) {
+      gate(context);
       const request = readJson(method.input, params);
-      if (call.kind === "unary") yield writeJson(method.output, await callUnary(call, request, context));
-      else for await (const event of callStreaming(call, request, context)) yield writeJson(method.output, event);
+      if (call.kind === "unary") yield { json: writeJson(method.output, await callUnary(call, request, context)) };
+      else for await (const event of callStreaming(call, request, context)) yield { json: writeJson(method.output, event), id: sequenceTold(event) };
     },
   };
 }

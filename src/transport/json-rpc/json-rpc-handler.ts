@@ -26,7 +26,7 @@ const jsonHeaders = { "content-type": "application/json" };
 
 /** A2A's JSON-RPC binding (R161 to R165): POST to one path. Everything but a stream is answered with HTTP 200, errors included, or 204 where nothing is to be said. */
 export function jsonRpcHandler(services: readonly ServedService[], options: JsonRpcOptions): RequestHandler {
-  const current = currentDialect(services);
+  const current = currentDialect(services, options.gate);
   const path = withoutSlash(options.path ?? "/");
   return (request, response) => {
     if (request.method !== "POST" || withoutSlash(pathOf(request)) !== path) return false;
@@ -95,12 +95,12 @@ class Exchange {
         const first = await results.next();
         Object.assign(headers, Object.fromEntries(context.responseHeader));
         if (id === undefined) return this.#sendNothing(headers);
-        if (!method.isStream) return this.#send(resultText(id, first.value ?? "null"), headers);
+        if (!method.isStream) return this.#send(resultText(id, first.value?.json ?? "null"), headers);
         await writeEventStream(this.#response, {
           events: results,
           first,
           headers,
-          toEvent: (result) => ({ data: resultText(id, result) }),
+          toEvent: ({ json, id: place }) => ({ data: resultText(id, json), id: place }),
           toErrorEvent: (error) => ({ data: errorText(id, this.#errorOf(error, dialect)) }),
           keepAliveMs: this.#options.heartbeatMs,
         });
@@ -146,7 +146,7 @@ class Exchange {
       const context = callContext(this.#request, this.#signals, method.desc, protocolName);
       try {
         const { value } = await method.run(params, context).next();
-        return id === undefined ? undefined : resultText(id, value ?? "null");
+        return id === undefined ? undefined : resultText(id, value?.json ?? "null");
       } finally {
         context.abort();
       }

@@ -1,0 +1,15 @@
+import { readFile } from "node:fs/promises";
+import type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
+import type { CardKeyText } from "./transport/agent-card/card-key.ts";
+import { readCard } from "./transport/agent-card/read-card.ts";
+
+/** The agent card in a JSON file. Throws an Error that says everything that is wrong with it. */
+export async function loadCard(file: string): Promise<AgentCardInit> {
+  const text = await readFile(file, "utf8");
+  return readCard(text);
+}
+
+/** A private key in a file, unread but for its text. */
+export async function loadCardKey({ file, kid }: { readonly file: string; readonly kid?: string }): Promise<CardKeyText> {
+  return { key: await readFile(file, "utf8"), ...(kid !== undefined && { kid }) };
+}

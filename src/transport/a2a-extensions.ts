@@ -1,0 +1,31 @@
+import type { AgentExtension } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskError } from "../domain/task-error.ts";
+
+/** The header and the gRPC metadata in which a client lists the extensions it speaks, and the server those it activated (R143, R145). */
+export const extensionsParameter = "A2A-Extensions";
+
+/** The URIs that a request lists, each once, over several lines and commas. */
+export function requestedExtensions(header: Headers): ReadonlySet<string> {
+  const listed = header.get(extensionsParameter) ?? "";
+  return new Set(
+    listed
+      .split(",")
+      .map((uri) => uri.trim())
+      .filter((uri) => uri !== ""),
+  );
+}
+
+/**
+ * Which of the requested extensions are active: those that the card declares, by exact comparison; others are ignored, and no version of an extension stands in for another
+ * one (R146). Throws TaskError EXTENSION_SUPPORT_REQUIRED if the card requires one that isn't requested (R10).
+ */
+export function activeExtensions(declared: readonly AgentExtension[], requested: ReadonlySet<string>): ReadonlySet<string> {
+  const missing = declared.filter(({ uri, required }) => required && !requested.has(uri)).map(({ uri }) => uri);
+  if (missing.length > 0) {
+    const list = missing.join(", ");
+    throw new TaskError("EXTENSION_SUPPORT_REQUIRED", `This agent requires extensions that ${extensionsParameter} doesn't name: ${list}`, {
+      metadata: { requiredExtensions: list },
+    });
+  }
+  return new Set(declared.map(({ uri }) => uri).filter((uri) => requested.has(uri)));
+}

@@ -1,0 +1,22 @@
+import { createServer, type Server, type ServerOptions } from "../../src/server.ts";
+import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+
+/** A server in this process, on a free port and a storage in memory that ends with it. */
+export interface Served extends AsyncDisposable {
+  readonly url: URL;
+  readonly manager: Server["manager"];
+}
+
+export async function served(options: Omit<ServerOptions, "storage" | "port">): Promise<Served> {
+  const storage = createMemoryStorage();
+  const server = await createServer({ ...options, storage, port: 0 });
+  await server.listen();
+  return {
+    url: server.url,
+    manager: server.manager,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await storage[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { readCard } from "../../../src/transport/agent-card/read-card.ts";
+import { taskErrorOf } from "../thrown.ts";
+
+test("a card is read from its JSON", () => {
+  const card = readCard(
+    JSON.stringify({
+      name: "Agent",
+      capabilities: { streaming: false, extensions: [{ uri: "urn:x:v1", params: { any: ["thing", null] } }] },
+      securitySchemes: { key: { apiKeySecurityScheme: { location: "header", name: "X-Key" } } },
+      iconUrl: null,
+    }),
+  );
+  expect([card.name, card.capabilities?.streaming, card.capabilities?.extensions[0]?.params]).toEqual(["Agent", false, { any: ["thing", null] }]);
+  expect(card.securitySchemes.key?.scheme.case).toBe("apiKeySecurityScheme");
+});
+
+test("every fault is named by its path in the file", () => {
+  const error = taskErrorOf(() =>
+    readCard(
+      JSON.stringify({
+        name: 5,
+        defaultInputMode: ["text/plain"],
+        capabilities: { streaming: "yes", extensions: { uri: "urn:x:v1" } },
+        skills: [{ id: "s", tags: "t" }, "nonsense", { examples: [1] }],
+        securitySchemes: { key: { apiKeySecurityScheme: { nme: "X-Key" } }, other: [] },
+      }),
+    ),
+  );
+  expect(error?.violations.map(({ field }) => field)).toEqual([
+    "name",
+    "defaultInputMode",
+    "capabilities.streaming",
+    "capabilities.extensions",
+    "skills[0].tags",
+    "skills[1]",
+    "skills[2].examples",
+    'securitySchemes["key"].apiKeySecurityScheme.nme',
+    'securitySchemes["other"]',
+  ]);
+});
+
+test.each([
+  ["no JSON", "{", /no JSON/],
+  ["no object", "[]", /card: must be an object/],
+  ["two of which only one may be", '{"securitySchemes":{"k":{"apiKeySecurityScheme":{},"mtlsSecurityScheme":{}}}}', /no agent card: /],
+])("%s is refused", (_name, text, told) => {
+  expect(taskErrorOf(() => readCard(text))?.message).toMatch(told);
+});

@@ -116,7 +116,7 @@ export function decideMessage(fold: TaskFold, message: Message, options: SendOpt
   const value = create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes, followsQuestion });
   const accepted = makeEntry(timeMs, { case: "message", value });
   // The status goes first: it moves the question that this message answers into the history, before the answer. Also while the turn that asked is still at
-  // its last steps; besides, only WORKING tasks are looked for after a crash, and this one has a message that waits.
+  // its last steps.
   const entries = interrupted && !followsQuestion ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted];
   return { kind: "accept", entries, otherContent };
 }

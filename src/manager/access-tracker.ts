@@ -1,4 +1,5 @@
 import type { Scope } from "../domain/scope.ts";
+import { ConversationMap } from "./conversation-map.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 
 /**
@@ -7,8 +8,8 @@ import type { ManagerDeps } from "./manager-deps.ts";
  */
 export class AccessTracker {
   readonly #deps: ManagerDeps;
-  /** When each was noted last, oldest first. */
-  readonly #notedMs = new Map<string, number>();
+  /** When each was noted last. */
+  readonly #notedMs = new ConversationMap<number>(conversationsMax);
 
   constructor(deps: ManagerDeps) {
     this.#deps = deps;
@@ -17,17 +18,11 @@ export class AccessTracker {
   touch(scope: Scope, contextId: string): void {
     const { clock, options, storage, logger } = this.#deps;
     const now = clock.now();
-    const id = JSON.stringify([scope.tenant, scope.owner, contextId]);
-    const noted = this.#notedMs.get(id);
+    const noted = this.#notedMs.get(scope, contextId);
     if (noted !== undefined && now - noted < options.conversationTtlMs / 60) return;
-    this.#notedMs.delete(id);
-    this.#notedMs.set(id, now);
-    if (this.#notedMs.size > conversationsMax) {
-      const oldest = this.#notedMs.keys().next();
-      if (!oldest.done) this.#notedMs.delete(oldest.value);
-    }
+    this.#notedMs.set(scope, contextId, now);
     storage.updateConversationAccess(scope, contextId).catch((error: unknown) => {
-      this.#notedMs.delete(id);
+      this.#notedMs.delete(scope, contextId);
       logger.warn({ err: error }, "An access to a conversation could not be noted");
     });
   }

@@ -20,6 +20,7 @@ import type { Scope } from "../domain/scope.ts";
 import { TaskError, taskNotFound } from "../domain/task-error.ts";
 import type { ConversationHistory, ConversationStats } from "../storage/storage.ts";
 import type { AccessTracker } from "./access-tracker.ts";
+import { fitting } from "./fitting.ts";
 import { pageSizeDefault } from "./list-tasks.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
@@ -89,7 +90,7 @@ export class Conversations {
       }
       const after = place && { after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) } };
       let page = await storage.listMessagePage(scope, contextId, { limit: request.pageSize ?? pageSizeDefault, ...after });
-      const fit = fitting(page.messages, this.#deps.options.maxEventBytes);
+      const fit = fitting(page.messages, (message) => toBinary(MessageSchema, message).byteLength, this.#deps.options.maxEventBytes);
       // Only a page knows where the next one begins.
       if (fit < page.messages.length) page = await storage.listMessagePage(scope, contextId, { limit: fit, ...after });
       const { next } = page;
@@ -147,16 +148,6 @@ export class Conversations {
       return removed;
     });
   }
-}
-
-/** How many of them fit one message; at least one. */
-function fitting(messages: readonly Message[], bytesMax: number): number {
-  let bytes = 0;
-  const end = messages.findIndex((message, index) => {
-    bytes += toBinary(MessageSchema, message).byteLength;
-    return index > 0 && bytes > bytesMax;
-  });
-  return end === -1 ? messages.length : end;
 }
 
 const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];

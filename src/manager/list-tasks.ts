@@ -14,6 +14,7 @@ import type { Scope } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
 import { loadTask } from "../log/load-task.ts";
 import type { StoredTask } from "../storage/storage.ts";
+import { fitting } from "./fitting.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 
@@ -44,7 +45,8 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
     limit: pageSize,
   });
   const fromHeaders = !includeArtifacts && historyLength === 0;
-  const stored = fitting(page.tasks, ({ summary, logBytes }) => (fromHeaders ? summary.byteLength : logBytes), deps.options.maxEventBytes);
+  const fit = fitting(page.tasks, ({ summary, logBytes }) => (fromHeaders ? summary.byteLength : logBytes), deps.options.maxEventBytes);
+  const stored = page.tasks.slice(0, fit);
   const tasks = fromHeaders ? stored.map(summaryOf) : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength });
   const last = stored.at(-1);
   const more = page.more || stored.length < page.tasks.length;
@@ -61,16 +63,6 @@ function summaryOf(stored: StoredTask): Task {
   if (task === undefined) throw new TaskError("DATA_LOSS", `The header of task "${stored.key.taskId}" is damaged`);
   noteSequence(task, stored.head);
   return task;
-}
-
-/** As many as fit one message; at least one. */
-function fitting(tasks: readonly StoredTask[], bytesOf: (task: StoredTask) => number, bytesMax: number): readonly StoredTask[] {
-  let bytes = 0;
-  const end = tasks.findIndex((task, index) => {
-    bytes += bytesOf(task);
-    return index > 0 && bytes > bytesMax;
-  });
-  return end === -1 ? tasks : tasks.slice(0, end);
 }
 
 async function loadAll(

@@ -97,7 +97,9 @@ export class TaskRun {
       clock,
       newId,
       onCommitted: (entries: readonly PlacedEntry[]) => {
-        for (const { entry } of entries) if (historyMessageOf(entry) !== undefined) deps.times.note(key, start.fold.contextId, Number(entry.timeMs));
+        // Times never fall within a task: its last message is the latest.
+        const last = entries.findLast(({ entry }) => historyMessageOf(entry) !== undefined);
+        if (last !== undefined) deps.times.note(key, start.fold.contextId, Number(last.entry.timeMs));
         feed.publish(entries);
       },
       onLost: (error) => this.#onLost(error),

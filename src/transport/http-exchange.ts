@@ -14,7 +14,6 @@ export interface HttpResponse {
   readonly destroyed?: boolean;
   /** HTTP/2's, which alone knows there whether the client is gone. */
   readonly stream?: { readonly destroyed: boolean };
-  getHeader(name: string): unknown;
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
   write(chunk: Uint8Array): boolean;
   end(chunk: Uint8Array): unknown;

@@ -1,0 +1,33 @@
+import type { Scope } from "../domain/scope.ts";
+
+/** A value for each of the conversations set last; beyond `conversationsMax` the one set longest ago is forgotten. */
+export class ConversationMap<T> {
+  readonly #conversationsMax: number;
+  /** The one set longest ago first. */
+  readonly #values = new Map<string, T>();
+
+  constructor(conversationsMax: number) {
+    this.#conversationsMax = conversationsMax;
+  }
+
+  get(scope: Scope, contextId: string): T | undefined {
+    return this.#values.get(idOf(scope, contextId));
+  }
+
+  set(scope: Scope, contextId: string, value: T): void {
+    const id = idOf(scope, contextId);
+    this.#values.delete(id);
+    this.#values.set(id, value);
+    if (this.#values.size <= this.#conversationsMax) return;
+    const oldest = this.#values.keys().next();
+    if (!oldest.done) this.#values.delete(oldest.value);
+  }
+
+  delete(scope: Scope, contextId: string): void {
+    this.#values.delete(idOf(scope, contextId));
+  }
+}
+
+function idOf({ tenant, owner }: Scope, contextId: string): string {
+  return JSON.stringify([tenant, owner, contextId]);
+}

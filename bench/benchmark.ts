@@ -24,6 +24,8 @@ export interface Row {
     /** The same by the processor time of the process under test alone, which other processes on the machine and a slow caller hardly touch. */
     readonly byCpu?: Ratio;
   };
+  /** Where it stands in the chart of the cost per event. */
+  readonly point?: { readonly line: string; readonly events: number; readonly us: number };
   /** On the ratio, or on `value` where that is given. */
   readonly target?: { readonly atMost: number; readonly value?: number; readonly unit?: string } | { readonly atLeast: number };
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --only NAME] [--quick] [--write]`: the numbers of DESIGN 10, as ratios within one run. `--write` puts them in RESULTS.md; `--only`, which may be
+ * `npm run bench [-- --only NAME] [--quick] [--write]`: the numbers of DESIGN 10, as ratios within one run. `--write` puts them in RESULTS.md, and the cost per event in event-cost.svg; `--only`, which may be
  * given more than once, names a benchmark.
  *
  * To see where time goes, let every process of a benchmark write a profile, and open it in Chrome's developer tools or VS Code:
@@ -13,12 +13,14 @@ import { parseArgs } from "node:util";
 import { type Benchmark, isMet, type Row } from "./benchmark.ts";
 import { cpuUs, endedChildrenCpuUs, pinned } from "./child.ts";
 import { eventCost } from "./event-cost.ts";
+import { eventCostGrpc } from "./event-cost-grpc.ts";
 import { idleStreams } from "./idle-streams.ts";
+import { type ChartPoint, lineChart } from "./line-chart.ts";
 import type { Ratio } from "./measure.ts";
 import { stream } from "./stream.ts";
 import { unary } from "./unary.ts";
 
-const benchmarks: readonly Benchmark[] = [eventCost, unary, stream, idleStreams];
+const benchmarks: readonly Benchmark[] = [eventCost, eventCostGrpc, unary, stream, idleStreams];
 
 const { values } = parseArgs({
   options: { only: { type: "string", multiple: true }, quick: { type: "boolean", default: false }, write: { type: "boolean", default: false } },
@@ -30,12 +32,14 @@ if (unknown !== undefined) {
 }
 
 const sections: string[] = [];
+const points: ChartPoint[] = [];
 for (const benchmark of benchmarks) {
   if (values.only !== undefined && !values.only.includes(benchmark.name)) continue;
   const begin = performance.now();
   const busyBefore = machineBusyUs();
   const ownBefore = ownBusyUs();
   const rows = await benchmark.run({ quick: values.quick });
+  for (const { point } of rows) if (point !== undefined) points.push({ line: point.line, x: point.events, y: point.us });
   const seconds = (performance.now() - begin) / 1000;
   const others = (machineBusyUs() - busyBefore - (ownBusyUs() - ownBefore)) / 1e6 / seconds;
   const meanwhile = `Took ${seconds.toFixed(0)} s; meanwhile other processes used ${Math.max(0, others).toFixed(1)} of ${cpus().length} cores.`;
@@ -43,7 +47,13 @@ for (const benchmark of benchmarks) {
   console.log(section);
   sections.push(section);
 }
-if (values.write) writeFileSync(join(import.meta.dirname, "RESULTS.md"), `${head()}\n${sections.join("\n")}`);
+if (values.write) {
+  writeFileSync(join(import.meta.dirname, "RESULTS.md"), `${head()}\n${sections.join("\n")}`);
+  if (points.length > 0) {
+    const texts = { title: "Time per event of one stream", xLabel: "events of the stream", yLabel: "µs per event" };
+    writeFileSync(join(import.meta.dirname, "event-cost.svg"), lineChart(points, texts));
+  }
+}
 
 function tableOf(rows: readonly Row[]): string {
   const cells = rows.map((row) => [
@@ -99,5 +109,6 @@ function head(): string {
     `- Node ${process.version}, ${process.platform} ${process.arch}`,
     `- commit ${git("rev-parse", "--short", "HEAD")}${changed}, ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
     "",
+    ...(points.length > 0 ? ["![Time per event over the length of the stream, for each storage and for A2A's own SDK](event-cost.svg)", ""] : []),
   ].join("\n");
 }

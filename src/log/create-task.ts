@@ -46,7 +46,7 @@ export async function createTask(
       after: { head: 0n, batch: "", fence: 0n },
       batch: { id: batch, entries: [encoded] },
       header: { ...headerOf([{ entry: stored }], fold), ...owner },
-      messages: pointersOf([stored]),
+      messages: pointersOf([{ entry: stored }]),
       answered: [],
       create: claim === undefined ? { contextId } : { contextId, claim },
     },

@@ -214,7 +214,7 @@ export class TaskWriter {
       after: { head: this.#committed.sequence, batch: this.#batch, fence: this.#fence },
       batch: { id, entries: batch.map(({ encoded }) => encoded) },
       header: { ...headerOf(batch, this.#committed), ...owner, pending: batch.at(-1)?.pending ?? false },
-      messages: pointersOf(batch.map(({ entry }) => entry)),
+      messages: pointersOf(batch),
       answered: batch.flatMap(({ answered }) => answered),
     };
     const result = await sendAppend(storage, key, append, { clock, retryMs: appendRetryMs, signal: this.#abort.signal });
@@ -288,11 +288,13 @@ export function headerOf(batch: readonly { readonly entry: Entry }[], before: Ta
 }
 
 /** The messages that a batch brings to the conversation's history. */
-export function pointersOf(entries: readonly Entry[]): readonly MessagePointer[] {
-  return entries.flatMap((entry, index) => {
+export function pointersOf(batch: readonly { readonly entry: Entry }[]): readonly MessagePointer[] {
+  const pointers: MessagePointer[] = [];
+  for (const [index, { entry }] of batch.entries()) {
     const message = historyMessageOf(entry);
-    return message === undefined ? [] : [{ index, messageId: message.messageId, timeMs: Number(entry.timeMs) }];
-  });
+    if (message !== undefined) pointers.push({ index, messageId: message.messageId, timeMs: Number(entry.timeMs) });
+  }
+  return pointers;
 }
 
 function tooLarge(taskId: string, why: string): TaskError {

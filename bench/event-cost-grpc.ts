@@ -19,7 +19,8 @@ const kinds = [
 /** The same streams over gRPC from one server and from the other. */
 export const eventCostGrpc: Benchmark = {
   name: "event-cost-grpc",
-  about: "the same over gRPC, one stream after the other, beside the server of A2A's own SDK; time per event",
+  about:
+    "the same over gRPC, one stream after the other, beside the server of A2A's own SDK for JavaScript (its SDK for Go, elsewhere: 0.65 ms per event on a stream of 100, 8.8 ms on one of 3,000); time per event",
 
   async run({ quick }) {
     await using load = startChild<LoadCommands>("load.ts", { core: 1 });

@@ -1,4 +1,4 @@
-import { type MongodSet, startMongodSet } from "../test/mongod/mongod.ts";
+import { openMongod } from "./bench-mongod.ts";
 import type { Benchmark, Row } from "./benchmark.ts";
 import { startChild } from "./child.ts";
 import type { EventCostCommands } from "./event-cost-run.ts";
@@ -61,9 +61,3 @@ export const eventCost: Benchmark = {
     );
   },
 };
-
-/** The MongoDB that is given, or one of the benchmark's own, as for the tests. */
-async function openMongod(): Promise<Pick<MongodSet, "uri"> & AsyncDisposable> {
-  const { MONGODB_URI: uri } = process.env;
-  return uri ? { uri, async [Symbol.asyncDispose]() {} } : startMongodSet(1);
-}

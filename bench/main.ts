@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Benchmark, isMet, type Row } from "./benchmark.ts";
 import { cpuUs, endedChildrenCpuUs, pinned } from "./child.ts";
+import { databaseWork } from "./database-work.ts";
 import { eventCost } from "./event-cost.ts";
 import { eventCostGrpc } from "./event-cost-grpc.ts";
 import { idleStreams } from "./idle-streams.ts";
@@ -20,7 +21,7 @@ import type { Ratio } from "./measure.ts";
 import { stream } from "./stream.ts";
 import { unary } from "./unary.ts";
 
-const benchmarks: readonly Benchmark[] = [eventCost, eventCostGrpc, unary, stream, idleStreams];
+const benchmarks: readonly Benchmark[] = [databaseWork, eventCost, eventCostGrpc, unary, stream, idleStreams];
 
 const { values } = parseArgs({
   options: { only: { type: "string", multiple: true }, quick: { type: "boolean", default: false }, write: { type: "boolean", default: false } },

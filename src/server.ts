@@ -19,6 +19,7 @@ import { type BindingName, bindingNames } from "./transport/binding-names.ts";
 import { connectHandler } from "./transport/connect-handler.ts";
 import { allowOrigins } from "./transport/cors.ts";
 import { connectErrorOf } from "./transport/errors.ts";
+import { grpcHandler } from "./transport/grpc/grpc-handler.ts";
 import { healthPages } from "./transport/health-pages.ts";
 import { healthService } from "./transport/health-service.ts";
 import { httpJsonHandler } from "./transport/http-json/http-json-handler.ts";
@@ -134,6 +135,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
     ...(cards ? [cards.page] : []),
+    ...(settings.bindings.has("grpc") ? [grpcHandler(services, settings)] : []),
     ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),
     ...(settings.bindings.has("json-rpc") ? [jsonRpcHandler(services, { ...settings, dialectOf })] : []),
     ...(settings.bindings.has("http+json") ? [openApiHandler(services), httpJsonHandler(services, settings)] : []),

@@ -15,7 +15,7 @@ export async function* callStreaming(call: MethodImplSpec, request: Message, con
 }
 
 /** Implementations may answer with a part of a message; it is no copy when it is a message already. */
-function whole(schema: DescMessage, message: MessageInitShape<DescMessage>): Message {
+export function whole(schema: DescMessage, message: MessageInitShape<DescMessage>): Message {
   return create(schema, message);
 }
 

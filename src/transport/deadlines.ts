@@ -22,6 +22,11 @@ export function untilAborted<T>(signal: AbortSignal, call: () => Promise<T>): Pr
 const timeoutMsMax = 2 ** 31 - 1;
 const units: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000 };
 
+/** The time to a call's deadline; none, as if there were no deadline, if it lies further ahead than a timer can wait. */
+export function timerMs(timeoutMs: number | undefined): { readonly timeoutMs?: number } {
+  return timeoutMs !== undefined && timeoutMs <= timeoutMsMax ? { timeoutMs } : {};
+}
+
 /**
  * Takes deadlines away that lie further ahead than a timer can wait, 24 days: Connect would take them for over at once. Clients send them for "no deadline", such as
  * `99999999H`.

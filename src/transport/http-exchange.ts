@@ -44,6 +44,8 @@ export function headersOf(request: Request): Headers {
 export interface CallSignals {
   readonly requestSignal: AbortSignal;
   readonly shutdownSignal?: AbortSignal;
+  /** From the beginning of the call to its deadline. */
+  readonly timeoutMs?: number;
 }
 
 /** The signals for all calls of one request. The client's is aborted when it hangs up before its answer is complete; a broken connection is no error beside that. */
@@ -81,8 +83,12 @@ export function isGone({ destroyed, stream }: HttpResponse): boolean {
 
 /** Writes, and resolves when the client has read so much that more may be written, or is gone. */
 export async function writeBytes(response: HttpResponse, bytes: Uint8Array): Promise<void> {
-  if (isGone(response) || response.write(bytes)) return;
-  await new Promise<void>((resolve) => {
+  if (!isGone(response) && !response.write(bytes)) await roomToWrite(response);
+}
+
+/** Resolves when a client has read what it was written too much of, or is gone. */
+export function roomToWrite(response: HttpResponse): Promise<void> {
+  return new Promise((resolve) => {
     const done = () => {
       response.off("drain", done);
       response.off("close", done);

@@ -1,0 +1,42 @@
+import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { TaskError } from "../../domain/task-error.ts";
+import { readBody } from "../read-body.ts";
+import type { Request } from "../request-handler.ts";
+
+/** Before each message: a byte of flags, of which only "compressed" is known, and the length. */
+const prefixBytes = 5;
+
+/** A message with its prefix. */
+export function frame(message: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(prefixBytes + message.byteLength);
+  new DataView(bytes.buffer).setUint32(1, message.byteLength);
+  bytes.set(message, prefixBytes);
+  return bytes;
+}
+
+/**
+ * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, and ConnectError with the codes that gRPC gives for none, for more than
+ * one, and for a compressed one without a word of how.
+ */
+export async function readMessage(request: Request, schema: DescMessage, bytesMax: number): Promise<Message> {
+  const body = await readBody(request, prefixBytes + bytesMax);
+  if (body.byteLength === 0) throw new ConnectError("The call has no request message", Code.Unimplemented);
+  if (body.byteLength < prefixBytes) throw cutOff();
+  const { byteLength, byteOffset, buffer } = body;
+  const view = new DataView(buffer, byteOffset);
+  const end = prefixBytes + view.getUint32(1);
+  if (end > prefixBytes + bytesMax) throw new TaskError("TOO_LARGE", "The request is larger than requests may be");
+  if (end > byteLength) throw cutOff();
+  if (end < byteLength) throw new ConnectError("The call has more than one request message", Code.Unimplemented);
+  if (view.getUint8(0) !== 0) throw new ConnectError("The request message is flagged as compressed, and no grpc-encoding says how", Code.Internal);
+  try {
+    return fromBinary(schema, body.subarray(prefixBytes));
+  } catch (error) {
+    throw new TaskError("INVALID_REQUEST", `parse binary: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+function cutOff(): TaskError {
+  return new TaskError("INVALID_REQUEST", "The request ends within its message");
+}

@@ -1,0 +1,89 @@
+import { EventEmitter } from "node:events";
+import { setImmediate } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { FrameWriter } from "../../../src/transport/grpc/frame-writer.ts";
+import type { HttpResponse } from "../../../src/transport/http-exchange.ts";
+
+/** Notes what is written; full once it is told so. */
+class NotingResponse extends EventEmitter {
+  readonly written: string[] = [];
+  isFull = false;
+  destroyed = false;
+
+  write(bytes: Uint8Array): boolean {
+    this.written.push(Buffer.from(bytes).toString());
+    return !this.isFull;
+  }
+}
+
+function made() {
+  const response = new NotingResponse();
+  return { response, writer: new FrameWriter(response as unknown as HttpResponse) };
+}
+
+const bytes = (text: string) => Buffer.from(text);
+
+describe("frames", () => {
+  test("of one turn of the event loop are one write, in their order", async () => {
+    const { response, writer } = made();
+    for (const text of ["a", "b", "c"]) expect(writer.add(bytes(text))).toBeUndefined();
+    await Promise.resolve();
+    expect(response.written).toEqual([]);
+    await setImmediate();
+    expect(response.written).toEqual(["abc"]);
+    await writer.add(bytes("d"));
+    await setImmediate();
+    expect(response.written).toEqual(["abc", "d"]);
+  });
+
+  test("are written at once when many are gathered, and when the stream ends", async () => {
+    const { response, writer } = made();
+    await writer.add(bytes("x".repeat(32 * 1024)));
+    expect(response.written.map(({ length }) => length)).toEqual([32 * 1024]);
+    await writer.add(bytes("last"));
+    writer.flush();
+    await setImmediate();
+    expect(response.written.slice(1)).toEqual(["last"]);
+  });
+
+  test.each(["drain", "close"])("wait, when nobody reads, for %s", async (event) => {
+    const { response, writer } = made();
+    response.isFull = true;
+    const full = writer.add(bytes("x".repeat(32 * 1024)));
+    let isOver = false;
+    const waiting = full?.then(() => {
+      isOver = true;
+    });
+    await setImmediate();
+    expect(isOver).toBe(false);
+    response.emit(event);
+    await waiting;
+    expect(isOver).toBe(true);
+    expect([response.listenerCount("drain"), response.listenerCount("close")]).toEqual([0, 0]);
+  });
+
+  test("that were written one a turn wait as well, and the one behind them isn't left behind", async () => {
+    const { response, writer } = made();
+    response.isFull = true;
+    expect(writer.add(bytes("one"))).toBeUndefined();
+    await setImmediate();
+    const full = writer.add(bytes("two"));
+    expect(full).toBeInstanceOf(Promise);
+    await setImmediate();
+    expect(response.written).toEqual(["one"]);
+    response.isFull = false;
+    response.emit("drain");
+    await full;
+    expect(response.written).toEqual(["one", "two"]);
+    expect(writer.add(bytes("three"))).toBeUndefined();
+    writer.flush();
+  });
+
+  test("for a client that is gone are dropped, and hold nobody up", async () => {
+    const { response, writer } = made();
+    response.isFull = true;
+    response.destroyed = true;
+    expect(writer.add(bytes("x".repeat(32 * 1024)))).toBeUndefined();
+    expect(response.written).toEqual([]);
+  });
+});

@@ -1,0 +1,161 @@
+import { once } from "node:events";
+import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import { gzipSync } from "node:zlib";
+import { create, fromBinary, type MessageInitShape, toBinary, toJsonString } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { GetTaskRequestSchema, Role, SendMessageRequestSchema, SendMessageResponseSchema, StreamResponseSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { frame } from "../../../src/transport/grpc/frames.ts";
+import { type RawServer, startRawServer } from "../raw-server.ts";
+
+const service = "/lf.a2a.v1.A2AService";
+const maxEventBytes = 64 * 1024;
+
+let raw: RawServer;
+let session: ClientHttp2Session;
+
+beforeAll(async () => {
+  raw = await startRawServer({ maxEventBytes });
+  session = connectHttp2(raw.server.url.origin);
+});
+
+afterAll(async () => {
+  session.close();
+  await raw[Symbol.asyncDispose]();
+});
+
+interface Answer {
+  readonly headers: IncomingHttpHeaders;
+  readonly trailers: IncomingHttpHeaders;
+  readonly messages: readonly Buffer[];
+}
+
+async function call(method: string, body: Uint8Array, headers: OutgoingHttpHeaders = {}): Promise<Answer> {
+  const stream = session.request({ ":method": "POST", ":path": `${service}/${method}`, "content-type": "application/grpc", te: "trailers", ...headers });
+  let told: IncomingHttpHeaders = {};
+  let trailers: IncomingHttpHeaders = {};
+  const chunks: Buffer[] = [];
+  stream.once("response", (given) => {
+    told = given;
+  });
+  stream.once("trailers", (given) => {
+    trailers = given;
+  });
+  stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+  stream.end(body);
+  await once(stream, "close");
+  return { headers: told, trailers, messages: messagesOf(Buffer.concat(chunks)) };
+}
+
+function messagesOf(body: Buffer): readonly Buffer[] {
+  const messages: Buffer[] = [];
+  for (let at = 0; at < body.byteLength; ) {
+    const end = at + 5 + body.readUInt32BE(at + 1);
+    messages.push(body.subarray(at + 5, end));
+    at = end;
+  }
+  return messages;
+}
+
+/** The status, wherever it was told. */
+const statusOf = ({ headers, trailers }: Answer) => Number(trailers["grpc-status"] ?? headers["grpc-status"]);
+const textOf = ({ headers, trailers }: Answer) => decodeURI(String(trailers["grpc-message"] ?? headers["grpc-message"] ?? ""));
+
+function saying(text: string): MessageInitShape<typeof SendMessageRequestSchema> {
+  return { message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: text } }] } };
+}
+const send = (text: string) => toBinary(SendMessageRequestSchema, create(SendMessageRequestSchema, saying(text)));
+
+describe("a call", () => {
+  test.each(["application/grpc", "application/grpc+proto"])("of type %s is answered by headers, one message and the status in trailers", async (type) => {
+    const answer = await call("SendMessage", frame(send("hello")), { "content-type": type });
+    expect(answer.headers).toMatchObject({ ":status": 200, "content-type": "application/grpc+proto" });
+    expect(answer.headers["grpc-status"]).toBeUndefined();
+    expect(answer.trailers).toMatchObject({ "grpc-status": "0" });
+    expect(answer.messages.map((bytes) => fromBinary(SendMessageResponseSchema, bytes).payload.case)).toEqual(["task"]);
+  });
+
+  test("that sends its request byte by byte is answered the same", async () => {
+    const stream = session.request({ ":method": "POST", ":path": `${service}/SendMessage`, "content-type": "application/grpc", te: "trailers" });
+    let trailers: IncomingHttpHeaders = {};
+    stream.once("trailers", (given) => {
+      trailers = given;
+    });
+    stream.resume();
+    for (const byte of frame(send("hello"))) stream.write(Buffer.of(byte));
+    stream.end();
+    await once(stream, "close");
+    expect(trailers["grpc-status"]).toBe("0");
+  });
+
+  test("that is refused before any message has its status in the only headers", async () => {
+    const answer = await call("GetTask", frame(toBinary(GetTaskRequestSchema, create(GetTaskRequestSchema, { id: "no-such-100%-Aufgabe-ä:b" }))));
+    expect(answer.headers).toMatchObject({ ":status": 200, "content-type": "application/grpc+proto", "grpc-status": "5" });
+    expect(answer.headers["grpc-status-details-bin"]).toMatch(/^[\w+/]+$/);
+    expect(textOf(answer)).toContain("no-such-100%-Aufgabe-ä:b");
+    expect(answer.messages).toEqual([]);
+  });
+
+  test.each<[string, Uint8Array, number]>([
+    ["without a message", new Uint8Array(), 12],
+    ["with two messages", Buffer.concat([frame(send("a")), frame(send("b"))]), 12],
+    ["with a message and half a prefix", Buffer.concat([frame(send("a")), Buffer.of(0, 0)]), 12],
+    ["that ends within its prefix", Buffer.of(0, 0, 0), 3],
+    ["that ends within its message", frame(send("a")).subarray(0, 9), 3],
+    ["flagged as compressed, with nothing that says how", Buffer.concat([Buffer.of(1), frame(send("a")).subarray(1)]), 13],
+    ["that is no message", frame(Buffer.of(0x12, 0xff, 0x01, 0x00)), 3],
+    ["whose length is beyond what may be read", Buffer.of(0, 0xff, 0xff, 0xff, 0xff), 8],
+    ["larger than what is read", frame(new Uint8Array(maxEventBytes * 4)), 8],
+  ])("%s is refused, and the connection lives on", async (_name, body, status) => {
+    expect(statusOf(await call("SendMessage", body))).toBe(status);
+    expect(statusOf(await call("SendMessage", frame(send("hello"))))).toBe(0);
+  });
+
+  test("as large as may be read is read", async () => {
+    expect(statusOf(await call("SendMessage", frame(send("x".repeat(maxEventBytes - 1024)))))).toBe(0);
+  });
+
+  test.each(["soon", "-1S", "1.5S", "123456789S", "1"])('with the deadline "%s" is refused, and says why', async (timeout) => {
+    const answer = await call("SendMessage", frame(send("hello")), { "grpc-timeout": timeout });
+    expect([statusOf(answer), textOf(answer)]).toEqual([3, expect.stringContaining(timeout)]);
+  });
+
+  test.each(["99999999H", "60S", "60000000u"])("with the deadline %s is answered", async (timeout) => {
+    expect(statusOf(await call("SendMessage", frame(send("hello")), { "grpc-timeout": timeout }))).toBe(0);
+  });
+});
+
+describe("what only Connect speaks it answers", () => {
+  test("a compressed request", async () => {
+    const compressed = Buffer.from(frame(gzipSync(send("hello"))));
+    compressed[0] = 1;
+    expect(statusOf(await call("SendMessage", compressed, { "grpc-encoding": "gzip" }))).toBe(0);
+  });
+
+  test("an encoding that nobody knows: refused, and told those that are known", async () => {
+    const answer = await call("SendMessage", frame(send("hello")), { "grpc-encoding": "rot13" });
+    expect([statusOf(answer), textOf(answer)]).toEqual([12, expect.stringContaining("gzip")]);
+  });
+
+  test("JSON", async () => {
+    const json = Buffer.from(toJsonString(SendMessageRequestSchema, create(SendMessageRequestSchema, saying("hello"))));
+    const answer = await call("SendMessage", frame(json), { "content-type": "application/grpc+json" });
+    expect([statusOf(answer), answer.headers["content-type"]]).toEqual([0, "application/grpc+json"]);
+  });
+});
+
+describe("a stream", () => {
+  test("is answered by a message for each event, in order, and the status", async () => {
+    const { messages, trailers } = await call("SendStreamingMessage", frame(send("stream 2000")));
+    const chunks = messages.map((bytes) => fromBinary(StreamResponseSchema, bytes).payload);
+    expect(chunks[0]?.case).toBe("task");
+    expect(chunks.filter((payload) => payload.case === "artifactUpdate")).toHaveLength(2000);
+    expect(chunks.at(-1)?.case).toBe("statusUpdate");
+    expect(trailers["grpc-status"]).toBe("0");
+  });
+
+  test("that reaches its deadline tells what came before, then that", async () => {
+    const { messages, headers, trailers } = await call("SendStreamingMessage", frame(send("auth me")), { "grpc-timeout": "300m" });
+    expect(messages.length).toBeGreaterThan(0);
+    expect([headers["grpc-status"], trailers["grpc-status"]]).toEqual([undefined, "4"]);
+  });
+});

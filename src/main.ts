@@ -8,8 +8,10 @@ import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
 import { openStorage, shownStorageUrl } from "./open-storage.ts";
 import { readConfig } from "./read-config.ts";
+import { systemClock } from "./runtime/clock.ts";
 import { createServer, type Server } from "./server.ts";
 import { createServerLog } from "./server-log.ts";
+import { StorageError } from "./storage/storage-error.ts";
 
 /** Something the user has to mend before the server can start: said in one line, without a stack. */
 class StartError extends Error {
@@ -20,6 +22,7 @@ class StartError extends Error {
   }
 }
 
+const endSignals = ["SIGTERM", "SIGINT"] as const;
 /** What the last appends and the closing of the storage may take beside the drain time and the grace time of the turns. */
 const endMarginMs = 10_000;
 
@@ -45,6 +48,9 @@ switch (invocation.kind) {
 
 async function serve(config: Config): Promise<void> {
   const logger = createServerLog({ level: config.logLevel, errorTexts: config.logErrorTexts }, pino.destination({ fd: 2, sync: true }));
+  // Asked to end before it serves, it does so at once: a process that has no listener for a signal and is the first of its container doesn't hear it.
+  const endAtOnce = () => process.exit(130);
+  for (const signal of endSignals) process.once(signal, endAtOnce);
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error) => {
       logger.fatal({ err: error }, "The server ends because of an error that nobody handled");
@@ -56,7 +62,7 @@ async function serve(config: Config): Promise<void> {
   const extendedCard = config.extendedCard && (await loadCard(config.extendedCard).catch(startError(`--extended-card "${config.extendedCard}"`, 2)));
   const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
   const tls = readTls(config);
-  const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix };
+  const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix, logger };
   const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${shownStorageUrl(config.storage)}`, 1));
   const server = await createServer({
     ...managerOptions(config),
@@ -80,36 +86,52 @@ async function serve(config: Config): Promise<void> {
     ...(config.corsOrigins && { corsOrigins: config.corsOrigins }),
   }).catch(startError("The server can't be made", 1));
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
-  process.stdout.write(greeting(config, server));
-  const stopped = new Promise<void>((resolve) => {
-    const stop = (signal: NodeJS.Signals) => {
-      logger.info({ signal }, "The server drains");
-      resolve();
-      // A storage that doesn't answer must not keep the process for ever.
-      const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
-      setTimeout(() => {
-        logger.fatal({ limitMs }, "The server could not end in time");
-        process.exit(1);
-      }, limitMs).unref();
-      // Whoever asks twice means it.
-      for (const again of ["SIGTERM", "SIGINT"] as const) process.once(again, () => process.exit(130));
-    };
-    process.once("SIGTERM", stop);
-    process.once("SIGINT", stop);
+  const stopped = new Promise<"stopped">((resolve) => {
+    for (const signal of endSignals) {
+      process.off(signal, endAtOnce);
+      process.once(signal, () => {
+        logger.info({ signal }, "The server drains");
+        resolve("stopped");
+      });
+    }
   });
-  await stopped;
+  process.stdout.write(greeting(config, server));
+  const why = await Promise.race([stopped, replaced(server)]);
+  // A storage that doesn't answer must not keep the process for ever.
+  const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
+  systemClock.after(limitMs, () => {
+    logger.fatal({ limitMs }, "The server could not end in time");
+    process.exit(1);
+  });
+  // Whoever asks twice means it.
+  for (const signal of endSignals) process.removeAllListeners(signal).once(signal, endAtOnce);
   await server.drain();
   await storage[Symbol.asyncDispose]();
   logger.info({}, "The server has ended");
-  process.exit(0);
+  process.exit(why === "stopped" ? 0 : 1);
+}
+
+/** Resolves when another server has taken over the database. */
+async function replaced({ manager: { readiness } }: Server): Promise<"replaced"> {
+  const never = new AbortController().signal;
+  while (readiness.state !== "replaced") await readiness.changed(never);
+  return "replaced";
 }
 
 function startError(what: string, exitCode: number): (error: unknown) => never {
   return (error) => {
-    const { message, code } = error as { readonly message?: string; readonly code?: string };
-    const why = code === "EADDRINUSE" ? "the port is in use; choose another with --port" : (message ?? String(error));
-    throw new StartError(`${what}: ${why}`, exitCode, error);
+    const { code } = error as { readonly code?: string };
+    const why = code === "EADDRINUSE" ? "the port is in use; choose another with --port" : reasonOf(error);
+    // One line, whatever a library has written.
+    throw new StartError(`${what}: ${why}`.replaceAll(/\s+/g, " "), exitCode, error);
   };
+}
+
+/** What an error says, and what the storage or the operating system say behind it; texts of others may hold a password. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { message, cause } = error;
+  return cause instanceof StorageError || (cause instanceof Error && "syscall" in cause) ? `${message}: ${reasonOf(cause)}` : message;
 }
 
 function readTls({ tlsCert, tlsKey }: Config) {
@@ -120,7 +142,7 @@ function readTls({ tlsCert, tlsKey }: Config) {
     createSecureContext(tls);
     return tls;
   } catch (error) {
-    return startError("--tls-cert, --tls-key", 2)(error);
+    return startError("--tls-cert, --tls-key: not a certificate and its private key, both PEM", 2)(error);
   }
 }
 
@@ -128,7 +150,7 @@ function readPem(flag: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    return startError(flag, 2)(error);
+    return startError(`${flag} "${file}"`, 2)(error);
   }
 }
 

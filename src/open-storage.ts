@@ -1,13 +1,19 @@
+import type { Logger } from "./runtime/logger.ts";
 import { createMemoryStorage } from "./storage/memory/memory-storage.ts";
 import { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 import type { Storage, StorageOptions } from "./storage/storage.ts";
+
+export interface OpenStorageOptions extends StorageOptions {
+  /** Hears what an operator should know of the database. */
+  readonly logger?: Logger;
+}
 
 interface Engine {
   /** How its URLs look, for people. */
   readonly form: string;
   /** What the URL must be instead, if what follows the scheme can't be used; undefined if it can. */
   fault(rest: string): string | undefined;
-  open(url: string, rest: string, options: StorageOptions): Promise<Storage>;
+  open(url: string, rest: string, options: OpenStorageOptions): Promise<Storage>;
 }
 
 const engines: Readonly<Record<string, Engine>> = {
@@ -52,7 +58,7 @@ export function storageUrlFault(url: string): string | undefined {
 }
 
 /** Opens the storage that a URL names. Throws StorageError, and an Error for a URL that `storageUrlFault` finds a fault in. */
-export async function openStorage(url: string, options: StorageOptions = {}): Promise<Storage> {
+export async function openStorage(url: string, options: OpenStorageOptions = {}): Promise<Storage> {
   const fault = storageUrlFault(url);
   const { engine, rest } = parse(url);
   if (engine === undefined || fault !== undefined) throw new Error(`Storage "${shownStorageUrl(url)}": must be ${fault}`);

@@ -22,20 +22,32 @@ export interface Membership {
  * One server per database, until several replicas are supported: joins as the only one. Each server has a record with a counter that it raises; no clocks are compared,
  * only whether a counter moves while this one watches. Throws TaskError UNAVAILABLE if another server is alive.
  *
- * Two that start at the same time see each other move and both refuse. A server that stands still for longer than the watch and then goes on is fenced off by the
- * takeover entries, task by task.
+ * Two that start at the same time see each other move: one of them refuses, or both. A server that stands still for longer than the watch and then goes on is fenced
+ * off by the takeover entries, task by task, and finds that its record was removed: `replaced` is called, and it beats no more.
  *
  * `answered` is called whenever the storage has answered a beat.
  */
-export async function joinDatabase(deps: ManagerDeps, answered: () => void): Promise<Membership> {
+export async function joinDatabase(deps: ManagerDeps, answered: () => void, replaced: () => void): Promise<Membership> {
   const { storage, replica, clock, logger } = deps;
   let cancel = () => {};
   let left = false;
   let beating: Promise<void> = Promise.resolve();
+  /** This server's counter when it last looked: only whoever removes the record makes it fall. */
+  let seen = 0n;
+  const beatAndLook = async (): Promise<void> => {
+    await storage.beat(replica);
+    answered();
+    const own = (await storage.listReplicas()).find((record) => record.replica === replica);
+    if (own !== undefined && own.counter > seen) {
+      seen = own.counter;
+      return;
+    }
+    if (left) return;
+    left = true;
+    replaced();
+  };
   const beat = (): void => {
-    beating = storage
-      .beat(replica)
-      .then(answered)
+    beating = beatAndLook()
       .catch((error: unknown) => logger.warn({ err: error }, "A beat failed"))
       .finally(() => {
         if (!left) cancel = clock.after(beatMs, beat);
@@ -54,8 +66,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
     }
   };
 
-  await storage.beat(replica);
-  answered();
+  await beatAndLook();
   cancel = clock.after(beatMs, beat);
   try {
     const first = await others(deps);
@@ -66,6 +77,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
         throw new TaskError("UNAVAILABLE", `Another server ("${other}") runs on this database; stop it first, or use another database`);
       }
     }
+    if (left) throw new TaskError("UNAVAILABLE", "Another server has taken this one for dead while it started; start it again");
     if (first.size > 0) logger.info({ replicas: first.size }, "The server that ran here before has ended without leaving");
     return { dead: [...first.keys()], leave };
   } catch (error) {

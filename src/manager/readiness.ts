@@ -1,7 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
 
 /** Whether a task manager should be given work, and why not. */
-export type ReadinessState = "ready" | "storage-silent" | "draining";
+export type ReadinessState = "ready" | "storage-silent" | "draining" | "replaced";
 
 /** What an operator, or a load balancer, may ask at any time. */
 export interface Readiness {
@@ -14,7 +14,7 @@ export interface Readiness {
 export const storageSilenceMs = 10_000;
 
 /**
- * Ready from the first answer of the storage on, until it has been silent for too long, and again at its next answer. Draining is final.
+ * Ready from the first answer of the storage on, until it has been silent for too long, and again at its next answer. Draining is final, and so is to be replaced by another task manager on the same database.
  *
  * The silence is a timer, set anew by every answer, and no difference of two times: a wall clock that somebody corrects can't make a dead storage look alive.
  */
@@ -33,15 +33,18 @@ export class ReadinessTracker implements Readiness {
   }
 
   storageAnswered(): void {
-    if (this.#state === "draining") return;
+    if (this.#isFinal) return;
     this.#cancelSilence();
     this.#cancelSilence = this.#clock.after(storageSilenceMs, () => this.#become("storage-silent"));
     this.#become("ready");
   }
 
   drain(): void {
-    this.#cancelSilence();
-    this.#become("draining");
+    this.#end("draining");
+  }
+
+  replace(): void {
+    this.#end("replaced");
   }
 
   changed(signal: AbortSignal): Promise<void> {
@@ -55,6 +58,15 @@ export class ReadinessTracker implements Readiness {
       this.#waiters.add(done);
       signal.addEventListener("abort", done, { once: true });
     });
+  }
+
+  get #isFinal(): boolean {
+    return this.#state === "draining" || this.#state === "replaced";
+  }
+
+  #end(state: "draining" | "replaced"): void {
+    this.#cancelSilence();
+    if (!this.#isFinal) this.#become(state);
   }
 
   #become(state: ReadinessState): void {

@@ -88,7 +88,8 @@ export interface ManagerParts {
 /**
  * A task manager over a processor and a storage, as the only one on its database: another one that is alive is refused (UNAVAILABLE), and what one that ended without
  * leaving had SUBMITTED or WORKING is taken over (`onLost`), after some seconds in which it was watched. The storage stays the caller's to dispose; disposing the manager stops the running turns, with
- * "draining" as their signal's reason, and everything it does in the background.
+ * "draining" as their signal's reason, and everything it does in the background. One that stood still for so long that another has taken over disposes itself once it
+ * goes on; its readiness says "replaced" then.
  */
 export async function createTaskManager(
   processor: MessageProcessor,
@@ -111,14 +112,24 @@ export async function createTaskManager(
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   const readiness = new ReadinessTracker(deps.clock);
+  let replaced = () => {};
   const membership = await facing(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(deps, () => readiness.storageAnswered());
+    return joinDatabase(
+      deps,
+      () => readiness.storageAnswered(),
+      () => replaced(),
+    );
   }).catch((error: unknown) => {
     readiness.drain();
     throw error;
   });
   const manager = new Manager(deps, membership, readiness);
+  replaced = () => {
+    deps.logger.error({}, "Another server has taken over this database while this one stood still, or the database was emptied: this one takes no more work");
+    readiness.replace();
+    void manager[Symbol.asyncDispose]();
+  };
   manager.recover(membership.dead);
   return manager;
 }
@@ -133,7 +144,7 @@ class Manager implements TaskManager {
   readonly #membership: Membership;
   readonly #readiness: ReadinessTracker;
   #recovery: Promise<void> = Promise.resolve();
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
     const slots = new Slots(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
@@ -258,9 +269,12 @@ class Manager implements TaskManager {
     return this.#call(() => this.#delete(keyOf(id, caller), undefined));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#readiness.drain();
     const { clock, options, logger, hub } = this.#deps;
     const { promise: late, resolve } = Promise.withResolvers<"late">();
@@ -315,7 +329,7 @@ class Manager implements TaskManager {
   /** Every call: refused once the manager is closed, its errors told as TaskErrors. */
   #call<T>(body: () => Promise<T>): Promise<T> {
     return facing(() => {
-      if (this.#closed) throw closed();
+      if (this.#closing !== undefined) throw closed();
       return body();
     });
   }

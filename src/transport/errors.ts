@@ -81,6 +81,7 @@ export function toConnectError(error: unknown, logger: Logger): ConnectError {
   if (error instanceof TaskError) {
     const connectError = connectErrorOf(error);
     if (connectError.code === Code.Internal || connectError.code === Code.DataLoss) logger.error({ err: error }, "A call failed");
+    else if (isDatabaseRefusal(error)) logger.warn({ err: error }, "The storage refused a call");
     return connectError;
   }
   // Connect's own, such as the reason of a signal: deadline exceeded, canceled.
@@ -89,6 +90,11 @@ export function toConnectError(error: unknown, logger: Logger): ConnectError {
   const errorId = crypto.randomUUID();
   logger.error({ err: error, errorId }, "A call failed unexpectedly");
   return new ConnectError(`Internal error ${errorId}`, Code.Internal, undefined, undefined, error);
+}
+
+/** The client was told no more than that it was refused: why stands only in what is behind it. */
+function isDatabaseRefusal({ reason, cause }: TaskError): boolean {
+  return reason === "INVALID_REQUEST" && cause instanceof Error && cause.name === "StorageError" && cause.cause !== undefined;
 }
 
 /**

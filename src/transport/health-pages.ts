@@ -4,6 +4,7 @@ import { answer, errorJson, pathOf, type RequestHandler } from "./request-handle
 /** Why a server isn't ready, for whoever looks at `/readyz`. */
 const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
   draining: "The server is going down",
+  replaced: "Another server has taken over this database",
   "storage-silent": `The storage has not answered for ${storageSilenceMs / 1000} s`,
 };
 

@@ -48,19 +48,31 @@ const cases: readonly { name: string; args: () => readonly string[]; env?: Reado
     name: "a certificate that can't be read",
     args: () => [...memory, "--tls-cert", join(folder, "none.pem"), "--tls-key", join(folder, "none.pem")],
     code: 2,
-    stderr: /^--tls-cert: ENOENT/,
+    stderr: /^--tls-cert ".*none\.pem": ENOENT/,
   },
   {
     name: "a certificate that is none",
     args: () => [...memory, "--tls-cert", join(folder, "file"), "--tls-key", join(folder, "file")],
     code: 2,
-    stderr: /^--tls-cert, --tls-key: /,
+    stderr: /^--tls-cert, --tls-key: not a certificate and its private key, both PEM: .*\n$/,
   },
   {
     name: "a storage that can't be opened",
     args: () => ["--port", "0", "--storage", `sqlite:${join(folder, "file", "tasks.db")}`],
     code: 1,
-    stderr: /^Storage sqlite:.*: The folder of /,
+    stderr: /^Storage sqlite:.*: The folder of .* can't be made: (ENOTDIR|EEXIST): .*\n$/,
+  },
+  {
+    name: "a MongoDB that isn't there",
+    args: () => ["--port", "0", "--storage", "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=200"],
+    code: 1,
+    stderr: /^Storage mongodb:.*: MongoDB can't be reached or refuses: connect ECONNREFUSED 127\.0\.0\.1:1\n$/,
+  },
+  {
+    name: "a MongoDB URL that can't be used, without the password in it",
+    args: () => ["--port", "0", "--storage", "mongodb://user:hidden@host/x?nonsense=1"],
+    code: 1,
+    stderr: /^Storage (?!.*hidden)mongodb:.*: The MongoDB URL can't be used: .*\n$/,
   },
 ];
 

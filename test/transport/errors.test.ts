@@ -1,5 +1,8 @@
 import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
+import { TaskError } from "../../src/domain/task-error.ts";
+import { asTaskError } from "../../src/manager/storage-faults.ts";
+import { StorageError } from "../../src/storage/storage-error.ts";
 import { toConnectError } from "../../src/transport/errors.ts";
 import { type LogLine, loggerTo } from "../manager/fixtures.ts";
 
@@ -16,4 +19,15 @@ test("what is neither a refusal nor a hang-up stands in the log, and clients are
   expect([told.code, lines]).toEqual([Code.Internal, [expect.objectContaining({ level: "error" })]]);
   expect(told.rawMessage).toContain((lines[0]?.fields as { errorId: string }).errorId);
   expect(told.rawMessage).not.toContain("secret");
+});
+
+test("why a database refused a call stands in the log, which is not told of clients' own faults", () => {
+  const lines: LogLine[] = [];
+  const ofDatabase = asTaskError(new StorageError("invalid", "MongoDB refuses the call: secret", { cause: new Error("secret") }));
+  const told = toConnectError(ofDatabase, loggerTo(lines));
+  expect(told.rawMessage).not.toContain("secret");
+  expect(lines).toEqual([{ level: "warn", fields: { err: ofDatabase }, text: "The storage refused a call" }]);
+  toConnectError(asTaskError(new StorageError("invalid", "The id is too long")), loggerTo(lines));
+  toConnectError(new TaskError("INVALID_REQUEST", "The body is not valid gzip", { cause: new Error("zlib") }), loggerTo(lines));
+  expect(lines).toHaveLength(1);
 });

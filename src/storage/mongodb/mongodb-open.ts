@@ -77,7 +77,9 @@ function checkOptions({ options }: MongoClient): void {
 }
 
 async function checkServer(db: Db, logger: Logger): Promise<void> {
-  const [{ version }, hello] = await Promise.all([db.admin().command({ buildInfo: 1 }), db.admin().command({ hello: 1 })]);
+  // One after the other: of two that wait for a server in vain, the first to fail may be told no more than that the other has failed.
+  const { version } = await db.admin().command({ buildInfo: 1 });
+  const hello = await db.admin().command({ hello: 1 });
   if (!(Number.parseInt(String(version), 10) >= serverMajorMin)) {
     throw new StorageError("invalid", `The MongoDB server has version ${version}; ${serverMajorMin}.0 is the oldest that can be used`);
   }

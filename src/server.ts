@@ -1,4 +1,4 @@
-import type { ConnectRouter } from "@connectrpc/connect";
+import { Code, type ConnectRouter } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as AlphaServerReflection } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -219,8 +219,17 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
-/** Everything that nobody answers. A browser that comes by is told where it is. */
+/** Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that there is no such method. */
 const notFound: PortHandler = (request, response) => {
+  const type = request.headers["content-type"] ?? "";
+  if (type.startsWith("application/grpc")) {
+    // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows them.
+    response.setHeader("content-type", type);
+    response.setHeader("grpc-status", Code.Unimplemented);
+    response.setHeader("grpc-message", "No such method");
+    response.end();
+    return;
+  }
   if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
     const text = "A2A Task Manager: A2A 1.0 over gRPC, gRPC-Web, Connect, HTTP+JSON (/openapi.json) and JSON-RPC (POST here)\n";
     answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);

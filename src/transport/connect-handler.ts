@@ -40,7 +40,9 @@ async function serve(
   logger: Logger,
 ): Promise<void> {
   try {
-    await universalResponseToNodeResponse(withPlainMessage(await handler(asked)), response);
+    const given = await handler(asked);
+    if (given.body === undefined && given.status >= 400) refuse(handler, given.status, request, response);
+    else await universalResponseToNodeResponse(withPlainMessage(given), response);
   } catch (error) {
     // The client is gone, mostly: Connect has told the call so by its signal.
     const gone = ConnectError.from(error).code === Code.Aborted;
@@ -48,6 +50,18 @@ async function serve(
     if (!response.headersSent) answer(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
     else response.destroy();
   }
+}
+
+/** Connect refuses by a bare status what is a call of none of its protocols. */
+function refuse({ allowedMethods }: UniversalHandler, status: number, request: Request, response: Response): void {
+  const [name, text] =
+    status === 405
+      ? ["METHOD_NOT_ALLOWED", `Use ${allowedMethods.join(" or ")}`]
+      : status === 415
+        ? ["UNSUPPORTED_MEDIA_TYPE", "The content type is none in which this can be called"]
+        : ["INVALID_ARGUMENT", "The request is no call"];
+  const headers = status === 405 ? { allow: allowedMethods.join(", ") } : {};
+  answer(request, response, { status, headers }, errorJson(status, name, text));
 }
 
 /**

@@ -99,8 +99,8 @@ describe("requests that can't be read are the client's fault, and store nothing"
   });
 
   test.each(["text/plain", "application/xml", "application/grpc-web-text+thing", ""])('content type "%s"', async (contentType) => {
-    const { status } = await post(path, contentType, "{}");
-    expect(status).toBe(415);
+    const { status, body } = await post(path, contentType, "{}");
+    expect([status, JSON.parse(body.toString())]).toMatchObject([415, { error: { code: 415, status: "UNSUPPORTED_MEDIA_TYPE" } }]);
   });
 
   test("a frame that is cut off over gRPC", async () => {
@@ -159,11 +159,24 @@ describe("requests that can't be read are the client's fault, and store nothing"
   });
 
   test("GET of a method that isn't safe", async () => {
-    expect((await fetch(new URL(path, server.url))).status).toBe(405);
+    const response = await fetch(new URL(path, server.url));
+    expect([response.status, response.headers.get("allow"), await response.json()]).toMatchObject([405, "POST", { error: { code: 405 } }]);
   });
 
   test("a method that doesn't exist", async () => {
     expect((await post("/lf.a2a.v1.A2AService/Nothing", "application/json", "{}")).status).toBe(404);
+    expect(await grpc("/lf.a2a.v1.A2AService/Nothing", "application/grpc", framed(malformed))).toMatchObject({
+      http: 200,
+      status: String(status.UNIMPLEMENTED),
+      message: "No such method",
+    });
+    const client = new Client(server.url.host, credentials.createInsecure());
+    const error = await new Promise<ServiceError | null>((resolve) => {
+      const asIs = (bytes: Buffer) => bytes;
+      client.makeUnaryRequest("/no.such.Service/Nothing", asIs, asIs, Buffer.alloc(0), (failure) => resolve(failure));
+    });
+    client.close();
+    expect([error?.code, error?.details]).toEqual([status.UNIMPLEMENTED, "No such method"]);
   });
 
   const listPath = "/lf.a2a.v1.A2AService/ListTasks";

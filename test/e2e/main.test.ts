@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { startStandalone } from "../mongod/mongod.ts";
 import { runMain, type ServeProcess, startServer } from "./serve-process.ts";
 
 /** The command as users run it. */
@@ -275,6 +276,16 @@ describe("its end", () => {
     const response = await call(second, "/lf.a2a.v1.A2AService/GetTask", { id: task?.id });
     expect(await response.json()).toMatchObject({ id: task?.id, status: { state: "TASK_STATE_COMPLETED" } });
     expect(await second.end("SIGTERM")).toBe(0);
+  });
+});
+
+describe("the log", () => {
+  it("holds what the MongoDB storage warns of, as lines of JSON like all else", async () => {
+    await using standalone = await startStandalone();
+    const server = await start("--storage", `${standalone.uri}x`);
+    const lines = server.stderr().trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([expect.objectContaining({ level: 40, msg: expect.stringContaining("no replica set") })]);
+    expect(await server.end("SIGTERM")).toBe(0);
   });
 });
 

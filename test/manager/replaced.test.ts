@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { settle } from "../runtime/manual-clock.ts";
+import { createTaskManager } from "../../src/manager/task-manager.ts";
+import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { crashed, restarted } from "./crash.ts";
 import { begun, expectRefused, ScriptedAgent, sent, stateOf } from "./fixtures.ts";
 
@@ -43,4 +44,16 @@ describe("a server that stood still while another took its database over", () =>
     await settle();
     expect(first.clock.waiting).toBe(0);
   });
+});
+
+it("a server that another one takes for dead while it still starts doesn't start", async () => {
+  const { storage } = await crashed(async () => {});
+  const clock = new ManualClock();
+  const starting = createTaskManager(new ScriptedAgent(), storage, {}, { clock, newId: () => "late" }).catch((error: unknown) => error);
+  await settle();
+  await storage.leave("late");
+  expect(await clock.advanceUntil(starting)).toMatchObject({ reason: "UNAVAILABLE", message: expect.stringContaining("while it started") });
+  expect(await storage.listReplicas()).toHaveLength(1);
+  await settle();
+  expect(clock.waiting).toBe(0);
 });

@@ -1,5 +1,5 @@
 import { Agent } from "node:http";
-import type { Http2ServerResponse } from "node:http2";
+import { constants, type Http2ServerResponse } from "node:http2";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../runtime/manual-clock.ts";
@@ -87,6 +87,24 @@ describe("closing a port", () => {
     gate.resolve();
     expect(await trailers).toMatchObject({ "x-status": "0" });
     await closed;
+  });
+
+  it("doesn't wait for an HTTP/2 stream that its client has broken off, whoever still writes to it", async () => {
+    const asked = Promise.withResolvers<Http2ServerResponse>();
+    const { port, number } = await open({
+      handler: (_, response) => {
+        (response as Http2ServerResponse).write("body");
+        asked.resolve(response as Http2ServerResponse);
+      },
+    });
+    const stream = http2Client(`http://127.0.0.1:${number}`).request({ ":method": "POST", ":path": "/" });
+    stream.on("error", () => undefined);
+    await new Promise((resolve) => stream.once("data", resolve));
+    const response = await asked.promise;
+    const gone = new Promise((resolve) => response.once("close", resolve));
+    stream.close(constants.NGHTTP2_CANCEL);
+    await gone;
+    await port.close(60_000);
   });
 
   it("cuts what is left when the time is over", async () => {

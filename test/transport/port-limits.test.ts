@@ -51,6 +51,43 @@ describe("requests beyond the limits", () => {
   });
 });
 
+describe("clients that hold on to what they get", () => {
+  it.each([
+    ["the head of a request", "POST / HTTP/1.1\r\nhost: x\r\n", { headMs: 100, requestMs: 60_000 }],
+    ["a body", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", { headMs: 100, requestMs: 200 }],
+  ])("send %s byte by byte: cut off", async (_, first, limits) => {
+    const { number } = await open({ limits: { ...limits, checkMs: 20 } });
+    const slow = tcpClient(number);
+    slow.write(first);
+    const drip = setInterval(() => slow.write("x"), 10);
+    clients.push(() => clearInterval(drip));
+    const closed = whenClosed(slow);
+    await closed;
+    clearInterval(drip);
+    expect(await http1Call(number)).toBe("1.1 POST / 0");
+  });
+
+  it("open more connections than there may be: refused", async () => {
+    const { number } = await open({ limits: { connectionsMax: 1 } });
+    const session = http2Client(`http://127.0.0.1:${number}`);
+    expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+    await whenClosed(tcpClient(number));
+    expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+  });
+
+  it("reset more streams than they may: their connection ends", async () => {
+    const { number } = await open({ limits: { resetsBurst: 5, resetsPerSecond: 1 } });
+    const session = http2Client(`http://127.0.0.1:${number}`);
+    expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+    for (let resets = 0; resets < 10; resets++) {
+      const stream = session.request({ ":method": "POST", ":path": "/" }).on("error", () => undefined);
+      stream.close(constants.NGHTTP2_CANCEL);
+    }
+    await whenClosed(session);
+    expect(await http1Call(number)).toBe("1.1 POST / 0");
+  });
+});
+
 describe("a silent HTTP/2 connection", () => {
   const limits = { silentMs: 1000, pingAnswerMs: 500, idleMs: 3_600_000 };
   const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]);

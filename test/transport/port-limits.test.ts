@@ -54,7 +54,7 @@ describe("requests beyond the limits", () => {
 describe("clients that hold on to what they get", () => {
   it.each([
     ["the head of a request", "POST / HTTP/1.1\r\nhost: x\r\n", { headMs: 100, requestMs: 60_000 }],
-    ["a body", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", { headMs: 100, requestMs: 200 }],
+    ["a body", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n", { headMs: 100, requestMs: 200 }],
   ])("send %s byte by byte: cut off", async (_, first, limits) => {
     const { number } = await open({ limits: { ...limits, checkMs: 20 } });
     const slow = tcpClient(number);
@@ -68,7 +68,7 @@ describe("clients that hold on to what they get", () => {
   });
 
   it("open more connections than there may be: refused", async () => {
-    const { number } = await open({ limits: { connectionsMax: 1 } });
+    const { number } = await open({ limits: { connectionsMax: 1, firstBytesMs: 3_600_000 } });
     const session = http2Client(`http://127.0.0.1:${number}`);
     expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
     await whenClosed(tcpClient(number));

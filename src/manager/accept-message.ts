@@ -23,8 +23,14 @@ import type { TaskRuns } from "./task-runs.ts";
 /** What became of a message: a bare answer, or a place in a task's log. */
 export type Accepted =
   | { readonly kind: "message"; readonly message: Message }
-  /** `sequence` is that of the message's entry, or of the task's first one if an earlier turn has answered it. */
-  | { readonly kind: "task"; readonly key: TaskKey; readonly sequence: bigint };
+  | {
+      readonly kind: "task";
+      readonly key: TaskKey;
+      /** That of the message's entry, or of the task's first one if an earlier turn has answered it. */
+      readonly sequence: bigint;
+      /** This very send made the task: nobody has seen anything of it. */
+      readonly isNew: boolean;
+    };
 
 /**
  * The way of a message in: validated, claimed, then either answered at once, or durable as the beginning of a task or as a further message of one.
@@ -64,7 +70,7 @@ export class MessageAcceptance {
     };
     const id = JSON.stringify([scope.tenant, scope.owner, claim.messageId, claim.contentHash]);
     const first = this.#underWay.get(id);
-    if (first !== undefined) return first;
+    if (first !== undefined) return asRepeat(await first);
     const accepted = this.#asNew(scope, message, options, caller, claim).finally(() => this.#underWay.delete(id));
     this.#underWay.set(id, accepted);
     return accepted;
@@ -105,7 +111,7 @@ export class MessageAcceptance {
       // The turn that has answered it, and the one after it, may not be durable yet.
       await run.writer.whenCommitted(answered ? run.writer.tentative.sequence : sequence);
       // Whatever turn runs now, it is a later one.
-      return { kind: "task", key, sequence: answered ? 1n : sequence };
+      return { kind: "task", key, sequence: answered ? 1n : sequence, isNew: false };
     });
   }
 
@@ -195,11 +201,11 @@ export class MessageAcceptance {
         times.note(key, contextId, Number(entry.timeMs));
         if (result.otherContent) this.#warnOfReuse(message);
         await this.#runs.started(key, result.fold, result.batch, result.created, caller);
-        return { kind: "task", key, sequence: 1n };
+        return { kind: "task", key, sequence: 1n, isNew: true };
       case "reused":
         throw messageIdReused(message);
       case "exists":
-        return (await this.#join(key, key)) ?? { kind: "task", key, sequence: 1n };
+        return (await this.#join(key, key)) ?? { kind: "task", key, sequence: 1n, isNew: false };
       case "duplicate": {
         const joined = await this.#join(key, result.claim);
         if (joined !== undefined) return joined;
@@ -229,7 +235,7 @@ export class MessageAcceptance {
       // Nobody runs it: who made it has died, or never heard that it was made.
       if (!isSettled(stored.state)) await this.#runs.use(key, (orphan) => orphan.recover());
     }
-    return { kind: "task", key, sequence: 1n };
+    return { kind: "task", key, sequence: 1n, isNew: false };
   }
 
   /** Asks the processor for a bare answer. It has 10 s; a failure of it is the agent's, not the client's. */
@@ -277,6 +283,11 @@ export class MessageAcceptance {
       stopped.catch(() => undefined);
     }
   }
+}
+
+/** What a send got, for another one of the same message. */
+function asRepeat(accepted: Accepted): Accepted {
+  return accepted.kind === "task" ? { ...accepted, isNew: false } : accepted;
 }
 
 function inContext(message: Message, contextId: string): Message {

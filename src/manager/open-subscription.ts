@@ -46,7 +46,7 @@ export async function openSubscription(deps: ManagerDeps, runs: TaskRuns, access
       reader: new TaskReader(deps.storage, feed, fold.contextId, cursor),
       cursor,
       ...(after === undefined && { first: taskOf(fold, { historyLength }) }),
-      ended: cursor === fold.sequence && (isTerminal(state) || hasAsked(fold, endsAtInput)),
+      endsAt: isTerminal(state) || hasAsked(fold, endsAtInput) ? fold.sequence : undefined,
       endsAtInput,
       turnMessage: fold.turn?.message.sequence ?? 0n,
       release: () => deps.hub.release(feed),
@@ -68,7 +68,7 @@ async function turnMessageAt({ storage }: ManagerDeps, key: TaskKey, sequence: b
   return loaded.fold.turn?.message.sequence ?? 0n;
 }
 
-/** The stream of a send ends at once where its turn has asked for input already; a plain subscription waits for the next time. */
+/** The stream of a send ends with what there is where its turn has asked for input already, and the cursor is past that; a plain subscription waits for the next time. */
 function hasAsked(fold: TaskFold, endsAtInput: bigint | undefined): boolean {
   if (endsAtInput === undefined || endsAtInput === 0n) return false;
   return fold.status.state === TaskState.INPUT_REQUIRED && (fold.turn?.message.sequence ?? 0n) >= endsAtInput;

@@ -23,6 +23,7 @@ import { TaskHub } from "../stream/task-hub.ts";
 import { type Accepted, MessageAcceptance } from "./accept-message.ts";
 import { AccessTracker } from "./access-tracker.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
+import { checkCursor } from "./check-cursor.ts";
 import { ConversationTimes } from "./conversation-times.ts";
 import { Conversations } from "./conversations.ts";
 import { currentFold, isAnswered, waitForFold } from "./current-task.ts";
@@ -34,7 +35,6 @@ import { openSubscription, type SubscriptionRequest } from "./open-subscription.
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { type Readiness, ReadinessTracker } from "./readiness.ts";
 import { recoverTasks } from "./recovery.ts";
-import { taskToResume } from "./resume-send.ts";
 import { Slots } from "./slots.ts";
 import { facing } from "./storage-faults.ts";
 import { startSweeper } from "./sweeper.ts";
@@ -194,13 +194,14 @@ class Manager implements TaskManager {
   sendStreamingMessage(request: SendMessageRequest, caller?: Caller, { after }: { readonly after?: bigint | undefined } = {}): TaskSubscriber {
     return this.#subscription(async () => {
       const scope = callerOrAnonymous(caller, request.tenant);
-      const resumed = after === undefined ? undefined : await taskToResume(this.#deps, this.#runs, request, scope, after);
+      if (after !== undefined) await checkCursor(this.#deps, this.#runs, request, scope, after);
       const accepted = await this.#accept(request, caller, true);
       if (accepted.kind === "message") return accepted;
-      const { key, sequence } = accepted;
+      const { key, sequence, isNew } = accepted;
       return {
         key,
-        after: resumed === key.taskId ? after : undefined,
+        // No cursor can be about a task that the message has only now made.
+        after: isNew ? undefined : after,
         endsAtInput: sequence,
         terminal: "show",
         historyLength: request.configuration?.historyLength,

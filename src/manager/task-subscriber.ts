@@ -22,8 +22,8 @@ export type Opening =
       readonly cursor: bigint;
       /** The task at the cursor, to be given first. */
       readonly first?: Task;
-      /** Nothing follows. */
-      readonly ended: boolean;
+      /** Nothing that belongs to the stream follows this sequence; undefined: that isn't known yet. */
+      readonly endsAt: bigint | undefined;
       /**
        * Ends at INPUT_REQUIRED, once the turn of the message at this sequence has begun; undefined: never. AUTH_REQUIRED ends no stream: the
        * credential may come out of band (trap 7, R87).
@@ -49,6 +49,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   #cursor = 0n;
   #turnMessage = 0n;
   #endsAtInput: bigint | undefined;
+  #endsAt: bigint | undefined;
   #ended = false;
   #lastAccessMs: number;
   /** Calls of `next` that aren't answered yet, and the newest one. */
@@ -68,7 +69,8 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       if (opening.kind === "task") {
         this.#cursor = opening.cursor;
         this.#first = opening.first;
-        this.#ended = opening.ended;
+        this.#endsAt = opening.endsAt;
+        this.#ended = opening.cursor === opening.endsAt;
         this.#turnMessage = opening.turnMessage;
         this.#endsAtInput = opening.endsAtInput;
       }
@@ -195,12 +197,13 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   /** Moves the cursor over one entry; gives what readers see of it. */
   #pass(entry: PlacedEntry): StreamResponse | undefined {
     this.#cursor = entry.sequence;
+    this.#ended = entry.sequence === this.#endsAt;
     const { body } = entry.entry;
     if (body.case === "turn") this.#turnMessage = body.value.messageSequence;
     if (body.case === "statusUpdate") {
       const state = body.value.status?.state ?? TaskState.UNSPECIFIED;
       const inputEnds = this.#endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= this.#endsAtInput;
-      this.#ended = isTerminal(state) || inputEnds;
+      if (isTerminal(state) || inputEnds) this.#ended = true;
     }
     return eventOf(entry.entry);
   }

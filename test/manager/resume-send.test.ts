@@ -4,7 +4,9 @@ import { ListTasksRequestSchema, type SendMessageRequest } from "../../gen/lf/a2
 import { sequenceOf } from "../../src/domain/fold.ts";
 import { artifact, completed, inputRequired } from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
+import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
+import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { agent, answering, brief, collected, expectRefused, message, reading, request, ScriptedAgent, sent, setup } from "./fixtures.ts";
 
 const chunk = (id: string) => artifact({ artifactId: id, parts: [{ content: { case: "text", value: id } }] });
@@ -57,6 +59,36 @@ describe("a message sent again with a cursor", () => {
     turn.return();
     await again.ended;
     expect(again.seen).toEqual(["artifact:b", "artifact:c", "status:COMPLETED"]);
+  });
+
+  it("goes on though its message has left the histories by now: they are trimmed, the task and the window are not", async () => {
+    const { manager } = await setup(asking, { faulty: new FaultyStorage(createMemoryStorage({ maxHistoryLength: 1 })) });
+    const once = request(message("one"));
+    const asked = await numbered(manager, once);
+    expect(await numbered(manager, once, asked[0]?.[0])).toEqual(asked.slice(1));
+  });
+
+  it("goes on though its id was used for another message since", async () => {
+    const { manager } = await setup(asking);
+    const once = request(message("one"));
+    const asked = await numbered(manager, once);
+    await collected(manager.sendStreamingMessage(request(message("two", { messageId: once.message?.messageId ?? "" }))));
+    expect(await numbered(manager, once, asked[0]?.[0])).toEqual(asked.slice(1));
+  });
+
+  it("at the question ends there, also where the agent said more after it", async () => {
+    const { manager } = await setup(
+      agent(async function* () {
+        yield inputRequired("more?");
+        yield chunk("late");
+      }),
+    );
+    const once = request("go");
+    const asked = await numbered(manager, once);
+    expect(asked.at(-1)?.[1]).toBe("status:INPUT_REQUIRED(more?)");
+    const { taskId } = await taskOfStream(manager, once);
+    await expect.poll(async () => (await manager.getTask(taskId)).task.artifacts).toHaveLength(1);
+    expect((await numbered(manager, once, asked.at(-1)?.[0])).map(([, event]) => event)).toEqual(["artifact:late"]);
   });
 
   it("above the head is refused and says where the head is", async () => {

@@ -7,16 +7,15 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import type { TaskRuns } from "./task-runs.ts";
 
 /**
- * The task whose events a cursor counts that comes with a message: the one that the message is for, or that it made when it came before. Undefined for a message that is new:
- * no cursor can be about what it is going to make. Asked before the message is accepted, so that a cursor that can't be right leaves nothing behind.
+ * Looks at a cursor before the message that it comes with is accepted, so that one that can't be right leaves nothing behind. Only of a message to a task is it known by then whose
+ * events the cursor counts.
  *
  * Throws TaskError INVALID_REQUEST; and, of a message to a task, TASK_NOT_FOUND, and OUT_OF_RANGE for a cursor above its head.
  */
-export async function taskToResume(deps: ManagerDeps, runs: TaskRuns, request: SendMessageRequest, scope: Scope, after: bigint): Promise<string | undefined> {
+export async function checkCursor(deps: ManagerDeps, runs: TaskRuns, request: SendMessageRequest, scope: Scope, after: bigint): Promise<void> {
   checkRequest(SendMessageRequestSchema, request);
-  const { taskId = "", messageId = "" } = request.message ?? {};
-  if (taskId === "") return (await deps.storage.getMessage(scope, messageId))?.taskId;
+  const { taskId = "" } = request.message ?? {};
+  if (taskId === "") return;
   const { sequence } = await currentFold(deps, runs, { tenant: scope.tenant, owner: scope.owner, taskId });
   if (after > sequence) throw outOfRange(taskId, after, sequence);
-  return taskId;
 }

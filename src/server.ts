@@ -118,7 +118,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }),
   });
   const services = servedServices(manager, settings);
-  const v03 = dialectV03(services);
+  const v03 = dialectV03(services, settings.gate);
   const routes = (router: ConnectRouter) => {
     connectRoutes(services, settings)(router);
     const served = services.map(({ service }) => service);

@@ -14,7 +14,7 @@ export function allowOrigins(origins: readonly string[]): RequestHandler {
     origin: origins.includes("*") ? "*" : [...origins],
     methods: [...connectHeaders.allowedMethods, "HEAD", "DELETE"],
     // Which headers a page may send isn't limited: the preflight's are given back.
-    exposedHeaders: [...connectHeaders.exposedHeaders, "A2A-Extensions", "ETag"],
+    exposedHeaders: [...connectHeaders.exposedHeaders, "A2A-Extensions", "X-A2A-Extensions", "ETag"],
     maxAge: maxAgeSeconds,
   });
   return (request, response) => {

@@ -1,7 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { takeAsServed } from "../a2a-gate.ts";
-import { namedVersion } from "../a2a-version.ts";
+import { extensionsParameter } from "../a2a-extensions.ts";
+import { type A2AGate, takeAsServed } from "../a2a-gate.ts";
+import { namedVersion, type VersionSource } from "../a2a-version.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
 import { sequenceTold } from "../event-sequence.ts";
 import { type Dialect, errorOf, notFound, RpcFault, type RpcMethod } from "../json-rpc/dialect.ts";
@@ -11,9 +12,9 @@ import type { ServedService } from "../served-services.ts";
 import { type MethodV03, methodsV03 } from "./methods.ts";
 
 /** Whether a request is version 0.3's: it says so, or names no version, which means 0.3 (R138), and one of its methods. */
-export function isV03(method: string, headers: Headers, query: URLSearchParams): boolean {
+export function isV03(method: string, request: VersionSource): boolean {
   try {
-    const version = namedVersion({ requestHeader: headers, url: `?${query}` });
+    const version = namedVersion(request);
     return version === undefined ? Object.hasOwn(methodsV03, method) : version === "0.3";
   } catch {
     // What is no version is refused as such.
@@ -22,31 +23,37 @@ export function isV03(method: string, headers: Headers, query: URLSearchParams):
 }
 
 /** A2A 0.3 over JSON-RPC, on the same tasks (R196, R198): each call is made as one of version 1.0, and what comes of it said in the older form. */
-export function dialectV03(services: readonly ServedService[]): Dialect {
+export function dialectV03(services: readonly ServedService[], gate: A2AGate): Dialect {
   const contract = services.find(({ service }) => service.typeName === A2AService.typeName);
   return {
     find(name) {
       const known = Object.hasOwn(methodsV03, name) ? methodsV03[name] : undefined;
       const call = known && contract?.methods[known.rpc];
       if (known === undefined || call === undefined) throw new RpcFault(notFound(name));
-      return rpcMethod(known, call);
+      return rpcMethod(known, call, gate);
     },
     errorOf,
   };
 }
 
-function rpcMethod(known: MethodV03, call: ServedService["methods"][string]): RpcMethod {
+/** What `A2A-Extensions` was called, in both directions. */
+const olderParameter = "X-A2A-Extensions";
+
+function rpcMethod(known: MethodV03, call: ServedService["methods"][string], gate: A2AGate): RpcMethod {
   const { method } = call;
   const told = (message: Parameters<typeof toA2AJson>[1]) => JSON.stringify(known.fromV1(toA2AJson(method.output, message) as JsonObject));
   return {
     desc: method,
     isStream: call.kind === "server_streaming",
     async *run(params, context) {
-      const request = readJson(method.input, known.toV1(params));
-      const { requestHeader } = context;
+      const { requestHeader, responseHeader } = context;
       takeAsServed(context);
-      const extensions = requestHeader.get("x-a2a-extensions");
-      if (extensions !== null) requestHeader.append("a2a-extensions", extensions);
+      const requested = requestHeader.get(olderParameter);
+      if (requested !== null) requestHeader.append(extensionsParameter, requested);
+      gate(context);
+      const activated = responseHeader.get(extensionsParameter);
+      if (activated !== null) responseHeader.set(olderParameter, activated);
+      const request = readJson(method.input, known.toV1(params));
       if (call.kind === "unary") yield { json: told(await callUnary(call, request, context)) };
       else for await (const event of callStreaming(call, request, context)) yield { json: told(event), id: sequenceTold(event) };
     },

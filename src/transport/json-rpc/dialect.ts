@@ -2,6 +2,7 @@ import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
 import type { HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { A2AGate } from "../a2a-gate.ts";
+import { checkVersion, type VersionSource } from "../a2a-version.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
 import { sequenceTold } from "../event-sequence.ts";
 import { readJson } from "../proto-json/read-json.ts";
@@ -12,8 +13,8 @@ import { type RpcError, rpcCodes } from "./rpc-message.ts";
 
 /** A version of A2A over JSON-RPC: the names of its methods, and its form of params, results and errors. */
 export interface Dialect {
-  /** Throws RpcFault for a name that it has nothing for. */
-  find(name: string): RpcMethod;
+  /** Throws RpcFault for a name that it has nothing for, and TaskError VERSION_NOT_SUPPORTED where that may be for the request's version. */
+  find(name: string, request: VersionSource): RpcMethod;
   errorOf(error: Parameters<typeof toldError>[0]): RpcError;
 }
 
@@ -54,10 +55,12 @@ export function currentDialect(services: readonly ServedService[], gate: A2AGate
     for (const call of Object.values(calls)) methods.set(`${prefix}${call.method.name}`, rpcMethod(call, gate));
   }
   return {
-    find(name) {
+    find(name, request) {
       const method = methods.get(name);
-      if (method === undefined) throw new RpcFault(notFound(name));
-      return method;
+      if (method !== undefined) return method;
+      // Another version may well have it (R137). What asks for a method of 0.2 is told the successor, whatever it says of versions.
+      if (!Object.hasOwn(successors, name)) checkVersion(request, "lenient");
+      throw new RpcFault(notFound(name));
     },
     errorOf,
   };

@@ -1,9 +1,10 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
+import type { VersionSource } from "../a2a-version.ts";
 import { batchCallsMax } from "../call-limits.ts";
 import { toConnectError } from "../errors.ts";
-import { type CallSignals, callContext, callSignals, type HttpResponse, headersOf, isGone, nothing, queryOf, writeBytes } from "../http-exchange.ts";
+import { type CallContext, type CallSignals, callContext, callSignals, type HttpResponse, headersOf, isGone, nothing, writeBytes } from "../http-exchange.ts";
 import { writeEventStream } from "../http-json/event-stream.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
 import { parseJson } from "../proto-json/read-json.ts";
@@ -12,13 +13,13 @@ import { pathOf, type Request, type RequestHandler } from "../request-handler.ts
 import type { CallSettings } from "../serve-calls.ts";
 import type { ServedService } from "../served-services.ts";
 import { currentDialect, type Dialect, RpcFault } from "./dialect.ts";
-import { errorText, type RpcEntry, type RpcError, readEntry, resultText, rpcCodes } from "./rpc-message.ts";
+import { errorText, exactIds, noId, type RpcEntry, type RpcError, readEntry, resultText, rpcCodes } from "./rpc-message.ts";
 
 export interface JsonRpcOptions extends CallSettings {
   /** Where it is served, with and without a slash at the end. Default "/": clients post to the agent's own address. */
   readonly path?: string;
   /** Another version of A2A for a request, known by its headers, its query or its method's name before params are looked at. Default: always 1.0. */
-  dialectOf?(method: string, headers: Headers, query: URLSearchParams): Dialect | undefined;
+  dialectOf?(method: string, request: VersionSource): Dialect | undefined;
 }
 
 const protocolName = "json-rpc";
@@ -39,6 +40,11 @@ function withoutSlash(path: string): string {
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
+/** The headers that a call, if it came to one, tells its answer with, errors too. */
+function headersFor(context: CallContext | undefined): OutgoingHttpHeaders {
+  return Object.fromEntries(context?.responseHeader ?? []);
+}
+
 /** One request of HTTP with all its calls. */
 class Exchange {
   readonly #request: Request;
@@ -46,6 +52,7 @@ class Exchange {
   readonly #current: Dialect;
   readonly #options: JsonRpcOptions;
   readonly #signals: CallSignals;
+  readonly #version: VersionSource;
 
   constructor(request: Request, response: HttpResponse, current: Dialect, options: JsonRpcOptions) {
     this.#request = request;
@@ -53,20 +60,21 @@ class Exchange {
     this.#current = current;
     this.#options = options;
     this.#signals = callSignals(response, options);
+    this.#version = { requestHeader: headersOf(request), url: request.url ?? "" };
   }
 
   /** Never rejects: whatever goes wrong is an answer. */
   async serve(): Promise<void> {
     try {
-      const json = await this.#read();
-      if (!Array.isArray(json)) await this.#single(readEntry(json));
-      else await this.#batch(json);
+      const { json, ids } = await this.#read();
+      if (!Array.isArray(json)) await this.#single(readEntry(json, ids.get(0)));
+      else await this.#batch(json, ids);
     } catch (error) {
-      this.#send(errorText(null, this.#errorOf(error, this.#current)));
+      this.#send(errorText(noId, this.#errorOf(error, this.#current)));
     }
   }
 
-  async #read(): Promise<JsonValue> {
+  async #read(): Promise<{ readonly json: JsonValue; readonly ids: ReadonlyMap<number, string> }> {
     const bytes = await readBody(this.#request, this.#options.readBytesMax);
     if (!isJsonBody(this.#request)) {
       throw new TaskError(
@@ -75,7 +83,8 @@ class Exchange {
       );
     }
     try {
-      return parseJson(bytes);
+      const json = parseJson(bytes);
+      return { json, ids: exactIds(bytes, json) };
     } catch (error) {
       throw new RpcFault({ code: rpcCodes.parse, message: `Invalid JSON payload: ${error instanceof Error ? error.message : error}` });
     }
@@ -85,15 +94,15 @@ class Exchange {
     if (entry.kind === "faulty") return this.#send(errorText(entry.id, entry.error));
     const { id, method: name, params } = entry;
     const dialect = this.#dialectOf(name);
-    const headers: OutgoingHttpHeaders = {};
+    let context: CallContext | undefined;
     try {
-      const method = dialect.find(name);
-      const context = callContext(this.#request, this.#signals, method.desc, protocolName);
+      const method = dialect.find(name, this.#version);
+      context = callContext(this.#request, this.#signals, method.desc, protocolName);
       const results = method.run(params, context);
       try {
         // What refuses a stream comes before its first event, and is a plain answer.
         const first = await results.next();
-        Object.assign(headers, Object.fromEntries(context.responseHeader));
+        const headers = headersFor(context);
         if (id === undefined) return this.#sendNothing(headers);
         if (!method.isStream) return this.#send(resultText(id, first.value?.json ?? "null"), headers);
         await writeEventStream(this.#response, {
@@ -110,53 +119,64 @@ class Exchange {
         context.abort();
       }
     } catch (error) {
-      if (id === undefined) this.#sendNothing(headers);
-      else this.#send(errorText(id, this.#errorOf(error, dialect)), headers);
+      if (id === undefined) this.#sendNothing(headersFor(context));
+      else this.#send(errorText(id, this.#errorOf(error, dialect)), headersFor(context));
     }
   }
 
   /** One call after the other, each answer with the client before the next is made: a batch holds no more in memory than a single call. */
-  async #batch(entries: readonly JsonValue[]): Promise<void> {
+  async #batch(entries: readonly JsonValue[], ids: ReadonlyMap<number, string>): Promise<void> {
     if (entries.length === 0) throw new RpcFault({ code: rpcCodes.invalidRequest, message: "Request payload validation error: the batch is empty" });
     if (entries.length > batchCallsMax) {
       const message = `Request payload validation error: the batch has ${entries.length} requests, at most ${batchCallsMax} are accepted`;
       throw new RpcFault({ code: rpcCodes.invalidRequest, message });
     }
-    for (const json of entries) {
-      const answer = await this.#answer(readEntry(json));
+    let text = "";
+    let separator = "[";
+    let headers: OutgoingHttpHeaders = {};
+    for (const [place, json] of entries.entries()) {
+      const { answer, context } = await this.#answer(readEntry(json, ids.get(place)));
       if (isGone(this.#response)) return;
-      if (answer === undefined) continue;
-      const isFirst = !this.#response.headersSent;
-      if (isFirst) this.#response.writeHead(200, jsonHeaders);
-      await writeBytes(this.#response, Buffer.from(`${isFirst ? "[" : ","}${answer}`));
+      if (answer !== undefined) {
+        text += `${separator}${answer}`;
+        separator = ",";
+      }
+      // The first call tells the headers, such as the extensions that are active. What is no call has nothing of that, and its answer is short: it waits.
+      if (context === undefined) continue;
+      if (!this.#response.headersSent) headers = { ...headers, ...headersFor(context) };
+      if (text === "") continue;
+      if (!this.#response.headersSent) this.#response.writeHead(200, { ...headers, ...jsonHeaders });
+      await writeBytes(this.#response, Buffer.from(text));
+      text = "";
     }
-    if (this.#response.headersSent) this.#response.end(Buffer.from("]"));
-    else this.#sendNothing({});
+    if (separator === "[") return this.#sendNothing(headers);
+    if (!this.#response.headersSent) this.#response.writeHead(200, jsonHeaders);
+    this.#response.end(Buffer.from(`${text}]`));
   }
 
-  /** The answer to a member of a batch; undefined for a notification. */
-  async #answer(entry: RpcEntry): Promise<string | undefined> {
-    if (entry.kind === "faulty") return errorText(entry.id, entry.error);
+  /** What a member of a batch is answered with, nothing for a notification; and the context of its call, if it came to one. */
+  async #answer(entry: RpcEntry): Promise<{ readonly answer?: string; readonly context?: CallContext }> {
+    if (entry.kind === "faulty") return { answer: errorText(entry.id, entry.error) };
     const { id, method: name, params } = entry;
     const dialect = this.#dialectOf(name);
+    let context: CallContext | undefined;
+    const told = (answer: string) => ({ ...(id !== undefined && { answer }), ...(context && { context }) });
     try {
-      const method = dialect.find(name);
+      const method = dialect.find(name, this.#version);
       if (method.isStream)
         throw new RpcFault({ code: rpcCodes.invalidRequest, message: `Request payload validation error: "${name}" streams, which a batch can't` });
-      const context = callContext(this.#request, this.#signals, method.desc, protocolName);
-      try {
-        const { value } = await method.run(params, context).next();
-        return id === undefined ? undefined : resultText(id, value?.json ?? "null");
-      } finally {
-        context.abort();
-      }
+      context = callContext(this.#request, this.#signals, method.desc, protocolName);
+      const { value } = await method.run(params, context).next();
+      return told(resultText(id ?? noId, value?.json ?? "null"));
     } catch (error) {
-      return id === undefined ? undefined : errorText(id, this.#errorOf(error, dialect));
+      return told(errorText(id ?? noId, this.#errorOf(error, dialect)));
+    } finally {
+      context?.abort();
     }
   }
 
   #dialectOf(method: string): Dialect {
-    return this.#options.dialectOf?.(method, headersOf(this.#request), queryOf(this.#request)) ?? this.#current;
+    return this.#options.dialectOf?.(method, this.#version) ?? this.#current;
   }
 
   #errorOf(error: unknown, dialect: Dialect): RpcError {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventSequenceUri, sequenceKey } from "../../../src/transport/event-sequence.ts";
 import { eventsOf, type RawServer, startRawServer } from "../raw-server.ts";
 
 let raw: RawServer;
@@ -148,6 +149,20 @@ describe("a version 0.3 client", () => {
 
   test.each(["0.3", "0.3.0", " 0.3 "])("may say its version, %j", async (version) => {
     expect((await rpc("message/send", { message: message("hello") }, { "A2A-Version": version })).result).toMatchObject({ kind: "task" });
+  });
+
+  test.each([
+    ["a result", "message/send", () => ({ message: message("hello") })],
+    ["a stream", "message/stream", () => ({ message: message("stream 1") })],
+    ["an error", "tasks/get", () => ({ id: "nowhere" })],
+  ] as const)("names extensions by the older header, and is told by it which are active, with %s", async (_name, method, params) => {
+    const { headers, body } = await post({ jsonrpc: "2.0", id: 1, method, params: params() }, { "X-A2A-Extensions": eventSequenceUri });
+    expect(headers["x-a2a-extensions"]).toBe(eventSequenceUri);
+    expect(body.includes(sequenceKey)).toBe(method !== "tasks/get");
+  });
+
+  test("is refused by what the card says before its params are looked at", async () => {
+    expect((await rpc("tasks/pushNotificationConfig/set", {})).error?.code).toBe(-32003);
   });
 
   test("has no method of version 1.0, which has none of version 0.3", async () => {

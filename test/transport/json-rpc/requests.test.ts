@@ -1,5 +1,6 @@
 import { text as textOf } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventSequenceUri } from "../../../src/transport/event-sequence.ts";
 import { eventsOf, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
 
 let raw: RawServer;
@@ -48,6 +49,20 @@ describe("a call", () => {
   test.each([1, 0, -1.5, 12_345_678_901, "a", "", "1", null])("has its id echoed with its type: %j", async (id) => {
     const { response } = await rpc(request("ListTasks", {}, id));
     expect([response.id, "result" in response]).toEqual([id, true]);
+  });
+
+  test.each([
+    "9007199254740993",
+    "12345678901234567890",
+    "-9223372036854775808",
+    "1.5",
+    "1e400",
+  ])("has a number beyond JavaScript's echoed as written: %s", async (id) => {
+    const call = (inner: string) => `{"jsonrpc":"2.0","id":${inner},"method":"SendMessage","params":{"message":{},"id":12345678901234567891}}`;
+    const bodies = [call(id), `[${call("1")},${call(id)}]`, `{"jsonrpc":"2.0","id":${id}}`];
+    for (const body of bodies) expect((await rpc(body)).body).toContain(`"id":${id},"error"`);
+    const stream = `{"jsonrpc":"2.0","id":${id},"method":"SendStreamingMessage","params":{"message":${JSON.stringify(userMessage("stream 1"))}}}`;
+    expect((await raw.http1("/", { method: "POST", headers, body: stream })).body).toContain(`"id":${id},"result"`);
   });
 
   test("without params, with empty ones and with null ones is the same", async () => {
@@ -148,6 +163,36 @@ describe("codes", () => {
   ])("%s of A2A 0.2 is told what it became", async (method, successor) => {
     const { response } = await rpc(request(method, { id: "t", message: { role: "user", parts: [] } }));
     expect(response.error).toMatchObject({ code: -32601, message: expect.stringContaining(`"${successor}"`), data: [{ metadata: { method, successor } }] });
+  });
+});
+
+describe("versions", () => {
+  test.each([
+    ["SomethingNew", "2.0", -32009],
+    ["message/send", "0.2.5", -32009],
+    ["message/send", "none", -32009],
+    ["SomethingNew", "1.0", -32601],
+    ["tasks/send", "0.2", -32601],
+  ])("a method that isn't here, %s of version %s, is answered with %d (R137)", async (method, version, code) => {
+    const { json } = await raw.http1("/", { method: "POST", headers: { ...headers, "A2A-Version": version }, body: JSON.stringify(request(method)) });
+    expect(json).toMatchObject({ id: 1, error: { code } });
+  });
+});
+
+describe("extensions", () => {
+  const asking = { ...headers, "A2A-Extensions": `urn:x:unknown, ${eventSequenceUri}` };
+
+  test.each([
+    ["a result", request("ListTasks")],
+    ["an error", request("GetTask", { id: "nowhere" })],
+    ["a refused stream", request("SubscribeToTask", { id: "nowhere" })],
+    ["a notification", { jsonrpc: "2.0", method: "ListTasks" }],
+    ["a batch", [request("ListTasks"), request("ListTasks", {}, 2)]],
+    ["a batch that begins with what is no call", [{ foo: 1 }, request("Nothing"), request("ListTasks")]],
+    ["a batch of notifications", [{ jsonrpc: "2.0", method: "ListTasks" }]],
+  ])("that are active are told with %s (R145)", async (_name, body) => {
+    const answer = await raw.http1("/", { method: "POST", headers: asking, body: JSON.stringify(body) });
+    expect(answer.headers["a2a-extensions"]).toBe(eventSequenceUri);
   });
 });
 

@@ -107,6 +107,13 @@ describe.each(bindings)("over $name", ({ connect }) => {
     expect((await collected(clients(resuming("")).a2a.subscribeToTask({ id })).then(() => undefined, toldError))?.reason).toBe("UNSUPPORTED_OPERATION");
   });
 
+  test("an error, too, comes with the extensions that are active (R145)", async () => {
+    const error = await clients(active)
+      .a2a.getTask({ id: "nowhere" })
+      .then(() => expect.unreachable(), ConnectError.from);
+    expect(error.metadata.get("A2A-Extensions")).toBe(eventSequenceUri);
+  });
+
   test("unless it is asked for, nothing of it is to be seen, and a cursor says nothing (R144)", async () => {
     const { a2a } = clients({ ...plain, [cursorParameter]: "1" });
     const message = userMessage("stream 2");
@@ -154,6 +161,59 @@ describe("over SSE", () => {
     expect([activated, all.length > 3, all.every(({ id }) => id === undefined)]).toEqual([null, true, true]);
   });
 });
+
+/** Numbers from 0 up to 1 that follow from a seed (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const seed = Number(process.env.SEED ?? Math.trunc(Math.random() * 2 ** 31));
+
+test(`many readers that are cut at random places, over every binding and both calls, miss nothing and see nothing twice (SEED=${seed})`, async () => {
+  const message = userMessage("count 150 1");
+  const [first] = bindings;
+  const whole = collected(first?.connect(server.url.origin, active).a2a.sendStreamingMessage({ message }) ?? expect.unreachable());
+  const random = randomFrom(seed);
+  const readers = Array.from({ length: 42 }, async (_, reader) => {
+    const own = randomFrom(Math.trunc(random() * 2 ** 31) + reader);
+    const seen: StreamResponse[] = [];
+    for (let connections = 0; connections < 400; connections++) {
+      const cursor = seen.at(-1);
+      const headers = cursor === undefined ? active : resuming(sequenceTold(cursor) ?? "");
+      const { a2a } = bindings[Math.trunc(own() * bindings.length)]?.connect(server.url.origin, headers) ?? expect.unreachable();
+      const [task] = seen;
+      const taskId = task?.payload.case === "task" ? task.payload.value.id : undefined;
+      const cut = new AbortController();
+      const events = taskId === undefined || own() < 0.5 ? a2a.sendStreamingMessage({ message }, cut) : a2a.subscribeToTask({ id: taskId }, cut);
+      let left = Math.trunc(own() * 12);
+      try {
+        for await (const event of events) {
+          seen.push(event);
+          if (left-- === 0) cut.abort();
+        }
+        if (!cut.signal.aborted) return seen;
+      } catch (error) {
+        if (!cut.signal.aborted) throw error;
+      }
+    }
+    throw new Error(`Reader ${reader} never came to the end`);
+  });
+  const [began] = await whole;
+  const id = began?.payload.case === "task" ? began.payload.value.id : "";
+  const all = await collected(first?.connect(server.url.origin, resuming("0")).a2a.subscribeToTask({ id }) ?? expect.unreachable());
+  for (const [task, ...rest] of await Promise.all(readers)) {
+    expect(task?.payload.case).toBe("task");
+    const from = all.findIndex((event) => Number(sequenceTold(event)) > Number(task && sequenceTold(task)));
+    expect(rest.map(sequenceTold)).toEqual(all.slice(from).map(sequenceTold));
+    expect(rest).toEqual(all.slice(from));
+  }
+}, 60_000);
 
 test("nothing of it is stored, and what the agent says in metadata stays beside it", async () => {
   await using own = await served({

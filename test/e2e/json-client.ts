@@ -28,10 +28,20 @@ export function jsonTransport(baseUrl: string, protocol: JsonProtocol, headers: 
     return fetch(new URL(path, baseUrl), init);
   }
 
+  /** The output of a whole answer, or its error, which has the answer's headers as a client of Connect finds them. */
+  async function outputOf(response: Response): Promise<JsonValue> {
+    try {
+      return protocol.output((await response.json()) as JsonObject);
+    } catch (error) {
+      if (error instanceof ConnectError) for (const [name, value] of response.headers) error.metadata.set(name, value);
+      throw error;
+    }
+  }
+
   return {
     async unary(method, signal, _timeoutMs, _header, input) {
       const response = await open(method, jsonOf(method.input, input), "application/json", signal);
-      const message = read(method.output, protocol.output((await response.json()) as JsonObject));
+      const message = read(method.output, await outputOf(response));
       return { stream: false, service: method.parent, method, header: response.headers, trailer: new Headers(), message };
     },
 
@@ -41,7 +51,7 @@ export function jsonTransport(baseUrl: string, protocol: JsonProtocol, headers: 
       const response = await open(method, request, "text/event-stream", signal);
       const isStream = response.headers.get("content-type") === "text/event-stream";
       // A stream that is refused is answered like any other call, and that throws here.
-      if (!isStream) protocol.output((await response.json()) as JsonObject);
+      if (!isStream) await outputOf(response);
       async function* events() {
         for await (const data of dataOf(response)) yield read(method.output, protocol.output(JSON.parse(data)));
       }

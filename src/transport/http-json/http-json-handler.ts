@@ -4,7 +4,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
 import { sequenceTold } from "../event-sequence.ts";
-import { callContext, callSignals, type HttpResponse, nothing, queryOf } from "../http-exchange.ts";
+import { type CallContext, callContext, callSignals, type HttpResponse, nothing, queryOf } from "../http-exchange.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import { readBody } from "../read-body.ts";
@@ -38,6 +38,7 @@ export function httpJsonHandler(services: readonly ServedService[], options: Cal
 /** Never rejects: whatever goes wrong is an answer. */
 async function answer(request: Request, response: HttpResponse, found: FoundPath, options: CallSettings): Promise<void> {
   let type: JsonType = jsonTypes[0];
+  let context: CallContext | undefined;
   const signals = callSignals(response, options);
   try {
     const { route, variables } = routeOf(request, found);
@@ -48,22 +49,20 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
       throw new HttpFault(406, "INVALID_ARGUMENT", `Nothing that "${request.headers.accept}" accepts can be answered: ${types.join(", ")} can`);
     }
     type = accepted;
-    const context = callContext(request, signals, route.call.method, protocolName);
-    try {
-      options.gate(context);
-      const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax);
-      const message = bindRequest(route, json, variables, queryOf(request));
-      if (isStream) await answerStream(request, response, route, message, context, options);
-      else {
-        const output = await callUnary(route.call, message, context);
-        send(request, response, 200, type, headersFrom(context), writeJson(route.call.method.output, output));
-      }
-    } finally {
-      context.abort();
+    context = callContext(request, signals, route.call.method, protocolName);
+    options.gate(context);
+    const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax);
+    const message = bindRequest(route, json, variables, queryOf(request));
+    if (isStream) await answerStream(request, response, route, message, context, options);
+    else {
+      const output = await callUnary(route.call, message, context);
+      send(request, response, 200, type, headersFrom(context), writeJson(route.call.method.output, output));
     }
   } catch (error) {
     const { http, headers, body } = errorAnswer(error, options.logger);
-    if (!response.headersSent) send(request, response, http, type, headers, JSON.stringify(body));
+    if (!response.headersSent) send(request, response, http, type, { ...(context && headersFrom(context)), ...headers }, JSON.stringify(body));
+  } finally {
+    context?.abort();
   }
 }
 

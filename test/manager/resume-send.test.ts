@@ -110,6 +110,33 @@ describe("a message sent again with a cursor", () => {
     expect((await numbered(manager, first, asked.at(-1)?.[0])).at(-1)?.[1]).toBe("status:COMPLETED");
   });
 
+  it("goes on from every place of a task of many turns, to the next question or the end, or to the end of the newest message's turn", async () => {
+    const { manager } = await setup(
+      agent(async function* (context) {
+        const { history } = await context.task();
+        for (const id of ["a", "b"]) yield chunk(`${id}${history.length}`);
+        yield history.length < 5 ? inputRequired("more?") : completed();
+      }),
+    );
+    const first = request("one");
+    await collected(manager.sendStreamingMessage(first));
+    const { taskId } = await taskOfStream(manager, first);
+    const further = [request(message("two", { taskId })), request(message("three", { taskId }))];
+    for (const each of further) await collected(manager.sendStreamingMessage(each));
+    const whole: (readonly [bigint, string])[] = [];
+    const watched = manager.watchTask(taskId, 0n);
+    for await (const event of watched) whole.push([watched.cursor, brief(event)]);
+    expect(whole.filter(([, event]) => event.startsWith("status:INPUT")).length).toBe(2);
+    for (const each of [first, ...further]) {
+      for (let cursor = 0n; cursor <= watched.cursor; cursor++) {
+        const behind = whole.filter(([sequence]) => sequence > cursor);
+        // Of the newest turn it is known where it began: what was asked before isn't its question.
+        const end = behind.findIndex(([, event]) => (each === further[1] ? /COMPLETED/ : /INPUT_REQUIRED|COMPLETED/).test(event));
+        expect(await numbered(manager, each, cursor)).toEqual(behind.slice(0, end + 1));
+      }
+    }
+  });
+
   it("to a task: the stream of the second message doesn't end at the question before it", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);

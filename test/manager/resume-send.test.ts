@@ -99,6 +99,14 @@ describe("a message sent again with a cursor", () => {
     await expect(refused).rejects.toMatchObject({ reason: "OUT_OF_RANGE", metadata: { head: expect.stringMatching(/^\d+$/) } });
   });
 
+  it("is a repeat already while the first one is on its way in", async () => {
+    const { manager } = await setup(asking);
+    const once = request(message("all"), { metadata: { all: true } });
+    const first = collected(manager.sendStreamingMessage(once));
+    await expectRefused(collected(manager.sendStreamingMessage(once, undefined, { after: 1000n })), "OUT_OF_RANGE");
+    expect((await first).at(-1)).toBe("status:COMPLETED");
+  });
+
   it("ends where its stream would have ended: at the question, wherever the task is by now", async () => {
     const { manager } = await setup(asking);
     const first = request("one");

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { MessageProcessor, ProcessOptions } from "../../../src/manager/message-processor.ts";
+import { completed } from "../../../src/manager/processor-events.ts";
 import { eventSequenceUri, sequenceKey } from "../../../src/transport/event-sequence.ts";
 import { eventsOf, type RawServer, startRawServer } from "../raw-server.ts";
 
@@ -159,6 +161,68 @@ describe("a version 0.3 client", () => {
     const { headers, body } = await post({ jsonrpc: "2.0", id: 1, method, params: params() }, { "X-A2A-Extensions": eventSequenceUri });
     expect(headers["x-a2a-extensions"]).toBe(eventSequenceUri);
     expect(body.includes(sequenceKey)).toBe(method !== "tasks/get");
+    const { events } = eventsOf(body);
+    for (const { id, data } of method === "message/stream" ? events : []) expect(data).toContain(`"${sequenceKey}":"${id}"`);
+  });
+
+  test.each([
+    ["ask what?", "input-required"],
+    ["fail x", "failed"],
+    ["reject x", "rejected"],
+    ["hello", "completed"],
+  ])("is told by `final` that a stream ends: %s", async (text, state) => {
+    const { body } = await post({ jsonrpc: "2.0", id: 1, method: "message/stream", params: { message: message(text) } });
+    const updates = resultsOf(body, 1).filter(({ kind }) => kind === "status-update");
+    expect(updates.at(-1)).toMatchObject({ status: { state }, final: true });
+    expect(updates.slice(0, -1).map(({ final }) => final)).toEqual(updates.slice(0, -1).map(() => false));
+  });
+
+  test("keeps its stream where a credential is waited for, and is told so", async () => {
+    const contextId = crypto.randomUUID();
+    const streamed = post({ jsonrpc: "2.0", id: 1, method: "message/stream", params: { message: message("auth me", { contextId }) } });
+    const waiting = async () =>
+      (await rpc("ListTasks", { contextId, status: "TASK_STATE_AUTH_REQUIRED" }, { "A2A-Version": "1.0" })).result as unknown as { tasks: { id: string }[] };
+    await expect.poll(async () => (await waiting()).tasks).toHaveLength(1);
+    await rpc("tasks/cancel", { id: (await waiting()).tasks[0]?.id ?? "" });
+    const told = resultsOf((await streamed).body, 1).map(({ status, final }) => [status?.state, final]);
+    expect(told.slice(-2)).toEqual([
+      ["auth-required", false],
+      ["canceled", true],
+    ]);
+  });
+
+  test("has its configuration and metadata known to the agent", async () => {
+    const options: ProcessOptions[] = [];
+    const processor: MessageProcessor = {
+      async *processMessage(context) {
+        options.push(context.options);
+        yield completed();
+      },
+    };
+    await using own = await startRawServer({ processor });
+    const send = async (params: { readonly [name: string]: Json }) => {
+      const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "message/send", params: { message: message("x"), ...params } });
+      expect((await own.http1("/", { method: "POST", headers: { "content-type": "application/json" }, body })).json).toHaveProperty("result");
+    };
+    await send({ metadata: { m: 1 } });
+    await send({ configuration: { blocking: true, historyLength: 0 } });
+    await send({ configuration: { blocking: null, historyLength: 2, acceptedOutputModes: ["text/plain"] }, metadata: null });
+    await send({ configuration: { blocking: false } });
+    await expect
+      .poll(() => options.map(({ blocking, historyLength, metadata }) => [blocking, historyLength, metadata]))
+      .toEqual([
+        [true, undefined, { m: 1 }],
+        [true, undefined, undefined],
+        [true, 2, undefined],
+        [false, undefined, undefined],
+      ]);
+    expect(options.map(({ acceptedOutputModes }) => acceptedOutputModes)).toEqual([[], [], ["text/plain"], []]);
+  });
+
+  test("may say why it cancels", async () => {
+    expect((await rpc("tasks/cancel", { id: "nowhere", metadata: 5 })).error).toMatchObject({ code: -32602, message: expect.stringContaining("metadata") });
+    const { id } = (await rpc("message/send", { message: message("ask what?") })).result as unknown as { id: string };
+    expect((await rpc("tasks/cancel", { id, metadata: { why: "enough" } })).result).toMatchObject({ status: { state: "canceled" } });
   });
 
   test("is refused by what the card says before its params are looked at", async () => {

@@ -1,6 +1,10 @@
 import { text as textOf } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventSequenceUri } from "../../../src/transport/event-sequence.ts";
+import { jsonRpcHandler } from "../../../src/transport/json-rpc/json-rpc-handler.ts";
+import { createPort } from "../../../src/transport/port.ts";
+import { answer, firstOf } from "../../../src/transport/request-handler.ts";
+import { callSettings } from "../../../src/transport/routes.ts";
 import { eventsOf, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
 
 let raw: RawServer;
@@ -91,6 +95,26 @@ describe("a call", () => {
     expect([answer.status, answer.body]).toEqual([200, expect.stringContaining("A2A Task Manager")]);
     expect((await raw.http1("/nothing", { method: "POST", headers, body: "{}" })).status).toBe(404);
   });
+});
+
+test("a path of its own is served with and without a slash at its end, and no other", async () => {
+  const settings = callSettings(raw.server.manager, { a2aVersion: "lenient" });
+  const handler = jsonRpcHandler([], { ...settings, path: "/agent" });
+  const port = createPort({
+    handler: firstOf([handler], (asked, response) => answer(asked, response, { status: 404 }, "")),
+    host: "127.0.0.1",
+    port: 0,
+    logger: settings.logger,
+    limits: {},
+  });
+  const { port: number } = await port.listen();
+  try {
+    const paths = ["/agent", "/agent/", "/agent?x=1", "/agent//", "/agents", "/"];
+    const call = (path: string) => fetch(`http://127.0.0.1:${number}${path}`, { method: "POST", headers, body: JSON.stringify(request("Nothing")) });
+    expect(await Promise.all(paths.map(async (path) => (await call(path)).status))).toEqual([200, 200, 200, 404, 404, 404]);
+  } finally {
+    await port.close(0);
+  }
 });
 
 describe("codes", () => {
@@ -288,6 +312,18 @@ describe("streams", () => {
       const { status, headers: received, response } = await rpc(body);
       expect([status, received["content-type"], response.error?.code]).toEqual([200, "application/json", code]);
     }
+  });
+
+  test("fill silence with comments", async () => {
+    await using quiet = await startRawServer({ heartbeatMs: 20 });
+    const call = (body: object) => ({ method: "POST", headers, body: JSON.stringify(body) });
+    const asked = (await quiet.http1("/", call(send("ask what?")))).json as unknown as { readonly result: { readonly task: { readonly id: string } } };
+    let received = "";
+    for await (const chunk of await quiet.open("/", call(request("SubscribeToTask", { id: asked.result.task.id })))) {
+      received += chunk;
+      if (eventsOf(received).comments >= 3) break;
+    }
+    expect(eventsOf(received).events).toHaveLength(1);
   });
 
   test("end with an error as their last event when the server goes down", async () => {

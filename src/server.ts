@@ -25,6 +25,7 @@ import { healthService } from "./transport/health-service.ts";
 import { httpJsonHandler } from "./transport/http-json/http-json-handler.ts";
 import { openApiHandler } from "./transport/http-json/openapi.ts";
 import { type JsonRpcOptions, jsonRpcHandler } from "./transport/json-rpc/json-rpc-handler.ts";
+import { withV03Members } from "./transport/json-rpc-v03/card-v03.ts";
 import { dialectV03, isV03 } from "./transport/json-rpc-v03/dialect-v03.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
 import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
@@ -103,8 +104,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const keys = await Promise.all(cardKeys.map((key, index) => readCardKey(key, `cardKeys[${index}]`)));
   const served = cardBindings.filter(({ name }) => (bindings ?? bindingNames).includes(name));
   // Where none of A2A's own bindings is offered there is nothing that a card could list.
-  const cards =
-    served.length === 0 ? undefined : new AgentCards({ card: agent.card, extendedCard, allowAnonymous, served, publicUrl, keys, keysUrl: cardKeysUrl, logger });
+  const given = { card: agent.card, extendedCard, allowAnonymous, publicUrl, keysUrl: cardKeysUrl, logger };
+  const cards = served.length === 0 ? undefined : new AgentCards({ ...given, served, keys, withOlderMembers: withV03Members });
   const manager = await createTaskManager(agent, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };

@@ -1,4 +1,4 @@
-"""Plays one scenario with the a2a-sdk client of version 0.3 over JSON-RPC, and prints what it saw as one line of JSON.
+"""Plays one scenario with the a2a-sdk client of version 0.3 over JSON-RPC, found by the server's card, and prints what it saw as one line of JSON.
 
 usage: a2a_sdk_v03_client.py BASE_URL
 """
@@ -13,8 +13,6 @@ import httpx
 from a2a.client.client import ClientConfig
 from a2a.client.client_factory import ClientFactory
 from a2a.types import (
-    AgentCapabilities,
-    AgentCard,
     DataPart,
     FilePart,
     FileWithBytes,
@@ -71,20 +69,8 @@ async def outcome(awaitable):
 async def main(base_url):
     seen = {}
     async with httpx.AsyncClient(timeout=30) as http:
-        # The server's card is version 1.0's; clients of 0.3 are told the address otherwise.
-        card = AgentCard(
-            name="agent",
-            description="",
-            version="1",
-            url=base_url,
-            preferred_transport="JSONRPC",
-            capabilities=AgentCapabilities(streaming=True),
-            default_input_modes=["text/plain"],
-            default_output_modes=["text/plain"],
-            skills=[],
-        )
-        blocking = ClientFactory(ClientConfig(httpx_client=http, streaming=False)).create(card)
-        streaming = ClientFactory(ClientConfig(httpx_client=http, streaming=True)).create(card)
+        blocking = await ClientFactory.connect(base_url, ClientConfig(httpx_client=http, streaming=False))
+        streaming = await ClientFactory.connect(base_url, ClientConfig(httpx_client=http, streaming=True))
 
         ((task, _),) = await collected(blocking.send_message(text("hello")))
         seen["send"] = [task.kind, task.status.state.value, task.artifacts[0].parts[0].root.text]
@@ -103,7 +89,7 @@ async def main(base_url):
         seen["asked stream"] = await briefs(streaming.send_message(text("ask what?")))
         seen["cancel"] = (await blocking.cancel_task(TaskIdParams(id=asked.id))).status.state.value
 
-        polling = ClientFactory(ClientConfig(httpx_client=http, streaming=False, polling=True)).create(card)
+        polling = await ClientFactory.connect(base_url, ClientConfig(httpx_client=http, streaming=False, polling=True))
         ((running, _),) = await collected(polling.send_message(text("count 5 100")))
         watched = await collected(streaming.resubscribe(TaskIdParams(id=running.id)))
         seen["resubscribe"] = [watched[0][1] is None, brief(watched[-1])]

@@ -1,7 +1,8 @@
 """Verifies agent cards by programs that share nothing with ours: reads {"card": text, "keys": {kid: JWK}}, prints what each verifier found.
 
 "sdk" is the verdict of the A2A project's own SDK, which parses the card and makes its canonical form anew: valid if one signature is. "each" holds a verdict for each
-signature over the card's bytes as they were served, less the signatures, in the canonical form of another implementation of RFC 8785.
+signature over the card's bytes as they were served, less the signatures, in the canonical form of another implementation of RFC 8785. "unknown" says whether the card has
+members that version 1.0 doesn't know.
 """
 
 import json
@@ -11,7 +12,7 @@ import jwt
 import rfc8785
 from a2a.types import AgentCard
 from a2a.utils.signing import SignatureVerificationError, create_signature_verifier
-from google.protobuf.json_format import Parse
+from google.protobuf.json_format import Parse, ParseError
 from jwt.api_jwk import PyJWK
 from jwt.utils import base64url_decode, base64url_encode
 
@@ -21,7 +22,7 @@ keys = {kid: PyJWK.from_dict(jwk) for kid, jwk in asked["keys"].items()}
 
 
 def by_sdk(text):
-    card = Parse(text, AgentCard())
+    card = Parse(text, AgentCard(), ignore_unknown_fields=True)
 
     def key_of(kid, _jku):
         if kid not in keys:
@@ -33,6 +34,14 @@ def by_sdk(text):
     except SignatureVerificationError as error:
         return type(error).__name__
     return "valid"
+
+
+def has_unknown_members(text):
+    try:
+        Parse(text, AgentCard())
+    except ParseError:
+        return True
+    return False
 
 
 def by_bytes(text):
@@ -51,4 +60,5 @@ def by_bytes(text):
     return verdicts
 
 
-json.dump({"sdk": by_sdk(asked["card"]), "each": by_bytes(asked["card"])}, sys.stdout)
+card_text = asked["card"]
+json.dump({"sdk": by_sdk(card_text), "each": by_bytes(card_text), "unknown": has_unknown_members(card_text)}, sys.stdout)

@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import type { AgentCard } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { type AgentCard, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import { answer, errorJson, pathOf, type RequestHandler } from "../request-handler.ts";
+import { namedVersion, servedVersion, versionParameter } from "../a2a-version.ts";
+import { toA2AJson } from "../proto-json/write-json.ts";
+import { answer, errorJson, pathOf, type Request, type RequestHandler } from "../request-handler.ts";
 import type { AgentCardInit } from "./capabilities.ts";
 import { cardJson } from "./card-json.ts";
 import type { CardKey } from "./card-key.ts";
@@ -27,6 +30,8 @@ export interface CardOptions {
   readonly keys: readonly CardKey[];
   /** Where verifiers find the public keys. */
   readonly keysUrl: URL | undefined;
+  /** A card's JSON with what clients of older versions look for beside what is there. */
+  readonly withOlderMembers: (card: JsonObject) => JsonObject;
   readonly logger: Logger;
 }
 
@@ -51,9 +56,8 @@ export class AgentCards {
     const { publicUrl, logger } = this.#options;
     const { card, extended } = this.#complete(publicUrl ?? dialable(listening, logger));
     for (const each of [card, extended]) if (each !== undefined) await this.#sign(each);
-    const body = JSON.stringify(cardJson(card));
-    const etag = `"${createHash("sha256").update(body).digest("base64url")}"`;
-    this.#publication.resolve({ body, etag, extended });
+    const json = cardJson(card);
+    this.#publication.resolve({ served: pageOf(json), forAll: pageOf(await this.#withOlderMembers(json)), extended });
   }
 
   /** The extended card; undefined if there is none. Waits until it is published. */
@@ -61,7 +65,10 @@ export class AgentCards {
     return (await this.#publication.promise).extended;
   }
 
-  /** `/.well-known/agent-card.json` (R150), by GET and HEAD, with what lets clients and proxies keep it (R153). Asks for no version: a client learns that from it. */
+  /**
+   * `/.well-known/agent-card.json` (R150), by GET and HEAD, with what lets clients and proxies keep it (R153). Refuses no version: a client learns that from it. Whoever names the
+   * served version gets the card of that version; everybody else, since most name none, one that older clients understand too.
+   */
   readonly page: RequestHandler = (request, response) => {
     if (pathOf(request) !== agentCardPath) return false;
     if (request.method !== "GET" && request.method !== "HEAD") {
@@ -69,7 +76,9 @@ export class AgentCards {
       return true;
     }
     // It is there a moment after the port is.
-    void this.#publication.promise.then(({ body, etag }) => {
+    void this.#publication.promise.then(({ served, forAll }) => {
+      const { body, etag } = namesServedVersion(request) ? served : forAll;
+      (response as ServerResponse).appendHeader("vary", versionParameter);
       const headers = { etag, "cache-control": `public, max-age=${maxAgeSeconds}` };
       if (names(request.headers["if-none-match"], etag)) {
         (response as ServerResponse).writeHead(304, headers);
@@ -86,7 +95,16 @@ export class AgentCards {
     if (keys.length === 0) return;
     const paths = contestedPaths(cardJson(card));
     if (paths.length > 0) logger.warn({ paths }, "Some verifiers refuse the signature of an agent card with empty values: leave them out");
-    card.signatures = await signaturesOf(card, keys, keysUrl);
+    card.signatures = await signaturesOf(cardJson(card), keys, keysUrl);
+  }
+
+  /** Signed as it was, for verifiers that see only what they know of a card, and as it is then, for those that take its text. One of a card's signatures has to be valid. */
+  async #withOlderMembers(json: JsonObject): Promise<JsonObject> {
+    const { keys, keysUrl, withOlderMembers } = this.#options;
+    const more = withOlderMembers(json);
+    if (more === json || keys.length === 0) return more;
+    const signatures = (await signaturesOf(more, keys, keysUrl)).map((signature) => toA2AJson(AgentCardSignatureSchema, signature));
+    return { ...more, signatures: [...(json.signatures as JsonObject[]), ...signatures] };
   }
 
   #complete(publicUrl: URL): { readonly card: AgentCard; readonly extended: AgentCard | undefined } {
@@ -118,9 +136,28 @@ function named(which: string, complete: () => AgentCard): AgentCard {
   }
 }
 
-interface Published {
+interface Page {
   readonly body: string;
   readonly etag: string;
+}
+
+function pageOf(card: JsonObject): Page {
+  const body = JSON.stringify(card);
+  return { body, etag: `"${createHash("sha256").update(body).digest("base64url")}"` };
+}
+
+function namesServedVersion({ headers, url = "" }: Request): boolean {
+  const named = headers[versionParameter.toLowerCase()];
+  try {
+    return namedVersion({ requestHeader: new Headers(named === undefined ? {} : { [versionParameter]: String(named) }), url }) === servedVersion;
+  } catch {
+    return false;
+  }
+}
+
+interface Published {
+  readonly served: Page;
+  readonly forAll: Page;
   readonly extended: AgentCard | undefined;
 }
 

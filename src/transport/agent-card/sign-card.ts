@@ -1,17 +1,16 @@
 import { create, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import canonicalize from "canonicalize";
 import { FlattenedSign } from "jose";
-import { type AgentCard, type AgentCardSignature, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { cardJson } from "./card-json.ts";
+import { type AgentCardSignature, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { CardKey } from "./card-key.ts";
 
 /**
- * A signature of the card with each key (R156): a JWS over its canonical JSON without signatures, detached (R157, R158). What A2A's JSON has of a card is what §8.4.1 wants to
+ * A signature of a card's JSON with each key (R156): a JWS over its canonical form without signatures, detached (R157, R158). What A2A's JSON has of a card is what §8.4.1 wants to
  * be signed: REQUIRED fields always, optional ones that are set, nothing else at its default.
  *
  * @param keysUrl where verifiers find the public keys (`jku`).
  */
-export async function signaturesOf(card: AgentCard, keys: readonly CardKey[], keysUrl: URL | undefined): Promise<AgentCardSignature[]> {
+export async function signaturesOf(card: JsonObject, keys: readonly CardKey[], keysUrl: URL | undefined): Promise<AgentCardSignature[]> {
   const payload = new TextEncoder().encode(canonicalCard(card));
   return Promise.all(
     keys.map(async ({ key, alg, kid }) => {
@@ -23,8 +22,7 @@ export async function signaturesOf(card: AgentCard, keys: readonly CardKey[], ke
 }
 
 /** What signatures cover: JCS (RFC 8785) of the card without them. */
-export function canonicalCard(card: AgentCard): string {
-  const { signatures: _, ...signed }: JsonObject = cardJson(card);
+function canonicalCard({ signatures: _, ...signed }: JsonObject): string {
   const text = canonicalize(signed);
   if (text === undefined) throw new Error("A card has no canonical form");
   return text;

@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { withV03Members } from "./card-v03.ts";
 import { eventFromV1, pushFromV1, sentFromV1, taskFromV1 } from "./from-v1.ts";
 import { pushIdToV1, pushToV1, queryToV1, sendToV1, taskIdToV1 } from "./to-v1.ts";
 
@@ -27,5 +28,5 @@ export const methodsV03: Readonly<Record<string, MethodV03>> = {
     fromV1: ({ configs }) => (Array.isArray(configs) ? configs.map((config) => pushFromV1(config as JsonObject)) : []),
   },
   "tasks/pushNotificationConfig/delete": { rpc: "deleteTaskPushNotificationConfig", toV1: pushIdToV1, fromV1: () => null },
-  "agent/getAuthenticatedExtendedCard": { rpc: "getExtendedAgentCard", toV1: () => ({}), fromV1: (card) => card },
+  "agent/getAuthenticatedExtendedCard": { rpc: "getExtendedAgentCard", toV1: () => ({}), fromV1: withV03Members },
 };

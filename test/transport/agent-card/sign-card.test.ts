@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { describe, expect, test } from "vitest";
+import { verifyAgentCardSignature } from "@a2a-js/sdk";
+import { describe, expect, test, vi } from "vitest";
 import { demoProcessor } from "../../../src/demo/demo-processor.ts";
 import type { ServerOptions } from "../../../src/server.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
@@ -20,14 +21,15 @@ const generated = {
 const pem = (key: KeyObject) => key.export({ type: "pkcs8", format: "pem" }) as string;
 const publicJwk = (key: KeyObject) => createPublicKey(key).export({ format: "jwk" });
 
-/** Served once with these options; its text as it came. */
-async function servedCard(options: Omit<ServerOptions, "storage" | "port" | "processor">): Promise<string> {
+/** Served once with these options to a client that names its version, or not; its text as it came. */
+async function servedCard(options: Omit<ServerOptions, "storage" | "port" | "processor">, headers: HeadersInit = { "A2A-Version": "1.0" }): Promise<string> {
   await using server = await served({ processor: demoProcessor, ...options });
-  return (await fetch(new URL("/.well-known/agent-card.json", server.url))).text();
+  return (await fetch(new URL("/.well-known/agent-card.json", server.url), { headers })).text();
 }
 
 interface Verdicts {
   readonly sdk: string;
+  readonly unknown: boolean;
   readonly each: readonly { readonly header: object; readonly verdict: string }[];
 }
 
@@ -66,7 +68,8 @@ const awkward: AgentCardInit = {
 describe("a signed card is verified by programs that share nothing with ours", () => {
   test.each(Object.entries(generated))("by a key of the kind %s (R156–R159)", async (kid, key) => {
     const card = await servedCard({ cardKeys: [{ key: pem(key), kid }] });
-    const { sdk, each } = await verified(card, { [kid]: key });
+    const { sdk, each, unknown } = await verified(card, { [kid]: key });
+    expect(unknown).toBe(false);
     const alg = { ec256: "ES256", ec384: "ES384", ed25519: "EdDSA", rsa: "RS256" }[kid];
     expect([sdk, each]).toEqual(["valid", [{ header: { alg, kid, typ: "JOSE" }, verdict: "valid" }]]);
   });
@@ -94,6 +97,27 @@ describe("a signed card is verified by programs that share nothing with ours", (
     const card = await servedCard({ card: awkward, cardKeys: [{ key: pem(ec256), kid: "k" }], publicUrl: new URL("https://agents.example.org") });
     const { sdk, each } = await verified(card, { k: ec256 });
     expect([sdk, each.map(({ verdict }) => verdict)]).toEqual(["valid", ["valid"]]);
+  });
+
+  test("with the members of version 0.3 too: one signature is of the card that version 1.0 sees, one of its text", async () => {
+    const { ec256 } = generated;
+    const card = await servedCard({ card: awkward, cardKeys: [{ key: pem(ec256), kid: "k" }] }, {});
+    const { sdk, each, unknown } = await verified(card, { k: ec256 });
+    expect([sdk, unknown, each.map(({ verdict }) => verdict)]).toEqual(["valid", true, ["InvalidSignatureError", "valid"]]);
+    const forged = card.replace('"url":"http://', '"url":"http://evil.');
+    expect((await verified(forged, { k: ec256 })).each.map(({ verdict }) => verdict)).toEqual(["InvalidSignatureError", "InvalidSignatureError"]);
+  });
+
+  test.each([[{ "A2A-Version": "1.0" }], [{}]])("in JavaScript too, with the headers %j", async (headers) => {
+    const { ed25519 } = generated;
+    const card = JSON.parse(
+      await servedCard({ card: { ...awkward, capabilities: { streaming: true } }, cardKeys: [{ key: pem(ed25519), kid: "k" }] }, headers),
+    );
+    const verify = verifyAgentCardSignature(async () => createPublicKey(ed25519));
+    // It tells the console of each signature that isn't valid.
+    using _ = vi.spyOn(console, "debug").mockImplementation(() => {});
+    await verify(card);
+    await expect(verify({ ...card, name: "Forged" })).rejects.toThrow("No valid signatures");
   });
 
   test("but not once a letter of it is another one, nor by another key", async () => {

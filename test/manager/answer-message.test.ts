@@ -14,6 +14,14 @@ describe("answerMessage", () => {
     expect(totalMessages).toBe(2);
   });
 
+  it("answers with the same bare message whatever return_immediately says (R20)", async () => {
+    const { manager } = await setup(answering(async ({ message: asked }) => ({ parts: asked.parts })));
+    for (const now of [false, true]) {
+      const answer = messageIn(await manager.sendMessage(request("hello", { now })));
+      expect([answer.taskId, answer.parts[0]?.content.value]).toEqual(["", "hello"]);
+    }
+  });
+
   it("makes a task when it has no answer", async () => {
     const { manager } = await setup(answering(async () => undefined));
     expect(stateOf(await sent(manager, "hello"))).toBe("COMPLETED");

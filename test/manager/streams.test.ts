@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { artifact, authRequired, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { artifact, authRequired, completed, failed, inputRequired, rejected, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   agent,
@@ -53,6 +53,74 @@ describe("a send's stream", () => {
     faulty.release();
     await stream.ended;
     expect([stream.seen[0]?.startsWith("task:"), stream.seen.at(-1)?.endsWith("COMPLETED(quick)")]).toEqual([true, true]);
+  });
+
+  it.each([
+    completed("end"),
+    failed("end"),
+    rejected("end"),
+  ])("ends with a terminal state, whichever it is, and so does a subscription: %j (R36, R60)", async (last) => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const stream = reading(manager.sendStreamingMessage(request("go")));
+    const turn = await scripted.turn();
+    await settle();
+    const subscription = reading(manager.subscribeToTask(turn.context.taskId));
+    await settle();
+    expect([stream.isOver(), subscription.isOver()]).toEqual([false, false]);
+    void turn.yield(last);
+    await Promise.all([stream.ended, subscription.ended]);
+    for (const { seen } of [stream, subscription]) {
+      expect(seen[0]).toMatch(/^task:/);
+      expect(seen.at(-1)).toMatch(/^status:(COMPLETED|FAILED|REJECTED)\(end\)$/);
+    }
+  });
+
+  it("ends with CANCELED, and so does a subscription (R36, R60)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const stream = reading(manager.sendStreamingMessage(request("go")));
+    const turn = await scripted.turn();
+    await settle();
+    const subscription = reading(manager.subscribeToTask(turn.context.taskId));
+    const canceled = manager.cancelTask(turn.context.taskId);
+    await settle();
+    turn.return();
+    await Promise.all([canceled, stream.ended, subscription.ended]);
+    expect([stream.seen.at(-1), subscription.seen.at(-1)]).toEqual(["status:CANCELED", "status:CANCELED"]);
+  });
+
+  it("isn't changed by return_immediately, whether it is of a task or of a message (R20)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted);
+    const stream = reading(manager.sendStreamingMessage(request("go", { now: true })));
+    const turn = await scripted.turn();
+    await settle();
+    expect(stream.isOver()).toBe(false);
+    await turn.yield(completed("end"));
+    await stream.ended;
+    expect(stream.seen.at(-1)).toBe("status:COMPLETED(end)");
+    const { manager: answers } = await setup(answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })));
+    expect(await collected(answers.sendStreamingMessage(request("hello", { now: true })))).toEqual(["message:hi"]);
+  });
+
+  it("has an artifact's chunks as they were made: what is appended, and which is the last (R126)", async () => {
+    const { manager } = await setup(
+      agent(async function* () {
+        for (const flags of [{}, { append: true }, { append: true, lastChunk: true }])
+          yield artifact({ artifactId: "a", parts: [{ content: { case: "text", value: "x" } }] }, flags);
+        yield completed();
+      }),
+    );
+    const flags: unknown[] = [];
+    for await (const { payload } of manager.sendStreamingMessage(request("go"))) {
+      if (payload.case === "artifactUpdate") flags.push([payload.value.append, payload.value.lastChunk]);
+    }
+    expect(flags).toEqual([
+      [false, false],
+      [true, false],
+      [true, true],
+    ]);
   });
 
   it("ends at INPUT_REQUIRED, and stays open at AUTH_REQUIRED (R37, R87, trap 7)", async () => {

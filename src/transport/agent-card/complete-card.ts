@@ -37,6 +37,9 @@ const undescribed: AgentCardInit = { name: "Unnamed agent", description: "An age
 /** What an agent takes and makes that doesn't say: anything. Text goes first, for clients that look for it by name. */
 const anything = ["text/plain", "*/*"];
 
+/** Bindings whose address is a URL of the web. */
+const overHttp: ReadonlySet<string> = new Set<ServedBinding["protocolBinding"]>(["JSONRPC", "HTTP+JSON"]);
+
 /**
  * A card as it is published: what its author left out is filled in from what is served. Throws TaskError INVALID_REQUEST that names everything that can't be filled in, by its
  * path in the card's JSON.
@@ -63,8 +66,24 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
   for (const [index, { uri }] of card.capabilities.extensions.entries()) {
     if (uri === "") faults.push({ field: `capabilities.extensions[${index}].uri`, description: "is missing: an extension is known by its URI" });
   }
+  checkRequirements(card, faults);
   if (faults.length > 0) throw invalidRequest(faults);
   return card;
+}
+
+/** A requirement that no declared scheme can meet would keep every client out. */
+function checkRequirements({ securitySchemes, securityRequirements, skills }: AgentCard, faults: FieldViolation[]): void {
+  const wanted = [
+    { owner: "", requirements: securityRequirements },
+    ...skills.map((skill, index) => ({ owner: `skills[${index}].`, requirements: skill.securityRequirements })),
+  ];
+  for (const { owner, requirements } of wanted) {
+    for (const [index, { schemes }] of requirements.entries()) {
+      for (const name of Object.keys(schemes).filter((each) => !Object.hasOwn(securitySchemes, each))) {
+        faults.push({ field: `${owner}securityRequirements[${index}].schemes[${JSON.stringify(name)}]`, description: "is none of the card's securitySchemes" });
+      }
+    }
+  }
 }
 
 function completeCapabilities(given: AgentCardInit | undefined, hasExtendedCard: boolean): AgentCapabilities {
@@ -82,7 +101,11 @@ function interfacesOf(given: readonly AgentInterface[], { publicUrl, served }: C
   return wanted.flatMap((each, index) => {
     const field = `supportedInterfaces[${index}]`;
     if (each.url !== "") {
-      if (each.protocolBinding !== "GRPC" && !URL.canParse(each.url)) faults.push({ field: `${field}.url`, description: "must be an absolute URL" });
+      const url = URL.parse(each.url);
+      // `localhost:8080` is a URL too, of the scheme `localhost`.
+      const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
+      if (overHttp.has(each.protocolBinding) && !isHttp) faults.push({ field: `${field}.url`, description: "must be an absolute URL, http or https" });
+      else if (each.protocolBinding !== "GRPC" && url === null) faults.push({ field: `${field}.url`, description: "must be an absolute URL" });
       return [create(AgentInterfaceSchema, { ...each, protocolVersion: each.protocolVersion || servedVersion })];
     }
     const fitting = served.filter((binding) => fits(each, binding));

@@ -21,7 +21,7 @@ const card: AgentCardInit = {
   description: "Of either version",
   provider: { url: "https://example.org", organization: "Example" },
   documentationUrl: "https://example.org/docs",
-  supportedInterfaces: [{}, { url: address, protocolBinding: "HTTP+JSON", protocolVersion: "0.3" }],
+  supportedInterfaces: [{}, { url: address, protocolBinding: "HTTP+JSON", protocolVersion: "0.3.0" }],
   capabilities: { extensions: [{ uri: "urn:example:x:v1", description: "X", params: { n: 1 } }] },
   securitySchemes: {
     key: { scheme: { case: "apiKeySecurityScheme", value: { location: "header", name: "X-Key", description: "Key" } } },

@@ -122,9 +122,15 @@ test("everything that can't be filled in is named by its path", () => {
       {
         description: "Nameless",
         capabilities: { pushNotifications: true, extensions: [{ description: "no URI" }] },
-        supportedInterfaces: [{ protocolBinding: "SMTP" }, { protocolBinding: "JSONRPC", url: "not/absolute" }],
+        supportedInterfaces: [
+          { protocolBinding: "SMTP" },
+          { protocolBinding: "JSONRPC", url: "not/absolute" },
+          { protocolBinding: "HTTP+JSON", url: "localhost:8080" },
+          { protocolBinding: "urn:x:own", url: "/x" },
+        ],
         securitySchemes: { a_b: { scheme: { case: "apiKeySecurityScheme", value: { location: "header" } } } },
-        skills: [{ id: "s", name: "s", description: "s", tags: [] }],
+        securityRequirements: [{ schemes: { a_b: {}, toString: {} } }],
+        skills: [{ id: "s", name: "s", description: "s", tags: [], securityRequirements: [{ schemes: { a_b: {} } }, { schemes: { none: {} } }] }],
         signatures: [{ protected: "e30", signature: "x" }],
       },
       facts,
@@ -135,11 +141,15 @@ test("everything that can't be filled in is named by its path", () => {
     "capabilities.extensions[0].uri",
     "capabilities.pushNotifications",
     "name",
+    'securityRequirements[0].schemes["toString"]',
     'securitySchemes["a_b"].apiKeySecurityScheme.name',
     "signatures",
+    'skills[0].securityRequirements[1].schemes["none"]',
     "skills[0].tags",
     "supportedInterfaces[0]",
     "supportedInterfaces[1].url",
+    "supportedInterfaces[2].url",
+    "supportedInterfaces[3].url",
   ]);
 });
 

@@ -9,9 +9,11 @@ test("a card is read from its JSON", () => {
       capabilities: { streaming: false, extensions: [{ uri: "urn:x:v1", params: { any: ["thing", null] } }] },
       securitySchemes: { key: { apiKeySecurityScheme: { location: "header", name: "X-Key" } } },
       iconUrl: null,
+      default_input_modes: ["text/plain"],
     }),
   );
   expect([card.name, card.capabilities?.streaming, card.capabilities?.extensions[0]?.params]).toEqual(["Agent", false, { any: ["thing", null] }]);
+  expect(card.defaultInputModes).toEqual(["text/plain"]);
   expect(card.securitySchemes.key?.scheme.case).toBe("apiKeySecurityScheme");
 });
 

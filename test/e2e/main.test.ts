@@ -174,7 +174,8 @@ describe("the agent card", () => {
       "--card-keys-url",
       "https://example.org/keys",
     );
-    const { signatures } = (await (await fetch(new URL("/.well-known/agent-card.json", server.url))).json()) as {
+    const card = await fetch(new URL("/.well-known/agent-card.json", server.url), { headers: { "A2A-Version": "1.0" } });
+    const { signatures } = (await card.json()) as {
       readonly signatures: readonly { readonly protected: string }[];
     };
     expect(signatures.map(({ protected: header }) => JSON.parse(Buffer.from(header, "base64url").toString()))).toEqual([

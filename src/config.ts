@@ -1,10 +1,10 @@
-import { isIP } from "node:net";
 import { z } from "zod";
 import { entryBytesMax } from "./domain/limits.ts";
 import { type ManagerOptions, managerDefaults } from "./manager/options.ts";
 import { storageUrlFault } from "./open-storage.ts";
 import { type BindingName, bindingNames } from "./transport/binding-names.ts";
 import { originFault } from "./transport/cors.ts";
+import { isLoopback } from "./transport/loopback.ts";
 import { portLimits } from "./transport/port-limits.ts";
 
 /** What `--help` says of a setting, beside its name and default. */
@@ -88,7 +88,7 @@ export const configSchema = z
     port: wholeNumber(0, 65_535).prefault("8080").register(settingTexts, { value: "N", description: "Port for HTTP/1.1 and HTTP/2; 0: any free one" }),
     allowAnonymous: onOff
       .prefault("false")
-      .register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses than this machine's own too" }),
+      .register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses and by other names than this machine's own too" }),
     tlsCert: path.optional().register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
     tlsKey: path.optional().register(settingTexts, { value: "FILE", description: "Private key, PEM" }),
     bindings: z
@@ -111,7 +111,10 @@ export const configSchema = z
         return z.NEVER;
       })
       .optional()
-      .register(settingTexts, { value: "LIST", description: "Origins whose pages may call from a browser, with commas between; *: all. Without it: none" }),
+      .register(settingTexts, {
+        value: "LIST",
+        description: "Origins whose pages may call from a browser, with commas between; *: all. Without it: none, others are refused",
+      }),
     processor: path.optional().register(settingTexts, {
       value: "FILE",
       description: "Module whose default export is the agent, a MessageProcessor, JavaScript or TypeScript. Without it: a demo agent",
@@ -227,11 +230,6 @@ export const settings = Object.keys(configSchema.shape) as readonly Setting[];
 
 function isBindingName(name: string): name is BindingName {
   return (bindingNames as readonly string[]).includes(name);
-}
-
-/** Reached from this machine alone. A name other than localhost may resolve to anything. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 /** The settings that are the task manager's. */

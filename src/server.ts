@@ -19,6 +19,7 @@ import { type BindingName, bindingNames } from "./transport/binding-names.ts";
 import { connectHandler } from "./transport/connect-handler.ts";
 import { allowOrigins } from "./transport/cors.ts";
 import { connectErrorOf } from "./transport/errors.ts";
+import { refuseForeignPages } from "./transport/foreign-pages.ts";
 import { grpcHandler } from "./transport/grpc/grpc-handler.ts";
 import { healthPages } from "./transport/health-pages.ts";
 import { healthService } from "./transport/health-service.ts";
@@ -27,6 +28,7 @@ import { openApiHandler } from "./transport/http-json/openapi.ts";
 import { type JsonRpcOptions, jsonRpcHandler } from "./transport/json-rpc/json-rpc-handler.ts";
 import { withV03Members } from "./transport/json-rpc-v03/card-v03.ts";
 import { dialectV03, isV03 } from "./transport/json-rpc-v03/dialect-v03.ts";
+import { isLoopback } from "./transport/loopback.ts";
 import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
 import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
 import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
@@ -45,7 +47,7 @@ export interface ServerOptions extends ManagerOptions {
   /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
   readonly tls?: NonNullable<PortOptions["tls"]>;
   readonly logger?: Logger;
-  /** Origins whose pages may call from a browser, such as `https://example.com`; `*`: all. Default: none. */
+  /** Origins whose pages may call from a browser, such as `https://example.com`; `*`: all. Default: none, others are answered 403. */
   readonly corsOrigins?: readonly string[];
   /** A connection of this age, milliseconds, takes no more calls: GOAWAY. Default 0: any age. */
   readonly maxConnectionAgeMs?: number;
@@ -63,7 +65,10 @@ export interface ServerOptions extends ManagerOptions {
   readonly card?: AgentCardInit;
   /** The extended card; it needs `allowAnonymous`. */
   readonly extendedCard?: AgentCardInit;
-  /** Anybody who reaches the port may have what is for authenticated callers: nothing asks callers who they are yet. Default false. */
+  /**
+   * Anybody who reaches the port may have what is for authenticated callers: nothing asks callers who they are yet. Without it a server on a loopback address answers only
+   * to names that mean this machine, and to that of `publicUrl`. Default false.
+   */
   readonly allowAnonymous?: boolean;
   /** Where clients reach the server, as its card says: its origin, and a path if a proxy puts one before it. Default: the address it listens on. */
   readonly publicUrl?: URL;
@@ -135,6 +140,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const handlers: readonly RequestHandler[] = [
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
+    refuseForeignPages({ corsOrigins, publicUrl, isLocal: isLoopback(host) && !allowAnonymous }),
     ...(cards ? [cards.page] : []),
     ...(settings.bindings.has("grpc") ? [grpcHandler(services, settings)] : []),
     ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),

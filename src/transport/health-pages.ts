@@ -1,5 +1,5 @@
 import { type Readiness, type ReadinessState, storageSilenceMs } from "../manager/readiness.ts";
-import { answer, errorJson, pathOf, type RequestHandler } from "./request-handler.ts";
+import { answer, isRead, pathOf, type RequestHandler } from "./request-handler.ts";
 
 /** Why a server isn't ready, for whoever looks at `/readyz`. */
 const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
@@ -17,10 +17,7 @@ export function healthPages(readiness: Readiness): RequestHandler {
     const path = pathOf(request);
     if (path !== "/healthz" && path !== "/readyz") return false;
     const headers = { "cache-control": "no-store" };
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      answer(request, response, { status: 405, headers: { ...headers, allow: "GET, HEAD" } }, errorJson(405, "METHOD_NOT_ALLOWED", "Use GET or HEAD"));
-      return true;
-    }
+    if (!isRead(request, response, headers)) return true;
     const state = path === "/readyz" ? readiness.state : "ready";
     if (state === "ready") answer(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
     else answer(request, response, { status: 503, headers }, JSON.stringify({ status: "unavailable", reason: reasons[state] }));

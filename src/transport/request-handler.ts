@@ -37,5 +37,12 @@ export function answer(
 
 /** JSON of an error beside the protocols, in the shape of A2A's HTTP binding (trap 3). */
 export function errorJson(code: number, status: string, message: string): string {
-  return JSON.stringify({ error: { code, status, message } });
+  return JSON.stringify({ error: { code, status, message, details: [] } });
+}
+
+/** Whether the method is one that only reads, GET or HEAD; any other is answered 405. */
+export function isRead(request: Request, response: Response, headers: Readonly<Record<string, string>> = {}): boolean {
+  if (request.method === "GET" || request.method === "HEAD") return true;
+  answer(request, response, { status: 405, headers: { ...headers, allow: "GET, HEAD" } }, errorJson(405, "UNIMPLEMENTED", "Use GET or HEAD"));
+  return false;
 }

@@ -6,7 +6,7 @@ import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { namedVersion, servedVersion, versionParameter } from "../a2a-version.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
-import { answer, errorJson, pathOf, type Request, type RequestHandler } from "../request-handler.ts";
+import { answer, isRead, pathOf, type Request, type RequestHandler } from "../request-handler.ts";
 import type { AgentCardInit } from "./capabilities.ts";
 import { cardJson } from "./card-json.ts";
 import type { CardKey } from "./card-key.ts";
@@ -71,10 +71,7 @@ export class AgentCards {
    */
   readonly page: RequestHandler = (request, response) => {
     if (pathOf(request) !== agentCardPath) return false;
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      answer(request, response, { status: 405, headers: { allow: "GET, HEAD" } }, errorJson(405, "METHOD_NOT_ALLOWED", "Use GET or HEAD"));
-      return true;
-    }
+    if (!isRead(request, response)) return true;
     // It is there a moment after the port is.
     void this.#publication.promise.then(({ served, forAll }) => {
       const { body, etag } = namesServedVersion(request) ? served : forAll;

@@ -52,7 +52,8 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
     context = callContext(request, signals, route.call.method, protocolName);
     options.gate(context);
     const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax);
-    const message = bindRequest(route, json, variables, queryOf(request));
+    const query = decoded("query", () => strictQueryOf(request));
+    const message = bindRequest(route, json, variables, query);
     if (isStream) await answerStream(request, response, route, message, context, options);
     else {
       const output = await callUnary(route.call, message, context);
@@ -68,14 +69,26 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
 
 function routeOf(request: Request, found: FoundPath): { readonly route: Route; readonly variables: ReadonlyMap<string, string> } {
   const verb = request.method === "HEAD" ? "GET" : (request.method ?? "");
+  const route = decoded("path", () => found.route(verb));
+  if (route !== undefined) return route;
+  const allowed = found.verbs.flatMap((each) => (each === "GET" ? ["GET", "HEAD"] : [each]));
+  const message = `${request.method} is not served here: ${allowed.join(", ")} ${allowed.length === 1 ? "is" : "are"}`;
+  throw new HttpFault(405, "UNIMPLEMENTED", message, { allow: allowed.join(", ") });
+}
+
+/** Throws URIError for a percent sign that encodes nothing, which would otherwise be read as something else. */
+function strictQueryOf(request: Request): URLSearchParams {
+  decodeURIComponent(request.url ?? "");
+  return queryOf(request);
+}
+
+/** What `decode` returns; its URIError is a fault of the request. */
+function decoded<T>(where: "path" | "query", decode: () => T): T {
   try {
-    const route = found.route(verb);
-    if (route !== undefined) return route;
+    return decode();
   } catch (error) {
-    throw new TaskError("INVALID_REQUEST", "The path has a percent sign that doesn't begin an encoded byte of UTF-8", { cause: error });
+    throw new TaskError("INVALID_REQUEST", `The ${where} has a percent sign that doesn't begin an encoded byte of UTF-8`, { cause: error });
   }
-  const allowed = found.verbs.flatMap((each) => (each === "GET" ? ["GET", "HEAD"] : [each])).join(", ");
-  throw new HttpFault(405, "UNIMPLEMENTED", `${request.method} is not served here: ${allowed} ${found.verbs.length === 1 ? "is" : "are"}`, { allow: allowed });
 }
 
 /** Undefined for an empty body, which needs no type: a request may be all in its path. */

@@ -18,13 +18,20 @@ export function isJsonBody({ headers }: Request): boolean {
  * nothing else, and gets its refusal in JSON all the same.
  */
 export function answerType({ headers }: Request, isStream: boolean): JsonType | undefined {
-  const [given = ""] = (headers["content-type"] ?? "").toLowerCase().split(";");
-  const standard = isJsonType(given.trim()) ? given.trim() : jsonTypes[0];
-  // The first of the list wins where Accept doesn't say, as with `*/*`.
-  const available = [standard, ...jsonTypes.filter((type) => type !== standard), ...(isStream ? [eventStreamType] : [])];
-  const accepted = new Negotiator({ headers: { ...(headers.accept !== undefined && { accept: headers.accept }) } }).mediaTypes(available);
+  const given = bareType(headers["content-type"]?.toLowerCase());
+  const standard = isJsonType(given) ? given : jsonTypes[0];
+  const types = [standard, ...jsonTypes.filter((type) => type !== standard), ...(isStream ? [eventStreamType] : [])];
+  // The first of the list wins where Accept doesn't say, as with `*/*`. JSON has no charset, but clients that ask for one mean JSON.
+  const available = types.flatMap((type) => [type, `${type};charset=utf-8`]);
+  // An empty header excludes nothing.
+  const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } }).mediaTypes(available).map(bareType);
   if (accepted.length === 0) return undefined;
   return accepted.find(isJsonType) ?? jsonTypes[0];
+}
+
+/** Without its parameters. */
+function bareType(type = ""): string {
+  return type.split(";", 1)[0]?.trim() ?? "";
 }
 
 function isJsonType(type: string): type is JsonType {

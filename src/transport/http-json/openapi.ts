@@ -1,6 +1,6 @@
 import type { DescField, DescMessage, JsonObject } from "@bufbuild/protobuf";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
-import { answer, pathOf, type RequestHandler } from "../request-handler.ts";
+import { answer, isRead, pathOf, type RequestHandler } from "../request-handler.ts";
 import type { ServedService } from "../served-services.ts";
 import { isTextInQuery } from "./bind-request.ts";
 import { eventStreamType, jsonTypes } from "./media-types.ts";
@@ -54,8 +54,8 @@ export function openApiDocument(services: readonly ServedService[]): JsonObject 
 export function openApiHandler(services: readonly ServedService[]): RequestHandler {
   const document = JSON.stringify(openApiDocument(services));
   return (request, response) => {
-    if (pathOf(request) !== "/openapi.json" || (request.method !== "GET" && request.method !== "HEAD")) return false;
-    answer(request, response, { status: 200 }, document);
+    if (pathOf(request) !== "/openapi.json") return false;
+    if (isRead(request, response)) answer(request, response, { status: 200 }, document);
     return true;
   };
 }

@@ -77,13 +77,16 @@ describe("media types", () => {
     ["not A2A's", { accept: `${a2aJson};q=0, */*` }, json],
     ["only the body's type", { "content-type": json }, json],
     ["in capitals", { accept: "Application/JSON" }, json],
+    ["with a charset", { accept: "application/json; charset=UTF-8" }, json],
+    ["with a charset, not this type", { accept: `${a2aJson};q=0, ${json};charset=utf-8` }, json],
+    ["an empty header", { accept: "" }, a2aJson],
   ])("the answer is in what was asked for: %s", async (_name, headers, type) => {
     const answer = await raw.http1("/tasks", { headers });
     expect([answer.status, answer.headers["content-type"], answer.headers.vary]).toEqual([200, type, "accept"]);
     expect((await raw.http1("/tasks/nowhere", { headers })).headers["content-type"]).toBe(type);
   });
 
-  test.each(["text/html", "application/xml;q=1", `${json};q=0, ${a2aJson};q=0`])("nothing fits %s", async (accept) => {
+  test.each(["text/html", "application/xml;q=1", "garbage", `${json};charset=latin1`, `${json};q=0, ${a2aJson};q=0`])("nothing fits %s", async (accept) => {
     const answer = await raw.http1("/tasks", { headers: { accept } });
     expect([answer.status, told(answer).code, answer.headers["content-type"]]).toEqual([406, 406, a2aJson]);
   });
@@ -173,7 +176,13 @@ describe("paths and queries", () => {
     expect((await raw.http1(path)).status).toBe(400);
   });
 
+  test.each(["contextId=%zz", "contextId=%", "contextId=%ff", "contextId=a&unknown=%C3", "%c0%80=a"])("a query that encodes nothing: %s", async (query) => {
+    const answer = await raw.http1(`/tasks?${query}`);
+    expect([answer.status, told(answer).message]).toEqual([400, expect.stringContaining("The query has a percent sign")]);
+  });
+
   test.each([
+    ["POST", "/openapi.json", "GET, HEAD"],
     ["POST", "/tasks/t", "GET, HEAD"],
     ["GET", "/message:send", "POST"],
     ["DELETE", "/tasks/t:cancel", "POST"],
@@ -187,7 +196,7 @@ describe("paths and queries", () => {
 
   test.each(["/nothing", "/tasks/a/b/c/d", "/v2/tasks/x/y", "//"])("nothing is served at %s", async (path) => {
     const answer = await raw.http1(path);
-    expect([answer.status, told(answer)]).toMatchObject([404, { code: 404, status: "NOT_FOUND" }]);
+    expect([answer.status, told(answer)]).toEqual([404, { code: 404, status: "NOT_FOUND", message: "No such resource", details: [] }]);
   });
 
   test("an unknown status filter is refused, an unknown parameter is not", async () => {

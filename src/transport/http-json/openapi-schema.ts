@@ -1,6 +1,22 @@
-import { type DescEnum, type DescField, type DescMessage, type JsonObject, ScalarType } from "@bufbuild/protobuf";
+import {
+  type DescEnum,
+  type DescEnumValue,
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type JsonObject,
+  ScalarType,
+} from "@bufbuild/protobuf";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
+import { comments } from "../../../gen/comments.ts";
 import { isAnnotatedRequired } from "../../domain/validate.ts";
+
+/** What its proto says of it, as a member of the document; nothing of protos that aren't ours. */
+export function descriptionOf(desc: DescService | DescMethod | DescMessage | DescField | DescEnum | DescEnumValue): { readonly description?: string } {
+  const description = comments.get("typeName" in desc ? desc.typeName : `${desc.parent.typeName}.${desc.name}`);
+  return { ...(description !== undefined && { description }) };
+}
 
 /** Collects the schemas of what is referred to, so that each type is described once. */
 export class OpenApiSchemas {
@@ -26,10 +42,16 @@ export class OpenApiSchemas {
   object(desc: DescMessage, fields: readonly DescField[]): JsonObject {
     const properties = Object.fromEntries(fields.map((field) => [field.jsonName, this.field(field)]));
     const required = fields.filter(isAnnotatedRequired).map(({ jsonName }) => jsonName);
-    return { title: desc.name, type: "object", properties, ...(required.length > 0 && { required }) };
+    const oneofs = desc.oneofs.map((oneof) => `\`${oneof.name}\` is one of ${oneof.fields.map(({ jsonName }) => `\`${jsonName}\``).join(", ")}.`);
+    const description = [...Object.values(descriptionOf(desc)), ...oneofs].join("\n\n");
+    return { title: desc.name, ...(description !== "" && { description }), type: "object", properties, ...(required.length > 0 && { required }) };
   }
 
   field(field: DescField): JsonObject {
+    return { ...this.#unnamed(field), ...descriptionOf(field) };
+  }
+
+  #unnamed(field: DescField): JsonObject {
     switch (field.fieldKind) {
       case "list":
         return { type: "array", items: this.#single(field) };
@@ -52,7 +74,10 @@ export class OpenApiSchemas {
 
   #enum(desc: DescEnum): JsonObject {
     if (desc.typeName === "google.protobuf.NullValue") return { type: "null" };
-    this.#schemas.set(desc.typeName, { title: desc.name, type: "string", enum: desc.values.map(({ name }) => name) });
+    const values = desc.values.map((value) => ({ name: value.name, ...descriptionOf(value) }));
+    const lines = values.flatMap(({ name, description }) => (description === undefined ? [] : [`- \`${name}\`: ${description}`]));
+    const description = [...Object.values(descriptionOf(desc)), ...(lines.length > 0 ? [lines.join("\n")] : [])].join("\n\n");
+    this.#schemas.set(desc.typeName, { title: desc.name, ...(description !== "" && { description }), type: "string", enum: values.map(({ name }) => name) });
     return { $ref: `#/components/schemas/${desc.typeName}` };
   }
 

@@ -1,17 +1,21 @@
 import type { DescField, DescMessage, JsonObject } from "@bufbuild/protobuf";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { extensionsParameter } from "../a2a-extensions.ts";
+import { servedVersion, versionParameter } from "../a2a-version.ts";
+import { cursorParameter, eventSequenceUri } from "../event-sequence.ts";
 import { answer, isRead, pathOf, type RequestHandler } from "../request-handler.ts";
 import type { ServedService } from "../served-services.ts";
 import { isTextInQuery } from "./bind-request.ts";
 import { eventStreamType, jsonTypes } from "./media-types.ts";
-import { OpenApiSchemas } from "./openapi-schema.ts";
+import { descriptionOf, OpenApiSchemas } from "./openapi-schema.ts";
 import { fieldsAt, type Route, routesOf } from "./routes.ts";
 
 /** How deep a query names fields of messages within messages in the document: types may hold themselves. */
 const queryDepthMax = 3;
 
-/** OpenAPI 3.1 of everything that is served by REST, from the same routes as the server's own (R170). */
-export function openApiDocument(services: readonly ServedService[]): JsonObject {
+/** OpenAPI 3.1 of everything that is served by REST, from the same routes as the server's own (R170). `publicUrl` is where clients reach it; by default where they got the document. */
+export function openApiDocument(services: readonly ServedService[], publicUrl?: URL): JsonObject {
   const schemas = new OpenApiSchemas();
   const paths: Record<string, JsonObject> = {};
   for (const route of routesOf(services)) {
@@ -27,9 +31,9 @@ export function openApiDocument(services: readonly ServedService[]): JsonObject 
       summary: "The HTTP+JSON binding of the Agent2Agent protocol, and the task manager's own services",
       license: { name: "Apache 2.0", identifier: "Apache-2.0" },
     },
-    servers: [{ url: "/" }],
+    servers: [{ url: publicUrl === undefined ? "/" : publicUrl.href.replace(/\/$/, "") }],
     security: [],
-    tags: services.map(({ service }) => ({ name: service.name, description: `The service ${service.typeName}` })),
+    tags: services.map(({ service }) => ({ name: service.name, description: `The service ${service.typeName}`, ...descriptionOf(service) })),
     paths: Object.fromEntries(Object.entries(paths).toSorted(([a], [b]) => (a < b ? -1 : 1))),
     components: {
       schemas: { ...schemas.components, Error: error },
@@ -51,8 +55,8 @@ export function openApiDocument(services: readonly ServedService[]): JsonObject 
 }
 
 /** Serves the document at `/openapi.json`. */
-export function openApiHandler(services: readonly ServedService[]): RequestHandler {
-  const document = JSON.stringify(openApiDocument(services));
+export function openApiHandler(services: readonly ServedService[], publicUrl?: URL): RequestHandler {
+  const document = JSON.stringify(openApiDocument(services, publicUrl));
   return (request, response) => {
     if (pathOf(request) !== "/openapi.json") return false;
     if (isRead(request, response)) answer(request, response, { status: 200 }, document);
@@ -77,11 +81,16 @@ function operationOf(route: Route, schemas: OpenApiSchemas): JsonObject {
   const isStream = call.kind === "server_streaming";
   const variant = `${isAdded ? "ByPost" : ""}${bound.has("tenant") ? "WithTenant" : ""}`;
   const query = body === "whole" ? [] : queryFields(method.input, []).filter((fields) => !bound.has(jsonPath(fields)) && fields[0] !== body);
-  const parameters = [...inPath.map((fields) => parameterOf(fields, "path", schemas)), ...query.map((fields) => parameterOf(fields, "query", schemas))];
+  const parameters = [
+    ...inPath.map((fields) => parameterOf(fields, "path", schemas)),
+    ...query.map((fields) => parameterOf(fields, "query", schemas)),
+    ...(method.parent.typeName === A2AService.typeName ? a2aHeaders(isStream) : []),
+  ];
   const requestBody = bodyOf(route, bound, schemas);
   return {
     operationId: `${method.name}${variant}`,
     summary: wordsOf(method.name),
+    ...descriptionOf(method),
     tags: [method.parent.name],
     ...(parameters.length > 0 && { parameters }),
     ...(requestBody !== undefined && { requestBody }),
@@ -110,9 +119,21 @@ function queryFields(desc: DescMessage, way: readonly DescField[]): readonly (re
   });
 }
 
+/** The service parameters of the contract (R172). Theirs alone: our own services have neither versions nor extensions. */
+function a2aHeaders(isStream: boolean): readonly JsonObject[] {
+  const header = (name: string, description: string, schema: JsonObject, required = false) => ({ name, in: "header", description, required, schema });
+  const text = { type: "string" };
+  return [
+    header(versionParameter, "The version of A2A that the client speaks; a query parameter of this name does as well", { ...text, const: servedVersion }, true),
+    header(extensionsParameter, "URIs of the extensions that the client speaks, with commas between; the answer lists those that are active", text),
+    ...(isStream ? [header(cursorParameter, `Goes on behind this event, where the extension ${eventSequenceUri} is active`, text)] : []),
+  ];
+}
+
 function parameterOf(fields: readonly DescField[], place: "path" | "query", schemas: OpenApiSchemas): JsonObject {
   const field = fields.at(-1);
-  return { name: jsonPath(fields), in: place, ...(place === "path" && { required: true }), schema: field === undefined ? {} : schemas.field(field) };
+  const { description, ...schema } = field === undefined ? {} : schemas.field(field);
+  return { name: jsonPath(fields), in: place, ...(description !== undefined && { description }), ...(place === "path" && { required: true }), schema };
 }
 
 /** What the path says, the body needn't repeat; a body that then holds nothing that must be there may be left out. */

@@ -5,7 +5,15 @@ import { type RawServer, startRawServer, userMessage } from "../raw-server.ts";
 type Json = Readonly<Record<string, never>>;
 interface Operation {
   readonly operationId: string;
-  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean; readonly schema: Json }[];
+  readonly tags: readonly string[];
+  readonly description?: string;
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly in: string;
+    readonly required?: boolean;
+    readonly description?: string;
+    readonly schema: Json;
+  }[];
   readonly requestBody?: { readonly required: boolean; readonly content: Readonly<Record<string, { readonly schema: Json }>> };
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Json }>> }>>;
 }
@@ -76,12 +84,56 @@ describe("the OpenAPI document", () => {
       ["query", "historyLength", false],
       ["query", "statusTimestampAfter", false],
       ["query", "includeArtifacts", false],
+      ["header", "A2A-Version", true],
+      ["header", "A2A-Extensions", false],
     ]);
     const cancel = document.paths["/tasks/{id}:cancel"]?.post?.requestBody;
     expect([cancel?.required, Object.keys(cancel?.content["application/json"]?.schema.properties ?? {})]).toEqual([false, ["tenant", "metadata"]]);
     expect(document.paths["/message:send"]?.post?.requestBody?.required).toBe(true);
     expect(document.components.schemas["lf.a2a.v1.Message"]).toMatchObject({ required: ["messageId", "role", "parts"] });
     expect(document.components.schemas["lf.a2a.v1.TaskState"]).toMatchObject({ type: "string", enum: expect.arrayContaining(["TASK_STATE_WORKING"]) });
+  });
+
+  test("says in words what everything of the protos is", () => {
+    const undescribed: string[] = [];
+    const look = (where: string, { description }: { readonly description?: unknown }) => {
+      if (typeof description !== "string" || description === "") undescribed.push(where);
+    };
+    for (const { operation } of operations()) {
+      look(operation.operationId, operation);
+      for (const parameter of operation.parameters ?? []) look(`${operation.operationId} ${parameter.name}`, parameter);
+    }
+    for (const [name, schema] of Object.entries(document.components.schemas)) {
+      // Google's own types are well known.
+      if (!/^(lf|taskmanager)\./.test(name)) continue;
+      look(name, schema);
+      for (const [property, value] of Object.entries((schema.properties ?? {}) as Record<string, Json>)) look(`${name}.${property}`, value);
+    }
+    expect(undescribed).toEqual([]);
+    expect(document.components.schemas["lf.a2a.v1.TaskState"]?.description).toMatch(/^The states of a task.*\n\n- `TASK_STATE_UNSPECIFIED`: /);
+    expect(document.components.schemas["lf.a2a.v1.Part"]?.description).toMatch(/\n\n`content` is one of `text`, `raw`, `url`, `data`\.$/);
+    expect(document.paths["/tasks/{id}"]?.get?.description).toMatch(/^Reads a task as it is now\. /);
+  });
+
+  test("names the headers without which a call is refused, and those of streams", async () => {
+    await using strict = await startRawServer({ a2aVersion: "strict" });
+    for (const { path, operation } of operations()) {
+      const inHeader = (operation.parameters ?? []).filter((parameter) => parameter.in === "header");
+      const isA2A = operation.tags[0] === "A2AService";
+      const isStream = Object.hasOwn(operation.responses["200"]?.content ?? {}, "text/event-stream");
+      expect([path, inHeader.map(({ name }) => name)]).toEqual([path, isA2A ? ["A2A-Version", "A2A-Extensions", ...(isStream ? ["Last-Event-ID"] : [])] : []]);
+    }
+    const required = document.paths["/tasks"]?.get?.parameters?.filter((parameter) => parameter.in === "header" && parameter.required) ?? [];
+    const headers = Object.fromEntries(required.map(({ name, schema }) => [name, String(schema.const)]));
+    expect([(await strict.http1("/tasks")).status, (await strict.http1("/tasks", { headers })).status]).toEqual([400, 200]);
+  });
+
+  test("says where clients reach the server", async () => {
+    await using raw = await startRawServer({ publicUrl: new URL("https://agent.example/a2a/") });
+    expect([(await raw.http1("/openapi.json")).json, document]).toMatchObject([
+      { servers: [{ url: "https://agent.example/a2a" }] },
+      { servers: [{ url: "/" }] },
+    ]);
   });
 
   test("says what each call answers with, errors and streams included", () => {

@@ -151,7 +151,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),
     ...(maxConnectionAgeGraceMs !== undefined && { ageGraceMs: maxConnectionAgeGraceMs }),
   };
-  const listener = createPort({ handler: firstOf(handlers, notFound), host, port, logger, limits, ...(tls && { tls }) });
+  const listener = createPort({ handler: firstOf(handlers, notFound(settings.bindings)), host, port, logger, limits, ...(tls && { tls }) });
   const url = new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`);
   return new OneServer(manager, listener, url, ending, drainTimeoutMs, async (listening) => cards?.publish(listening));
 }
@@ -226,21 +226,32 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
-/** Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that there is no such method. */
-const notFound: PortHandler = (request, response) => {
-  const type = request.headers["content-type"] ?? "";
-  if (type.startsWith("application/grpc")) {
-    // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows them.
-    response.setHeader("content-type", type);
-    response.setHeader("grpc-status", Code.Unimplemented);
-    response.setHeader("grpc-message", "No such method");
-    response.end();
-    return;
-  }
-  if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
-    const text = "A2A Task Manager: A2A 1.0 over gRPC, gRPC-Web, Connect, HTTP+JSON (/openapi.json) and JSON-RPC (POST here)\n";
-    answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
-  } else {
-    answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
-  }
+/** What is said of the bindings to a browser that comes by. */
+const bindingTexts: Readonly<Record<BindingName, string>> = {
+  grpc: "gRPC",
+  "grpc-web": "gRPC-Web",
+  connect: "Connect",
+  "http+json": "HTTP+JSON (/openapi.json)",
+  "json-rpc": "JSON-RPC (POST here)",
 };
+
+/** Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that there is no such method. */
+function notFound(bindings: ReadonlySet<BindingName>): PortHandler {
+  const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
+  return (request, response) => {
+    const type = request.headers["content-type"] ?? "";
+    if (type.startsWith("application/grpc")) {
+      // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows them.
+      response.setHeader("content-type", type);
+      response.setHeader("grpc-status", Code.Unimplemented);
+      response.setHeader("grpc-message", "No such method");
+      response.end();
+      return;
+    }
+    if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
+      answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
+    } else {
+      answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
+    }
+  };
+}

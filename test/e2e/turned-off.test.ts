@@ -47,4 +47,14 @@ describe("bindings", () => {
     const others = bindingNames.filter((each) => each !== name);
     expect(await served(others)).toEqual(others);
   });
+
+  test("are told to a browser that comes by, those that are offered alone", async () => {
+    await served(["http+json", "grpc"]);
+    expect(await (await fetch(server.url)).text()).toBe("A2A Task Manager: A2A 1.0 over HTTP+JSON (/openapi.json), gRPC\n");
+  });
+
+  test("that are turned off take their description with them", async () => {
+    await served(["json-rpc"]);
+    expect((await fetch(new URL("/openapi.json", server.url))).status).toBe(404);
+  });
 });

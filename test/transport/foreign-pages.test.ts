@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RawServer, startRawServer, userMessage } from "./raw-server.ts";
 
-const refused = { error: { code: 403, status: "PERMISSION_DENIED", message: expect.stringContaining("--") } };
+const refused = { error: { code: 403, status: "PERMISSION_DENIED", message: expect.stringContaining("--"), details: [] } };
 
 describe("a server for its own machine", () => {
   let raw: RawServer;

@@ -48,9 +48,8 @@ function setField(request: ReflectMessage, fields: readonly DescField[], values:
   const holder = holderOf(request, fields);
   const given = create(field.parent);
   if (holder.isSet(field)) reflect(field.parent, given).set(field, holder.get(field));
-  const isSame = equals(field.parent, given, parsed);
-  if (holder.isSet(field) && !isSame) return `differs between the ${from} and the rest of the request`;
-  if (!isSame) holder.set(field, reflect(field.parent, parsed).get(field));
+  if (holder.isSet(field) && !equals(field.parent, given, parsed)) return `differs between the ${from} and the rest of the request`;
+  holder.set(field, reflect(field.parent, parsed).get(field));
   return undefined;
 }
 

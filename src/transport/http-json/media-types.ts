@@ -26,7 +26,7 @@ export function answerType({ headers }: Request, isStream: boolean): JsonType | 
   // An empty header excludes nothing.
   const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } }).mediaTypes(available).map(bareType);
   if (accepted.length === 0) return undefined;
-  return accepted.find(isJsonType) ?? jsonTypes[0];
+  return accepted.find(isJsonType) ?? standard;
 }
 
 /** Without its parameters. */

@@ -2,6 +2,7 @@ import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { createServiceImplSpec } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { TaskError } from "../../../src/domain/task-error.ts";
+import { violationsMax } from "../../../src/domain/validate.ts";
 import { bindRequest } from "../../../src/transport/http-json/bind-request.ts";
 import { findPath, routesOf } from "../../../src/transport/http-json/routes.ts";
 import { EverythingSchema, TestService } from "../test-protos.ts";
@@ -66,6 +67,11 @@ describe("a query", () => {
     ["inner.count=x", "inner.count"],
   ])("refused: %s", (query, field) => {
     expect(faults("GET", `/watch?${query}`).map(([name]) => name)).toEqual([field]);
+  });
+
+  test("of many faults so many are named, and no more", () => {
+    const query = Array.from({ length: 2 * violationsMax }, (_, depth) => `${"inner.".repeat(depth)}count=x`).join("&");
+    expect(faults("GET", `/watch?${query}`)).toHaveLength(violationsMax);
   });
 
   test("all faults are named at once", () => {

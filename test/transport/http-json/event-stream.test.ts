@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { HttpResponse } from "../../../src/transport/http-exchange.ts";
 import { writeEventStream } from "../../../src/transport/http-json/event-stream.ts";
 
@@ -108,6 +108,25 @@ describe("a stream of events", () => {
     response.drain();
     await writing;
     expect(source.asked).toBe(100);
+  });
+
+  test("has comments in silence only", async () => {
+    vi.useFakeTimers();
+    try {
+      const response = new SlowResponse();
+      async function* slowly() {
+        for (let number = 1; number <= 5; number++) {
+          if (number > 1) await new Promise((resolve) => setTimeout(resolve, number === 5 ? 250 : 80));
+          yield number;
+        }
+      }
+      const writing = write(response, slowly(), { keepAliveMs: 100 });
+      await vi.advanceTimersByTimeAsync(3 * 80 + 250);
+      await writing;
+      expect(response.text.split("\n\n").map((block) => block.replace(/\D/g, "") || block)).toEqual(["1", "2", "3", "4", ":", ":", "5", ""]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("ends when the client hangs up, also while it doesn't read", async () => {

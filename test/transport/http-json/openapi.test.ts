@@ -1,6 +1,9 @@
+import { createServiceImplSpec } from "@connectrpc/connect";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openApiDocument } from "../../../src/transport/http-json/openapi.ts";
 import { type RawServer, startRawServer, userMessage } from "../raw-server.ts";
+import { TestService } from "../test-protos.ts";
 
 type Json = Readonly<Record<string, never>>;
 interface Operation {
@@ -126,6 +129,16 @@ describe("the OpenAPI document", () => {
     const required = document.paths["/tasks"]?.get?.parameters?.filter((parameter) => parameter.in === "header" && parameter.required) ?? [];
     const headers = Object.fromEntries(required.map(({ name, schema }) => [name, String(schema.const)]));
     expect([(await strict.http1("/tasks")).status, (await strict.http1("/tasks", { headers })).status]).toEqual([400, 200]);
+  });
+
+  test("names in queries the fields of messages too, but not those that the body holds", () => {
+    const { paths } = openApiDocument([createServiceImplSpec(TestService, {})]) as unknown as Document;
+    const queryOf = (path: string, verb: string) => (paths[path]?.[verb]?.parameters ?? []).filter((each) => each.in === "query").map(({ name }) => name);
+    const query = queryOf("/watch", "get");
+    expect(query).toEqual(expect.arrayContaining(["name", "boxedBool", "atTime", "tags", "inner.name", "inner.inner.bigCount"]));
+    expect(query.filter((name) => /^(inners|byColour|free|inner\.inner\.inner\.)/.test(name))).toEqual([]);
+    expect(queryOf("/things/{name}/inner", "put")).toEqual(queryOf("/things/{name}", "purge").filter((name) => !name.startsWith("inner.")));
+    expect(queryOf("/things/{name}", "post")).toEqual([]);
   });
 
   test("says where clients reach the server", async () => {

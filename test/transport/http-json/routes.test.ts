@@ -87,6 +87,7 @@ describe("rules that A2A doesn't use", () => {
   test.each([
     ["GET", "/v1/shelves/1/books/2", ["Shelf", { name: "shelves/1/books/2" }]],
     ["GET", "/v1/shelves/a%2Fb/books/%C3%A9", ["Shelf", { name: "shelves/a%2Fb/books/é" }]],
+    ["GET", "/v1/shelves/a%2fb/books/2", ["Shelf", { name: "shelves/a%2Fb/books/2" }]],
     ["GET", "/v1/shelves/1/magazines/2", "not found"],
     ["GET", "/files/a/b%20c/d", ["Files", { "inner.name": "a/b c/d" }]],
     ["GET", "/files", ["Files", { "inner.name": "" }]],

@@ -2,6 +2,7 @@ import { create, type DescMessage, type JsonValue, toJson } from "@bufbuild/prot
 import { describe, expect, test } from "vitest";
 import { ListTasksRequestSchema, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../../src/domain/task-error.ts";
+import { violationsMax } from "../../../src/domain/validate.ts";
 import { parseJson, readJson } from "../../../src/transport/proto-json/read-json.ts";
 import { EverythingSchema } from "../test-protos.ts";
 
@@ -74,6 +75,12 @@ describe("reading", () => {
 
   test("two members of a oneof deep in a message are refused with the path to it", () => {
     expect(fieldsAtFault(SendMessageRequestSchema, { message: { parts: [{ text: "a" }, { text: "b", url: "c" }] } })).toEqual(["message.parts[1]"]);
+  });
+
+  test("of many faults so many are named, and no more", () => {
+    expect(fieldsAtFault(EverythingSchema, { colours: Array(1_000).fill("GREEN") })).toEqual(
+      Array.from({ length: violationsMax }, (_, index) => `colours[${index}]`),
+    );
   });
 
   test("JSON that nests without end is refused, and named", () => {

@@ -28,6 +28,11 @@ describe("writing", () => {
     expect("documentationUrl" in json).toBe(false);
   });
 
+  test("what is REQUIRED in the values of a map", () => {
+    const card = create(AgentCardSchema, { securitySchemes: { key: { scheme: { case: "apiKeySecurityScheme", value: { name: "x-key" } } } } });
+    expect(toA2AJson(AgentCardSchema, card)).toMatchObject({ securitySchemes: { key: { apiKeySecurityScheme: { name: "x-key", location: "" } } } });
+  });
+
   test("every kind of field that is REQUIRED", () => {
     const zeros = { text: "", number: 0, long: "0", yes: false, colour: "COLOUR_UNSPECIFIED", list: [], raw: "" };
     expect(toA2AJson(RequiredSchema, create(RequiredSchema))).toEqual(zeros);

@@ -1,0 +1,63 @@
+import { getEventListeners } from "node:events";
+import { create } from "@bufbuild/protobuf";
+import { createServiceImplSpec } from "@connectrpc/connect";
+import { afterEach, expect, test } from "vitest";
+import { TaskError } from "../../../src/domain/task-error.ts";
+import { silentLogger } from "../../../src/runtime/logger.ts";
+import { errorAnswer } from "../../../src/transport/http-json/error-answer.ts";
+import { httpJsonHandler } from "../../../src/transport/http-json/http-json-handler.ts";
+import { firstOf } from "../../../src/transport/request-handler.ts";
+import { closeAll, echo, open } from "../port-fixtures.ts";
+import { EverythingSchema, TestService } from "../test-protos.ts";
+
+afterEach(closeAll);
+
+/** A service of which nothing is A2A's. */
+const service = createServiceImplSpec(TestService, {
+  whole: () => create(EverythingSchema),
+  async *watch() {
+    yield create(EverythingSchema);
+    yield create(EverythingSchema);
+  },
+} as never);
+
+async function served(gate: () => never | { readonly extensions: ReadonlySet<string> } = () => ({ extensions: new Set() })) {
+  const ending = new AbortController();
+  const settings = { gate, logger: silentLogger, bindings: new Set<never>(), readBytesMax: 1_000, shutdownSignal: ending.signal, heartbeatMs: 60_000 };
+  const { number } = await open({ handler: firstOf([httpJsonHandler([service], settings)], echo) });
+  const call = (path: string, method: string, headers: Record<string, string> = {}, body?: string) =>
+    fetch(`http://127.0.0.1:${number}${path}`, { method, headers, ...(body !== undefined && { body }) });
+  return { call, waiting: () => getEventListeners(ending.signal, "abort").length };
+}
+
+test("a call that is over leaves nothing waiting for the end of the server", async () => {
+  const { call, waiting } = await served();
+  for (const [path, method] of [
+    ["/things/x", "POST"],
+    ["/watch", "GET"],
+    ["/watch", "HEAD"],
+    ["/counts/x", "GET"],
+  ] as const) {
+    const response = await call(path, method);
+    await response.text();
+    expect([path, response.status]).toEqual([path, path === "/counts/x" ? 400 : 200]);
+    await expect.poll(waiting).toBe(0);
+  }
+});
+
+test("what isn't let in isn't read either", async () => {
+  const { call } = await served(() => {
+    throw new TaskError("VERSION_NOT_SUPPORTED", "not this one");
+  });
+  const response = await call("/things/x", "POST", { "content-type": "application/json" }, "no JSON");
+  expect(await response.json()).toMatchObject({ error: { details: [{ reason: "VERSION_NOT_SUPPORTED" }] } });
+});
+
+test.each([
+  ["TOO_MANY", 429, true],
+  ["UNAVAILABLE", 503, true],
+  ["DATA_LOSS", 500, false],
+] as const)("%s says when to come back, if it helps", (reason, http, comesBack) => {
+  const answer = errorAnswer(new TaskError(reason, "no"), silentLogger);
+  expect([answer.http, Object.keys(answer.headers)]).toEqual([http, comesBack ? ["retry-after"] : []]);
+});

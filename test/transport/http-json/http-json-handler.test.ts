@@ -1,6 +1,6 @@
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { create } from "@bufbuild/protobuf";
-import { createServiceImplSpec } from "@connectrpc/connect";
+import { createServiceImplSpec, type HandlerContext } from "@connectrpc/connect";
 import { afterEach, expect, test } from "vitest";
 import { TaskError } from "../../../src/domain/task-error.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
@@ -12,12 +12,21 @@ import { EverythingSchema, TestService } from "../test-protos.ts";
 
 afterEach(closeAll);
 
+let hungUp = 0;
+
 /** A service of which nothing is A2A's. */
 const service = createServiceImplSpec(TestService, {
   whole: () => create(EverythingSchema),
-  async *watch() {
+  async counted(_: unknown, { signal }: HandlerContext) {
+    await once(signal, "abort");
+    hungUp++;
+  },
+  async *watch({ name }: { readonly name?: string }, { signal }: HandlerContext) {
     yield create(EverythingSchema);
     yield create(EverythingSchema);
+    if (name !== "silent") return;
+    await once(signal, "abort");
+    hungUp++;
   },
 } as never);
 
@@ -25,8 +34,8 @@ async function served(gate: () => never | { readonly extensions: ReadonlySet<str
   const ending = new AbortController();
   const settings = { gate, logger: silentLogger, bindings: new Set<never>(), readBytesMax: 1_000, shutdownSignal: ending.signal, heartbeatMs: 60_000 };
   const { number } = await open({ handler: firstOf([httpJsonHandler([service], settings)], echo) });
-  const call = (path: string, method: string, headers: Record<string, string> = {}, body?: string) =>
-    fetch(`http://127.0.0.1:${number}${path}`, { method, headers, ...(body !== undefined && { body }) });
+  const call = (path: string, method: string, headers: Record<string, string> = {}, body?: string, signal?: AbortSignal) =>
+    fetch(`http://127.0.0.1:${number}${path}`, { method, headers, ...(body !== undefined && { body }), ...(signal && { signal }) });
   return { call, waiting: () => getEventListeners(ending.signal, "abort").length };
 }
 
@@ -43,6 +52,17 @@ test("a call that is over leaves nothing waiting for the end of the server", asy
     expect([path, response.status]).toEqual([path, path === "/counts/x" ? 400 : 200]);
     await expect.poll(waiting).toBe(0);
   }
+});
+
+test.each(["/things/silent:watch", "/counts/1"])("a call whose client hangs up is told so, however silent it is: %s", async (path) => {
+  hungUp = 0;
+  const { call, waiting } = await served();
+  const client = new AbortController();
+  const response = call(path, "GET", {}, undefined, client.signal).catch(() => undefined);
+  await expect.poll(waiting).toBeGreaterThan(0);
+  if (path.endsWith(":watch")) await response;
+  client.abort();
+  await expect.poll(() => [hungUp, waiting()]).toEqual([1, 0]);
 });
 
 test("what isn't let in isn't read either", async () => {

@@ -94,6 +94,7 @@ describe("the OpenAPI document", () => {
     expect([cancel?.required, Object.keys(cancel?.content["application/json"]?.schema.properties ?? {})]).toEqual([false, ["tenant", "metadata"]]);
     expect(document.paths["/message:send"]?.post?.requestBody?.required).toBe(true);
     expect(document.components.schemas["lf.a2a.v1.Message"]).toMatchObject({ required: ["messageId", "role", "parts"] });
+    expect(document.components.schemas["taskmanager.v1.GetTaskAtResponse"]).toMatchObject({ properties: { head: { type: "string", format: "int64" } } });
     expect(document.components.schemas["lf.a2a.v1.TaskState"]).toMatchObject({ type: "string", enum: expect.arrayContaining(["TASK_STATE_WORKING"]) });
   });
 

@@ -84,3 +84,24 @@ it("a page of another origin gets nothing", async () => {
   }
   await page.close();
 });
+
+it("nothing of what a page of another origin sends past CORS is carried out", async () => {
+  const message = { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] };
+  const headers = { "content-type": "application/json", "A2A-Version": "1.0" };
+  const sent = await fetch(new URL("/message:send", server.url), { method: "POST", headers, body: JSON.stringify({ message }) });
+  expect(sent.status).toBe(200);
+  const stats = async () => (await fetch(new URL("/taskmanager/v1/conversations:stats", server.url))).text();
+  const before = await stats();
+  const page = await open(origins.other);
+  const types = await page.evaluate(async (url) => {
+    // All conversations that have been idle for a millisecond.
+    const sent = ["cors", "no-cors"] as const;
+    return Promise.all(
+      sent.map((mode) => fetch(`${url}/taskmanager/v1/conversations:cleanup?maxAgeMs=1`, { method: "POST", mode }).then(({ type }) => type, String)),
+    );
+  }, server.url.origin);
+  // The one was answered, though the page can't see how.
+  expect(types).toEqual([expect.stringContaining("Failed to fetch"), "opaque"]);
+  expect(await stats()).toBe(before);
+  await page.close();
+});

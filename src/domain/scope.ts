@@ -20,7 +20,12 @@ export interface ConversationKey extends Scope {
   readonly contextId: string;
 }
 
-/** A string that is equal for equal keys and only for those: ids may hold any character, so lengths go first. */
+/** A string that is equal for equal keys and only for those. */
 export function taskKeyString(key: TaskKey): string {
-  return `${key.tenant.length}:${key.tenant}${key.owner.length}:${key.owner}${key.taskId}`;
+  return scopedString(key, key.taskId);
+}
+
+/** The same for any id within a scope: ids may hold any character, so lengths go first. */
+export function scopedString({ tenant, owner }: Scope, id: string): string {
+  return `${tenant.length}:${tenant}${owner.length}:${owner}${id}`;
 }

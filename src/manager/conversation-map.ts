@@ -1,4 +1,4 @@
-import type { Scope } from "../domain/scope.ts";
+import { type Scope, scopedString } from "../domain/scope.ts";
 
 /** A value for each of the conversations set last; beyond `conversationsMax` the one set longest ago is forgotten. */
 export class ConversationMap<T> {
@@ -11,11 +11,11 @@ export class ConversationMap<T> {
   }
 
   get(scope: Scope, contextId: string): T | undefined {
-    return this.#values.get(idOf(scope, contextId));
+    return this.#values.get(scopedString(scope, contextId));
   }
 
   set(scope: Scope, contextId: string, value: T): void {
-    const id = idOf(scope, contextId);
+    const id = scopedString(scope, contextId);
     this.#values.delete(id);
     this.#values.set(id, value);
     if (this.#values.size <= this.#conversationsMax) return;
@@ -24,10 +24,6 @@ export class ConversationMap<T> {
   }
 
   delete(scope: Scope, contextId: string): void {
-    this.#values.delete(idOf(scope, contextId));
+    this.#values.delete(scopedString(scope, contextId));
   }
-}
-
-function idOf({ tenant, owner }: Scope, contextId: string): string {
-  return JSON.stringify([tenant, owner, contextId]);
 }

@@ -50,5 +50,5 @@ test("every file that is named exists", () => {
 test("every test that is cited exists", () => {
   const citations = rows.flatMap((row) => row.citations);
   expect(citations.length).toBeGreaterThan(150);
-  expect(citations.filter(({ file, name }) => !existsSync(file) || !hasTest(readFileSync(file, "utf8"), name))).toEqual([]);
+  expect(citations.filter(({ file, name }) => !hasTest(file, name))).toEqual([]);
 });

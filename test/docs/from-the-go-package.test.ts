@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRegistry } from "@bufbuild/protobuf";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
@@ -44,7 +44,7 @@ describe("the page on the Go package", () => {
 
   it("cites no test that doesn't exist", () => {
     expect(citations.length).toBeGreaterThanOrEqual(rows.length);
-    expect(citations.filter(({ file, name }) => !existsSync(file) || !hasTest(readFileSync(file, "utf8"), name))).toEqual([]);
+    expect(citations.filter(({ file, name }) => !hasTest(file, name))).toEqual([]);
   });
 });
 

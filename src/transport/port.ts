@@ -139,7 +139,9 @@ class OnePort implements Port {
       front = createTcpServer(tcp, (socket) => this.#accept(socket));
     } else {
       const { cert, key } = tls;
-      front = createTlsServer({ ...tcp, cert, key, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs }, (socket) => {
+      // Older versions are broken (R187); said here, so that no option of Node's brings them back.
+      const minVersion = "TLSv1.2";
+      front = createTlsServer({ ...tcp, cert, key, minVersion, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs }, (socket) => {
         this.#handshakes.delete(remoteOf(socket));
         this.#accept(socket);
       });

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { clone, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
-import { type MessageSchema, Role, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { MessageSchema, Role, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Clients } from "./bindings.ts";
 
 type MessageInit = MessageInitShape<typeof MessageSchema>;
@@ -50,6 +50,8 @@ function shape<Desc extends DescMessage>(schema: Desc, message: MessageShape<Des
   const text = JSON.stringify(toJson(schema, clone(schema, message)));
   return JSON.parse(text.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME"));
 }
+
+const everyJson = { text: "", number: -1.5, yes: true, none: null, list: [1, "two", [], { deep: [null] }], empty: {} };
 
 const invalid = (...fields: readonly string[]) => ({ code: "InvalidArgument", reason: "INVALID_REQUEST", fields });
 const notFound = { code: "NotFound", reason: "TASK_NOT_FOUND" };
@@ -107,10 +109,11 @@ export const goodCalls: readonly Call[] = [
   {
     name: "authorization is asked for and given",
     call: async (clients) => {
-      const asked = await sent(clients, "auth please");
-      return [stateOf(asked), stateOf(await sent(clients, "here", { taskId: asked.id }))];
+      const asked = await sent(clients, "auth sign in");
+      const why = asked.status?.message?.parts.map(({ content }) => content.value);
+      return [stateOf(asked), why, stateOf(await sent(clients, "here", { taskId: asked.id }))];
     },
-    expected: { ok: ["AUTH_REQUIRED", "COMPLETED"] },
+    expected: { ok: ["AUTH_REQUIRED", ["sign in"], "COMPLETED"] },
   },
   {
     name: "an agent fails and rejects",
@@ -126,6 +129,32 @@ export const goodCalls: readonly Call[] = [
       return { all: histories(all), none: histories(none), texts: textParts(all) };
     },
     expected: { ok: { all: ["USER hello"], none: [] } },
+  },
+  {
+    name: "every kind of part, with all that goes with it, is kept as it was sent, and so is metadata of every kind of JSON",
+    call: async (clients) => {
+      const about = { mediaType: "text/plain", filename: "f", metadata: everyJson };
+      const contents = [
+        { case: "text", value: "" },
+        { case: "raw", value: new Uint8Array([0, 255]) },
+        { case: "url", value: "https://example.org/x" },
+        { case: "data", value: { kind: { case: "nullValue", value: 0 } } },
+      ] as const;
+      const { id } = await sent(clients, "", { parts: contents.map((content) => ({ content, ...about })), metadata: everyJson });
+      const [kept] = (await clients.a2a.getTask({ id })).history;
+      return kept && shape(MessageSchema, kept);
+    },
+    expected: {
+      ok: {
+        parts: [{ text: "" }, { raw: "AP8=" }, { url: "https://example.org/x" }, { data: null }].map((content) => ({
+          ...content,
+          mediaType: "text/plain",
+          filename: "f",
+          metadata: everyJson,
+        })),
+        metadata: everyJson,
+      },
+    },
   },
   {
     name: "a message sent twice is one task",

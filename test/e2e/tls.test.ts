@@ -43,7 +43,7 @@ const transports: readonly { readonly name: string; readonly make: () => Transpo
   { name: "Connect over HTTP/2", make: () => createConnectTransport({ baseUrl: server.url.origin, httpVersion: "2", interceptors, nodeOptions: { ca } }) },
 ];
 
-it.each(transports)("$name", async ({ make }) => {
+it.each(transports)("streams to their end over $name, encrypted", async ({ make }) => {
   const client: Client<typeof A2AService> = createClient(A2AService, make());
   let last: TaskState | undefined;
   for await (const { payload } of client.sendStreamingMessage({ message: userMessage("stream 20") })) {

@@ -39,6 +39,18 @@ describe("bindings", () => {
     expect(await served(bindingNames)).toEqual(bindingNames);
   });
 
+  test("have a card where one of them is A2A's own, and none elsewhere (R150)", async () => {
+    const status = async (...offered: BindingName[]) => {
+      await served(offered);
+      const response = await fetch(new URL("/.well-known/agent-card.json", server.url));
+      await response.arrayBuffer();
+      return response.status;
+    };
+    expect(await status("http+json")).toBe(200);
+    await server[Symbol.asyncDispose]();
+    expect(await status("grpc-web", "connect")).toBe(404);
+  });
+
   test.each(bindingNames)("are turned on one by one: %s alone", async (name) => {
     expect(await served([name])).toEqual([name]);
   });

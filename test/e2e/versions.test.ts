@@ -63,6 +63,18 @@ describe("over HTTP", () => {
     expect(await post("?A2A-Version=1.0", { "A2A-Version": "0.3" })).toMatchObject({ status: 400, body: { code: "failed_precondition" } });
   });
 
+  test("of HTTP+JSON too, and header and query must agree", async () => {
+    const status = async (query: string, headers: Record<string, string> = {}) => {
+      const response = await fetch(new URL(`/tasks${query}`, strict.url), { headers });
+      await response.arrayBuffer();
+      return response.status;
+    };
+    expect(await Promise.all([status("?A2A-Version=1.0"), status("?A2A-Version=1.0.4&pageSize=1"), status("", { "A2A-Version": "1.0" })])).toEqual([
+      200, 200, 200,
+    ]);
+    expect(await Promise.all([status(""), status("?A2A-Version=0.3"), status("?A2A-Version=1.0", { "A2A-Version": "0.3" })])).toEqual([400, 400, 400]);
+  });
+
   test("it is looked at before the body is read: another version may have other bodies", async () => {
     expect(await post("", {}, '{"pageSize":"of another kind"}')).toMatchObject({ status: 400, body: { code: "failed_precondition" } });
     expect(await post("?A2A-Version=1.0", {}, '{"pageSize":"of another kind"}')).toMatchObject({ status: 400, body: { code: "invalid_argument" } });

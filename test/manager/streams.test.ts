@@ -123,6 +123,26 @@ describe("a send's stream", () => {
     ]);
   });
 
+  it("has the ids of its task and its context in every event, and in what these say (R125)", async () => {
+    const { manager } = await setup(
+      agent(async function* () {
+        yield working("one");
+        yield chunk("two");
+        yield completed("three");
+      }),
+    );
+    const ids: string[] = [];
+    let taskId = "";
+    for await (const { payload } of manager.sendStreamingMessage(request(message("go", { contextId: "c" })))) {
+      if (payload.case === "task") taskId = payload.value.id;
+      else if (payload.case !== "message" && payload.value !== undefined) ids.push(`${payload.value.taskId} ${payload.value.contextId}`);
+      if (payload.case === "statusUpdate" && payload.value.status?.message)
+        ids.push(`${payload.value.status.message.taskId} ${payload.value.status.message.contextId}`);
+    }
+    expect(ids.length).toBeGreaterThanOrEqual(5);
+    expect(new Set(ids)).toEqual(new Set([`${taskId} c`]));
+  });
+
   it("ends at INPUT_REQUIRED, and stays open at AUTH_REQUIRED (R37, R87, trap 7)", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
@@ -216,6 +236,26 @@ describe("subscribers", () => {
     await expectRefused(collected(manager.subscribeToTask(id)), "UNSUPPORTED_OPERATION");
     await expectRefused(collected(manager.subscribeToTask("nope")), "TASK_NOT_FOUND");
     await expectRefused(collected(manager.watchTask("nope")), "TASK_NOT_FOUND");
+  });
+
+  it("of a task that waits for its place, works or waits for a credential begin with it, and stay (R58)", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager } = await setup(scripted, { options: { maxRunningTasks: 1 } });
+    const first = await begun(manager, "one");
+    const turn = await scripted.turn();
+    const second = await begun(manager, "two");
+    const begins = async (id: string) => {
+      const stream = reading(manager.subscribeToTask(id));
+      await settle();
+      return [...stream.seen, stream.isOver()];
+    };
+    expect(await begins(second.id)).toEqual(["task:SUBMITTED", false]);
+    expect(await begins(first.id)).toEqual(["task:WORKING", false]);
+    await turn.yield(authRequired("sign in"));
+    await turn.context.committed();
+    expect(await begins(first.id)).toEqual(["task:AUTH_REQUIRED", false]);
+    turn.return();
+    (await scripted.turn(1)).return();
   });
 
   it("of a task in INPUT_REQUIRED stay for its next turn (trap 7)", async () => {

@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { AgentExtensionSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { activeExtensions, requestedExtensions } from "../../src/transport/a2a-extensions.ts";
+import { eventSequenceUri } from "../../src/transport/event-sequence.ts";
 import { taskErrorOf } from "./thrown.ts";
 
 function header(...lines: readonly string[]): Headers {
@@ -28,6 +30,12 @@ test.each([
   ["a part of it", "urn:x:a"],
 ])("URIs compare exactly, so %s is another extension, and ignored (R146)", (_name, uri) => {
   expect([...activeExtensions(declared, new Set([uri, "urn:x:b:v1"]))]).toEqual(["urn:x:b:v1"]);
+});
+
+test("the URI of ours ends in its version, and its page says both (R147)", () => {
+  const page = readFileSync("docs/extensions/event-sequence.md", "utf8");
+  expect(page).toContain(`**URI**: \`${eventSequenceUri}\``);
+  expect(page).toMatch(new RegExp(`^# .*, version ${/:v(\d+)$/.exec(eventSequenceUri)?.[1]}\n`));
 });
 
 test("a required extension that isn't requested is named in the error (R10)", () => {

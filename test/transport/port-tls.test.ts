@@ -4,7 +4,7 @@ import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type SecureVersion } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { closeAll, http2Call, http2Client, open, tcpClient, whenClosed } from "./port-fixtures.ts";
 
@@ -41,6 +41,22 @@ describe("a port with TLS", () => {
       });
       expect(await answer).toBe("1.1 POST / 500000");
     }
+  });
+
+  it("speaks TLS 1.3 and 1.2, and nothing older (R187)", async () => {
+    const { number } = await open({ tls: { cert, key } });
+    const spoken = (version?: SecureVersion) =>
+      new Promise<string | null>((resolve) => {
+        const versions = version && ({ minVersion: version, maxVersion: version } as const);
+        // A client that would take any cipher, so that what is refused is the version.
+        const client = connectTls({ host: "127.0.0.1", port: number, ca: cert, ciphers: "ALL@SECLEVEL=0", ...versions }, () => {
+          resolve(client.getProtocol());
+          client.destroy();
+        });
+        client.on("error", ({ code = "" }: NodeJS.ErrnoException) => resolve(code));
+      });
+    expect(await Promise.all([undefined, "TLSv1.3", "TLSv1.2"].map((version) => spoken(version as SecureVersion)))).toEqual(["TLSv1.3", "TLSv1.3", "TLSv1.2"]);
+    for (const version of ["TLSv1.1", "TLSv1"] as const) expect(await spoken(version)).toMatch(/PROTOCOL_VERSION/);
   });
 
   it("refuses cleartext, and handshakes that don't end, and goes on", async () => {

@@ -45,7 +45,7 @@ describe("a query", () => {
     ["choiceNumber=0", { choiceNumber: 0 }],
     ["unknown=1&inner.unknown=2&A2A-Version=1.0", {}],
     ["", {}],
-  ])("%s", (query, expected) => {
+  ])("is read, every kind of field in its form (R173): %s", (query, expected) => {
     expect(bound("GET", `/watch?${query}`)).toEqual(expected);
   });
 

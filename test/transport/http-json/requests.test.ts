@@ -37,6 +37,8 @@ describe.each(["http1", "http2"] as const)("over %s", (http) => {
     expect((await call(`/tasks/${task.id}?historyLength=0`)).json).not.toHaveProperty("history");
     const listed = await call(`/tasks?contextId=${task.contextId}&includeArtifacts=true`);
     expect(listed.json).toMatchObject({ tasks: [{ id: task.id, artifacts: [{ artifactId: "echo" }] }], nextPageToken: "", pageSize: 50, totalSize: 1 });
+    const { tasks } = (await call(`/tasks?contextId=${task.contextId}`)).json as unknown as { readonly tasks: readonly object[] };
+    for (const each of tasks) expect(each).not.toHaveProperty("artifacts");
     const canceled = await call(`/tasks/${task.id}:cancel`, { method: "POST" });
     expect([canceled.status, told(canceled)]).toMatchObject([400, { code: 400, status: "FAILED_PRECONDITION" }]);
   });
@@ -124,10 +126,13 @@ describe("bodies", () => {
     ["0.3's role", '{"message":{"messageId":"m","role":"user","parts":[{"text":"a"}]}}', ["message.role"]],
     ["an unknown number of a role", '{"message":{"messageId":"m","role":7,"parts":[{"text":"a"}]}}', ["message.role"]],
     ["nothing", "", ["message"]],
-  ])("refused: %s", async (_name, body, fields) => {
+  ])("are refused, each fault by its field, every detail by its type (R175): %s", async (_name, body, fields) => {
     const answer = await raw.http1("/message:send", post(body));
     expect([answer.status, told(answer).status, fieldsOf(answer)]).toEqual([400, "INVALID_ARGUMENT", fields]);
-    expect(told(answer).details).toMatchObject([{ reason: "INVALID_REQUEST" }, ...fields.map(() => ({}))]);
+    expect(told(answer).details).toMatchObject([
+      { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason: "INVALID_REQUEST" },
+      ...fields.map(() => ({ "@type": "type.googleapis.com/google.rpc.BadRequest" })),
+    ]);
   });
 
   test("compressed", async () => {

@@ -36,7 +36,7 @@ describe("the routes of A2A", () => {
     ["DELETE", "/tasks/t1/pushNotificationConfigs/c", "DeleteTaskPushNotificationConfig", { task_id: "t1", id: "c" }],
     ["GET", "/extendedAgentCard", "GetExtendedAgentCard", {}],
     ["GET", "/acme/extendedAgentCard", "GetExtendedAgentCard", { tenant: "acme" }],
-  ])("%s %s", (verb, path, method, variables) => {
+  ])("%s %s leads to its operation (R170)", (verb, path, method, variables) => {
     expect(found(verb, path)).toEqual([method, variables]);
   });
 

@@ -103,6 +103,20 @@ describe("a version 0.3 client", () => {
     expect(answered.result).toMatchObject({ id: asked.id, status: { state: "completed" } });
     const again = (await rpc("message/send", { message: message("ask what?") })).result as unknown as { id: string };
     expect((await rpc("tasks/cancel", { id: again.id })).result).toMatchObject({ kind: "task", status: { state: "canceled" } });
+    const v1 = { "A2A-Version": "1.0" };
+    const send = (taskId?: string) =>
+      rpc("SendMessage", { message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "ask" }], ...(taskId && { taskId }) } }, v1);
+    const [first, second] = await Promise.all([send(), send()].map(async (sent) => ((await sent).result as unknown as { task: { id: string } }).task.id));
+    expect((await rpc("message/send", { message: message("this", { taskId: first ?? "" }) })).result).toMatchObject({
+      id: first,
+      status: { state: "completed" },
+    });
+    expect((await rpc("tasks/cancel", { id: second ?? "" })).result).toMatchObject({ id: second, status: { state: "canceled" } });
+    const older = await Promise.all(
+      ["one", "two"].map(async () => ((await rpc("message/send", { message: message("ask what?") })).result as unknown as { id: string }).id),
+    );
+    expect((await send(older[0])).result).toMatchObject({ task: { id: older[0], status: { state: "TASK_STATE_COMPLETED" } } });
+    expect((await rpc("CancelTask", { id: older[1] ?? "" }, v1)).result).toMatchObject({ id: older[1], status: { state: "TASK_STATE_CANCELED" } });
   });
 
   test("doesn't wait where it sets blocking to false, and resubscribes", async () => {
@@ -132,6 +146,8 @@ describe("a version 0.3 client", () => {
       "PUSH_NOTIFICATION_NOT_SUPPORTED",
     ],
     ["the list of push configs", "tasks/pushNotificationConfig/list", { id: "t" }, -32003, "PUSH_NOTIFICATION_NOT_SUPPORTED"],
+    ["a push config again", "tasks/pushNotificationConfig/get", { id: "t" }, -32003, "PUSH_NOTIFICATION_NOT_SUPPORTED"],
+    ["to delete a push config", "tasks/pushNotificationConfig/delete", { id: "t", pushNotificationConfigId: "c" }, -32003, "PUSH_NOTIFICATION_NOT_SUPPORTED"],
     ["the extended card", "agent/getAuthenticatedExtendedCard", {}, -32004, "UNSUPPORTED_OPERATION"],
   ];
   test.each(refused)("is refused %s with its code", async (_, method, params, code, reason) => {

@@ -154,6 +154,15 @@ describe("codes", () => {
     expect((response.error?.data ?? []).every((detail) => typeof detail["@type"] === "string")).toBe(true);
   });
 
+  test.each([
+    ["{", "Invalid JSON payload"],
+    [{ id: 5, method: "ListTasks" }, "Request payload validation error"],
+    [request("Nothing"), "Method not found"],
+    [request("GetTask", ["t"]), "Invalid parameters"],
+  ])("begin their messages as the specification words them (R164): %j is %s", async (body, words) => {
+    expect((await rpc(body)).response.error?.message.split(":")[0]).toBe(words);
+  });
+
   test("a task that can't be canceled, and one that takes no more messages", async () => {
     const id = await sentTask("hello");
     expect((await rpc(request("CancelTask", { id }))).response.error).toMatchObject({ code: -32002, data: [{ reason: "TASK_NOT_CANCELABLE" }] });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { artifact, authRequired, completed, failed, inputRequired, rejected, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
@@ -123,24 +124,32 @@ describe("a send's stream", () => {
     ]);
   });
 
-  it("has the ids of its task and its context in every event, and in what these say (R125)", async () => {
+  it("has the ids of its task and its context in every event, and in what these say, as it happens and read again (R125)", async () => {
     const { manager } = await setup(
       agent(async function* () {
         yield working("one");
         yield chunk("two");
+        yield artifact({ artifactId: "b", name: "whole", parts: [{ content: { case: "url", value: "https://example.org" } }], metadata: { x: 1 } });
         yield completed("three");
       }),
     );
-    const ids: string[] = [];
-    let taskId = "";
-    for await (const { payload } of manager.sendStreamingMessage(request(message("go", { contextId: "c" })))) {
-      if (payload.case === "task") taskId = payload.value.id;
-      else if (payload.case !== "message" && payload.value !== undefined) ids.push(`${payload.value.taskId} ${payload.value.contextId}`);
-      if (payload.case === "statusUpdate" && payload.value.status?.message)
-        ids.push(`${payload.value.status.message.taskId} ${payload.value.status.message.contextId}`);
+    const seen = async (events: AsyncIterable<StreamResponse>) => {
+      const ids: string[] = [];
+      let id = "";
+      for await (const { payload } of events) {
+        if (payload.case === "task") id = payload.value.id;
+        else if (payload.case === "statusUpdate" || payload.case === "artifactUpdate") {
+          const said = payload.case === "statusUpdate" ? payload.value.status?.message : undefined;
+          for (const { taskId, contextId } of said === undefined ? [payload.value] : [payload.value, said]) ids.push(`${taskId} ${contextId}`);
+        }
+      }
+      return { id, ids };
+    };
+    const { id, ids } = await seen(manager.sendStreamingMessage(request(message("go", { contextId: "c" }))));
+    for (const all of [ids, (await seen(manager.watchTask(id, 0n))).ids]) {
+      expect(all.length).toBeGreaterThanOrEqual(6);
+      expect(new Set(all)).toEqual(new Set([`${id} c`]));
     }
-    expect(ids.length).toBeGreaterThanOrEqual(5);
-    expect(new Set(ids)).toEqual(new Set([`${taskId} c`]));
   });
 
   it("ends at INPUT_REQUIRED, and stays open at AUTH_REQUIRED (R37, R87, trap 7)", async () => {

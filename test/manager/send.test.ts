@@ -117,14 +117,17 @@ describe("history_length", () => {
     ["1", 1, ["three"]],
     ["2", 2, ["two?", "three"]],
     ["larger than the history", 99, ["one", "two?", "three"]],
-  ])("%s gives the newest so many, oldest first (R62–R64)", async (_, historyLength, texts) => {
+  ])("%s gives the newest so many, oldest first, in an answer, a stream's task and GetTask (R27, R62–R64)", async (_, historyLength, texts) => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
     const id = await threeMessages(manager, scripted);
     const configuration = historyLength === undefined ? {} : { historyLength };
-    const answer = manager.sendMessage(request(message("three", { taskId: id }), { configuration }));
+    const third = request(message("three", { taskId: id }), { configuration });
+    const answer = manager.sendMessage(third);
     (await scripted.turn(1)).return();
     expect(textsOf(taskIn(await answer).history)).toEqual(texts);
+    // The same message again: its stream begins with the task.
+    for await (const { payload } of manager.sendStreamingMessage(third)) expect(payload.case === "task" && textsOf(payload.value.history)).toEqual(texts);
     const view = historyLength === undefined ? undefined : { historyLength };
     expect(textsOf((await manager.getTask(id, undefined, view)).task.history)).toEqual(texts);
   });

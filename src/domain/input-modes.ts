@@ -3,12 +3,14 @@ import type { AgentCardSchema, Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "./task-error.ts";
 
 /**
- * Refuses a part whose media type the agent doesn't take (R24): neither its card's default input modes nor any skill's. A card that names none takes
- * everything, and so does a part that doesn't say what it is.
+ * Refuses a part whose media type the agent doesn't take (R24): neither its card's default input modes nor any skill's. A card without default modes takes everything, as it
+ * says itself once it is published, whatever its skills name.
+ * A part that doesn't say what it is is taken by every agent.
  */
 export function checkInputModes(message: Message, card: MessageInitShape<typeof AgentCardSchema> | undefined): void {
-  const modes = [...(card?.defaultInputModes ?? []), ...(card?.skills ?? []).flatMap((skill) => skill.inputModes ?? [])].map(normalized);
-  if (modes.length === 0) return;
+  const defaults = card?.defaultInputModes ?? [];
+  if (defaults.length === 0) return;
+  const modes = [...defaults, ...(card?.skills ?? []).flatMap((skill) => skill.inputModes ?? [])].map(normalized);
   for (const [index, part] of message.parts.entries()) {
     if (part.mediaType === "" || modes.some((mode) => covers(mode, normalized(part.mediaType)))) continue;
     throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", `message.parts[${index}].media_type: "${part.mediaType}" is not among ${modes.join(", ")}`, {

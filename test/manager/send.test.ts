@@ -185,6 +185,13 @@ describe("a refused send stores nothing and runs nothing", () => {
     ]);
   });
 
+  it("takes everything for an agent that names no modes but a skill's, as its published card says (R24)", async () => {
+    const skills = [{ id: "s", name: "s", description: "s", tags: ["t"], inputModes: ["image/png"] }];
+    const card = { name: "N", description: "D", skills };
+    const { manager } = await setup({ ...echo, card });
+    expect(stateOf(await sent(manager, message("x", { parts: [{ ...part, mediaType: "text/plain" }] })))).toBe("COMPLETED");
+  });
+
   it("takes a part without a media type, a supported one with parameters, and one of a skill", async () => {
     const card = { defaultInputModes: ["text/*"], skills: [{ id: "s", name: "s", description: "s", tags: [], inputModes: ["image/png"] }] };
     const { manager } = await setup({ ...echo, card });

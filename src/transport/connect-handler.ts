@@ -3,7 +3,9 @@ import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/conn
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "../runtime/logger.ts";
 import { dropFarDeadlines } from "./deadlines.ts";
+import { errorTextBytesMax } from "./error-limits.ts";
 import { answer, errorJson, pathOf, type Request, type RequestHandler, type Response } from "./request-handler.ts";
+import { shortened } from "./shortened.ts";
 
 /**
  * Calls over gRPC, gRPC-Web and Connect; passes on what is none of them. In place of Connect's own adapter, which writes to the console what goes wrong with a
@@ -65,8 +67,8 @@ function refuse({ allowedMethods }: UniversalHandler, status: number, request: R
 }
 
 /**
- * Connect escapes more of `grpc-message` than gRPC wants, and grpc-js, which undoes no more than that, shows its users `%3A` for a colon. The trailers are read, and so
- * complete, once the body has ended.
+ * Connect escapes more of `grpc-message` than gRPC wants, and grpc-js, which undoes no more than that, shows its users `%3A` for a colon; its own texts quote headers of any
+ * length. The trailers are read, and so complete, once the body has ended.
  */
 function withPlainMessage(response: UniversalServerResponse): UniversalServerResponse {
   const { trailer } = response;
@@ -75,7 +77,7 @@ function withPlainMessage(response: UniversalServerResponse): UniversalServerRes
     ...response,
     get trailer() {
       const message = trailer.get("grpc-message");
-      if (message !== null) trailer.set("grpc-message", encodeURI(decodeURIComponent(message)));
+      if (message !== null) trailer.set("grpc-message", encodeURI(shortened(decodeURIComponent(message), errorTextBytesMax)));
       return trailer;
     },
   };

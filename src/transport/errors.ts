@@ -3,6 +3,8 @@ import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { BadRequest_FieldViolationSchema, BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type Reason, TaskError } from "../domain/task-error.ts";
 import type { Logger } from "../runtime/logger.ts";
+import { errorMetadataBytesMax, errorTextBytesMax, errorViolationsBytesMax } from "./error-limits.ts";
+import { shortened } from "./shortened.ts";
 
 /** How one reason is told over each binding. */
 export interface ErrorMapping {
@@ -61,16 +63,28 @@ export const codeTable: Readonly<Record<Code, { readonly status: string; readonl
   [Code.Unauthenticated]: { status: "UNAUTHENTICATED", http: 401, jsonRpc: -32603 },
 };
 
-/** A TaskError as Connect tells it: its code, ErrorInfo, and BadRequest where fields are at fault. The cause stays here. */
+/** A TaskError as Connect tells it, within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest where fields are at fault. The cause stays here. */
 export function connectErrorOf(error: TaskError): ConnectError {
   const { code, domain } = errorTable[error.reason];
-  const info = create(ErrorInfoSchema, { reason: error.reason, domain, metadata: { ...error.metadata } });
-  const connectError = new ConnectError(error.message, code, undefined, [{ desc: ErrorInfoSchema, value: info }], error.cause ?? error);
+  const metadata = Object.fromEntries(Object.entries(error.metadata).map(([key, value]) => [key, shortened(value, errorMetadataBytesMax)]));
+  const info = create(ErrorInfoSchema, { reason: error.reason, domain, metadata });
+  const text = shortened(error.message, errorTextBytesMax);
+  const connectError = new ConnectError(text, code, undefined, [{ desc: ErrorInfoSchema, value: info }], error.cause ?? error);
   if (error.violations.length > 0) {
-    const fieldViolations = error.violations.map((violation) => create(BadRequest_FieldViolationSchema, violation));
+    const fieldViolations = toldViolations(error);
     connectError.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
   }
   return connectError;
+}
+
+/** The first one always; as many more as there is room for. */
+function toldViolations({ violations }: TaskError) {
+  let leftBytes = errorViolationsBytesMax;
+  return violations.flatMap(({ field, description }) => {
+    const told = { field: shortened(field, errorTextBytesMax), description: shortened(description, errorTextBytesMax) };
+    leftBytes -= Buffer.byteLength(told.field) + Buffer.byteLength(told.description);
+    return leftBytes < 0 ? [] : [create(BadRequest_FieldViolationSchema, told)];
+  });
 }
 
 /**

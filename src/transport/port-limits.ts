@@ -9,7 +9,10 @@ export interface PortLimits {
   readonly lastBytesMs: number;
   /** HTTP/1.1: to the end of a request's head. Slowloris sends it one byte at a time. */
   readonly headMs: number;
-  /** HTTP/1.1: to the end of a request, body included; the largest one over a slow line. It ends with the request, so it never cuts an answer that streams. */
+  /**
+   * To the end of a request, body included; the largest one over a slow line. Over HTTP/1.1 it ends with the request, so it never cuts an answer that streams; over HTTP/2
+   * it ends with the answer's beginning as well, since a stream in both directions has no end to its request.
+   */
   readonly requestMs: number;
   /** HTTP/1.1: how often those two are looked at. */
   readonly checkMs: number;

@@ -284,7 +284,7 @@ class OnePort implements Port {
   }
 
   #makeHttp2(): Http2Server {
-    const { headBytesMax, streamsMax, sessionMegabytesMax, streamWindowBytes, resetsBurst, resetsPerSecond } = this.#limits;
+    const { headBytesMax, requestMs, streamsMax, sessionMegabytesMax, streamWindowBytes, resetsBurst, resetsPerSecond } = this.#limits;
     const server = createHttp2Server(
       {
         settings: { maxConcurrentStreams: streamsMax, initialWindowSize: streamWindowBytes, maxHeaderListSize: headBytesMax },
@@ -298,6 +298,10 @@ class OnePort implements Port {
         if (session === undefined || connection === undefined) return;
         // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call would be lost by an end then.
         response.stream.once("finish", () => this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)));
+        const cancel = this.#clock.after(requestMs, () => {
+          if (!request.complete && !response.headersSent) request.stream.close(constants.NGHTTP2_CANCEL);
+        });
+        response.once("close", cancel);
         this.#serve(connection, request, response, ["close"], () => this.#end(session));
       },
     );

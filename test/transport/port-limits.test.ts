@@ -88,6 +88,51 @@ describe("clients that hold on to what they get", () => {
   });
 });
 
+describe("a request over HTTP/2 that doesn't end", () => {
+  async function begun(handler: PortHandler) {
+    const clock = new ManualClock();
+    const asked = Promise.withResolvers<void>();
+    const { number } = await open({
+      clock,
+      limits: { requestMs: 10_000, silentMs: 3_600_000 },
+      handler: (request, response) => {
+        asked.resolve();
+        handler(request, response);
+      },
+    });
+    const session = http2Client(`http://127.0.0.1:${number}`);
+    const stream = session.request({ ":method": "POST", ":path": "/" });
+    stream.on("error", () => undefined).resume();
+    const closed = new Promise((resolve) => stream.once("close", resolve));
+    await asked.promise;
+    return { clock, session, stream, closed };
+  }
+
+  it("is reset in time, and the connection goes on", async () => {
+    const { clock, session, stream, closed } = await begun(echo);
+    stream.write("half");
+    await clock.advance(9_999);
+    expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+    expect(stream.closed).toBe(false);
+    await clock.advance(1);
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+    expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+  });
+
+  it("goes on once its answer has begun: it may be a conversation", async () => {
+    const { clock, stream, closed } = await begun((request, response) => {
+      if (!("stream" in response)) throw new Error("Not HTTP/2");
+      response.stream.respond({ ":status": 200 });
+      request.pipe(response.stream);
+    });
+    await clock.advance(10_000);
+    stream.end("last word");
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+  });
+});
+
 describe("a silent HTTP/2 connection", () => {
   const limits = { silentMs: 1000, pingAnswerMs: 500, idleMs: 3_600_000 };
   const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]);

@@ -4,15 +4,17 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../domain/task-error.ts";
 import type { Request } from "./request-handler.ts";
 
+/** So many pieces of a body are kept as they came, then they are joined: one of a single byte takes up as much memory as sixty. */
+const chunksMax = 1024;
+
 const decoders = { gzip: promisify(gunzip), "x-gzip": promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) };
 
 /**
- * The whole body of a request, decompressed. Throws TaskError TOO_LARGE beyond `bytesMax`, without reading on, CONTENT_TYPE_NOT_SUPPORTED for an unknown encoding,
- * INVALID_REQUEST for broken compression, and ConnectError CANCELED if the client hangs up before its end. What is left of a body is the port's to drop.
+ * The whole body of a request, decompressed. Throws what `readBytes` does, TaskError CONTENT_TYPE_NOT_SUPPORTED for an unknown encoding, and INVALID_REQUEST for broken
+ * compression.
  */
-export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
-  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
-  const bytes = await allBytes(request, bytesMax);
+export async function readBody(request: Request, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array> {
+  const bytes = await readBytes(request, bytesMax, signal);
   const encoding = String(request.headers["content-encoding"] ?? "identity").toLowerCase();
   if (encoding === "identity" || bytes.byteLength === 0) return bytes;
   if (!isKnown(encoding)) {
@@ -34,24 +36,43 @@ function tooLarge(): TaskError {
   return new TaskError("TOO_LARGE", "The request is larger than requests may be");
 }
 
+/**
+ * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax`, without reading on, ConnectError CANCELED if the client hangs up before its
+ * end, and the signal's reason once that is aborted. What is left of a body is the port's to drop.
+ */
+export async function readBytes(request: Request, bytesMax: number, signal?: AbortSignal): Promise<Buffer> {
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
+  signal?.throwIfAborted();
+  return allBytes(request, bytesMax, signal);
+}
+
 /** Not by iteration, which would destroy the request, and the connection with it, when it stops early. */
-function allBytes(request: Request, bytesMax: number): Promise<Buffer> {
+function allBytes(request: Request, bytesMax: number, signal: AbortSignal | undefined): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    let chunks: Buffer[] = [];
+    const joined: Buffer[] = [];
     let bytes = 0;
     const settle = (settled: () => void) => {
       request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
+      signal?.removeEventListener("abort", onAbort);
       settled();
+    };
+    const fail = (error: unknown) => {
+      request.pause();
+      settle(() => reject(error));
     };
     const onData = (chunk: Buffer) => {
       bytes += chunk.byteLength;
-      if (bytes > bytesMax) {
-        request.pause();
-        settle(() => reject(tooLarge()));
-      } else chunks.push(chunk);
+      if (bytes > bytesMax) return fail(tooLarge());
+      chunks.push(chunk);
+      if (chunks.length < chunksMax) return;
+      joined.push(Buffer.concat(chunks));
+      chunks = [];
     };
-    const onEnd = () => settle(() => resolve(Buffer.concat(chunks, bytes)));
+    const onEnd = () => settle(() => resolve(Buffer.concat([...joined, ...chunks], bytes)));
     const onCut = () => settle(() => reject(new ConnectError("The client has hung up", Code.Canceled)));
+    const onAbort = () => fail(signal?.reason);
     request.on("data", onData).once("end", onEnd).once("close", onCut).once("error", onCut);
+    signal?.addEventListener("abort", onAbort, { once: true });
   });
 }

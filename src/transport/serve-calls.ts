@@ -54,6 +54,8 @@ export async function* streaming<T>(
   const onAbort = () => void subscriber.close();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
+    // One that is over already, by a deadline of 0 or a client that left meanwhile, tells no listener any more.
+    signal.throwIfAborted();
     yield* body(subscriber);
     // Closed for that reason, it must not look like the end of the task.
     signal.throwIfAborted();

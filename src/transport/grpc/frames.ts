@@ -1,7 +1,7 @@
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import { readBody } from "../read-body.ts";
+import { readBytes } from "../read-body.ts";
 import type { Request } from "../request-handler.ts";
 
 /** Before each message: a byte of flags, of which only "compressed" is known, and the length. */
@@ -16,11 +16,11 @@ export function frame(message: Uint8Array): Uint8Array {
 }
 
 /**
- * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, and ConnectError with the codes that gRPC gives for none, for more than
- * one, and for a compressed one without a word of how.
+ * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, ConnectError with the codes that gRPC gives for none, for more than
+ * one, and for a compressed one without a word of how, and the signal's reason once that is aborted.
  */
-export async function readMessage(request: Request, schema: DescMessage, bytesMax: number): Promise<Message> {
-  const body = await readBody(request, prefixBytes + bytesMax);
+export async function readMessage(request: Request, schema: DescMessage, bytesMax: number, signal: AbortSignal): Promise<Message> {
+  const body = await readBytes(request, prefixBytes + bytesMax, signal);
   if (body.byteLength === 0) throw new ConnectError("The call has no request message", Code.Unimplemented);
   if (body.byteLength < prefixBytes) throw cutOff();
   const { byteLength, byteOffset, buffer } = body;

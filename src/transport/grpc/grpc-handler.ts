@@ -37,9 +37,12 @@ export function grpcHandler(services: readonly ServedService[], settings: CallSe
   };
 }
 
+/** Parameters tell nothing: gRPC's servers in Go and C don't look at them, Connect refuses them. */
+const protobufType = /^application\/grpc(?:\+proto)?[ \t]*(?:;|$)/i;
+
 function isPlain({ method, headers }: Request): boolean {
-  const { "content-type": type, "grpc-encoding": encoding = "identity" } = headers;
-  return method === "POST" && encoding === "identity" && (type === "application/grpc" || type === "application/grpc+proto");
+  const { "content-type": type = "", "grpc-encoding": encoding = "identity" } = headers;
+  return method === "POST" && encoding === "identity" && protobufType.test(type);
 }
 
 function isHttp2(response: Response): response is Http2ServerResponse {
@@ -56,7 +59,7 @@ async function answer(request: Request, response: Http2ServerResponse, call: One
   try {
     settings.gate(context);
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
-    const message = await readMessage(request, call.method.input, settings.readBytesMax);
+    const message = await readMessage(request, call.method.input, settings.readBytesMax, context.signal);
     if (call.kind === "unary") {
       const bytes = frame(toBinary(call.method.output, await callUnary(call, message, context)));
       begin(response, context);

@@ -51,7 +51,7 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
     type = accepted;
     context = callContext(request, signals, route.call.method, protocolName);
     options.gate(context);
-    const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax);
+    const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax, context.signal);
     const query = decoded("query", () => strictQueryOf(request));
     const message = bindRequest(route, json, variables, query);
     if (isStream) await answerStream(request, response, route, message, context, options);
@@ -92,8 +92,8 @@ function decoded<T>(where: "path" | "query", decode: () => T): T {
 }
 
 /** Undefined for an empty body, which needs no type: a request may be all in its path. */
-async function readJsonBody(request: Request, bytesMax: number): Promise<JsonValue | undefined> {
-  const bytes = await readBody(request, bytesMax);
+async function readJsonBody(request: Request, bytesMax: number, signal: AbortSignal): Promise<JsonValue | undefined> {
+  const bytes = await readBody(request, bytesMax, signal);
   if (bytes.byteLength === 0) return undefined;
   if (isJsonBody(request)) return parseJson(bytes);
   const given = request.headers["content-type"];

@@ -75,7 +75,7 @@ class Exchange {
   }
 
   async #read(): Promise<{ readonly json: JsonValue; readonly ids: ReadonlyMap<number, string> }> {
-    const bytes = await readBody(this.#request, this.#options.readBytesMax);
+    const bytes = await readBody(this.#request, this.#options.readBytesMax, this.#options.shutdownSignal);
     if (!isJsonBody(this.#request)) {
       throw new TaskError(
         "CONTENT_TYPE_NOT_SUPPORTED",

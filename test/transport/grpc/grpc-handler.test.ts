@@ -3,7 +3,16 @@ import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHead
 import { gzipSync } from "node:zlib";
 import { create, fromBinary, type MessageInitShape, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { GetTaskRequestSchema, Role, SendMessageRequestSchema, SendMessageResponseSchema, StreamResponseSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  GetTaskRequestSchema,
+  ListTasksRequestSchema,
+  ListTasksResponseSchema,
+  type MessageSchema,
+  Role,
+  SendMessageRequestSchema,
+  SendMessageResponseSchema,
+  StreamResponseSchema,
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { frame } from "../../../src/transport/grpc/frames.ts";
 import { type RawServer, startRawServer } from "../raw-server.ts";
 
@@ -56,17 +65,32 @@ function messagesOf(body: Buffer): readonly Buffer[] {
   return messages;
 }
 
+/** A call whose request is the caller's to write. */
+function openCall(method: string, headers: OutgoingHttpHeaders, on: ClientHttp2Session = session) {
+  const stream = on.request({ ":method": "POST", ":path": `${service}/${method}`, "content-type": "application/grpc", te: "trailers", ...headers });
+  const head = new Promise<IncomingHttpHeaders>((resolve) => stream.once("response", resolve));
+  return { stream, head };
+}
+
 /** The status, wherever it was told. */
 const statusOf = ({ headers, trailers }: Answer) => Number(trailers["grpc-status"] ?? headers["grpc-status"]);
 const textOf = ({ headers, trailers }: Answer) => decodeURI(String(trailers["grpc-message"] ?? headers["grpc-message"] ?? ""));
 
-function saying(text: string): MessageInitShape<typeof SendMessageRequestSchema> {
-  return { message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: text } }] } };
+function saying(content: string | MessageInitShape<typeof MessageSchema>): MessageInitShape<typeof SendMessageRequestSchema> {
+  const [text, init] = typeof content === "string" ? [content, {}] : ["hello", content];
+  return { message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: text } }], ...init } };
 }
-const send = (text: string) => toBinary(SendMessageRequestSchema, create(SendMessageRequestSchema, saying(text)));
+const send = (content: Parameters<typeof saying>[0]) => toBinary(SendMessageRequestSchema, create(SendMessageRequestSchema, saying(content)));
+const includingArtifacts = toBinary(ListTasksRequestSchema, create(ListTasksRequestSchema, { includeArtifacts: true }));
 
 describe("a call", () => {
-  test.each(["application/grpc", "application/grpc+proto"])("of type %s is answered by headers, one message and the status in trailers", async (type) => {
+  test.each([
+    "application/grpc",
+    "application/grpc+proto",
+    "Application/gRPC",
+    "application/grpc; charset=utf-8",
+    "application/grpc+proto;x=y",
+  ])("of type %s is answered by headers, one message and the status in trailers", async (type) => {
     const answer = await call("SendMessage", frame(send("hello")), { "content-type": type });
     expect(answer.headers).toMatchObject({ ":status": 200, "content-type": "application/grpc+proto" });
     expect(answer.headers["grpc-status"]).toBeUndefined();
@@ -81,10 +105,16 @@ describe("a call", () => {
       trailers = given;
     });
     stream.resume();
-    for (const byte of frame(send("hello"))) stream.write(Buffer.of(byte));
+    for (const byte of frame(send(`${"x".repeat(3000)}y`))) stream.write(Buffer.of(byte));
     stream.end();
     await once(stream, "close");
     expect(trailers["grpc-status"]).toBe("0");
+    const { tasks } = fromBinary(ListTasksResponseSchema, (await call("ListTasks", frame(includingArtifacts))).messages[0] ?? Buffer.of());
+    expect(tasks[0]?.artifacts[0]?.parts[0]?.content.value).toBe(`${"x".repeat(3000)}y`);
+  });
+
+  test("that names an encoding of HTTP, which gRPC doesn't know, is answered the same", async () => {
+    expect(statusOf(await call("SendMessage", frame(send("hello")), { "content-encoding": "gzip" }))).toBe(0);
   });
 
   test("that is refused before any message has its status in the only headers", async () => {
@@ -112,6 +142,39 @@ describe("a call", () => {
 
   test("as large as may be read is read", async () => {
     expect(statusOf(await call("SendMessage", frame(send("x".repeat(maxEventBytes - 1024)))))).toBe(0);
+  });
+
+  const mediaType = "ä".repeat(20_000);
+  test.each<[string, Uint8Array, OutgoingHttpHeaders]>([
+    ["in a message", send({ parts: [{ content: { case: "text", value: "hello" }, mediaType }] }), {}],
+    ["in a header", send("hello"), { "grpc-timeout": "\u00ff".repeat(12_000) }],
+    ["in a header that Connect reads", send("hello"), { "grpc-encoding": "\u00ff".repeat(12_000) }],
+    ["in many fields", send({ parts: Array.from({ length: 1000 }, () => ({})) }), {}],
+  ])("is refused within what clients take of headers, whatever was wrong %s", async (_name, message, headers) => {
+    const answer = await call("SendMessage", frame(message), headers);
+    expect([3, 12]).toContain(statusOf(answer));
+    const listBytes = Object.entries({ ...answer.headers, ...answer.trailers }).reduce(
+      (sum, [name, value]) => sum + name.length + String(value).length + 32,
+      0,
+    );
+    expect(listBytes).toBeLessThan(8192);
+    expect(statusOf(await call("SendMessage", frame(send("hello"))))).toBe(0);
+  });
+
+  test.each(["SendMessage", "SendStreamingMessage"])("of %s, whose deadline is over when it comes, is answered so, and begins nothing", async (method) => {
+    const contextId = crypto.randomUUID();
+    expect(statusOf(await call(method, frame(send({ contextId })), { "grpc-timeout": "0n" }))).toBe(4);
+    const request = toBinary(ListTasksRequestSchema, create(ListTasksRequestSchema, { contextId }));
+    const { tasks } = fromBinary(ListTasksResponseSchema, (await call("ListTasks", frame(request))).messages[0] ?? Buffer.of());
+    expect(tasks).toEqual([]);
+  });
+
+  test("that reaches its deadline while its request still comes is answered then", async () => {
+    const { stream, head } = openCall("SendMessage", { "grpc-timeout": "50m" });
+    stream.write(frame(send("hello")).subarray(0, 9));
+    expect(await head).toMatchObject({ ":status": 200, "grpc-status": "4" });
+    stream.close();
+    await once(stream, "close");
   });
 
   test.each(["soon", "-1S", "1.5S", "123456789S", "1"])('with the deadline "%s" is refused, and says why', async (timeout) => {
@@ -157,5 +220,26 @@ describe("a stream", () => {
     const { messages, headers, trailers } = await call("SendStreamingMessage", frame(send("auth me")), { "grpc-timeout": "300m" });
     expect(messages.length).toBeGreaterThan(0);
     expect([headers["grpc-status"], trailers["grpc-status"]]).toEqual([undefined, "4"]);
+  });
+});
+
+describe("when the server goes down", () => {
+  test("a call whose request doesn't end is told so, and keeps nobody waiting", async () => {
+    const going = await startRawServer({ drainTimeoutMs: 1 });
+    const client = connectHttp2(going.server.url.origin);
+    try {
+      const { stream, head } = openCall("SendMessage", {}, client);
+      stream.on("error", () => undefined);
+      stream.write(frame(send("hello")).subarray(0, 9));
+      await once(client, "connect");
+      // Answered behind what was sent before it on the same connection: the server has the request too.
+      await new Promise<void>((resolve) => client.ping(() => resolve()));
+      const drained = going.server.drain();
+      expect(await head).toMatchObject({ ":status": 200, "grpc-status": "14" });
+      await drained;
+    } finally {
+      client.destroy();
+      await going[Symbol.asyncDispose]();
+    }
   });
 });

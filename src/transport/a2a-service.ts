@@ -30,6 +30,8 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
     return async function* (request: I, context: HandlerContext) {
       const { call, subscriber } = await answering(settings, async () => {
         const admitted = gate(context);
+        // To open is to begin what is asked for already.
+        context.signal.throwIfAborted();
         return { call: admitted, subscriber: open(request, context, cursorOf(admitted, context.requestHeader)) };
       });
       yield* streaming(settings, subscriber, context, (events) => numberEvents(call, events));

@@ -299,7 +299,9 @@ class OnePort implements Port {
         // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call would be lost by an end then.
         response.stream.once("finish", () => this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)));
         const cancel = this.#clock.after(requestMs, () => {
-          if (!request.complete && !response.headersSent) request.stream.close(constants.NGHTTP2_CANCEL);
+          // A request that is all in its head says by nothing else that it is complete, unless somebody reads its body.
+          const isComplete = request.complete || request.stream.endAfterHeaders;
+          if (!isComplete && !response.headersSent) request.stream.close(constants.NGHTTP2_CANCEL);
         });
         response.once("close", cancel);
         this.#serve(connection, request, response, ["close"], () => this.#end(session));

@@ -75,6 +75,19 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     }
   });
 
+  it("that is over when the call comes answers it, and nothing is begun", async () => {
+    const { a2a, tasks } = connect(server.url.origin);
+    const contextId = crypto.randomUUID();
+    const message = () => userMessage("auth me", { contextId });
+    expect(await a2a.sendMessage({ message: message() }, within(0)).catch(toldError)).toMatchObject(exceeded);
+    expect(await read(a2a.sendStreamingMessage({ message: message() }, within(0)))).toMatchObject({ seen: [], end: exceeded });
+    expect((await a2a.listTasks({ contextId })).tasks).toEqual([]);
+    const { payload } = await a2a.sendMessage({ message: message() });
+    const id = payload.case === "task" ? payload.value.id : "";
+    expect(await read(a2a.subscribeToTask({ id }, within(0)))).toMatchObject({ seen: [], end: exceeded });
+    expect(await read(tasks.watchTask({ taskId: id, afterSequence: 0n }, within(0)))).toMatchObject({ seen: [], end: exceeded });
+  });
+
   it("further ahead than timers reach is none", async () => {
     const { a2a } = connect(server.url.origin);
     const headers = { "grpc-timeout": "99999999H", "connect-timeout-ms": "9999999999" };

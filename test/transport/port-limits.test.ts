@@ -89,7 +89,7 @@ describe("clients that hold on to what they get", () => {
 });
 
 describe("a request over HTTP/2 that doesn't end", () => {
-  async function begun(handler: PortHandler) {
+  async function begun(handler: PortHandler, method = "POST") {
     const clock = new ManualClock();
     const asked = Promise.withResolvers<void>();
     const { number } = await open({
@@ -101,7 +101,7 @@ describe("a request over HTTP/2 that doesn't end", () => {
       },
     });
     const session = http2Client(`http://127.0.0.1:${number}`);
-    const stream = session.request({ ":method": "POST", ":path": "/" });
+    const stream = session.request({ ":method": method, ":path": "/" });
     stream.on("error", () => undefined).resume();
     const closed = new Promise((resolve) => stream.once("close", resolve));
     await asked.promise;
@@ -118,6 +118,22 @@ describe("a request over HTTP/2 that doesn't end", () => {
     await closed;
     expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
     expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
+  });
+
+  it.each(["POST", "GET"])("is no other than %s that waits for its answer for as long as that takes", async (method) => {
+    const gate = Promise.withResolvers<void>();
+    const read = Promise.withResolvers<void>();
+    const { clock, stream, closed } = await begun((request, response) => {
+      if (method === "POST") request.once("end", read.resolve).resume();
+      else read.resolve();
+      void gate.promise.then(() => response.end());
+    }, method);
+    stream.end();
+    await read.promise;
+    await clock.advance(10_000);
+    gate.resolve();
+    await closed;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
   });
 
   it("goes on once its answer has begun: it may be a conversation", async () => {

@@ -105,7 +105,8 @@ describe("a call", () => {
       trailers = given;
     });
     stream.resume();
-    for (const byte of frame(send(`${"x".repeat(3000)}y`))) stream.write(Buffer.of(byte));
+    // Each in a frame of its own.
+    for (const byte of frame(send(`${"x".repeat(3000)}y`))) await new Promise((resolve) => stream.write(Buffer.of(byte), resolve));
     stream.end();
     await once(stream, "close");
     expect(trailers["grpc-status"]).toBe("0");
@@ -131,6 +132,7 @@ describe("a call", () => {
     ["with a message and half a prefix", Buffer.concat([frame(send("a")), Buffer.of(0, 0)]), 12],
     ["that ends within its prefix", Buffer.of(0, 0, 0), 3],
     ["that ends within its message", frame(send("a")).subarray(0, 9), 3],
+    ["that ends between two fields of its message", Buffer.concat([Buffer.of(0, 0, 0, 0x7f, 0xff), send("a")]), 3],
     ["flagged as compressed, with nothing that says how", Buffer.concat([Buffer.of(1), frame(send("a")).subarray(1)]), 13],
     ["that is no message", frame(Buffer.of(0x12, 0xff, 0x01, 0x00)), 3],
     ["whose length is beyond what may be read", Buffer.of(0, 0xff, 0xff, 0xff, 0xff), 8],
@@ -140,8 +142,15 @@ describe("a call", () => {
     expect(statusOf(await call("SendMessage", frame(send("hello"))))).toBe(0);
   });
 
-  test("as large as may be read is read", async () => {
-    expect(statusOf(await call("SendMessage", frame(send("x".repeat(maxEventBytes - 1024)))))).toBe(0);
+  test("as large as may be read is read, and not a byte more", async () => {
+    const bytesMax = maxEventBytes * 1.5 + 64 * 1024;
+    const head = toBinary(GetTaskRequestSchema, create(GetTaskRequestSchema, { id: "no-such" }));
+    // The rest is a field that nobody knows: its tag, its length in three bytes, its bytes.
+    const rest = bytesMax - head.byteLength - 5;
+    const request = Buffer.concat([head, Buffer.of(0xfa, 0x7f, (rest & 0x7f) | 0x80, ((rest >> 7) & 0x7f) | 0x80, rest >> 14), new Uint8Array(rest)]);
+    expect(request.byteLength).toBe(bytesMax);
+    expect(statusOf(await call("GetTask", frame(request)))).toBe(5);
+    expect(statusOf(await call("GetTask", frame(Buffer.concat([request, Buffer.of(0)]))))).toBe(8);
   });
 
   const mediaType = "ä".repeat(20_000);

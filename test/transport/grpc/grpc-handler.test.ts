@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { create, fromBinary, type MessageInitShape, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -142,6 +143,15 @@ describe("a call", () => {
     expect(statusOf(await call("SendMessage", frame(send("hello"))))).toBe(0);
   });
 
+  test("of a version that isn't served is refused so, whatever its request is", async () => {
+    expect(statusOf(await call("SendMessage", Buffer.of(0, 0, 0), { "a2a-version": "0.5" }))).toBe(9);
+  });
+
+  test("by another method than POST is none", async () => {
+    const { headers } = await call("SendMessage", frame(send("hello")), { ":method": "PUT" });
+    expect(headers).toMatchObject({ ":status": 405, allow: "POST" });
+  });
+
   test("as large as may be read is read, and not a byte more", async () => {
     const bytesMax = maxEventBytes * 1.5 + 64 * 1024;
     const head = toBinary(GetTaskRequestSchema, create(GetTaskRequestSchema, { id: "no-such" }));
@@ -206,6 +216,13 @@ describe("what only Connect speaks it answers", () => {
   test("an encoding that nobody knows: refused, and told those that are known", async () => {
     const answer = await call("SendMessage", frame(send("hello")), { "grpc-encoding": "rot13" });
     expect([statusOf(answer), textOf(answer)]).toEqual([12, expect.stringContaining("gzip")]);
+  });
+
+  test("HTTP/1.1", async () => {
+    const response = await raw.open(`${service}/SendMessage`, { method: "POST", headers: { "content-type": "application/grpc" }, body: frame(send("hello")) });
+    const [message] = messagesOf(await buffer(response));
+    expect(fromBinary(SendMessageResponseSchema, message ?? Buffer.of()).payload.case).toBe("task");
+    expect(response.trailers).toMatchObject({ "grpc-status": "0" });
   });
 
   test("JSON", async () => {

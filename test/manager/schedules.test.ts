@@ -7,7 +7,7 @@ import { brief, stateOf } from "./fixtures.ts";
 import { type Call, type Plan, Play, type Reader } from "./schedule.ts";
 
 /** Plays of each kind. */
-const seeds = 100;
+const seeds = 300;
 /** Busy machines are slow. */
 const timeoutMs = 60_000;
 

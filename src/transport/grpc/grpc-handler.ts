@@ -106,7 +106,7 @@ function begin(response: Http2ServerResponse, { responseHeader }: HandlerContext
 function refuse(response: Http2ServerResponse, context: HandlerContext, error: ConnectError): void {
   const status = setTrailerStatus(new Headers(), error);
   // More of it would be escaped than gRPC wants, and grpc-js undoes no more than that.
-  status.set("grpc-message", encodeURI(error.rawMessage));
+  status.set("grpc-message", encodeURI(error.rawMessage.toWellFormed()));
   if (response.headersSent) {
     response.addTrailers(Object.fromEntries(status));
     response.end();

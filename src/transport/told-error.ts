@@ -1,8 +1,9 @@
-import { create, type JsonObject, toJson } from "@bufbuild/protobuf";
+import { clone, create, isMessage, type JsonObject, toJson } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import type { Reason } from "../domain/task-error.ts";
 import { codeTable, errorTable } from "./errors.ts";
+import { jsonFieldPath } from "./proto-json/json-path.ts";
 
 /** An error as the JSON bindings tell it. */
 export interface ToldError {
@@ -30,6 +31,8 @@ function isReason(reason: string): reason is Reason {
 /** `google.protobuf.Any` as JSON. Details that came over the wire are another server's, and not passed on. */
 function detailOf(detail: ConnectError["details"][number]): readonly JsonObject[] {
   if (!("desc" in detail)) return [];
-  const json = toJson(detail.desc, create(detail.desc, detail.value)) as JsonObject;
+  const message = clone(detail.desc, create(detail.desc, detail.value));
+  if (isMessage(message, BadRequestSchema)) for (const violation of message.fieldViolations) violation.field = jsonFieldPath(violation.field);
+  const json = toJson(detail.desc, message) as JsonObject;
   return [{ "@type": `type.googleapis.com/${detail.desc.typeName}`, ...json }];
 }

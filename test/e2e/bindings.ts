@@ -5,6 +5,7 @@ import { Health } from "../../gen/health/v1/health_pb.ts";
 import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { ConversationService } from "../../gen/taskmanager/v1/conversation_pb.ts";
 import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
+import { jsonFieldPath } from "../../src/transport/proto-json/json-path.ts";
 import { type JsonProtocol, jsonTransport } from "./json-client.ts";
 import { restProtocol } from "./rest-client.ts";
 import { rpcProtocol } from "./rpc-client.ts";
@@ -87,9 +88,10 @@ export interface ToldError {
   readonly message: string;
 }
 
+/** What an error says, with the fields as JSON has them: the bindings in JSON tell them so. */
 export function toldError(error: unknown): ToldError {
   const connectError = ConnectError.from(error);
   const [info] = connectError.findDetails(ErrorInfoSchema);
-  const fields = connectError.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations.map((violation) => violation.field));
+  const fields = connectError.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations.map((violation) => jsonFieldPath(violation.field)));
   return { code: Code[connectError.code], reason: info?.reason, domain: info?.domain, fields, message: connectError.rawMessage };
 }

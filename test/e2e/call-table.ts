@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { clone, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { MessageSchema, Role, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { jsonFieldPath } from "../../src/transport/proto-json/json-path.ts";
 import type { Clients } from "./bindings.ts";
 
 type MessageInit = MessageInitShape<typeof MessageSchema>;
@@ -53,7 +54,7 @@ function shape<Desc extends DescMessage>(schema: Desc, message: MessageShape<Des
 
 const everyJson = { text: "", number: -1.5, yes: true, none: null, list: [1, "two", [], { deep: [null] }], empty: {} };
 
-const invalid = (...fields: readonly string[]) => ({ code: "InvalidArgument", reason: "INVALID_REQUEST", fields });
+const invalid = (...fields: readonly string[]) => ({ code: "InvalidArgument", reason: "INVALID_REQUEST", fields: fields.map(jsonFieldPath) });
 const notFound = { code: "NotFound", reason: "TASK_NOT_FOUND" };
 const unsupported = { code: "FailedPrecondition", reason: "UNSUPPORTED_OPERATION" };
 const noPush = { code: "FailedPrecondition", reason: "PUSH_NOTIFICATION_NOT_SUPPORTED" };

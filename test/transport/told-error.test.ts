@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { TaskError } from "../../src/domain/task-error.ts";
+import { invalidRequest, TaskError } from "../../src/domain/task-error.ts";
 import { connectErrorOf } from "../../src/transport/errors.ts";
 import { toldError } from "../../src/transport/told-error.ts";
 
@@ -19,4 +19,14 @@ test.each([
   const details = [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "a2a-protocol.org" }];
   expect(error.code).toBe(code);
   expect(toldError(error)).toEqual({ jsonRpc, status, http, message: "It is so", details });
+});
+
+test("fields at fault are named as they are in JSON, and keys of maps as they are", () => {
+  const violations = ["page_size", 'message.parts[0].media_type["a_b"].c_d', "Last-Event-ID"].map((field) => ({ field, description: "is wrong" }));
+  const [, badRequest] = toldError(connectErrorOf(invalidRequest(violations))).details;
+  const fields = ["pageSize", 'message.parts[0].mediaType["a_b"].cD', "Last-Event-ID"];
+  expect(badRequest).toEqual({
+    "@type": "type.googleapis.com/google.rpc.BadRequest",
+    fieldViolations: fields.map((field) => ({ field, description: "is wrong" })),
+  });
 });

@@ -11,6 +11,7 @@ import {
 import { type FieldViolation, invalidRequest } from "../../domain/task-error.ts";
 import { validate } from "../../domain/validate.ts";
 import { servedVersion } from "../a2a-version.ts";
+import { jsonFieldPath } from "../proto-json/json-path.ts";
 import { type AgentCardInit, capabilitiesOf } from "./capabilities.ts";
 
 /** A binding of the contract that is served. */
@@ -62,7 +63,7 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
     const { name, description } = card;
     card.skills = [create(AgentSkillSchema, { id: "default", name, description, tags: ["agent"] })];
   }
-  for (const { field, description } of validate(AgentCardSchema, card)) faults.push({ field: jsonPath(field), description });
+  for (const { field, description } of validate(AgentCardSchema, card)) faults.push({ field: jsonFieldPath(field), description });
   for (const [index, { uri }] of card.capabilities.extensions.entries()) {
     if (uri === "") faults.push({ field: `capabilities.extensions[${index}].uri`, description: "is missing: an extension is known by its URI" });
   }
@@ -130,9 +131,4 @@ function fits(wanted: AgentInterface, { protocolBinding, protocolVersion = serve
 function addressOf({ protocolBinding, path = "" }: ServedBinding, publicUrl: URL): string {
   if (protocolBinding !== "GRPC") return publicUrl.href.replace(/\/$/, "") + path;
   return `${publicUrl.hostname}:${publicUrl.port || (publicUrl.protocol === "https:" ? "443" : "80")}`;
-}
-
-/** `security_schemes["a_b"].url` as it is in JSON, `securitySchemes["a_b"].url`. */
-function jsonPath(field: string): string {
-  return field.replaceAll(/\["(?:[^"\\]|\\.)*"\]|_([a-z])/g, (found, letter?: string) => letter?.toUpperCase() ?? found);
 }

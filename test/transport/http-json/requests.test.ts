@@ -207,7 +207,7 @@ describe("paths and queries", () => {
   test("an unknown status filter is refused, an unknown parameter is not", async () => {
     const answer = await raw.http1("/tasks?status=RUNNING&pageSize=150&historyLength=-1");
     expect([answer.status, fieldsOf(answer)]).toEqual([400, ["status"]]);
-    expect(fieldsOf(await raw.http1("/tasks?pageSize=150&historyLength=-1"))).toEqual(["page_size", "history_length"]);
+    expect(fieldsOf(await raw.http1("/tasks?pageSize=150&historyLength=-1"))).toEqual(["pageSize", "historyLength"]);
     expect((await raw.http1("/tasks?status=TASK_STATE_WORKING&future=1&statusTimestampAfter=2026-01-01T00:00:00Z")).status).toBe(200);
   });
 

@@ -180,7 +180,7 @@ describe("codes", () => {
     const { response } = await rpc(request("SendMessage", { message: { parts: [{}] }, configuration: { historyLength: -1 } }));
     expect(response.error?.data?.[1]).toMatchObject({
       "@type": "type.googleapis.com/google.rpc.BadRequest",
-      fieldViolations: ["message.message_id", "message.role", "message.parts[0].content", "configuration.history_length"].map((field) => ({ field })),
+      fieldViolations: ["message.messageId", "message.role", "message.parts[0].content", "configuration.historyLength"].map((field) => ({ field })),
     });
   });
 

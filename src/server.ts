@@ -1,4 +1,4 @@
-import { Code, type ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as AlphaServerReflection } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -29,9 +29,10 @@ import { type JsonRpcOptions, jsonRpcHandler } from "./transport/json-rpc/json-r
 import { withV03Members } from "./transport/json-rpc-v03/card-v03.ts";
 import { dialectV03, isV03 } from "./transport/json-rpc-v03/dialect-v03.ts";
 import { isLoopback } from "./transport/loopback.ts";
-import { createPort, type Port, type PortHandler, type PortOptions } from "./transport/port.ts";
+import { notFound } from "./transport/not-found.ts";
+import { createPort, type Port, type PortOptions } from "./transport/port.ts";
 import { questionBytesMax, reflectionServices } from "./transport/reflection-service.ts";
-import { answer, errorJson, firstOf, type RequestHandler } from "./transport/request-handler.ts";
+import { firstOf, type RequestHandler } from "./transport/request-handler.ts";
 import { callSettings, connectProtocols, connectRoutes } from "./transport/routes.ts";
 import { servedServices } from "./transport/served-services.ts";
 import { withCard } from "./with-card.ts";
@@ -224,34 +225,4 @@ class OneServer implements Server {
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-}
-
-/** What is said of the bindings to a browser that comes by. */
-const bindingTexts: Readonly<Record<BindingName, string>> = {
-  grpc: "gRPC",
-  "grpc-web": "gRPC-Web",
-  connect: "Connect",
-  "http+json": "HTTP+JSON (/openapi.json)",
-  "json-rpc": "JSON-RPC (POST here)",
-};
-
-/** Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that there is no such method. */
-function notFound(bindings: ReadonlySet<BindingName>): PortHandler {
-  const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
-  return (request, response) => {
-    const type = request.headers["content-type"] ?? "";
-    if (type.startsWith("application/grpc")) {
-      // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows them.
-      response.setHeader("content-type", type);
-      response.setHeader("grpc-status", Code.Unimplemented);
-      response.setHeader("grpc-message", "No such method");
-      response.end();
-      return;
-    }
-    if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
-      answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
-    } else {
-      answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
-    }
-  };
 }

@@ -3,9 +3,8 @@ import type { AgentCardSchema, Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "./task-error.ts";
 
 /**
- * Refuses a part whose media type the agent doesn't take (R24): neither its card's default input modes nor any skill's. A card without default modes takes everything, as it
- * says itself once it is published, whatever its skills name.
- * A part that doesn't say what it is is taken by every agent.
+ * Refuses a part whose media type the agent doesn't take (R24): neither its card's default input modes nor any skill's. A card without default modes takes everything, whatever
+ * its skills name: so it says once it is published. A part that doesn't say what it is is taken by every agent.
  */
 export function checkInputModes(message: Message, card: MessageInitShape<typeof AgentCardSchema> | undefined): void {
   const defaults = card?.defaultInputModes ?? [];

@@ -17,10 +17,18 @@ export interface PageSettings {
  */
 export function refuseForeignPages({ corsOrigins, publicUrl, isLocal }: PageSettings): RequestHandler {
   const origins = new Set([...corsOrigins, ...(publicUrl ? [publicUrl.origin] : [])]);
-  const refusalOf = ({ headers: { host = "", ":authority": authority = host, origin } }: Request) => {
+  /** The name found good last, which is that of nearly every request. */
+  let good: string | undefined;
+  const isForeign = (authority: string) => {
+    if (authority === good) return false;
     // Undefined without one, and for what no browser would send.
     const name = URL.parse(`http://${authority}`)?.hostname;
-    if (isLocal && name !== undefined && !isOwnName(name) && name !== publicUrl?.hostname) {
+    if (name !== undefined && !isOwnName(name) && name !== publicUrl?.hostname) return true;
+    good = authority;
+    return false;
+  };
+  const refusalOf = ({ headers: { host = "", ":authority": authority = host, origin } }: Request) => {
+    if (isLocal && isForeign(String(authority))) {
       return `This server is there for its own machine alone, not as "${authority}": --public-url names it, --allow-anonymous serves anybody`;
     }
     const isAllowed = origin === undefined || origins.has("*") || origins.has(origin) || origin === `http://${authority}` || origin === `https://${authority}`;

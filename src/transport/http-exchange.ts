@@ -30,14 +30,14 @@ export function queryOf({ url = "" }: Request): URLSearchParams {
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
 }
 
-/** The headers without HTTP/2's pseudo-headers. */
-export function headersOf(request: Request): Headers {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(request.headers)) {
+/** The headers without HTTP/2's pseudo-headers, each line of them by itself. */
+export function headerLines({ headers }: Request): [name: string, value: string][] {
+  const lines: [string, string][] = [];
+  for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || name.startsWith(":")) continue;
-    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
+    for (const one of Array.isArray(value) ? value : [value]) lines.push([name, one]);
   }
-  return headers;
+  return lines;
 }
 
 /** What ends a call before its time: the client, the server. */
@@ -58,8 +58,16 @@ export function callSignals(response: HttpResponse, { shutdownSignal }: CallSett
   return { requestSignal: controller.signal, ...(shutdownSignal && { shutdownSignal }) };
 }
 
-/** A context that whoever made it aborts when the call is over. */
+/** A context that whoever made it ends, by `endCall`, when the call is over. */
 export type CallContext = HandlerContext & { abort(reason?: unknown): void };
+
+/** What a context is aborted with once its call is over. Without a reason each abort would make an error of its own, with its stack. */
+const over = new ConnectError("The call is over", Code.Canceled);
+
+/** Lets go of what a call holds: its timer, and whoever still waits by its signal. */
+export function endCall(context: CallContext): void {
+  context.abort(over);
+}
 
 /** A context for a call that comes over HTTP without Connect. */
 export function callContext(request: Request, signals: CallSignals, method: DescMethod, protocolName: string): CallContext {
@@ -70,7 +78,7 @@ export function callContext(request: Request, signals: CallSignals, method: Desc
     method,
     protocolName,
     requestMethod: request.method ?? "",
-    requestHeader: headersOf(request),
+    requestHeader: headerLines(request),
     ...signals,
     url: `${scheme}://${authority}${request.url}`,
   });

@@ -21,6 +21,18 @@ import {
 
 const chunk = (text: string) => artifact({ artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, { append: true });
 
+/** The stream of a send and a subscription, both open at a turn that is under way. */
+async function openStreams() {
+  const scripted = new ScriptedAgent();
+  const { manager } = await setup(scripted);
+  const stream = reading(manager.sendStreamingMessage(request("go")));
+  const turn = await scripted.turn();
+  await settle();
+  const subscription = reading(manager.subscribeToTask(turn.context.taskId));
+  await settle();
+  return { manager, turn, stream, subscription };
+}
+
 describe("a send's stream", () => {
   it("is one message where the agent answers with one (pattern A, R34)", async () => {
     const { manager } = await setup(answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })));
@@ -61,13 +73,7 @@ describe("a send's stream", () => {
     failed("end"),
     rejected("end"),
   ])("ends with a terminal state, whichever it is, and so does a subscription: %j (R36, R60)", async (last) => {
-    const scripted = new ScriptedAgent();
-    const { manager } = await setup(scripted);
-    const stream = reading(manager.sendStreamingMessage(request("go")));
-    const turn = await scripted.turn();
-    await settle();
-    const subscription = reading(manager.subscribeToTask(turn.context.taskId));
-    await settle();
+    const { turn, stream, subscription } = await openStreams();
     expect([stream.isOver(), subscription.isOver()]).toEqual([false, false]);
     void turn.yield(last);
     await Promise.all([stream.ended, subscription.ended]);
@@ -78,12 +84,7 @@ describe("a send's stream", () => {
   });
 
   it("ends with CANCELED, and so does a subscription (R36, R60)", async () => {
-    const scripted = new ScriptedAgent();
-    const { manager } = await setup(scripted);
-    const stream = reading(manager.sendStreamingMessage(request("go")));
-    const turn = await scripted.turn();
-    await settle();
-    const subscription = reading(manager.subscribeToTask(turn.context.taskId));
+    const { manager, turn, stream, subscription } = await openStreams();
     const canceled = manager.cancelTask(turn.context.taskId);
     await settle();
     turn.return();

@@ -5,13 +5,18 @@ import { readBytes } from "../read-body.ts";
 import type { Request } from "../request-handler.ts";
 
 /** Before each message: a byte of flags, of which only "compressed" is known, and the length. */
-const prefixBytes = 5;
+export const prefixBytes = 5;
 
-/** A message with its prefix. */
-export function frame(message: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(prefixBytes + message.byteLength);
-  new DataView(bytes.buffer).setUint32(1, message.byteLength);
-  bytes.set(message, prefixBytes);
+/** Messages one after the other, each behind its prefix. */
+export function framed(messages: readonly Uint8Array[]): Buffer {
+  const bytes = Buffer.allocUnsafe(messages.reduce((sum, { byteLength }) => sum + prefixBytes + byteLength, 0));
+  let at = 0;
+  for (const message of messages) {
+    bytes.writeUInt8(0, at);
+    bytes.writeUInt32BE(message.byteLength, at + 1);
+    bytes.set(message, at + prefixBytes);
+    at += prefixBytes + message.byteLength;
+  }
   return bytes;
 }
 

@@ -1,17 +1,17 @@
 import type { Http2ServerResponse } from "node:http2";
 import { type Message, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type HandlerContext, type MethodImplSpec } from "@connectrpc/connect";
+import type { ConnectError, HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { TaskError } from "../../domain/task-error.ts";
 import { callUnary, whole } from "../call-method.ts";
 import { timerMs } from "../deadlines.ts";
 import { toConnectError } from "../errors.ts";
-import { callContext, callSignals } from "../http-exchange.ts";
+import { callContext, callSignals, endCall } from "../http-exchange.ts";
 import { pathOf, type Request, type RequestHandler, type Response } from "../request-handler.ts";
 import type { CallSettings } from "../serve-calls.ts";
 import type { ServedService } from "../served-services.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { frame, readMessage } from "./frames.ts";
+import { framed, readMessage } from "./frames.ts";
 
 const protocolName = "grpc";
 
@@ -49,9 +49,6 @@ function isHttp2(response: Response): response is Http2ServerResponse {
   return "stream" in response;
 }
 
-/** What a context is aborted with once its call is over. Without a reason the abort would make an error of its own for each call, with its stack. */
-const over = new ConnectError("The call is over", Code.Canceled);
-
 /** Never rejects: whatever goes wrong is a status. */
 async function answer(request: Request, response: Http2ServerResponse, call: OneRequest, settings: CallSettings): Promise<void> {
   const { timeoutMs, error: badTimeout } = parseTimeout(request.headers["grpc-timeout"]?.toString() ?? null, Number.POSITIVE_INFINITY);
@@ -61,7 +58,7 @@ async function answer(request: Request, response: Http2ServerResponse, call: One
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
     const message = await readMessage(request, call.method.input, settings.readBytesMax, context.signal);
     if (call.kind === "unary") {
-      const bytes = frame(toBinary(call.method.output, await callUnary(call, message, context)));
+      const bytes = framed([toBinary(call.method.output, await callUnary(call, message, context))]);
       begin(response, context);
       response.addTrailers({ "grpc-status": "0" });
       response.end(bytes);
@@ -75,7 +72,7 @@ async function answer(request: Request, response: Http2ServerResponse, call: One
   } catch (error) {
     refuse(response, context, toConnectError(error, settings.logger));
   } finally {
-    context.abort(over);
+    endCall(context);
   }
 }
 
@@ -91,7 +88,7 @@ async function writeStream(
   try {
     for await (const message of call.impl(request, context)) {
       if (!response.headersSent) begin(response, context);
-      await writer.add(frame(toBinary(output, whole(output, message))));
+      await writer.add(toBinary(output, whole(output, message)));
     }
   } finally {
     writer.flush();

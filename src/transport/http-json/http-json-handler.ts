@@ -4,7 +4,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
 import { sequenceTold } from "../event-sequence.ts";
-import { type CallContext, callContext, callSignals, type HttpResponse, nothing, queryOf } from "../http-exchange.ts";
+import { type CallContext, callContext, callSignals, endCall, type HttpResponse, nothing, queryOf } from "../http-exchange.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import { readBody } from "../read-body.ts";
@@ -63,7 +63,7 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
     const { http, headers, body } = errorAnswer(error, options.logger);
     if (!response.headersSent) send(request, response, http, type, { ...(context && headersFrom(context)), ...headers }, JSON.stringify(body));
   } finally {
-    context?.abort();
+    if (context !== undefined) endCall(context);
   }
 }
 

@@ -4,7 +4,18 @@ import { TaskError } from "../../domain/task-error.ts";
 import type { VersionSource } from "../a2a-version.ts";
 import { batchCallsMax } from "../call-limits.ts";
 import { toConnectError } from "../errors.ts";
-import { type CallContext, type CallSignals, callContext, callSignals, type HttpResponse, headersOf, isGone, nothing, writeBytes } from "../http-exchange.ts";
+import {
+  type CallContext,
+  type CallSignals,
+  callContext,
+  callSignals,
+  endCall,
+  type HttpResponse,
+  headerLines,
+  isGone,
+  nothing,
+  writeBytes,
+} from "../http-exchange.ts";
 import { writeEventStream } from "../http-json/event-stream.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
 import { parseJson } from "../proto-json/read-json.ts";
@@ -60,7 +71,7 @@ class Exchange {
     this.#current = current;
     this.#options = options;
     this.#signals = callSignals(response, options);
-    this.#version = { requestHeader: headersOf(request), url: request.url ?? "" };
+    this.#version = { requestHeader: new Headers(headerLines(request)), url: request.url ?? "" };
   }
 
   /** Never rejects: whatever goes wrong is an answer. */
@@ -116,7 +127,7 @@ class Exchange {
       } finally {
         // A stream that nobody reads on, such as that of a notification, ends here; its task goes on.
         await results.return(undefined);
-        context.abort();
+        endCall(context);
       }
     } catch (error) {
       if (id === undefined) this.#sendNothing(headersFor(context));
@@ -171,7 +182,7 @@ class Exchange {
     } catch (error) {
       return told(errorText(id ?? noId, this.#errorOf(error, dialect)));
     } finally {
-      context?.abort();
+      if (context !== undefined) endCall(context);
     }
   }
 

@@ -11,9 +11,22 @@ class NotingResponse extends EventEmitter {
   destroyed = false;
 
   write(bytes: Uint8Array): boolean {
-    this.written.push(Buffer.from(bytes).toString());
+    this.written.push(textsOf(Buffer.from(bytes)));
     return !this.isFull;
   }
+}
+
+/** What the messages of a write say, one after the other, by the lengths in front of them. */
+function textsOf(bytes: Buffer): string {
+  let text = "";
+  for (let at = 0; at < bytes.byteLength; ) {
+    expect(bytes.readUInt8(at)).toBe(0);
+    const end = at + 5 + bytes.readUInt32BE(at + 1);
+    expect(end).toBeLessThanOrEqual(bytes.byteLength);
+    text += bytes.toString("utf8", at + 5, end);
+    at = end;
+  }
+  return text;
 }
 
 function made() {

@@ -14,10 +14,11 @@ import {
   SendMessageResponseSchema,
   StreamResponseSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { frame } from "../../../src/transport/grpc/frames.ts";
+import { framed } from "../../../src/transport/grpc/frames.ts";
 import { type RawServer, startRawServer } from "../raw-server.ts";
 
 const service = "/lf.a2a.v1.A2AService";
+const frame = (message: Uint8Array) => framed([message]);
 const maxEventBytes = 64 * 1024;
 
 let raw: RawServer;

@@ -5,7 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createServiceImplSpec, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { afterEach, describe, expect, test } from "vitest";
 import { TaskManagerService, WatchTaskRequestSchema, type WatchTaskResponse, WatchTaskResponseSchema } from "../../../gen/taskmanager/v1/task_manager_pb.ts";
-import { frame } from "../../../src/transport/grpc/frames.ts";
+import { framed } from "../../../src/transport/grpc/frames.ts";
 import { grpcHandler } from "../../../src/transport/grpc/grpc-handler.ts";
 import { firstOf } from "../../../src/transport/request-handler.ts";
 import type { CallSettings } from "../../../src/transport/serve-calls.ts";
@@ -41,7 +41,7 @@ function watching(session: ClientHttp2Session) {
     te: "trailers",
   });
   stream.on("error", () => undefined);
-  stream.end(frame(toBinary(WatchTaskRequestSchema, create(WatchTaskRequestSchema, { taskId: "x" }))));
+  stream.end(framed([toBinary(WatchTaskRequestSchema, create(WatchTaskRequestSchema, { taskId: "x" }))]));
   return stream;
 }
 
@@ -67,7 +67,7 @@ async function readAll(session: ClientHttp2Session): Promise<Read> {
 }
 
 const event = (sequence: bigint) => create(WatchTaskResponseSchema, { sequence });
-const framed = (sequence: bigint) => Buffer.from(frame(toBinary(WatchTaskResponseSchema, event(sequence))));
+const framedEvent = (sequence: bigint) => framed([toBinary(WatchTaskResponseSchema, event(sequence))]);
 
 describe("a stream", () => {
   test("without an event has headers, what its implementation set among them, and its status in trailers", async () => {
@@ -95,7 +95,7 @@ describe("a stream", () => {
       throw new Error("secret");
     });
     const { trailers, body } = await readAll(session);
-    expect(body).toEqual(framed(1n));
+    expect(body).toEqual(framedEvent(1n));
     expect(trailers["grpc-status"]).toBe("13");
     expect(trailers["grpc-message"]).not.toContain("secret");
     expect(String(trailers["grpc-message"])).toContain((lines[0]?.fields as { errorId: string }).errorId);
@@ -112,11 +112,11 @@ describe("a stream", () => {
       }
     });
     const { trailers, body } = await readAll(session);
-    expect([trailers["grpc-status"], body, stopped]).toEqual(["13", framed(1n), 1]);
+    expect([trailers["grpc-status"], body, stopped]).toEqual(["13", framedEvent(1n), 1]);
   });
 
   test("that nobody reads makes its implementation wait, and ends it when its client leaves", async () => {
-    const bytes = framed(1n).byteLength;
+    const bytes = framedEvent(1n).byteLength;
     let sent = 0;
     const stopped = Promise.withResolvers<unknown>();
     const { session } = await serve(async function* ({ signal }) {

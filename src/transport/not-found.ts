@@ -1,0 +1,34 @@
+import { Code } from "@connectrpc/connect";
+import type { BindingName } from "./binding-names.ts";
+import type { PortHandler } from "./port.ts";
+import { answer, errorJson } from "./request-handler.ts";
+
+/** What is said of the bindings to a browser that comes by. */
+const bindingTexts: Readonly<Record<BindingName, string>> = {
+  grpc: "gRPC",
+  "grpc-web": "gRPC-Web",
+  connect: "Connect",
+  "http+json": "HTTP+JSON (/openapi.json)",
+  "json-rpc": "JSON-RPC (POST here)",
+};
+
+/** Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that there is no such method. */
+export function notFound(bindings: ReadonlySet<BindingName>): PortHandler {
+  const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
+  return (request, response) => {
+    const type = request.headers["content-type"] ?? "";
+    if (type.startsWith("application/grpc")) {
+      // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows them.
+      response.setHeader("content-type", type);
+      response.setHeader("grpc-status", Code.Unimplemented);
+      response.setHeader("grpc-message", "No such method");
+      response.end();
+      return;
+    }
+    if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
+      answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
+    } else {
+      answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
+    }
+  };
+}

@@ -12,7 +12,12 @@ const port = "src/storage/(storage|storage-error)\\.ts$";
 export default {
   forbidden: [
     { name: "no-cycles", comment: "A cycle makes two files one.", severity: "error", from: {}, to: { circular: true } },
-    { name: "no-tests-in-src", severity: "error", from: { path: "^(src|gen)/" }, to: { path: "^(test|bench|scripts)/" } },
+    {
+      name: "no-tests-in-src",
+      severity: "error",
+      from: { path: "^(src|gen)/" },
+      to: { path: "^(test|bench|scripts)/" },
+    },
     layer("domain", ["gen/"], "Pure: no I/O, no clock, no randomness."),
     { name: "domain-is-pure", severity: "error", from: { path: "^src/domain/" }, to: { dependencyTypes: ["core"] } },
     layer("runtime", [], "Knows nothing of ours."),
@@ -33,8 +38,16 @@ export default {
     },
     layer("log", ["gen/", "src/domain/", "src/runtime/", port], "The port only, never an engine."),
     layer("stream", ["gen/", "src/domain/", "src/runtime/", "src/log/", port], "The port only, never an engine."),
-    layer("manager", ["gen/", "src/domain/", "src/runtime/", "src/log/", "src/stream/", port], "Knows no transport and no engine."),
-    layer("transport", ["gen/", "src/domain/", "src/runtime/(logger|clock)\\.ts$", "src/manager/"], "Translates; knows neither storage nor log."),
+    layer(
+      "manager",
+      ["gen/", "src/domain/", "src/runtime/", "src/log/", "src/stream/", port],
+      "Knows no transport and no engine.",
+    ),
+    layer(
+      "transport",
+      ["gen/", "src/domain/", "src/runtime/(logger|clock)\\.ts$", "src/manager/"],
+      "Translates; knows neither storage nor log.",
+    ),
     layer("demo", ["gen/", "src/domain/", "src/manager/"], "What any agent's author may use."),
     {
       name: "only-main-reads-process",

@@ -16,7 +16,10 @@ export const agent: MessageProcessor = {
       case "stream":
       case "durable":
         for (let index = 0; index < Number(count); index++) {
-          yield artifact({ artifactId: "chunks", parts: [{ content: { case: "text", value: chunkText } }] }, { append: index > 0 });
+          yield artifact(
+            { artifactId: "chunks", parts: [{ content: { case: "text", value: chunkText } }] },
+            { append: index > 0 },
+          );
           if (command === "durable") await context.committed();
         }
         return;

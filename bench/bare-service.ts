@@ -20,7 +20,8 @@ export const bareService: Partial<ServiceImpl<typeof A2AService>> = {
   /** `echo`: the message itself. Anything else: a task as the task manager answers for the benchmarks' agent. */
   async sendMessage(request) {
     const message = messageOf(request);
-    if (textOf(message).startsWith("echo")) return create(SendMessageResponseSchema, { payload: { case: "message", value: message } });
+    if (textOf(message).startsWith("echo"))
+      return create(SendMessageResponseSchema, { payload: { case: "message", value: message } });
     const task = newTask(message, TaskState.COMPLETED, "Done");
     return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
   },
@@ -34,7 +35,9 @@ export const bareService: Partial<ServiceImpl<typeof A2AService>> = {
     yield streamed({ case: "task", value: task });
     for (let index = 0; index < count; index++) {
       const artifact = { artifactId: "chunks", parts: [{ content: { case: "text" as const, value: chunkText } }] };
-      yield create(StreamResponseSchema, { payload: { case: "artifactUpdate", value: { ...ids, artifact, append: index > 0 } } });
+      yield create(StreamResponseSchema, {
+        payload: { case: "artifactUpdate", value: { ...ids, artifact, append: index > 0 } },
+      });
     }
     const status = { state: TaskState.COMPLETED, timestamp: timestampNow() };
     yield create(StreamResponseSchema, { payload: { case: "statusUpdate", value: { ...ids, status } } });
@@ -61,7 +64,13 @@ function newTask(message: Message | undefined, state: TaskState, text?: string):
       state,
       timestamp: timestampNow(),
       ...(text !== undefined && {
-        message: { messageId: crypto.randomUUID(), taskId: id, contextId, role: Role.AGENT, parts: [{ content: { case: "text", value: text } }] },
+        message: {
+          messageId: crypto.randomUUID(),
+          taskId: id,
+          contextId,
+          role: Role.AGENT,
+          parts: [{ content: { case: "text", value: text } }],
+        },
       }),
     },
     history: message === undefined ? [] : [{ ...message, taskId: id, contextId }],

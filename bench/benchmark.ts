@@ -27,7 +27,9 @@ export interface Row {
   /** Where it stands in the chart of the cost per event. */
   readonly point?: { readonly line: string; readonly events: number; readonly us: number };
   /** On the ratio, or on `value` where that is given. */
-  readonly target?: { readonly atMost: number; readonly value?: number; readonly unit?: string } | { readonly atLeast: number };
+  readonly target?:
+    | { readonly atMost: number; readonly value?: number; readonly unit?: string }
+    | { readonly atLeast: number };
 }
 
 /** Whether a row is as it should be; undefined if nothing is asked of it. */

@@ -28,7 +28,10 @@ let endedCpuUs = 0;
 export const endedChildrenCpuUs = () => endedCpuUs;
 
 /** Starts a script of this folder, on one core if that is possible here. It can collect garbage on demand. */
-export function startChild<C extends Commands>(script: string, options: { readonly core?: 0 | 1; readonly args?: readonly string[] } = {}): Child<C> {
+export function startChild<C extends Commands>(
+  script: string,
+  options: { readonly core?: 0 | 1; readonly args?: readonly string[] } = {},
+): Child<C> {
   const { core, args = [] } = options;
   const node = [process.execPath, "--expose-gc", join(import.meta.dirname, script), ...args];
   const [command = "", ...rest] = core !== undefined && canPin ? ["taskset", "-c", String(core), ...node] : node;

@@ -18,7 +18,8 @@ import { median, type Sample } from "./measure.ts";
 /** What a message asks of the database, counted rather than timed: what others do on the machine doesn't touch it. */
 export const databaseWork: Benchmark = {
   name: "database-work",
-  about: "one blocking SendMessage of a new task whose agent answers at once; counted up to its answer, median of 20 sends",
+  about:
+    "one blocking SendMessage of a new task whose agent answers at once; counted up to its answer, median of 20 sends",
 
   async run() {
     const mongodb = await onMongodb();
@@ -33,7 +34,11 @@ export const databaseWork: Benchmark = {
 
 function row(engine: string, samples: readonly Sample[], unit: string, { atMost }: { readonly atMost: number }): Row {
   const value = median(samples.map((sample) => sample[unit] ?? Number.NaN));
-  return { case: `${engine}, ${unit}${unit === "waits" ? " that follow each other" : ""}`, figure: `${value}`, target: { atMost, value, unit } };
+  return {
+    case: `${engine}, ${unit}${unit === "waits" ? " that follow each other" : ""}`,
+    figure: `${value}`,
+    target: { atMost, value, unit },
+  };
 }
 
 async function onMongodb(): Promise<readonly Sample[]> {
@@ -79,7 +84,9 @@ async function countSends(opened: Storage, begin: () => unknown, end: () => Samp
   const samples: Sample[] = [];
   for (let send = -warmUps; send < sends; send++) {
     const parts = [{ content: { case: "text" as const, value: "done" } }];
-    const request = create(SendMessageRequestSchema, { message: { messageId: crypto.randomUUID(), role: Role.USER, parts } });
+    const request = create(SendMessageRequestSchema, {
+      message: { messageId: crypto.randomUUID(), role: Role.USER, parts },
+    });
     begin();
     await manager.sendMessage(request);
     const sample = end();

@@ -52,7 +52,12 @@ export const eventCostGrpc: Benchmark = {
   },
 };
 
-async function read(load: Child<LoadCommands>, target: Child<Pick<TargetCommands, "url">>, events: number, all: number) {
+async function read(
+  load: Child<LoadCommands>,
+  target: Child<Pick<TargetCommands, "url">>,
+  events: number,
+  all: number,
+) {
   const url = await target.call("url");
   const before = await target.cpuUs();
   const result = await load.call("streams", { url, atOnce: 1, streams: Math.max(1, Math.round(all / events)), events });

@@ -34,14 +34,21 @@ const commands = {
     const us = (performance.now() - begin) * 1000;
     const cpu = cpuUs() - cpuBefore;
     const bytes = (await liveBytes()) - bytesBefore;
-    return { usPerEvent: us / (events * tasks), cpuUsPerEvent: cpu / (events * tasks), bytesPerEvent: bytes / (events * tasks) };
+    return {
+      usPerEvent: us / (events * tasks),
+      cpuUsPerEvent: cpu / (events * tasks),
+      bytesPerEvent: bytes / (events * tasks),
+    };
   },
 };
 export type EventCostCommands = typeof commands;
 carryOut(commands);
 
 /** A storage in a folder or database that is gone with it. */
-async function openPlace(engine: Run["engine"], mongodbUri: string): Promise<{ readonly storage: Storage } & AsyncDisposable> {
+async function openPlace(
+  engine: Run["engine"],
+  mongodbUri: string,
+): Promise<{ readonly storage: Storage } & AsyncDisposable> {
   await using opened = new AsyncDisposableStack();
   let storage: Storage;
   switch (engine) {
@@ -71,8 +78,11 @@ async function openPlace(engine: Run["engine"], mongodbUri: string): Promise<{ r
 
 async function readTask(manager: TaskManager, command: string, events: number): Promise<void> {
   const parts = [{ content: { case: "text" as const, value: `${command} ${events}` } }];
-  const request = create(SendMessageRequestSchema, { message: { messageId: crypto.randomUUID(), role: Role.USER, parts } });
+  const request = create(SendMessageRequestSchema, {
+    message: { messageId: crypto.randomUUID(), role: Role.USER, parts },
+  });
   let chunks = 0;
-  for await (const { payload } of manager.sendStreamingMessage(request)) if (payload.case === "artifactUpdate") chunks++;
+  for await (const { payload } of manager.sendStreamingMessage(request))
+    if (payload.case === "artifactUpdate") chunks++;
   if (chunks !== events) throw new Error(`A stream of ${events} chunks had ${chunks}`);
 }

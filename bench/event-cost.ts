@@ -29,7 +29,8 @@ const series: readonly Series[] = [
 /** Does an event of a long stream cost more than one of a short one? The long and the short have about the same number of events in all. */
 export const eventCost: Benchmark = {
   name: "event-cost",
-  about: "one task after the other in process, its agent yielding chunks of 40 characters, one reader to the end; time per event",
+  about:
+    "one task after the other in process, its agent yielding chunks of 40 characters, one reader to the end; time per event",
 
   async run({ quick }) {
     await using mongod = await openMongod();
@@ -38,7 +39,10 @@ export const eventCost: Benchmark = {
     const variants: Variant[] = series.flatMap(({ engine, command, total, tasksMax, lengths }) =>
       lengths.map((events) => {
         const tasks = Math.max(1, Math.round(Math.min(tasksMax, total / events) / (quick ? 5 : 1)));
-        return { name: `${engine} ${command} ${events}`, run: () => child.call("run", { engine, command, events, tasks, mongodbUri }) };
+        return {
+          name: `${engine} ${command} ${events}`,
+          run: () => child.call("run", { engine, command, events, tasks, mongodbUri }),
+        };
       }),
     );
     const samples = await measureRounds(variants, quick ? 1 : 5);

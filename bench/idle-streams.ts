@@ -8,7 +8,8 @@ import type { TargetCommands } from "./target.ts";
 /** What a subscription that waits keeps in memory, above a Connect stream that waits for nothing. The tasks themselves are there before. */
 export const idleStreams: Benchmark = {
   name: "idle-streams",
-  about: "SubscribeToTask over gRPC to tasks that wait for input, 250 streams per connection; live heap per open stream",
+  about:
+    "SubscribeToTask over gRPC to tasks that wait for input, 250 streams per connection; live heap per open stream",
 
   async run({ quick }) {
     const count = quick ? 500 : 5_000;
@@ -49,7 +50,11 @@ export const idleStreams: Benchmark = {
 
 function rowOf(samples: Samples, name: string, about: string): Row {
   const kib = (metric: string) => (samples.median(name, metric) / 1024).toFixed(1);
-  return { case: about, figure: `${kib("bytes")} KiB/stream`, beside: `${kib("left")} KiB/stream left after they closed` };
+  return {
+    case: about,
+    figure: `${kib("bytes")} KiB/stream`,
+    beside: `${kib("left")} KiB/stream left after they closed`,
+  };
 }
 
 async function held(load: Child<LoadCommands>, target: Child<TargetCommands>, taskIds: readonly string[]) {

@@ -39,12 +39,23 @@ export async function jsonStream(url: string, binding: JsonBinding, content: str
   return chunks;
 }
 
-function open(url: string, binding: JsonBinding, kind: keyof typeof methods, content: string): Promise<IncomingMessage> {
+function open(
+  url: string,
+  binding: JsonBinding,
+  kind: keyof typeof methods,
+  content: string,
+): Promise<IncomingMessage> {
   const message: Message = { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: content }] };
   const isRpc = binding === "JSON-RPC";
-  const body = JSON.stringify(isRpc ? { jsonrpc: "2.0", id: 1, method: methods[kind], params: { message } } : { message });
+  const body = JSON.stringify(
+    isRpc ? { jsonrpc: "2.0", id: 1, method: methods[kind], params: { message } } : { message },
+  );
   return new Promise((resolve, reject) => {
-    const request = httpRequest(new URL(isRpc ? "/" : `/message:${kind}`, url), { method: "POST", headers, agent }, resolve);
+    const request = httpRequest(
+      new URL(isRpc ? "/" : `/message:${kind}`, url),
+      { method: "POST", headers, agent },
+      resolve,
+    );
     request.on("error", reject);
     request.end(body);
   });

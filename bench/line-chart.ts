@@ -38,8 +38,14 @@ export function lineChart(points: readonly ChartPoint[], { title, xLabel, yLabel
     frame.top,
   );
   const grid = [
-    ...x.ticks.map(({ value, at }) => `<path class="grid" d="M${at} ${frame.top}V${frame.bottom}"/>${text(number(value), at, frame.bottom + 18, "middle")}`),
-    ...y.ticks.map(({ value, at }) => `<path class="grid" d="M${frame.left} ${at}H${frame.right}"/>${text(number(value), frame.left - 8, at + 4, "end")}`),
+    ...x.ticks.map(
+      ({ value, at }) =>
+        `<path class="grid" d="M${at} ${frame.top}V${frame.bottom}"/>${text(number(value), at, frame.bottom + 18, "middle")}`,
+    ),
+    ...y.ticks.map(
+      ({ value, at }) =>
+        `<path class="grid" d="M${frame.left} ${at}H${frame.right}"/>${text(number(value), frame.left - 8, at + 4, "end")}`,
+    ),
   ];
   const drawn = lines.map(([, ofLine], index) => {
     const places = ofLine.toSorted((a, b) => a.x - b.x).map((point) => [x.at(point.x), y.at(point.y)] as const);
@@ -66,11 +72,15 @@ export function lineChart(points: readonly ChartPoint[], { title, xLabel, yLabel
 
 /** From the power of ten below the least to the one above the most, with a tick at each. */
 function scale(values: readonly number[], from: number, to: number) {
-  if (values.length === 0 || values.some((value) => !(value > 0 && Number.isFinite(value)))) throw new Error("A log-log chart shows positive numbers only");
+  if (values.length === 0 || values.some((value) => !(value > 0 && Number.isFinite(value))))
+    throw new Error("A log-log chart shows positive numbers only");
   const low = Math.floor(Math.log10(Math.min(...values)));
   const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))));
   const at = (value: number) => round(from + ((Math.log10(value) - low) / (high - low)) * (to - from));
-  const ticks = Array.from({ length: high - low + 1 }, (_, index) => ({ value: 10 ** (low + index), at: at(10 ** (low + index)) }));
+  const ticks = Array.from({ length: high - low + 1 }, (_, index) => ({
+    value: 10 ** (low + index),
+    at: at(10 ** (low + index)),
+  }));
   return { at, ticks };
 }
 
@@ -80,7 +90,9 @@ function css(lines: number): string {
       .slice(0, lines)
       .map((style, index) => `.line.l${index}{stroke:${style[key]}}.dot.l${index}{fill:${style[key]}}`)
       .join("");
-  const dashes = styles.map(({ dash }, index) => (dash === "" || index >= lines ? "" : `.line.l${index}{stroke-dasharray:${dash}}`)).join("");
+  const dashes = styles
+    .map(({ dash }, index) => (dash === "" || index >= lines ? "" : `.line.l${index}{stroke-dasharray:${dash}}`))
+    .join("");
   return [
     "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:16px;font-weight:600}.ground{fill:#fff}.grid{stroke:#d0d7de}",
     `.line{fill:none;stroke-width:2}${dashes}${colours("light")}`,

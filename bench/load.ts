@@ -95,9 +95,12 @@ const commands = {
     const perConnection = 250;
     for (let from = 0; from < taskIds.length; from += perConnection) {
       const client = newClient(url);
-      const streams = taskIds.slice(from, from + perConnection).map((id) => client.subscribeToTask({ id }, { signal: abort.signal })[Symbol.asyncIterator]());
+      const streams = taskIds
+        .slice(from, from + perConnection)
+        .map((id) => client.subscribeToTask({ id }, { signal: abort.signal })[Symbol.asyncIterator]());
       for (const { value, done } of await Promise.all(streams.map((stream) => stream.next()))) {
-        if (done || (value as StreamResponse).payload.case !== "task") throw new Error("A subscription didn't begin with its task");
+        if (done || (value as StreamResponse).payload.case !== "task")
+          throw new Error("A subscription didn't begin with its task");
       }
       for (const stream of streams) ended.push(stream.next().catch(() => undefined));
     }
@@ -129,7 +132,8 @@ function readerOf(url: string, binding: LoadBinding): (text: string) => Promise<
   const client = clientOf(url);
   return async (text) => {
     let chunks = 0;
-    for await (const { payload } of client.sendStreamingMessage(request(text))) if (payload.case === "artifactUpdate") chunks++;
+    for await (const { payload } of client.sendStreamingMessage(request(text)))
+      if (payload.case === "artifactUpdate") chunks++;
     return chunks;
   };
 }
@@ -150,9 +154,18 @@ const namingVersion: Interceptor = (next) => (call) => {
 };
 
 function newClient(url: string): A2AClient {
-  return createClient(A2AService, createGrpcTransport({ baseUrl: url, idleConnectionTimeoutMs: 1000, interceptors: [namingVersion] }));
+  return createClient(
+    A2AService,
+    createGrpcTransport({ baseUrl: url, idleConnectionTimeoutMs: 1000, interceptors: [namingVersion] }),
+  );
 }
 
 function request(text: string) {
-  return { message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text" as const, value: text } }] } };
+  return {
+    message: {
+      messageId: crypto.randomUUID(),
+      role: Role.USER,
+      parts: [{ content: { case: "text" as const, value: text } }],
+    },
+  };
 }

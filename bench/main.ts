@@ -24,7 +24,11 @@ import { unary } from "./unary.ts";
 const benchmarks: readonly Benchmark[] = [databaseWork, eventCost, eventCostGrpc, unary, stream, idleStreams];
 
 const { values } = parseArgs({
-  options: { only: { type: "string", multiple: true }, quick: { type: "boolean", default: false }, write: { type: "boolean", default: false } },
+  options: {
+    only: { type: "string", multiple: true },
+    quick: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
+  },
 });
 const unknown = values.only?.find((name) => benchmarks.every((benchmark) => benchmark.name !== name));
 if (unknown !== undefined) {
@@ -40,7 +44,8 @@ for (const benchmark of benchmarks) {
   const busyBefore = machineBusyUs();
   const ownBefore = ownBusyUs();
   const rows = await benchmark.run({ quick: values.quick });
-  for (const { point } of rows) if (point !== undefined) points.push({ line: point.line, x: point.events, y: point.us });
+  for (const { point } of rows)
+    if (point !== undefined) points.push({ line: point.line, x: point.events, y: point.us });
   const seconds = (performance.now() - begin) / 1000;
   const others = (machineBusyUs() - busyBefore - (ownBusyUs() - ownBefore)) / 1e6 / seconds;
   const meanwhile = `Took ${seconds.toFixed(0)} s; meanwhile other processes used ${Math.max(0, others).toFixed(1)} of ${cpus().length} cores.`;
@@ -68,7 +73,9 @@ function tableOf(rows: readonly Row[]): string {
   ]);
   const table = [["case", "figure", "against", "ratio (quartiles)", "target", "by CPU", "beside"], ...cells];
   const widths = table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
-  const lines = table.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |\n`);
+  const lines = table.map(
+    (line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |\n`,
+  );
   lines.splice(1, 0, `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|\n`);
   return lines.join("");
 }
@@ -98,7 +105,8 @@ function targetOf(row: Row): string {
 }
 
 function head(): string {
-  const git = (...args: string[]) => spawnSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).stdout.trim();
+  const git = (...args: string[]) =>
+    spawnSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).stdout.trim();
   const changed = git("status", "--porcelain", "--", "../src", "../gen") === "" ? "" : " with uncommitted changes";
   const [cpu] = cpus();
   return [
@@ -110,6 +118,8 @@ function head(): string {
     `- Node ${process.version}, ${process.platform} ${process.arch}`,
     `- commit ${git("rev-parse", "--short", "HEAD")}${changed}, ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
     "",
-    ...(points.length > 0 ? ["![Time per event over the length of the stream, for each storage and for A2A's own SDK](event-cost.svg)", ""] : []),
+    ...(points.length > 0
+      ? ["![Time per event over the length of the stream, for each storage and for A2A's own SDK](event-cost.svg)", ""]
+      : []),
   ].join("\n");
 }

@@ -23,13 +23,41 @@ const executor: AgentExecutor = {
     const content = userMessage.parts[0]?.content;
     const count = content?.$case === "text" ? Number(content.value.split(" ")[1]) : 0;
     for (let index = 0; index < count; index++) {
-      const part = { content: { $case: "text" as const, value: chunkText }, metadata: undefined, filename: "", mediaType: "" };
-      const artifact = { artifactId: "chunks", name: "", description: "", parts: [part], metadata: undefined, extensions: [] };
-      bus.publish(AgentEvent.artifactUpdate({ taskId, contextId, artifact, append: index > 0, lastChunk: false, metadata: undefined }));
+      const part = {
+        content: { $case: "text" as const, value: chunkText },
+        metadata: undefined,
+        filename: "",
+        mediaType: "",
+      };
+      const artifact = {
+        artifactId: "chunks",
+        name: "",
+        description: "",
+        parts: [part],
+        metadata: undefined,
+        extensions: [],
+      };
+      bus.publish(
+        AgentEvent.artifactUpdate({
+          taskId,
+          contextId,
+          artifact,
+          append: index > 0,
+          lastChunk: false,
+          metadata: undefined,
+        }),
+      );
       // As between the words of any agent: others get their turn.
       await Promise.resolve();
     }
-    bus.publish(AgentEvent.statusUpdate({ taskId, contextId, status: status(TaskState.TASK_STATE_COMPLETED), metadata: undefined }));
+    bus.publish(
+      AgentEvent.statusUpdate({
+        taskId,
+        contextId,
+        status: status(TaskState.TASK_STATE_COMPLETED),
+        metadata: undefined,
+      }),
+    );
     bus.finished();
   },
   async cancelTask() {},
@@ -54,7 +82,9 @@ const server = new Server();
 const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), executor);
 server.addService(A2AService, grpcService({ requestHandler, userBuilder: UserBuilder.noAuthentication }));
 const port = await new Promise<number>((resolve, reject) => {
-  server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+  server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+    error === null ? resolve(bound) : reject(error),
+  );
 });
 
 const commands = { url: async () => `http://127.0.0.1:${port}` };

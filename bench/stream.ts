@@ -14,7 +14,8 @@ const shapes = [
 /** SendStreamingMessage over gRPC, against a Connect server stream of equal events; and as server-sent events, against the same over gRPC. */
 export const stream: Benchmark = {
   name: "stream",
-  about: "SendStreamingMessage over gRPC, HTTP+JSON and JSON-RPC, memory storage, chunks of 40 characters as fast as they are taken; events per second",
+  about:
+    "SendStreamingMessage over gRPC, HTTP+JSON and JSON-RPC, memory storage, chunks of 40 characters as fast as they are taken; events per second",
 
   async run({ quick }) {
     await using load = startChild<LoadCommands>("load.ts", { core: 1 });
@@ -23,7 +24,12 @@ export const stream: Benchmark = {
     const variants = shapes.flatMap((shape): readonly Variant[] => [
       { name: `bare ${shape.atOnce}`, run: () => events(load, bare, shape, quick) },
       { name: `memory ${shape.atOnce}`, run: () => events(load, memory, shape, quick) },
-      ...jsonBindings.map((binding): Variant => ({ name: `${binding} ${shape.atOnce}`, run: () => events(load, memory, shape, quick, binding) })),
+      ...jsonBindings.map(
+        (binding): Variant => ({
+          name: `${binding} ${shape.atOnce}`,
+          run: () => events(load, memory, shape, quick, binding),
+        }),
+      ),
     ]);
     const samples = await measureRounds(variants, quick ? 1 : 7, 2);
     return shapes.flatMap(({ atOnce, events: length }) => {
@@ -35,25 +41,45 @@ export const stream: Benchmark = {
           beside: `server ${of("cpuUs").toFixed(1)} µs CPU/event; cores ${(of("serverBusy") * 100).toFixed(0)} % server, ${(of("loadBusy") * 100).toFixed(0)} % callers`,
         };
       };
-      const ratio = (kind: string, to: string, metric: string) => samples.ratio(`${kind} ${atOnce}`, `${to} ${atOnce}`, metric);
-      const compared = { to: "bare Connect", ratio: ratio("memory", "bare", "perSecond"), byCpu: ratio("memory", "bare", "perCpuSecond") };
+      const ratio = (kind: string, to: string, metric: string) =>
+        samples.ratio(`${kind} ${atOnce}`, `${to} ${atOnce}`, metric);
+      const compared = {
+        to: "bare Connect",
+        ratio: ratio("memory", "bare", "perSecond"),
+        byCpu: ratio("memory", "bare", "perCpuSecond"),
+      };
       return [
         rowOf("bare", "bare Connect, gRPC"),
         { ...rowOf("memory", "task manager, gRPC"), compared, target: { atLeast: 0.7 } },
         ...jsonBindings.map((binding): Row => {
           // What an event costs the server, since the callers' clients differ.
           const cost = ratio(binding, "memory", "cpuUs");
-          return { ...rowOf(binding, `task manager, ${binding}`), compared: { to: "gRPC, CPU per event", ratio: cost }, target: { atMost: 1.5 } };
+          return {
+            ...rowOf(binding, `task manager, ${binding}`),
+            compared: { to: "gRPC, CPU per event", ratio: cost },
+            target: { atMost: 1.5 },
+          };
         }),
       ];
     });
   },
 };
 
-async function events(load: Child<LoadCommands>, target: Child<TargetCommands>, shape: (typeof shapes)[number], quick: boolean, binding: LoadBinding = "gRPC") {
+async function events(
+  load: Child<LoadCommands>,
+  target: Child<TargetCommands>,
+  shape: (typeof shapes)[number],
+  quick: boolean,
+  binding: LoadBinding = "gRPC",
+) {
   const url = await target.call("url");
   const before = await target.cpuUs();
-  const result = await load.call("streams", { url, ...shape, binding, events: quick ? shape.events / 5 : shape.events });
+  const result = await load.call("streams", {
+    url,
+    ...shape,
+    binding,
+    events: quick ? shape.events / 5 : shape.events,
+  });
   const cpuUs = (await target.cpuUs()) - before;
   return {
     perSecond: result.events / result.seconds,

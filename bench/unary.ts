@@ -24,7 +24,12 @@ const kinds: Readonly<Record<Kind, Called>> = {
   rpc: { text: "done", about: "task manager, memory, JSON-RPC", binding: "JSON-RPC" },
 };
 
-const compared: readonly { readonly kind: Kind; readonly to: Kind; readonly callers: number; readonly atLeast?: number }[] = [
+const compared: readonly {
+  readonly kind: Kind;
+  readonly to: Kind;
+  readonly callers: number;
+  readonly atLeast?: number;
+}[] = [
   { kind: "task", to: "echo", callers: 1, atLeast: 0.7 },
   { kind: "task", to: "echo", callers: 64, atLeast: 0.7 },
   { kind: "task", to: "bareTask", callers: 1 },
@@ -49,8 +54,19 @@ export const unary: Benchmark = {
       await using bare = startChild<TargetCommands>("target.ts", { core: 0, args: ["bare"] });
       await using memory = startChild<TargetCommands>("target.ts", { core: 0, args: ["task", "memory:"] });
       await using replying = startChild<TargetCommands>("target.ts", { core: 0, args: ["reply", "memory:"] });
-      await using sqlite = startChild<TargetCommands>("target.ts", { core: 0, args: ["task", `sqlite:${join(folder, "tasks.db")}`] });
-      const targets: Record<Kind, Child<TargetCommands>> = { echo: bare, bareTask: bare, task: memory, reply: replying, sqlite, rest: memory, rpc: memory };
+      await using sqlite = startChild<TargetCommands>("target.ts", {
+        core: 0,
+        args: ["task", `sqlite:${join(folder, "tasks.db")}`],
+      });
+      const targets: Record<Kind, Child<TargetCommands>> = {
+        echo: bare,
+        bareTask: bare,
+        task: memory,
+        reply: replying,
+        sqlite,
+        rest: memory,
+        rpc: memory,
+      };
       const pairs = compared.flatMap(({ kind, to, callers }) => [nameOf(kind, callers), nameOf(to, callers)]);
       const variants = [...new Set(pairs)].map((name): Variant => {
         const [kind, callers] = name.split(" ") as [Kind, string];
@@ -58,7 +74,9 @@ export const unary: Benchmark = {
         return { name, run: () => calls(load, target, kinds[kind], Number(callers), quick ? 150 : 700) };
       });
       const samples = await measureRounds(variants, quick ? 1 : 7);
-      const bareRows = (["echo", "bareTask"] as const).flatMap((kind) => [1, 64].map((callers) => rowOf(samples, kind, callers)));
+      const bareRows = (["echo", "bareTask"] as const).flatMap((kind) =>
+        [1, 64].map((callers) => rowOf(samples, kind, callers)),
+      );
       return [
         ...bareRows,
         ...compared.map(
@@ -92,7 +110,13 @@ function rowOf(samples: Samples, kind: Kind, callers: number): Row {
   };
 }
 
-async function calls(load: Child<LoadCommands>, target: Child<TargetCommands>, { text, binding = "gRPC" }: Called, callers: number, ms: number) {
+async function calls(
+  load: Child<LoadCommands>,
+  target: Child<TargetCommands>,
+  { text, binding = "gRPC" }: Called,
+  callers: number,
+  ms: number,
+) {
   const url = await target.call("url");
   const before = await target.cpuUs();
   const result = await load.call("unary", { url, callers, ms, text, binding });

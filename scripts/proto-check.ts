@@ -44,7 +44,9 @@ function checkRecords(against: readonly string[]): boolean {
   const temporary = mkdtempSync(join(tmpdir(), "proto-check-"));
   try {
     const image = join(temporary, "protos.binpb");
-    return runBuf("build", "proto", "--output", image) && runBuf("breaking", image, ...against, "--config", recordRules);
+    return (
+      runBuf("build", "proto", "--output", image) && runBuf("breaking", image, ...against, "--config", recordRules)
+    );
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }

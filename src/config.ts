@@ -61,11 +61,19 @@ const onOff = z.enum(["true", "false"], { error: "true or false" }).transform((g
 const loopbackOnly =
   "an address of this machine alone (127.0.0.1, ::1, localhost), or together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port may do anything";
 
-const anonymousOnly = "given together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port gets the extended card";
+const anonymousOnly =
+  "given together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port gets the extended card";
 
 const publicUrl = matching((given) => {
   const url = URL.parse(given);
-  return url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+  return (
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.search === "" &&
+    url.hash === "" &&
+    url.username === "" &&
+    url.password === ""
+  );
 }, "an http or https URL without query").transform((given) => new URL(given));
 
 /** `FILE:KID,…`. What stands behind the last colon is a key's id if it can't be a part of a path. */
@@ -85,11 +93,16 @@ export const configSchema = z
     host: matching((given) => given !== "", "a host name or an address")
       .prefault("127.0.0.1")
       .register(settingTexts, { value: "HOST", description: "Address to listen on" }),
-    port: wholeNumber(0, 65_535).prefault("8080").register(settingTexts, { value: "N", description: "Port for HTTP/1.1 and HTTP/2; 0: any free one" }),
-    allowAnonymous: onOff
-      .prefault("false")
-      .register(settingTexts, { description: "Serve anybody who reaches the port, on other addresses and by other names than this machine's own too" }),
-    tlsCert: path.optional().register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
+    port: wholeNumber(0, 65_535)
+      .prefault("8080")
+      .register(settingTexts, { value: "N", description: "Port for HTTP/1.1 and HTTP/2; 0: any free one" }),
+    allowAnonymous: onOff.prefault("false").register(settingTexts, {
+      description:
+        "Serve anybody who reaches the port, on other addresses and by other names than this machine's own too",
+    }),
+    tlsCert: path
+      .optional()
+      .register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
     tlsKey: path.optional().register(settingTexts, { value: "FILE", description: "Private key, PEM" }),
     bindings: z
       .string()
@@ -113,34 +126,42 @@ export const configSchema = z
       .optional()
       .register(settingTexts, {
         value: "LIST",
-        description: "Origins whose pages may call from a browser, with commas between; *: all. Without it: none, others are refused",
+        description:
+          "Origins whose pages may call from a browser, with commas between; *: all. Without it: none, others are refused",
       }),
     processor: path.optional().register(settingTexts, {
       value: "FILE",
-      description: "Module whose default export is the agent, a MessageProcessor, JavaScript or TypeScript. Without it: a demo agent",
+      description:
+        "Module whose default export is the agent, a MessageProcessor, JavaScript or TypeScript. Without it: a demo agent",
     }),
-    card: path
-      .optional()
-      .register(settingTexts, { value: "FILE", description: "The agent card, JSON, instead of the agent's own; what it leaves out is filled in" }),
-    extendedCard: path
-      .optional()
-      .register(settingTexts, { value: "FILE", description: "The extended agent card, JSON; with --allow-anonymous, since nobody is asked who he is yet" }),
+    card: path.optional().register(settingTexts, {
+      value: "FILE",
+      description: "The agent card, JSON, instead of the agent's own; what it leaves out is filled in",
+    }),
+    extendedCard: path.optional().register(settingTexts, {
+      value: "FILE",
+      description: "The extended agent card, JSON; with --allow-anonymous, since nobody is asked who he is yet",
+    }),
     cardKey: z
       .string()
       .transform(keyFiles)
-      .refine((keys) => keys.every(({ file, kid }) => file !== "" && kid !== ""), { error: "FILE or FILE:KID, several by commas" })
+      .refine((keys) => keys.every(({ file, kid }) => file !== "" && kid !== ""), {
+        error: "FILE or FILE:KID, several by commas",
+      })
       .optional()
       .register(settingTexts, {
         value: "FILES",
         description:
           "Private keys that sign the agent card, PEM (PKCS#8) or JWK: FILE or FILE:KID, several by commas. Without a KID: the JWK's own, else the thumbprint",
       }),
-    cardKeysUrl: publicUrl
-      .optional()
-      .register(settingTexts, { value: "URL", description: "Where verifiers of the agent card find the public keys, for the signatures' jku" }),
-    publicUrl: publicUrl
-      .optional()
-      .register(settingTexts, { value: "URL", description: "Where clients reach the server, for the agent card. Without it: the address it listens on" }),
+    cardKeysUrl: publicUrl.optional().register(settingTexts, {
+      value: "URL",
+      description: "Where verifiers of the agent card find the public keys, for the signatures' jku",
+    }),
+    publicUrl: publicUrl.optional().register(settingTexts, {
+      value: "URL",
+      description: "Where clients reach the server, for the agent card. Without it: the address it listens on",
+    }),
     storage: z
       .string()
       .superRefine((given, context) => {
@@ -148,23 +169,30 @@ export const configSchema = z
         if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
       })
       .prefault("sqlite:./data/tasks.db")
-      .register(settingTexts, { value: "URL", description: "Where tasks are kept: sqlite:PATH, mongodb://HOST/DATABASE, or memory: for tests" }),
+      .register(settingTexts, {
+        value: "URL",
+        description: "Where tasks are kept: sqlite:PATH, mongodb://HOST/DATABASE, or memory: for tests",
+      }),
     tablePrefix: matching((given) => /^[A-Za-z0-9_]{0,32}$/.test(given), "at most 32 letters, digits and underscores")
       .prefault("a2a_")
       .register(settingTexts, { value: "NAME", description: "Begins the name of every table" }),
     maxHistoryLength: wholeNumber(1, Number.MAX_SAFE_INTEGER)
       .prefault("100")
       .register(settingTexts, { value: "N", description: "Messages that the history of a conversation keeps" }),
-    conversationTtl: duration(1)
-      .prefault(durationText(managerDefaults.conversationTtlMs))
-      .register(settingTexts, { value: "TIME", description: "A conversation and its tasks are removed this long after the last access" }),
-    interruptedTtl: duration(1)
-      .prefault(durationText(managerDefaults.interruptedTtlMs))
-      .register(settingTexts, { value: "TIME", description: "How long a task that waits for input or authorization holds its conversation" }),
+    conversationTtl: duration(1).prefault(durationText(managerDefaults.conversationTtlMs)).register(settingTexts, {
+      value: "TIME",
+      description: "A conversation and its tasks are removed this long after the last access",
+    }),
+    interruptedTtl: duration(1).prefault(durationText(managerDefaults.interruptedTtlMs)).register(settingTexts, {
+      value: "TIME",
+      description: "How long a task that waits for input or authorization holds its conversation",
+    }),
     cleanupInterval: duration(1)
       .prefault(durationText(managerDefaults.cleanupIntervalMs))
       .register(settingTexts, { value: "TIME", description: "How often expired conversations are removed" }),
-    cleanup: onOff.prefault("true").register(settingTexts, { description: "Keep what has expired on the disk; it is hidden all the same" }),
+    cleanup: onOff
+      .prefault("true")
+      .register(settingTexts, { description: "Keep what has expired on the disk; it is hidden all the same" }),
     maxRunningTasks: wholeNumber(1, Number.MAX_SAFE_INTEGER)
       .prefault(String(managerDefaults.maxRunningTasks))
       .register(settingTexts, { value: "N", description: "Tasks that run at once" }),
@@ -174,28 +202,37 @@ export const configSchema = z
     turnTimeout: duration(1)
       .prefault(durationText(managerDefaults.turnTimeoutMs))
       .register(settingTexts, { value: "TIME", description: "The agent has this long to answer a message" }),
-    turnIdleTimeout: duration(1)
-      .prefault(durationText(managerDefaults.turnIdleTimeoutMs))
-      .register(settingTexts, { value: "TIME", description: "The agent is stopped if nothing comes from it for this long" }),
-    cancelGrace: duration(0)
-      .prefault(durationText(managerDefaults.cancelGraceMs))
-      .register(settingTexts, { value: "TIME", description: "What the agent has for last events when it is told to stop" }),
-    maxConnectionAge: duration(0)
-      .prefault("0s")
-      .register(settingTexts, { value: "TIME", description: "A connection of this age takes no more calls, so that clients spread over servers; 0s: any age" }),
-    maxConnectionAgeGrace: duration(0)
-      .prefault(durationText(portLimits.ageGraceMs))
-      .register(settingTexts, { value: "TIME", description: "Calls and streams that are open on it then are cut after this long" }),
-    drainTimeout: duration(0).prefault("10s").register(settingTexts, { value: "TIME", description: "How long calls may go on after SIGTERM or SIGINT" }),
-    duplicateWindow: duration(0)
-      .prefault(durationText(managerDefaults.duplicateWindowMs))
-      .register(settingTexts, { value: "TIME", description: "A message sent again within this time joins the first; 0s: never" }),
-    messageIds: oneOf(["lenient", "strict"])
-      .prefault(managerDefaults.messageIds)
-      .register(settingTexts, { value: "MODE", description: "The same message id with other content: lenient takes it as a new message, strict refuses it" }),
+    turnIdleTimeout: duration(1).prefault(durationText(managerDefaults.turnIdleTimeoutMs)).register(settingTexts, {
+      value: "TIME",
+      description: "The agent is stopped if nothing comes from it for this long",
+    }),
+    cancelGrace: duration(0).prefault(durationText(managerDefaults.cancelGraceMs)).register(settingTexts, {
+      value: "TIME",
+      description: "What the agent has for last events when it is told to stop",
+    }),
+    maxConnectionAge: duration(0).prefault("0s").register(settingTexts, {
+      value: "TIME",
+      description: "A connection of this age takes no more calls, so that clients spread over servers; 0s: any age",
+    }),
+    maxConnectionAgeGrace: duration(0).prefault(durationText(portLimits.ageGraceMs)).register(settingTexts, {
+      value: "TIME",
+      description: "Calls and streams that are open on it then are cut after this long",
+    }),
+    drainTimeout: duration(0)
+      .prefault("10s")
+      .register(settingTexts, { value: "TIME", description: "How long calls may go on after SIGTERM or SIGINT" }),
+    duplicateWindow: duration(0).prefault(durationText(managerDefaults.duplicateWindowMs)).register(settingTexts, {
+      value: "TIME",
+      description: "A message sent again within this time joins the first; 0s: never",
+    }),
+    messageIds: oneOf(["lenient", "strict"]).prefault(managerDefaults.messageIds).register(settingTexts, {
+      value: "MODE",
+      description: "The same message id with other content: lenient takes it as a new message, strict refuses it",
+    }),
     a2aVersion: oneOf(["strict", "lenient"]).prefault("strict").register(settingTexts, {
       value: "MODE",
-      description: "An A2A call that names no version is one of 0.3 and refused (strict), or taken as one of 1.0 (lenient)",
+      description:
+        "An A2A call that names no version is one of 0.3 and refused (strict), or taken as one of 1.0 (lenient)",
     }),
     maxEventBytes: wholeNumber(4096, entryBytesMax)
       .prefault(String(managerDefaults.maxEventBytes))
@@ -206,18 +243,22 @@ export const configSchema = z
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
       .register(settingTexts, { value: "LEVEL", description: "What is logged to stderr, as JSON lines" }),
-    logErrorTexts: onOff
-      .prefault("false")
-      .register(settingTexts, { description: "Log the texts of errors that an agent or a library throws; they may quote what was said" }),
+    logErrorTexts: onOff.prefault("false").register(settingTexts, {
+      description: "Log the texts of errors that an agent or a library throws; they may quote what was said",
+    }),
   })
   // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a value may be missing here.
   .superRefine(
     (config: Partial<Config>, context) => {
       const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, maxEventBytes, maxTaskBytes } = config;
-      const fault = (setting: keyof Config, message: string) => context.addIssue({ code: "custom", path: [setting], message });
-      if (tlsCert !== undefined && tlsKey === undefined) fault("tlsKey", "the path of a file, since --tls-cert is given");
-      if (tlsKey !== undefined && tlsCert === undefined) fault("tlsCert", "the path of a file, since --tls-key is given");
-      if (typeof host === "string" && host !== "" && allowAnonymous === false && !isLoopback(host)) fault("host", loopbackOnly);
+      const fault = (setting: keyof Config, message: string) =>
+        context.addIssue({ code: "custom", path: [setting], message });
+      if (tlsCert !== undefined && tlsKey === undefined)
+        fault("tlsKey", "the path of a file, since --tls-cert is given");
+      if (tlsKey !== undefined && tlsCert === undefined)
+        fault("tlsCert", "the path of a file, since --tls-key is given");
+      if (typeof host === "string" && host !== "" && allowAnonymous === false && !isLoopback(host))
+        fault("host", loopbackOnly);
       if (extendedCard !== undefined && allowAnonymous === false) fault("extendedCard", anonymousOnly);
       if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
     },

@@ -3,13 +3,37 @@
 export type { JsonObject } from "@bufbuild/protobuf";
 export type { ProcessorEvent } from "./domain/processor-event.ts";
 export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
-export { type A2AReason, type FieldViolation, type GeneralReason, type Reason, TaskError } from "./domain/task-error.ts";
+export {
+  type A2AReason,
+  type FieldViolation,
+  type GeneralReason,
+  type Reason,
+  TaskError,
+} from "./domain/task-error.ts";
 export { isSettled } from "./domain/task-state.ts";
 export type { CancellableTask } from "./manager/cancellable-task.ts";
 export type { Conversations } from "./manager/conversations.ts";
-export type { AbortReason, Json, MessageContext, MessageProcessor, ProcessOptions, TaskContext } from "./manager/message-processor.ts";
+export type {
+  AbortReason,
+  Json,
+  MessageContext,
+  MessageProcessor,
+  ProcessOptions,
+  TaskContext,
+} from "./manager/message-processor.ts";
 export type { ManagerOptions } from "./manager/options.ts";
-export { artifact, artifactFrom, authRequired, completed, failed, inputRequired, rejected, status, textOf, working } from "./manager/processor-events.ts";
+export {
+  artifact,
+  artifactFrom,
+  authRequired,
+  completed,
+  failed,
+  inputRequired,
+  rejected,
+  status,
+  textOf,
+  working,
+} from "./manager/processor-events.ts";
 export type { Readiness, ReadinessState } from "./manager/readiness.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
 export type { TaskSubscriber } from "./manager/task-subscriber.ts";

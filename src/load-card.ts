@@ -10,6 +10,12 @@ export async function loadCard(file: string): Promise<AgentCardInit> {
 }
 
 /** A private key in a file, unread but for its text. */
-export async function loadCardKey({ file, kid }: { readonly file: string; readonly kid?: string }): Promise<CardKeyText> {
+export async function loadCardKey({
+  file,
+  kid,
+}: {
+  readonly file: string;
+  readonly kid?: string;
+}): Promise<CardKeyText> {
   return { key: await readFile(file, "utf8"), ...(kid !== undefined && { kid }) };
 }

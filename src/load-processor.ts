@@ -11,13 +11,21 @@ export async function loadProcessor(file: string | undefined): Promise<MessagePr
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) throw new Error(`There is no file "${path}"`);
   const module: unknown = await import(pathToFileURL(path).href).catch((error: unknown) => {
-    throw new Error(`"${path}" can't be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`"${path}" can't be loaded: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   });
   const processor = (module as { readonly default?: unknown }).default;
-  if (!isProcessor(processor)) throw new Error(`The default export of "${path}" isn't a MessageProcessor: an object with a method processMessage`);
+  if (!isProcessor(processor))
+    throw new Error(`The default export of "${path}" isn't a MessageProcessor: an object with a method processMessage`);
   return processor;
 }
 
 function isProcessor(value: unknown): value is MessageProcessor {
-  return typeof value === "object" && value !== null && "processMessage" in value && typeof value.processMessage === "function";
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "processMessage" in value &&
+    typeof value.processMessage === "function"
+  );
 }

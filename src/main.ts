@@ -47,7 +47,10 @@ switch (invocation.kind) {
 }
 
 async function serve(config: Config): Promise<void> {
-  const logger = createServerLog({ level: config.logLevel, errorTexts: config.logErrorTexts }, pino.destination({ fd: 2, sync: true }));
+  const logger = createServerLog(
+    { level: config.logLevel, errorTexts: config.logErrorTexts },
+    pino.destination({ fd: 2, sync: true }),
+  );
   // Asked to end before it serves, it does so at once: a process that has no listener for a signal and is the first of its container doesn't hear it.
   const endAtOnce = () => process.exit(130);
   for (const signal of endSignals) process.once(signal, endAtOnce);
@@ -59,11 +62,15 @@ async function serve(config: Config): Promise<void> {
   }
   const processor = await loadProcessor(config.processor).catch(startError("--processor", 2));
   const card = config.card && (await loadCard(config.card).catch(startError(`--card "${config.card}"`, 2)));
-  const extendedCard = config.extendedCard && (await loadCard(config.extendedCard).catch(startError(`--extended-card "${config.extendedCard}"`, 2)));
+  const extendedCard =
+    config.extendedCard &&
+    (await loadCard(config.extendedCard).catch(startError(`--extended-card "${config.extendedCard}"`, 2)));
   const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
   const tls = readTls(config);
   const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix, logger };
-  const storage = await openStorage(config.storage, storageOptions).catch(startError(`Storage ${shownStorageUrl(config.storage)}`, 1));
+  const storage = await openStorage(config.storage, storageOptions).catch(
+    startError(`Storage ${shownStorageUrl(config.storage)}`, 1),
+  );
   const server = await createServer({
     ...managerOptions(config),
     processor,
@@ -131,7 +138,9 @@ function startError(what: string, exitCode: number): (error: unknown) => never {
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message, cause } = error;
-  return cause instanceof StorageError || (cause instanceof Error && "syscall" in cause) ? `${message}: ${reasonOf(cause)}` : message;
+  return cause instanceof StorageError || (cause instanceof Error && "syscall" in cause)
+    ? `${message}: ${reasonOf(cause)}`
+    : message;
 }
 
 function readTls({ tlsCert, tlsKey }: Config) {
@@ -172,9 +181,11 @@ function greeting(config: Config, { url }: Server): string {
 /** A first call by whatever is offered that curl can speak. */
 function firstCall({ bindings }: Config): string {
   const request = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
-  const post = (path: string, body: string) => `${path} -H 'content-type: application/json' -H 'A2A-Version: 1.0' -d '${body}'`;
+  const post = (path: string, body: string) =>
+    `${path} -H 'content-type: application/json' -H 'A2A-Version: 1.0' -d '${body}'`;
   if (bindings.includes("http+json")) return post("/message:send", request);
-  if (bindings.includes("json-rpc")) return post("/", `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":${request}}`);
+  if (bindings.includes("json-rpc"))
+    return post("/", `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":${request}}`);
   if (bindings.includes("connect")) return post("/lf.a2a.v1.A2AService/SendMessage", request);
   return "/readyz";
 }

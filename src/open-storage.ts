@@ -26,7 +26,9 @@ const engines: Readonly<Record<string, Engine>> = {
     form: "sqlite:PATH",
     // Two slashes would make a folder below the root of what looks like a relative path; `:memory:` is SQLite's name for what `memory:` is here.
     fault: (rest) =>
-      rest === "" || rest === ":memory:" || /^\/\/(?!\/)/.test(rest) ? "sqlite: and the path of a file, such as sqlite:./data/tasks.db" : undefined,
+      rest === "" || rest === ":memory:" || /^\/\/(?!\/)/.test(rest)
+        ? "sqlite: and the path of a file, such as sqlite:./data/tasks.db"
+        : undefined,
     open: (_url, rest, options) => createSqliteStorage(rest, options),
   },
   mongodb: mongo("mongodb://HOST/DATABASE"),
@@ -36,9 +38,11 @@ const engines: Readonly<Record<string, Engine>> = {
 function mongo(form: string): Engine {
   return {
     form,
-    fault: (rest) => (/^\/\/[^/]/.test(rest) ? undefined : `${form.slice(0, form.indexOf("//"))}//, hosts and the name of a database`),
+    fault: (rest) =>
+      /^\/\/[^/]/.test(rest) ? undefined : `${form.slice(0, form.indexOf("//"))}//, hosts and the name of a database`,
     // Its driver is large: loaded only by those who use it.
-    open: async (url, _rest, options) => (await import("./storage/mongodb/mongodb-storage.ts")).createMongoStorage(url, options),
+    open: async (url, _rest, options) =>
+      (await import("./storage/mongodb/mongodb-storage.ts")).createMongoStorage(url, options),
   };
 }
 
@@ -61,7 +65,8 @@ export function storageUrlFault(url: string): string | undefined {
 export async function openStorage(url: string, options: OpenStorageOptions = {}): Promise<Storage> {
   const fault = storageUrlFault(url);
   const { engine, rest } = parse(url);
-  if (engine === undefined || fault !== undefined) throw new Error(`Storage "${shownStorageUrl(url)}": must be ${fault}`);
+  if (engine === undefined || fault !== undefined)
+    throw new Error(`Storage "${shownStorageUrl(url)}": must be ${fault}`);
   return engine.open(url, rest, options);
 }
 

@@ -27,7 +27,11 @@ export type Invocation =
   | { readonly kind: "faults"; readonly faults: readonly string[] };
 
 /** Flags go before variables, variables before defaults. */
-export function readConfig(args: readonly string[], env: Readonly<Record<string, string | undefined>>, version: string): Invocation {
+export function readConfig(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  version: string,
+): Invocation {
   const flags = parseFlags(args, version);
   if (flags.kind === "text") return flags;
   const known = new Map(settings.map((setting) => [variableOf(setting), setting]));
@@ -54,13 +58,19 @@ export function readConfig(args: readonly string[], env: Readonly<Record<string,
 
 type Flags =
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "flags"; readonly given: Readonly<Partial<Record<Setting, string>>>; readonly faults: readonly string[] };
+  | {
+      readonly kind: "flags";
+      readonly given: Readonly<Partial<Record<Setting, string>>>;
+      readonly faults: readonly string[];
+    };
 
 /** Takes the command line apart by commander, one option per setting; values stay strings for the schema to judge. */
 function parseFlags(args: readonly string[], version: string): Flags {
   let text = "";
   const command = new Command("a2a-task-manager")
-    .description("A task manager service for the Agent2Agent (A2A) protocol: gRPC, gRPC-Web, Connect, HTTP+JSON and JSON-RPC on one port")
+    .description(
+      "A task manager service for the Agent2Agent (A2A) protocol: gRPC, gRPC-Web, Connect, HTTP+JSON and JSON-RPC on one port",
+    )
     .usage("[serve] [options]")
     .argument("[command]", "serve")
     .version(version)
@@ -79,7 +89,11 @@ function parseFlags(args: readonly string[], version: string): Flags {
     command.parse([...args], { from: "user" });
   } catch (error) {
     if (text !== "") return { kind: "text", text };
-    return { kind: "flags", given: {}, faults: [error instanceof Error ? error.message.replace(/^error: /, "") : String(error)] };
+    return {
+      kind: "flags",
+      given: {},
+      faults: [error instanceof Error ? error.message.replace(/^error: /, "") : String(error)],
+    };
   }
   const faults = command.args.flatMap((word, index) => {
     if (word.startsWith("-")) return [`${word}: no such option; see --help`];
@@ -99,7 +113,9 @@ function parseFlags(args: readonly string[], version: string): Flags {
 function optionOf(setting: Setting): Option {
   const { description = "", value } = settingTexts.get(configSchema.shape[setting]) ?? {};
   const standard = defaultOf(setting);
-  const note = [standard === undefined || value === undefined ? undefined : `default ${standard}`, variableOf(setting)].filter(Boolean).join(", ");
+  const note = [standard === undefined || value === undefined ? undefined : `default ${standard}`, variableOf(setting)]
+    .filter(Boolean)
+    .join(", ");
   const text = `${description} (${note})`;
   if (value === undefined) return new Option(flagOf(setting), text);
   // In brackets the value may be left out as far as commander is concerned: it would end at the first one missing, before the other faults are found.

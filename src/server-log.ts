@@ -16,7 +16,10 @@ const causesMax = 5;
  * the code and the place remain. Nothing else of an error is shown in any case: drivers hang whole documents on theirs.
  */
 export function createServerLog({ level, errorTexts }: ServerLogOptions, destination: DestinationStream): Logger {
-  return pino({ level, serializers: { err: (error: unknown) => shownError(error, errorTexts, causesMax) } }, destination);
+  return pino(
+    { level, serializers: { err: (error: unknown) => shownError(error, errorTexts, causesMax) } },
+    destination,
+  );
 }
 
 function shownError(error: unknown, texts: boolean, causes: number): object {

@@ -103,15 +103,33 @@ export interface Server extends AsyncDisposable {
 
 /** Makes a server that doesn't listen yet. Throws TaskError INVALID_REQUEST for a card that can't be published and a key that can't sign. */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const { processor, storage, host = "127.0.0.1", port = 8080, tls, logger = silentLogger, drainTimeoutMs = 10_000, ...others } = options;
+  const {
+    processor,
+    storage,
+    host = "127.0.0.1",
+    port = 8080,
+    tls,
+    logger = silentLogger,
+    drainTimeoutMs = 10_000,
+    ...others
+  } = options;
   const { card, extendedCard, allowAnonymous = false, publicUrl, cardKeys = [], cardKeysUrl, ...more } = others;
-  const { bindings, a2aVersion, heartbeatMs, corsOrigins = [], maxConnectionAgeMs, maxConnectionAgeGraceMs, ...managerOptions } = more;
+  const {
+    bindings,
+    a2aVersion,
+    heartbeatMs,
+    corsOrigins = [],
+    maxConnectionAgeMs,
+    maxConnectionAgeGraceMs,
+    ...managerOptions
+  } = more;
   const agent = card === undefined ? processor : withCard(processor, card);
   const keys = await Promise.all(cardKeys.map((key, index) => readCardKey(key, `cardKeys[${index}]`)));
   const served = cardBindings.filter(({ name }) => (bindings ?? bindingNames).includes(name));
   // Where none of A2A's own bindings is offered there is nothing that a card could list.
   const given = { card: agent.card, extendedCard, allowAnonymous, publicUrl, keysUrl: cardKeysUrl, logger };
-  const cards = served.length === 0 ? undefined : new AgentCards({ ...given, served, keys, withOlderMembers: withV03Members });
+  const cards =
+    served.length === 0 ? undefined : new AgentCards({ ...given, served, keys, withOlderMembers: withV03Members });
   const manager = await createTaskManager(agent, storage, managerOptions, { logger });
   const { maxEventBytes } = managerOptions;
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
@@ -129,8 +147,15 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const routes = (router: ConnectRouter) => {
     connectRoutes(services, settings)(router);
     const served = services.map(({ service }) => service);
-    const reflection = reflectionServices([...served, Health, ServerReflection, AlphaServerReflection], [file_google_rpc_error_details]);
-    const watching = { ...connectProtocols(settings), shutdownSignal: ending.watches.signal, readMaxBytes: questionBytesMax };
+    const reflection = reflectionServices(
+      [...served, Health, ServerReflection, AlphaServerReflection],
+      [file_google_rpc_error_details],
+    );
+    const watching = {
+      ...connectProtocols(settings),
+      shutdownSignal: ending.watches.signal,
+      readMaxBytes: questionBytesMax,
+    };
     const names = served.map(({ typeName }) => typeName);
     router.service(Health, healthService(manager.readiness, names), watching);
     router.service(ServerReflection, reflection.v1, watching);
@@ -146,13 +171,22 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(settings.bindings.has("grpc") ? [grpcHandler(services, settings)] : []),
     ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),
     ...(settings.bindings.has("json-rpc") ? [jsonRpcHandler(services, { ...settings, dialectOf })] : []),
-    ...(settings.bindings.has("http+json") ? [openApiHandler(services, publicUrl), httpJsonHandler(services, settings)] : []),
+    ...(settings.bindings.has("http+json")
+      ? [openApiHandler(services, publicUrl), httpJsonHandler(services, settings)]
+      : []),
   ];
   const limits = {
     ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),
     ...(maxConnectionAgeGraceMs !== undefined && { ageGraceMs: maxConnectionAgeGraceMs }),
   };
-  const listener = createPort({ handler: firstOf(handlers, notFound(settings.bindings)), host, port, logger, limits, ...(tls && { tls }) });
+  const listener = createPort({
+    handler: firstOf(handlers, notFound(settings.bindings)),
+    host,
+    port,
+    logger,
+    limits,
+    ...(tls && { tls }),
+  });
   const url = new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`);
   return new OneServer(manager, listener, url, ending, drainTimeoutMs, async (listening) => cards?.publish(listening));
 }
@@ -177,7 +211,14 @@ class OneServer implements Server {
   #url: URL;
   #draining: Promise<void> | undefined;
 
-  constructor(manager: TaskManager, listener: Port, url: URL, ending: Ending, drainTimeoutMs: number, onListening: (url: URL) => Promise<void>) {
+  constructor(
+    manager: TaskManager,
+    listener: Port,
+    url: URL,
+    ending: Ending,
+    drainTimeoutMs: number,
+    onListening: (url: URL) => Promise<void>,
+  ) {
     this.manager = manager;
     this.#listener = listener;
     this.#url = url;

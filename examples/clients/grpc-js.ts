@@ -16,9 +16,19 @@ import { loadSync, type MessageTypeDefinition } from "@grpc/proto-loader";
 
 const root = join(import.meta.dirname, "../..");
 const definition = loadSync(
-  ["lf/a2a/v1/a2a.proto", "taskmanager/v1/task_manager.proto", "google/rpc/status.proto", "google/rpc/error_details.proto"],
+  [
+    "lf/a2a/v1/a2a.proto",
+    "taskmanager/v1/task_manager.proto",
+    "google/rpc/status.proto",
+    "google/rpc/error_details.proto",
+  ],
   // The last two come with the annotations that the contract imports, in the npm package `google-proto-files`.
-  { includeDirs: [join(root, "proto"), join(root, "node_modules/google-proto-files")], enums: String, longs: String, oneofs: true },
+  {
+    includeDirs: [join(root, "proto"), join(root, "node_modules/google-proto-files")],
+    enums: String,
+    longs: String,
+    oneofs: true,
+  },
 );
 const packages = loadPackageDefinition(definition) as unknown as {
   readonly lf: { readonly a2a: { readonly v1: { readonly A2AService: ServiceClientConstructor } } };
@@ -62,8 +72,12 @@ const deadlineMs = 30_000;
 function unary<T>(client: Client, method: string, request: object): Promise<T> {
   return new Promise((resolve, reject) => {
     const call = (client as unknown as Record<string, (...args: unknown[]) => void>)[method];
-    call?.call(client, request, version, { deadline: Date.now() + deadlineMs }, (error: ServiceError | null, answer: T) =>
-      error ? reject(error) : resolve(answer),
+    call?.call(
+      client,
+      request,
+      version,
+      { deadline: Date.now() + deadlineMs },
+      (error: ServiceError | null, answer: T) => (error ? reject(error) : resolve(answer)),
     );
   });
 }
@@ -80,10 +94,15 @@ function message(text: string, taskId = ""): object {
 }
 
 /** Status details travel as a `google.rpc.Status` in a trailer; A2A's errors tell themselves apart by the ErrorInfo in it. */
-function errorInfoOf(error: ServiceError): { readonly reason: string; readonly domain: string; readonly metadata: Record<string, string> } | undefined {
+function errorInfoOf(
+  error: ServiceError,
+): { readonly reason: string; readonly domain: string; readonly metadata: Record<string, string> } | undefined {
   const [bytes] = error.metadata.get("grpc-status-details-bin");
   if (!(bytes instanceof Buffer)) return undefined;
-  const { details } = read<{ readonly details: readonly { readonly type_url: string; readonly value: Buffer }[] }>("google.rpc.Status", bytes);
+  const { details } = read<{ readonly details: readonly { readonly type_url: string; readonly value: Buffer }[] }>(
+    "google.rpc.Status",
+    bytes,
+  );
   const found = details.find((detail) => detail.type_url.endsWith("/google.rpc.ErrorInfo"));
   return found && read("google.rpc.ErrorInfo", found.value);
 }
@@ -153,7 +172,12 @@ try {
 } catch (error) {
   const refused = error as ServiceError;
   const info = errorInfoOf(refused);
-  say("refused", { code: status[refused.code], text: refused.details.replaceAll(id, "ID"), reason: info?.reason, domain: info?.domain });
+  say("refused", {
+    code: status[refused.code],
+    text: refused.details.replaceAll(id, "ID"),
+    reason: info?.reason,
+    domain: info?.domain,
+  });
 }
 
 a2a.close();

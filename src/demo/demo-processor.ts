@@ -2,7 +2,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Message, Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 import type { MessageContext, MessageProcessor, TaskContext } from "../manager/message-processor.ts";
-import { artifact, authRequired, completed, failed, inputRequired, rejected, textOf } from "../manager/processor-events.ts";
+import {
+  artifact,
+  authRequired,
+  completed,
+  failed,
+  inputRequired,
+  rejected,
+  textOf,
+} from "../manager/processor-events.ts";
 
 /** Bounds on what a message may ask of the demo agent. */
 const chunksMax = 1_000_000;
@@ -35,7 +43,9 @@ export const demoProcessor: MessageProcessor = {
 
   async answerMessage({ message }: MessageContext) {
     const text = textOf(message);
-    return commandOf(text) === "reply" ? { parts: [{ content: { case: "text", value: restOf(text) || "reply" } }] } : undefined;
+    return commandOf(text) === "reply"
+      ? { parts: [{ content: { case: "text", value: restOf(text) || "reply" } }] }
+      : undefined;
   },
 
   async *processMessage(context: TaskContext) {
@@ -87,7 +97,10 @@ async function answersQuestion({ task, message }: TaskContext): Promise<boolean>
 }
 
 async function* echo(text: string): AsyncIterable<ProcessorEvent> {
-  yield artifact({ artifactId: "echo", name: "Echo", parts: [{ content: { case: "text", value: text } }] }, { lastChunk: true });
+  yield artifact(
+    { artifactId: "echo", name: "Echo", parts: [{ content: { case: "text", value: text } }] },
+    { lastChunk: true },
+  );
   yield completed();
 }
 
@@ -106,7 +119,10 @@ async function* chunks({ signal }: TaskContext, text: string): AsyncIterable<Pro
   for (let index = 1; index <= count; index++) {
     if (paced) await delay(second, undefined, { signal });
     const value = `${index} `.padEnd(size, "·").slice(0, size);
-    yield artifact({ artifactId: "chunks", parts: [{ content: { case: "text", value } }] }, { append: index > 1, lastChunk: index === count });
+    yield artifact(
+      { artifactId: "chunks", parts: [{ content: { case: "text", value } }] },
+      { append: index > 1, lastChunk: index === count },
+    );
   }
   yield completed();
 }

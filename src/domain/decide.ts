@@ -76,16 +76,27 @@ export interface MessageRules {
  *
  * Invariant: with the append's condition on the head, a message is accepted before the terminal entry, or refused; never lost behind it.
  */
-export function decideMessage(fold: TaskFold, message: Message, options: SendOptions, rules: MessageRules, stamp: Stamp): MessageDecision {
+export function decideMessage(
+  fold: TaskFold,
+  message: Message,
+  options: SendOptions,
+  rules: MessageRules,
+  stamp: Stamp,
+): MessageDecision {
   if (message.contextId !== "" && message.contextId !== fold.contextId) {
     throw invalidRequest([
-      { field: "message.context_id", description: `task "${fold.taskId}" belongs to another context; leave it empty or name the task's own` },
+      {
+        field: "message.context_id",
+        description: `task "${fold.taskId}" belongs to another context; leave it empty or name the task's own`,
+      },
     ]);
   }
   if (rules.join) {
     const place = fold.history.findIndex((earlier) => sameMessage(earlier, message));
     if (place !== -1) {
-      const known = [...fold.waiting, ...(fold.turn ? [fold.turn.message] : [])].find((waiting) => waiting.historyIndex === place);
+      const known = [...fold.waiting, ...(fold.turn ? [fold.turn.message] : [])].find(
+        (waiting) => waiting.historyIndex === place,
+      );
       return { kind: "joined", sequence: known?.sequence ?? 0n };
     }
   }
@@ -98,14 +109,22 @@ export function decideMessage(fold: TaskFold, message: Message, options: SendOpt
       },
     );
   }
-  if (fold.cancelRequested) throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" is being canceled`, { metadata: { taskId: fold.taskId } });
-  const otherContent = rules.join && fold.history.some(({ messageId, role }) => messageId === message.messageId && role === message.role);
+  if (fold.cancelRequested)
+    throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" is being canceled`, {
+      metadata: { taskId: fold.taskId },
+    });
+  const otherContent =
+    rules.join && fold.history.some(({ messageId, role }) => messageId === message.messageId && role === message.role);
   if (otherContent && rules.strict === true) throw messageIdReused(message);
   if (rules.busy && rules.whileWorking === "reject" && !isInterrupted(fold.status.state)) {
-    throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" takes no message while it works`, { metadata: { taskId: fold.taskId } });
+    throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" takes no message while it works`, {
+      metadata: { taskId: fold.taskId },
+    });
   }
   if (fold.waiting.length >= waitingMessagesMax) {
-    throw new TaskError("TOO_MANY", `${waitingMessagesMax} messages wait for task "${fold.taskId}" already`, { metadata: { taskId: fold.taskId } });
+    throw new TaskError("TOO_MANY", `${waitingMessagesMax} messages wait for task "${fold.taskId}" already`, {
+      metadata: { taskId: fold.taskId },
+    });
   }
   const timeMs = timeFor(fold, stamp);
   const { state } = fold.status;
@@ -164,7 +183,10 @@ export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp)
   const artifact = create(ArtifactSchema, { ...event.artifactUpdate.artifact });
   if (artifact.artifactId === "") artifact.artifactId = stamp.newId();
   const violations = validate(ArtifactSchema, artifact);
-  if (violations.length > 0) throw invalidAgentResponse(violations.map(({ field, description }) => `artifact.${field}: ${description}`).join("; "));
+  if (violations.length > 0)
+    throw invalidAgentResponse(
+      violations.map(({ field, description }) => `artifact.${field}: ${description}`).join("; "),
+    );
   const update = create(TaskArtifactUpdateEventSchema);
   update.artifact = artifact;
   update.append = append;
@@ -201,24 +223,42 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
 }
 
 /** A turn that completes while messages wait doesn't end the task: its last word becomes history, and the next turn begins. */
-function completeBetweenTurns(fold: TaskFold, message: MessageInitShape<typeof MessageSchema> | undefined, stamp: Stamp): readonly Entry[] {
+function completeBetweenTurns(
+  fold: TaskFold,
+  message: MessageInitShape<typeof MessageSchema> | undefined,
+  stamp: Stamp,
+): readonly Entry[] {
   const timeMs = timeFor(fold, stamp);
   // A question that is still open was asked before the last word, so it enters the history before it.
   const goesOn = isInterrupted(fold.status.state) ? [statusEntry(timeMs, TaskState.WORKING)] : [];
   if (message === undefined) return goesOn;
-  return [...goesOn, makeEntry(timeMs, { case: "message", value: create(MessageAcceptedSchema, { message: agentMessage(message, stamp) }) })];
+  return [
+    ...goesOn,
+    makeEntry(timeMs, {
+      case: "message",
+      value: create(MessageAcceptedSchema, { message: agentMessage(message, stamp) }),
+    }),
+  ];
 }
 
 /**
  * What becomes of a task whose replica died, or whose run lost the storage: CANCELED if that was asked for; a turn that was cut off runs again ("resume") or ends the task with an honest
  * reason ("fail"). None where nothing was begun: then the waiting message's turn just begins, as does the one that runs again.
  */
-export function decideLost(fold: TaskFold, onLost: "fail" | "resume", stopped: "server" | "storage", stamp: Stamp): readonly Entry[] {
+export function decideLost(
+  fold: TaskFold,
+  onLost: "fail" | "resume",
+  stopped: "server" | "storage",
+  stamp: Stamp,
+): readonly Entry[] {
   if (isTerminal(fold.status.state)) return [];
   const timeMs = timeFor(fold, stamp);
   if (fold.cancelRequested) return [statusEntry(timeMs, TaskState.CANCELED)];
   if (isInterrupted(fold.status.state) || !fold.turnOpen || onLost === "resume") return [];
-  const text = stopped === "server" ? "The server stopped while the agent worked on this task" : "The storage failed while the agent worked on this task";
+  const text =
+    stopped === "server"
+      ? "The server stopped while the agent worked on this task"
+      : "The storage failed while the agent worked on this task";
   return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage(text), stamp))];
 }
 
@@ -228,16 +268,28 @@ export function decideLost(fold: TaskFold, onLost: "fail" | "resume", stopped: "
  * A wish to cancel. While a turn runs or waits for its place it is recorded, and the turn is told; without one the task is CANCELED at once. No entries: it is
  * recorded already. Throws TaskError TASK_NOT_CANCELABLE for a terminal task (R56).
  */
-export function decideCancel(fold: TaskFold, turnRuns: boolean, metadata: JsonObject | undefined, stamp: Stamp): readonly Entry[] {
+export function decideCancel(
+  fold: TaskFold,
+  turnRuns: boolean,
+  metadata: JsonObject | undefined,
+  stamp: Stamp,
+): readonly Entry[] {
   if (isTerminal(fold.status.state)) throw notCancelable(fold);
   const timeMs = timeFor(fold, stamp);
   if (!turnRuns) return [statusEntry(timeMs, TaskState.CANCELED)];
   if (fold.cancelRequested) return [];
-  return [makeEntry(timeMs, { case: "cancelRequested", value: create(CancelRequestedSchema, metadata === undefined ? {} : { metadata }) })];
+  return [
+    makeEntry(timeMs, {
+      case: "cancelRequested",
+      value: create(CancelRequestedSchema, metadata === undefined ? {} : { metadata }),
+    }),
+  ];
 }
 
 export function notCancelable(fold: Pick<TaskFold, "taskId" | "status">): TaskError {
-  return new TaskError("TASK_NOT_CANCELABLE", `Task "${fold.taskId}" has ended as ${stateNames[fold.status.state]}`, { metadata: { taskId: fold.taskId } });
+  return new TaskError("TASK_NOT_CANCELABLE", `Task "${fold.taskId}" has ended as ${stateNames[fold.status.state]}`, {
+    metadata: { taskId: fold.taskId },
+  });
 }
 
 /** Another replica takes the task over, with a larger fence. */
@@ -265,7 +317,10 @@ export function agentMessage(init: MessageInitShape<typeof MessageSchema>, stamp
   if (message.messageId === "") message.messageId = stamp.newId();
   message.role = Role.AGENT;
   const violations = validate(MessageSchema, message);
-  if (violations.length > 0) throw invalidAgentResponse(violations.map(({ field, description }) => `message.${field}: ${description}`).join("; "));
+  if (violations.length > 0)
+    throw invalidAgentResponse(
+      violations.map(({ field, description }) => `message.${field}: ${description}`).join("; "),
+    );
   return message;
 }
 

@@ -1,5 +1,11 @@
 import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema, type StreamResponse, type Task, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  MessageSchema,
+  type StreamResponse,
+  type Task,
+  type TaskStatus,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { entersHistory, type TaskFold } from "./fold.ts";
 import { storeTextChunk } from "./text-chunk.ts";
@@ -120,7 +126,9 @@ export function historyMessageOf(entry: Entry): Message | undefined {
     case "message":
       return body.value.message;
     case "statusUpdate":
-      return body.value.status !== undefined && entersHistory(body.value.status) ? body.value.status.message : undefined;
+      return body.value.status !== undefined && entersHistory(body.value.status)
+        ? body.value.status.message
+        : undefined;
     default:
       return undefined;
   }
@@ -148,7 +156,15 @@ export function streamResponse(payload: StreamResponse["payload"]): StreamRespon
 /** What lists show of a task, as bytes: everything but history and artifacts. */
 export function encodeSummary(fold: Pick<TaskFold, "taskId" | "contextId" | "status" | "metadata">): Uint8Array {
   const { taskId, contextId, status, metadata } = fold;
-  const task: Task = { $typeName: "lf.a2a.v1.Task", id: taskId, contextId, status, history: [], artifacts: [], ...(metadata && { metadata }) };
+  const task: Task = {
+    $typeName: "lf.a2a.v1.Task",
+    id: taskId,
+    contextId,
+    status,
+    history: [],
+    artifacts: [],
+    ...(metadata && { metadata }),
+  };
   return toBinary(TaskSummarySchema, { $typeName: "taskmanager.storage.v1.TaskSummary", task });
 }
 

@@ -99,7 +99,8 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
     case "created": {
       const task = body.value.task;
       const message = task?.history[0];
-      if (task?.status === undefined || message === undefined) throw new FoldError(`Task "${fold.taskId}" was created without a status or a message`);
+      if (task?.status === undefined || message === undefined)
+        throw new FoldError(`Task "${fold.taskId}" was created without a status or a message`);
       fold.contextId = task.contextId;
       fold.status = task.status;
       fold.metadata = task.metadata;
@@ -125,7 +126,9 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
     case "statusUpdate": {
       const status = body.value.status;
       if (status === undefined || !mayFollow(fold.status.state, status.state)) {
-        throw new FoldError(`Entry ${sequence} of task "${fold.taskId}": state ${status?.state} can't follow ${fold.status.state}`);
+        throw new FoldError(
+          `Entry ${sequence} of task "${fold.taskId}": state ${status?.state} can't follow ${fold.status.state}`,
+        );
       }
       // The question of an interrupted task becomes history once it isn't the present status any more.
       pushQuestion(fold);
@@ -145,7 +148,8 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       }
       const place = fold.waiting.findIndex((waiting) => waiting.sequence === messageSequence);
       const message = fold.waiting[place];
-      if (message === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" begins a turn on no waiting message`);
+      if (message === undefined)
+        throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" begins a turn on no waiting message`);
       fold.waiting.splice(place, 1);
       fold.turn = { message, attempt };
       fold.turnOpen = true;

@@ -12,9 +12,13 @@ export function checkInputModes(message: Message, card: MessageInitShape<typeof 
   const modes = [...defaults, ...(card?.skills ?? []).flatMap((skill) => skill.inputModes ?? [])].map(normalized);
   for (const [index, part] of message.parts.entries()) {
     if (part.mediaType === "" || modes.some((mode) => covers(mode, normalized(part.mediaType)))) continue;
-    throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", `message.parts[${index}].media_type: "${part.mediaType}" is not among ${modes.join(", ")}`, {
-      metadata: { mediaType: part.mediaType },
-    });
+    throw new TaskError(
+      "CONTENT_TYPE_NOT_SUPPORTED",
+      `message.parts[${index}].media_type: "${part.mediaType}" is not among ${modes.join(", ")}`,
+      {
+        metadata: { mediaType: part.mediaType },
+      },
+    );
   }
 }
 

@@ -14,7 +14,8 @@ const levelsMax = nestingMax - levelsAround;
 
 const tooDeep = `nests too deeply: at most ${levelsMax / objectLevels} objects or ${levelsMax / arrayLevels} arrays within each other are accepted`;
 const notFinite = "holds NaN or an infinity, which JSON doesn't have: finite numbers are accepted";
-const noKind = "holds a google.protobuf.Value of no kind: null, a boolean, a number, a string, an object or an array is accepted";
+const noKind =
+  "holds a google.protobuf.Value of no kind: null, a boolean, a number, a string, an object or an array is accepted";
 
 /**
  * Why a `google.protobuf.Value` can't be kept and sent on, both in the binary and in the JSON encoding; undefined if it can.
@@ -52,14 +53,20 @@ export function jsonFault(value: JsonValue, levels = levelsMax): string | undefi
       if (value === null) {
         return undefined;
       }
-      return Array.isArray(value) ? firstFault(value, levels - arrayLevels, jsonFault) : firstFault(Object.values(value), levels - objectLevels, jsonFault);
+      return Array.isArray(value)
+        ? firstFault(value, levels - arrayLevels, jsonFault)
+        : firstFault(Object.values(value), levels - objectLevels, jsonFault);
     default:
       // Not from the wire: an agent in the same process can hand over anything.
       return noKind;
   }
 }
 
-function firstFault<T>(values: readonly T[], levels: number, faultOf: (value: T, levels: number) => string | undefined): string | undefined {
+function firstFault<T>(
+  values: readonly T[],
+  levels: number,
+  faultOf: (value: T, levels: number) => string | undefined,
+): string | undefined {
   if (levels < 0) {
     return tooDeep;
   }

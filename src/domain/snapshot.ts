@@ -1,5 +1,10 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type SendOptions, TaskSnapshotSchema, TurnStartedSchema, WaitingMessageSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import {
+  type SendOptions,
+  TaskSnapshotSchema,
+  TurnStartedSchema,
+  WaitingMessageSchema,
+} from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { emptyFold, FoldError, type TaskFold, taskOf, type WaitingMessage } from "./fold.ts";
 
 /** A fold as bytes. Fields that this release doesn't know survive inside messages, parts and artifacts. */
@@ -27,7 +32,8 @@ export function encodeSnapshot(fold: TaskFold): Uint8Array {
 export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
   const snapshot = fromBinary(TaskSnapshotSchema, bytes);
   const task = snapshot.task;
-  if (task?.status === undefined || task.id !== taskId) throw new FoldError(`The snapshot of task "${taskId}" isn't one`);
+  if (task?.status === undefined || task.id !== taskId)
+    throw new FoldError(`The snapshot of task "${taskId}" isn't one`);
   const fold = emptyFold(taskId);
   fold.sequence = snapshot.sequence;
   fold.contextId = task.contextId;
@@ -54,6 +60,10 @@ function encodeWaiting({ sequence, historyIndex, options }: WaitingMessage) {
   return create(WaitingMessageSchema, { sequence, historyIndex, ...(options && { options }) });
 }
 
-function decodeWaiting(waiting: { sequence: bigint; historyIndex: number; options?: SendOptions | undefined }): WaitingMessage {
+function decodeWaiting(waiting: {
+  sequence: bigint;
+  historyIndex: number;
+  options?: SendOptions | undefined;
+}): WaitingMessage {
   return { sequence: waiting.sequence, historyIndex: waiting.historyIndex, options: waiting.options };
 }

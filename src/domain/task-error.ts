@@ -53,7 +53,11 @@ export class TaskError extends Error {
   constructor(
     reason: Reason,
     message: string,
-    options: { readonly cause?: unknown; readonly violations?: readonly FieldViolation[]; readonly metadata?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly violations?: readonly FieldViolation[];
+      readonly metadata?: Readonly<Record<string, string>>;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
@@ -78,5 +82,7 @@ export function invalidRequest(violations: readonly FieldViolation[]): TaskError
 }
 
 export function messageIdReused({ messageId }: { readonly messageId: string }): TaskError {
-  return new TaskError("MESSAGE_ID_REUSED", `Message id "${messageId}" was used before for another message`, { metadata: { messageId } });
+  return new TaskError("MESSAGE_ID_REUSED", `Message id "${messageId}" was used before for another message`, {
+    metadata: { messageId },
+  });
 }

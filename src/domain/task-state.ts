@@ -2,7 +2,12 @@ import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 
 /** COMPLETED, FAILED, CANCELED, REJECTED: nothing happens to such a task any more (R124). */
 export function isTerminal(state: TaskState): boolean {
-  return state === TaskState.COMPLETED || state === TaskState.FAILED || state === TaskState.CANCELED || state === TaskState.REJECTED;
+  return (
+    state === TaskState.COMPLETED ||
+    state === TaskState.FAILED ||
+    state === TaskState.CANCELED ||
+    state === TaskState.REJECTED
+  );
 }
 
 /** INPUT_REQUIRED, AUTH_REQUIRED: the task waits for its client (R124). */

@@ -83,11 +83,29 @@ function encode(timeMs: bigint, { artifactId, text, mediaType, append, lastChunk
   return writer.finish();
 }
 
-function entryOf(timeMs: bigint, chunk: TextChunk, ids: { readonly taskId: string; readonly contextId: string }): Entry {
+function entryOf(
+  timeMs: bigint,
+  chunk: TextChunk,
+  ids: { readonly taskId: string; readonly contextId: string },
+): Entry {
   const { artifactId, text, mediaType, append, lastChunk } = chunk;
   const part: Part = { $typeName: "lf.a2a.v1.Part", content: { case: "text", value: text }, filename: "", mediaType };
-  const artifact: Artifact = { $typeName: "lf.a2a.v1.Artifact", artifactId, name: "", description: "", parts: [part], extensions: [] };
+  const artifact: Artifact = {
+    $typeName: "lf.a2a.v1.Artifact",
+    artifactId,
+    name: "",
+    description: "",
+    parts: [part],
+    extensions: [],
+  };
   const { taskId, contextId } = ids;
-  const value: TaskArtifactUpdateEvent = { $typeName: "lf.a2a.v1.TaskArtifactUpdateEvent", taskId, contextId, artifact, append, lastChunk };
+  const value: TaskArtifactUpdateEvent = {
+    $typeName: "lf.a2a.v1.TaskArtifactUpdateEvent",
+    taskId,
+    contextId,
+    artifact,
+    append,
+    lastChunk,
+  };
   return { $typeName: "taskmanager.storage.v1.Entry", timeMs, body: { case: "artifactUpdate", value } };
 }

@@ -1,4 +1,12 @@
-import { type DescField, type DescMessage, type DescOneof, getOption, hasOption, type JsonValue, type Message } from "@bufbuild/protobuf";
+import {
+  type DescField,
+  type DescMessage,
+  type DescOneof,
+  getOption,
+  hasOption,
+  type JsonValue,
+  type Message,
+} from "@bufbuild/protobuf";
 import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { FieldBehavior, field_behavior } from "../../gen/google/api/field_behavior_pb.ts";
 import { jsonFault, valueFault } from "./json-fault.ts";
@@ -72,7 +80,9 @@ function ruleStep(check: NonNullable<FieldRule["check"]>): Check<Fields> {
 
 function oneofSteps(oneof: DescOneof, rule: FieldRule): Check<Fields>[] {
   const { name, localName } = oneof;
-  const members = new Map(oneof.fields.map((field) => [field.localName, { name: field.name, check: valueCheck(field, {}, false) }]));
+  const members = new Map(
+    oneof.fields.map((field) => [field.localName, { name: field.name, check: valueCheck(field, {}, false) }]),
+  );
   const missing = `is not set: exactly one of ${oneof.fields.map((field) => field.name).join(", ")} is required`;
   return [
     (message, walk) => {
@@ -157,7 +167,9 @@ function containerCheck(field: DescField, check: ValueCheck | undefined): ValueC
       return (list, walk) => checkEach((list as readonly unknown[]).entries(), check, walk);
     case "map":
       return (map, walk) => {
-        const entries = Object.entries(map as object).map(([key, value]) => [`[${JSON.stringify(key)}]`, value] as const);
+        const entries = Object.entries(map as object).map(
+          ([key, value]) => [`[${JSON.stringify(key)}]`, value] as const,
+        );
         checkEach(entries, check, walk);
       };
     case "scalar":
@@ -223,7 +235,10 @@ function enumCheck(desc: NonNullable<DescField["enum"]>, required: boolean): Val
   };
 }
 
-function acceptedValues(values: readonly { readonly name: string; readonly number: number }[], required: boolean): string {
+function acceptedValues(
+  values: readonly { readonly name: string; readonly number: number }[],
+  required: boolean,
+): string {
   return values
     .filter((value) => !required || value.number !== 0)
     .map((value) => value.name)
@@ -254,7 +269,11 @@ function rangeCheck(min: number, max: number): ValueCheck {
 
 /** The bounds of the well-known type; a time outside can't be printed as JSON. */
 function timestampFault(time: Timestamp): string | undefined {
-  const inRange = time.seconds >= -62_135_596_800n && time.seconds <= 253_402_300_799n && time.nanos >= 0 && time.nanos <= 999_999_999;
+  const inRange =
+    time.seconds >= -62_135_596_800n &&
+    time.seconds <= 253_402_300_799n &&
+    time.nanos >= 0 &&
+    time.nanos <= 999_999_999;
   return inRange ? undefined : "is out of range: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z is accepted";
 }
 

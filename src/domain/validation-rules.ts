@@ -65,7 +65,12 @@ export const rules: Readonly<Record<string, Readonly<Record<string, FieldRule>>>
   "taskmanager.v1.DeleteTaskRequest": { tenant: id, task_id: requiredId },
   "taskmanager.v1.GetConversationRequest": { tenant: id, context_id: requiredId },
   "taskmanager.v1.ListConversationsRequest": { tenant: id, page_size: pageSize },
-  "taskmanager.v1.ListMessagesRequest": { tenant: id, context_id: requiredId, limit: { check: limitAlone }, page_size: pageSize },
+  "taskmanager.v1.ListMessagesRequest": {
+    tenant: id,
+    context_id: requiredId,
+    limit: { check: limitAlone },
+    page_size: pageSize,
+  },
   "taskmanager.v1.DeleteMessageRequest": { tenant: id, message_id: requiredId },
   "taskmanager.v1.UpdateConversationAccessRequest": { tenant: id, context_id: requiredId },
   "taskmanager.v1.DeleteConversationRequest": { tenant: id, context_id: requiredId },
@@ -78,7 +83,10 @@ function fromUser(request: SendMessageRequest): FieldViolation | undefined {
   if (request.message?.role !== Role.AGENT) {
     return undefined;
   }
-  return { field: "message.role", description: "is ROLE_AGENT, which only the agent's own messages have: ROLE_USER is accepted" };
+  return {
+    field: "message.role",
+    description: "is ROLE_AGENT, which only the agent's own messages have: ROLE_USER is accepted",
+  };
 }
 
 function limitAlone(request: ListMessagesRequest): FieldViolation | undefined {
@@ -90,7 +98,10 @@ function limitAlone(request: ListMessagesRequest): FieldViolation | undefined {
     return { field: "limit", description: `is ${limit}: 1 or more is accepted, or -1 for all messages` };
   }
   if (request.pageSize !== undefined || request.pageToken !== "") {
-    return { field: "limit", description: "comes with page_size or page_token: either the newest messages are accepted or pages, not both" };
+    return {
+      field: "limit",
+      description: "comes with page_size or page_token: either the newest messages are accepted or pages, not both",
+    };
   }
   return undefined;
 }

@@ -29,7 +29,11 @@ export async function loadTask(storage: Storage, key: TaskKey): Promise<LoadedTa
 }
 
 /** The task as it was at a sequence; undefined if there is none. The sequence must be from 1 to the head. */
-export async function loadTaskAt(storage: Storage, key: TaskKey, sequence: bigint): Promise<{ readonly fold: TaskFold; readonly head: bigint } | undefined> {
+export async function loadTaskAt(
+  storage: Storage,
+  key: TaskKey,
+  sequence: bigint,
+): Promise<{ readonly fold: TaskFold; readonly head: bigint } | undefined> {
   const stored = await storage.getTask(key, { snapshot: true });
   if (stored === undefined) return undefined;
   if (sequence < 1n || sequence > stored.head) throw outOfRange(key.taskId, sequence, stored.head);
@@ -52,9 +56,13 @@ function startOf({ key, snapshot }: StoredTask, sequence: bigint): TaskFold {
 
 /** A cursor above the head: the client is told where the head is (DESIGN 3). */
 export function outOfRange(taskId: string, sequence: bigint, head: bigint): TaskError {
-  return new TaskError("OUT_OF_RANGE", `Sequence ${sequence} of task "${taskId}" is out of range: its head is ${head}`, {
-    metadata: { taskId, head: String(head) },
-  });
+  return new TaskError(
+    "OUT_OF_RANGE",
+    `Sequence ${sequence} of task "${taskId}" is out of range: its head is ${head}`,
+    {
+      metadata: { taskId, head: String(head) },
+    },
+  );
 }
 
 /** Evolves the fold to exactly `stored.head`. False if the task went away meanwhile. */
@@ -80,7 +88,12 @@ async function foldUpTo(storage: Storage, key: TaskKey, fold: TaskFold, stored: 
 }
 
 /** A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS for a hole, and for bytes that are no entry. */
-export async function readEntries(storage: Storage, key: TaskKey, contextId: string, after: bigint): Promise<readonly PlacedEntry[]> {
+export async function readEntries(
+  storage: Storage,
+  key: TaskKey,
+  contextId: string,
+  after: bigint,
+): Promise<readonly PlacedEntry[]> {
   const stored = await storage.readTask(key, after, readBytesMax);
   let expected = after + 1n;
   return stored.map(({ sequence, bytes }) => {

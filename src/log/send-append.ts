@@ -30,7 +30,8 @@ export async function sendAppend(
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       open ||= error.outcome === "unknown";
-      if (!error.retryable || clock.now() >= deadline) throw open && error.outcome === "none" ? asUnknown(error) : error;
+      if (!error.retryable || clock.now() >= deadline)
+        throw open && error.outcome === "none" ? asUnknown(error) : error;
     }
     await sleep(clock, backoffMs(appendBackoff, attempt), signal);
   }

@@ -112,7 +112,11 @@ export class TaskWriter {
    * Throws what ended the writer, if it has ended; TaskError TOO_LARGE, changing nothing, where they exceed the bounds. What the task manager itself
    * adds ("unbounded") must always find room: a task that is full still has to end.
    */
-  append(entries: readonly Entry[], bounds: "bounded" | "unbounded" = "unbounded", answered: readonly string[] = []): bigint {
+  append(
+    entries: readonly Entry[],
+    bounds: "bounded" | "unbounded" = "unbounded",
+    answered: readonly string[] = [],
+  ): bigint {
     if (this.#lost) throw this.#lost;
     const ready = entries.map((entry) => storeEntry(entry, this.#tentative));
     if (bounds === "bounded") this.#checkBounds(ready);
@@ -121,7 +125,14 @@ export class TaskWriter {
       const sequence = this.#tentative.sequence + 1n;
       evolve(this.#tentative, sequence, stored);
       const { byteLength: bytes } = encoded;
-      this.#queue.push({ sequence, entry: stored, encoded, bytes, pending: isPending(this.#tentative), answered: one === ready.at(-1) ? answered : none });
+      this.#queue.push({
+        sequence,
+        entry: stored,
+        encoded,
+        bytes,
+        pending: isPending(this.#tentative),
+        answered: one === ready.at(-1) ? answered : none,
+      });
       this.#queueBytes += encoded.byteLength;
       this.#logBytes += encoded.byteLength;
     }
@@ -134,10 +145,12 @@ export class TaskWriter {
     let total = this.#logBytes;
     for (const { encoded } of entries) {
       const { byteLength } = encoded;
-      if (byteLength > limits.eventBytesMax) throw tooLarge(key.taskId, `${byteLength} bytes are more than one event may have, ${limits.eventBytesMax}`);
+      if (byteLength > limits.eventBytesMax)
+        throw tooLarge(key.taskId, `${byteLength} bytes are more than one event may have, ${limits.eventBytesMax}`);
       total += byteLength;
     }
-    if (total > limits.taskBytesMax) throw tooLarge(key.taskId, `with ${total} bytes the task would be larger than ${limits.taskBytesMax}`);
+    if (total > limits.taskBytesMax)
+      throw tooLarge(key.taskId, `with ${total} bytes the task would be larger than ${limits.taskBytesMax}`);
   }
 
   /** The next entry fits the batch that is being collected. */
@@ -217,7 +230,11 @@ export class TaskWriter {
       messages: pointersOf(batch),
       answered: batch.flatMap(({ answered }) => answered),
     };
-    const result = await sendAppend(storage, key, append, { clock, retryMs: appendRetryMs, signal: this.#abort.signal });
+    const result = await sendAppend(storage, key, append, {
+      clock,
+      retryMs: appendRetryMs,
+      signal: this.#abort.signal,
+    });
     if (result.outcome !== "committed") throw lostError(key.taskId, result);
     // Also if the writer was abandoned meanwhile: the entries are in the log, and readers that looked before they were have to hear of them.
     for (const { sequence, entry, bytes } of batch) {
@@ -254,7 +271,8 @@ export class TaskWriter {
 
   /** A snapshot is due when the log since the last one is larger than it and than 64 KiB: its cost per byte of log stays constant. */
   #snapshotIfDue(): void {
-    if (this.#lost || this.#snapshotting || this.#bytesSinceSnapshot <= Math.max(snapshotBytesMin, this.#snapshotBytes)) return;
+    if (this.#lost || this.#snapshotting || this.#bytesSinceSnapshot <= Math.max(snapshotBytesMin, this.#snapshotBytes))
+      return;
     const { storage, key, onSnapshotFailed } = this.#options;
     const bytes = encodeSnapshot(this.#committed);
     this.#snapshotting = true;
@@ -272,10 +290,16 @@ export class TaskWriter {
 const none: readonly string[] = [];
 
 /** The header after a batch, on top of the fold before it. */
-export function headerOf(batch: readonly { readonly entry: Entry }[], before: TaskFold): Pick<TaskAppend["header"], "state" | "statusTimeMs" | "summary"> {
+export function headerOf(
+  batch: readonly { readonly entry: Entry }[],
+  before: TaskFold,
+): Pick<TaskAppend["header"], "state" | "statusTimeMs" | "summary"> {
   const changed = batch.findLast(({ entry }) => statusOf(entry) !== undefined)?.entry;
   const status = changed === undefined ? before.status : (statusOf(changed) ?? before.status);
-  const statusTimeMs = status.timestamp === undefined ? 0 : Number(status.timestamp.seconds) * 1000 + Math.floor(status.timestamp.nanos / 1e6);
+  const statusTimeMs =
+    status.timestamp === undefined
+      ? 0
+      : Number(status.timestamp.seconds) * 1000 + Math.floor(status.timestamp.nanos / 1e6);
   if (changed === undefined) return { state: status.state, statusTimeMs };
   const created = changed.body.case === "created" ? changed.body.value.task : undefined;
   const summary = encodeSummary({

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema, type SendMessageRequest, SendMessageRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  MessageSchema,
+  type SendMessageRequest,
+  SendMessageRequestSchema,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
 import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/decide.ts";
@@ -83,7 +88,10 @@ export class MessageAcceptance {
   }
 
   /** The message, its encoding, for its size and its hash alike, and what its sender asks for. */
-  #check(request: SendMessageRequest, streaming: boolean): { readonly message: Message; readonly encoded: Uint8Array; readonly options: SendOptions } {
+  #check(
+    request: SendMessageRequest,
+    streaming: boolean,
+  ): { readonly message: Message; readonly encoded: Uint8Array; readonly options: SendOptions } {
     checkRequest(SendMessageRequestSchema, request);
     const { message, configuration } = request;
     // REQUIRED: the check above has seen it.
@@ -94,7 +102,10 @@ export class MessageAcceptance {
     // Both are kept in one entry, for the agent.
     const bytes = encoded.byteLength + toBinary(SendOptionsSchema, options).byteLength;
     if (bytes > maxEventBytes) {
-      throw new TaskError("TOO_LARGE", `The message and what comes with it have ${bytes} bytes; at most ${maxEventBytes} are taken`);
+      throw new TaskError(
+        "TOO_LARGE",
+        `The message and what comes with it have ${bytes} bytes; at most ${maxEventBytes} are taken`,
+      );
     }
     if (configuration?.taskPushNotificationConfig !== undefined) {
       throw new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
@@ -115,9 +126,18 @@ export class MessageAcceptance {
     });
   }
 
-  async #asNew(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
+  async #asNew(
+    scope: Scope,
+    message: Message,
+    options: SendOptions,
+    caller: Caller,
+    claim: MessageClaim | undefined,
+  ): Promise<Accepted> {
     const release = this.#slots.reserve();
-    const made = release === undefined ? this.#repeatOnly(scope, message, claim) : this.#make(scope, message, options, caller, claim).finally(release);
+    const made =
+      release === undefined
+        ? this.#repeatOnly(scope, message, claim)
+        : this.#make(scope, message, options, caller, claim).finally(release);
     this.#making.add(made);
     try {
       return await made;
@@ -141,7 +161,13 @@ export class MessageAcceptance {
     throw this.#slots.tooMany();
   }
 
-  async #make(scope: Scope, message: Message, options: SendOptions, caller: Caller, claim: MessageClaim | undefined): Promise<Accepted> {
+  async #make(
+    scope: Scope,
+    message: Message,
+    options: SendOptions,
+    caller: Caller,
+    claim: MessageClaim | undefined,
+  ): Promise<Accepted> {
     const { storage, processor } = this.#deps;
     const contextId = message.contextId === "" ? this.#deps.newId() : message.contextId;
     let taskId = claim?.taskId ?? this.#deps.newId();
@@ -239,7 +265,12 @@ export class MessageAcceptance {
   }
 
   /** Asks the processor for a bare answer. It has 10 s; a failure of it is the agent's, not the client's. */
-  async #answer(message: Message, contextId: string, options: SendOptions, caller: Caller): Promise<Message | undefined> {
+  async #answer(
+    message: Message,
+    contextId: string,
+    options: SendOptions,
+    caller: Caller,
+  ): Promise<Message | undefined> {
     const { clock, processor, logger } = this.#deps;
     const { maxEventBytes } = this.#deps.options;
     const abort = new AbortController();
@@ -268,7 +299,8 @@ export class MessageAcceptance {
       if (init === undefined) return undefined;
       const answer = inContext(agentMessage(init, stampOf(this.#deps)), contextId);
       const bytes = toBinary(MessageSchema, answer).byteLength;
-      if (bytes > maxEventBytes) throw invalidAgentResponse(`its message has ${bytes} bytes; at most ${maxEventBytes} are sent`);
+      if (bytes > maxEventBytes)
+        throw invalidAgentResponse(`its message has ${bytes} bytes; at most ${maxEventBytes} are sent`);
       return answer;
     } catch (error) {
       logger.error({ messageId: message.messageId, err: error }, "The agent failed to answer a message");

@@ -12,7 +12,13 @@ import type { TaskRuns } from "./task-runs.ts";
  *
  * Throws TaskError INVALID_REQUEST; and, of a message to a task, TASK_NOT_FOUND, and OUT_OF_RANGE for a cursor above its head.
  */
-export async function checkCursor(deps: ManagerDeps, runs: TaskRuns, request: SendMessageRequest, scope: Scope, after: bigint): Promise<void> {
+export async function checkCursor(
+  deps: ManagerDeps,
+  runs: TaskRuns,
+  request: SendMessageRequest,
+  scope: Scope,
+  after: bigint,
+): Promise<void> {
   checkRequest(SendMessageRequestSchema, request);
   const { taskId = "" } = request.message ?? {};
   if (taskId === "") return;

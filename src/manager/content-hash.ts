@@ -13,9 +13,16 @@ export function contentHash(message: Message, encoded: Uint8Array): string {
   const { metadata: _, ...rest } = { ...message, parts: message.parts.map(withoutJson) };
   const json = [
     message.metadata,
-    ...message.parts.flatMap(({ metadata, content }) => [metadata, content.case === "data" && toJson(ValueSchema, content.value)]),
+    ...message.parts.flatMap(({ metadata, content }) => [
+      metadata,
+      content.case === "data" && toJson(ValueSchema, content.value),
+    ]),
   ];
-  return hash("sha256", Buffer.concat([toBinary(MessageSchema, rest), Buffer.from(JSON.stringify(json, sortMembers))]), "hex");
+  return hash(
+    "sha256",
+    Buffer.concat([toBinary(MessageSchema, rest), Buffer.from(JSON.stringify(json, sortMembers))]),
+    "hex",
+  );
 }
 
 function holdsJson({ metadata, parts }: Message): boolean {

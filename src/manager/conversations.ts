@@ -66,7 +66,8 @@ export class Conversations {
       const last = page.conversations.at(-1);
       return create(ListConversationsResponseSchema, {
         conversations: page.conversations.map(asMessage),
-        nextPageToken: page.more && last !== undefined ? encodePageToken(list, [last.lastAccessTime.getTime(), last.contextId]) : "",
+        nextPageToken:
+          page.more && last !== undefined ? encodePageToken(list, [last.lastAccessTime.getTime(), last.contextId]) : "",
       });
     });
   }
@@ -88,15 +89,25 @@ export class Conversations {
         const messages = await storage.listMessagesByContextId(scope, contextId, request.limit ?? -1);
         return create(ListMessagesResponseSchema, { messages: [...messages] });
       }
-      const after = place && { after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) } };
-      let page = await storage.listMessagePage(scope, contextId, { limit: request.pageSize ?? pageSizeDefault, ...after });
-      const fit = fitting(page.messages, (message) => toBinary(MessageSchema, message).byteLength, this.#deps.options.maxEventBytes);
+      const after = place && {
+        after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) },
+      };
+      let page = await storage.listMessagePage(scope, contextId, {
+        limit: request.pageSize ?? pageSizeDefault,
+        ...after,
+      });
+      const fit = fitting(
+        page.messages,
+        (message) => toBinary(MessageSchema, message).byteLength,
+        this.#deps.options.maxEventBytes,
+      );
       // Only a page knows where the next one begins.
       if (fit < page.messages.length) page = await storage.listMessagePage(scope, contextId, { limit: fit, ...after });
       const { next } = page;
       return create(ListMessagesResponseSchema, {
         messages: [...page.messages],
-        nextPageToken: next === undefined ? "" : encodePageToken(list, [next.timeMs, next.taskId, String(next.sequence)]),
+        nextPageToken:
+          next === undefined ? "" : encodePageToken(list, [next.timeMs, next.taskId, String(next.sequence)]),
       });
     });
   }
@@ -121,7 +132,10 @@ export class Conversations {
     return this.#call(async () => {
       for (const state of runningStates) {
         const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
-        if (total > 0) throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, { metadata: { contextId } });
+        if (total > 0)
+          throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, {
+            metadata: { contextId },
+          });
       }
       // An interrupted task's turn may still be at work, waiting for a credential.
       const runs = this.#runs.ofConversation(scope, contextId);
@@ -153,7 +167,11 @@ export class Conversations {
 const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];
 
 function asMessage({ contextId, messageIds, lastAccessTime }: ConversationHistory): Conversation {
-  return create(ConversationSchema, { contextId, messageIds: [...messageIds], lastAccessTime: timestampFromDate(lastAccessTime) });
+  return create(ConversationSchema, {
+    contextId,
+    messageIds: [...messageIds],
+    lastAccessTime: timestampFromDate(lastAccessTime),
+  });
 }
 
 function conversationNotFound(contextId: string): TaskError {

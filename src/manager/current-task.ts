@@ -51,7 +51,10 @@ export async function waitForFold(
       if (wanted(fold)) return fold;
       const run = runs.peek(key);
       if (!deps.storage.traits.shared && (run === undefined || run.lost !== undefined) && feed.wakes === wakes) {
-        throw new TaskError("UNAVAILABLE", `Task "${key.taskId}" doesn't run any more`, { cause: run?.lost, metadata: { taskId: key.taskId } });
+        throw new TaskError("UNAVAILABLE", `Task "${key.taskId}" doesn't run any more`, {
+          cause: run?.lost,
+          metadata: { taskId: key.taskId },
+        });
       }
       await feed.waitFor(wakes, signal);
     }

@@ -28,12 +28,17 @@ const loadsAtOnce = 8;
  * A page of the caller's tasks, newest status first (R42–R53). Without artifacts and history, which is the default here, it is one query on headers: no log is
  * read. A page ends early where its tasks would grow beyond what clients take in one message; R44 allows fewer.
  */
-export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, scope: Scope): Promise<ListTasksResponse> {
+export async function listTasks(
+  deps: ManagerDeps,
+  request: ListTasksRequest,
+  scope: Scope,
+): Promise<ListTasksResponse> {
   checkRequest(ListTasksRequestSchema, request);
   const { contextId, status, statusTimestampAfter, includeArtifacts = false, historyLength = 0 } = request;
   const pageSize = request.pageSize ?? pageSizeDefault;
   // Nothing is stored finer than milliseconds; a finer bound must not let the millisecond below it in.
-  const statusTimeMsMin = statusTimestampAfter && Number(statusTimestampAfter.seconds) * 1000 + Math.ceil(statusTimestampAfter.nanos / 1e6);
+  const statusTimeMsMin =
+    statusTimestampAfter && Number(statusTimestampAfter.seconds) * 1000 + Math.ceil(statusTimestampAfter.nanos / 1e6);
   const list = ["tasks", scope.tenant, scope.owner, contextId, status, statusTimeMsMin ?? null];
   const place = decodePageToken(list, request.pageToken, ["number", "string"]);
   const page = await deps.storage.listTasks({
@@ -45,9 +50,15 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
     limit: pageSize,
   });
   const fromHeaders = !includeArtifacts && historyLength === 0;
-  const fit = fitting(page.tasks, ({ summary, logBytes }) => (fromHeaders ? summary.byteLength : logBytes), deps.options.maxEventBytes);
+  const fit = fitting(
+    page.tasks,
+    ({ summary, logBytes }) => (fromHeaders ? summary.byteLength : logBytes),
+    deps.options.maxEventBytes,
+  );
   const stored = page.tasks.slice(0, fit);
-  const tasks = fromHeaders ? stored.map(summaryOf) : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength });
+  const tasks = fromHeaders
+    ? stored.map(summaryOf)
+    : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength });
   const last = stored.at(-1);
   const more = page.more || stored.length < page.tasks.length;
   return create(ListTasksResponseSchema, {
@@ -72,7 +83,9 @@ async function loadAll(
 ): Promise<Task[]> {
   const tasks: Task[] = [];
   for (let start = 0; start < stored.length; start += loadsAtOnce) {
-    const loaded = await Promise.all(stored.slice(start, start + loadsAtOnce).map(({ key }) => loadTask(deps.storage, key)));
+    const loaded = await Promise.all(
+      stored.slice(start, start + loadsAtOnce).map(({ key }) => loadTask(deps.storage, key)),
+    );
     // One that expired since the query is no task of the caller's any more.
     for (const task of loaded) if (task !== undefined) tasks.push(taskOf(task.fold, view));
   }

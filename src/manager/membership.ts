@@ -74,11 +74,16 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
       await sleep(clock, watchMs / looks);
       for (const [other, counter] of await others(deps)) {
         if (first.get(other) === counter) continue;
-        throw new TaskError("UNAVAILABLE", `Another server ("${other}") runs on this database; stop it first, or use another database`);
+        throw new TaskError(
+          "UNAVAILABLE",
+          `Another server ("${other}") runs on this database; stop it first, or use another database`,
+        );
       }
     }
-    if (left) throw new TaskError("UNAVAILABLE", "Another server has taken this one for dead while it started; start it again");
-    if (first.size > 0) logger.info({ replicas: first.size }, "The server that ran here before has ended without leaving");
+    if (left)
+      throw new TaskError("UNAVAILABLE", "Another server has taken this one for dead while it started; start it again");
+    if (first.size > 0)
+      logger.info({ replicas: first.size }, "The server that ran here before has ended without leaving");
     return { dead: [...first.keys()], leave };
   } catch (error) {
     await leave();
@@ -88,5 +93,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
 
 async function others({ storage, replica }: ManagerDeps): Promise<ReadonlyMap<string, bigint>> {
   const records = await storage.listReplicas();
-  return new Map(records.filter((record) => record.replica !== replica).map((record) => [record.replica, record.counter]));
+  return new Map(
+    records.filter((record) => record.replica !== replica).map((record) => [record.replica, record.counter]),
+  );
 }

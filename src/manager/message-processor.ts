@@ -1,5 +1,11 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
-import type { AgentCardSchema, Message, MessageSchema, Task, TaskPushNotificationConfig } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type {
+  AgentCardSchema,
+  Message,
+  MessageSchema,
+  Task,
+  TaskPushNotificationConfig,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 import type { Caller } from "../domain/scope.ts";
 import type { CancellableTask } from "./cancellable-task.ts";

@@ -27,16 +27,25 @@ export interface SubscriptionRequest {
  * fold's sequence; whatever comes between is in the log, and the feed's count of wake-ups tells the reader to look.
  * Throws TaskError TASK_NOT_FOUND, OUT_OF_RANGE for a cursor above the head, UNSUPPORTED_OPERATION.
  */
-export async function openSubscription(deps: ManagerDeps, runs: TaskRuns, access: AccessTracker, request: SubscriptionRequest): Promise<Opening> {
+export async function openSubscription(
+  deps: ManagerDeps,
+  runs: TaskRuns,
+  access: AccessTracker,
+  request: SubscriptionRequest,
+): Promise<Opening> {
   const { key, after, endsAtInput, terminal, historyLength } = request;
   const feed = deps.hub.open(key);
   try {
     const fold = await currentFold(deps, runs, key);
     const { state } = fold.status;
     if (terminal === "refuse" && isTerminal(state)) {
-      throw new TaskError("UNSUPPORTED_OPERATION", `Task "${key.taskId}" has ended as ${stateNames[state]}; get it instead`, {
-        metadata: { taskId: key.taskId },
-      });
+      throw new TaskError(
+        "UNSUPPORTED_OPERATION",
+        `Task "${key.taskId}" has ended as ${stateNames[state]}; get it instead`,
+        {
+          metadata: { taskId: key.taskId },
+        },
+      );
     }
     if (after !== undefined && after > fold.sequence) throw outOfRange(key.taskId, after, fold.sequence);
     access.touch(key, fold.contextId);

@@ -53,11 +53,26 @@ export function checkedOptions(options: ManagerOptions): Required<ManagerOptions
   const violations: FieldViolation[] = [];
   const atLeast = (field: keyof ManagerOptions, least: number, most = Number.MAX_SAFE_INTEGER) => {
     const value = checked[field];
-    if (typeof value !== "number" || Number.isNaN(value) || value < least || (value > most && value !== Number.POSITIVE_INFINITY)) {
-      violations.push({ field, description: `must be a number from ${least}${most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`}, not ${String(value)}` });
+    if (
+      typeof value !== "number" ||
+      Number.isNaN(value) ||
+      value < least ||
+      (value > most && value !== Number.POSITIVE_INFINITY)
+    ) {
+      violations.push({
+        field,
+        description: `must be a number from ${least}${most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`}, not ${String(value)}`,
+      });
     }
   };
-  for (const field of ["cleanupIntervalMs", "conversationTtlMs", "interruptedTtlMs", "maxRunningTasks", "turnTimeoutMs", "turnIdleTimeoutMs"] as const)
+  for (const field of [
+    "cleanupIntervalMs",
+    "conversationTtlMs",
+    "interruptedTtlMs",
+    "maxRunningTasks",
+    "turnTimeoutMs",
+    "turnIdleTimeoutMs",
+  ] as const)
     atLeast(field, 1);
   for (const field of ["maxQueuedTasks", "cancelGraceMs", "duplicateWindowMs"] as const) atLeast(field, 0);
   // Below a few KiB not even a status with a short text fits; above the hard limit of an entry nothing could be stored.

@@ -10,10 +10,19 @@ export function encodePageToken(list: readonly unknown[], place: readonly (strin
 }
 
 /** The place in a token; undefined for no token. Throws TaskError INVALID_REQUEST for one that this list didn't give. */
-export function decodePageToken(list: readonly unknown[], token: string, shape: readonly Part[]): readonly (string | number)[] | undefined {
+export function decodePageToken(
+  list: readonly unknown[],
+  token: string,
+  shape: readonly Part[],
+): readonly (string | number)[] | undefined {
   if (token === "") return undefined;
   const refused = () =>
-    invalidRequest([{ field: "page_token", description: "not a token of this list; send next_page_token of a page with the same filters, or nothing" }]);
+    invalidRequest([
+      {
+        field: "page_token",
+        description: "not a token of this list; send next_page_token of a page with the same filters, or nothing",
+      },
+    ]);
   // Longer than any token: an id of 256 bytes may grow sixfold in JSON.
   if (token.length > tokenLengthMax) throw refused();
   let values: unknown;

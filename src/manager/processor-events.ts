@@ -4,7 +4,10 @@ import type { ProcessorEvent } from "../domain/processor-event.ts";
 
 /** A status update, with a message of one text part if a text is given. */
 export function status(state: TaskState, text?: string): ProcessorEvent {
-  return { statusUpdate: text === undefined ? { state } : { state, message: { parts: [{ content: { case: "text", value: text } }] } } };
+  return {
+    statusUpdate:
+      text === undefined ? { state } : { state, message: { parts: [{ content: { case: "text", value: text } }] } },
+  };
 }
 
 export function working(text?: string): ProcessorEvent {
@@ -51,14 +54,22 @@ export function textOf(message: { readonly parts: readonly MessageInitShape<type
  */
 export async function* artifactFrom(
   chunks: AsyncIterable<string>,
-  init: { readonly artifactId?: string; readonly name?: string; readonly description?: string; readonly mediaType?: string },
+  init: {
+    readonly artifactId?: string;
+    readonly name?: string;
+    readonly description?: string;
+    readonly mediaType?: string;
+  },
 ): AsyncIterable<ProcessorEvent> {
   const { mediaType, ...rest } = init;
   const artifactId = init.artifactId ?? crypto.randomUUID();
   const iterator = chunks[Symbol.asyncIterator]();
   const chunkOf = (text: string, first: boolean, lastChunk: boolean): ProcessorEvent => {
     const part = { content: { case: "text" as const, value: text }, ...(mediaType !== undefined && { mediaType }) };
-    return artifact({ ...(first ? { ...rest, artifactId } : { artifactId }), parts: [part] }, { append: !first, lastChunk });
+    return artifact(
+      { ...(first ? { ...rest, artifactId } : { artifactId }), parts: [part] },
+      { append: !first, lastChunk },
+    );
   };
   let first = true;
   let pending = iterator.next();

@@ -16,7 +16,12 @@ import { TurnWatch } from "./turn-watch.ts";
  * The agent waits for the storage (`writer.room`), never for a reader. After an abort it has `cancelGraceMs` to yield last events; then it is
  * left behind: nothing it yields is taken any more, and nobody waits for it.
  */
-export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: TaskContext, abort: AbortController): Promise<TurnEnd> {
+export async function runTurn(
+  deps: ManagerDeps,
+  writer: TaskWriter,
+  context: TaskContext,
+  abort: AbortController,
+): Promise<TurnEnd> {
   const { processor, logger } = deps;
   const fields = { taskId: context.taskId, attempt: context.attempt };
   const watch = new TurnWatch(deps, abort, () => isInterrupted(writer.tentative.status.state));
@@ -29,7 +34,9 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
       const result = await watch.untilStopped(step);
       if (result === "stopped") {
         // It may still fail later, and nobody is there to hear it.
-        step.catch((error: unknown) => logger.debug({ ...fields, err: error }, "A turn that was left behind failed afterwards"));
+        step.catch((error: unknown) =>
+          logger.debug({ ...fields, err: error }, "A turn that was left behind failed afterwards"),
+        );
         return watch.abortedEnd;
       }
       if (result.done) return abort.signal.aborted ? watch.abortedEnd : { kind: "returned" };
@@ -51,12 +58,15 @@ export async function runTurn(deps: ManagerDeps, writer: TaskWriter, context: Ta
     }
     logger.error({ ...fields, err: error }, "A turn failed");
     // The cause is never sent (api.d.ts), but for what the task manager itself said of the agent's events.
-    const ours = error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE");
+    const ours =
+      error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE");
     return { kind: "failed", text: ours ? error.message : "The agent failed" };
   } finally {
     watch.end();
     // Lets a generator's `finally` blocks run; where those hang, so does only this promise.
-    Promise.resolve(iterator?.return?.()).catch((error: unknown) => logger.debug({ ...fields, err: error }, "A turn's clean-up failed"));
+    Promise.resolve(iterator?.return?.()).catch((error: unknown) =>
+      logger.debug({ ...fields, err: error }, "A turn's clean-up failed"),
+    );
   }
 }
 
@@ -83,7 +93,8 @@ function appendEvent(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEven
     if (entries.length > 0) writer.append(entries, "bounded");
     return undefined;
   } catch (error) {
-    if (error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE")) return error;
+    if (error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE"))
+      return error;
     throw error;
   }
 }

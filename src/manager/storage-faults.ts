@@ -12,9 +12,13 @@ export function asTaskError(error: unknown): unknown {
       return new TaskError("TASK_NOT_FOUND", "No such task", { cause: error });
     case "invalid":
       // What the storage's own checks say is ours to tell; what a database says behind them may quote anything, and is for the log.
-      return new TaskError("INVALID_REQUEST", error.cause === undefined ? error.message : "The storage can't hold what the request asks it to", {
-        cause: error,
-      });
+      return new TaskError(
+        "INVALID_REQUEST",
+        error.cause === undefined ? error.message : "The storage can't hold what the request asks it to",
+        {
+          cause: error,
+        },
+      );
     case "corrupt":
       return new TaskError("DATA_LOSS", "The storage is damaged", { cause: error });
     default:

@@ -24,7 +24,12 @@ export interface TurnHost {
   isRunning(turn: NonNullable<TaskFold["turn"]>): boolean;
 }
 
-export type TaskContextFactory = (run: TurnHost, turn: NonNullable<TaskFold["turn"]>, signal: AbortSignal, caller: Caller | undefined) => TaskContext;
+export type TaskContextFactory = (
+  run: TurnHost,
+  turn: NonNullable<TaskFold["turn"]>,
+  signal: AbortSignal,
+  caller: Caller | undefined,
+) => TaskContext;
 
 /** What a context needs of the manager beyond its own task. */
 export interface TaskAccess {
@@ -39,7 +44,8 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
     const { writer, key } = run;
     const { tentative } = writer;
     const message = tentative.history[turn.message.historyIndex];
-    if (message === undefined) throw new TaskError("DATA_LOSS", `The message of a turn of task "${key.taskId}" is missing`);
+    if (message === undefined)
+      throw new TaskError("DATA_LOSS", `The message of a turn of task "${key.taskId}" is missing`);
     const caller = knownCaller ?? callerOf(key);
     const { contextId } = tentative;
     const running = new Map<string, Promise<Json>>();
@@ -78,11 +84,21 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
   };
 }
 
-async function runStep(deps: ManagerDeps, run: TurnHost, turn: NonNullable<TaskFold["turn"]>, name: string, body: () => Promise<Json>): Promise<Json> {
+async function runStep(
+  deps: ManagerDeps,
+  run: TurnHost,
+  turn: NonNullable<TaskFold["turn"]>,
+  name: string,
+  body: () => Promise<Json>,
+): Promise<Json> {
   const checkRunning = () => {
     // What an agent left going in the background must not get into a later turn, nor write beside the run that has the task by then.
-    if (!run.isRunning(turn)) throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, { metadata: { taskId: run.key.taskId } });
-    if (isTerminal(run.writer.tentative.status.state)) throw invalidAgentResponse(`step "${name}" follows a terminal status`);
+    if (!run.isRunning(turn))
+      throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, {
+        metadata: { taskId: run.key.taskId },
+      });
+    if (isTerminal(run.writer.tentative.status.state))
+      throw invalidAgentResponse(`step "${name}" follows a terminal status`);
   };
   checkRunning();
   const kept = run.writer.tentative.steps.get(name);
@@ -111,7 +127,12 @@ function stepValue(name: string, result: Json): Value {
 }
 
 /** Messages of a conversation for its agent: `limit` newest, all where it isn't given. Throws TaskError INVALID_REQUEST for 0 and negatives. */
-export async function conversationHistory(deps: ManagerDeps, scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]> {
+export async function conversationHistory(
+  deps: ManagerDeps,
+  scope: Scope,
+  contextId: string,
+  limit?: number,
+): Promise<readonly Message[]> {
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1)) {
     throw new TaskError("INVALID_REQUEST", `A history has at least 1 message, not ${limit}`);
   }

@@ -51,16 +51,28 @@ export interface TaskManager extends AsyncDisposable {
    * Blocking by default: resolves when the task is terminal or interrupted (R17), or with a bare message; with `return_immediately`
    * when the task is durable. The signal ends the wait, never the task.
    */
-  sendMessage(request: SendMessageRequest, caller?: Caller, options?: { readonly signal?: AbortSignal }): Promise<SendMessageResponse>;
+  sendMessage(
+    request: SendMessageRequest,
+    caller?: Caller,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<SendMessageResponse>;
   /**
    * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7). With a cursor, for a message that came before and for one to
    * a task: what follows the cursor instead, without the task first. A message that is new makes a task that no cursor is about: it begins with that task all the same.
    */
-  sendStreamingMessage(request: SendMessageRequest, caller?: Caller, options?: { readonly after?: bigint | undefined }): TaskSubscriber;
+  sendStreamingMessage(
+    request: SendMessageRequest,
+    caller?: Caller,
+    options?: { readonly after?: bigint | undefined },
+  ): TaskSubscriber;
   getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
   listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse>;
   /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
-  cancelTask(id: string, caller?: Caller, options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal }): Promise<Task>;
+  cancelTask(
+    id: string,
+    caller?: Caller,
+    options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
+  ): Promise<Task>;
   /** Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a terminal task. */
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
 
@@ -126,7 +138,10 @@ export async function createTaskManager(
   });
   const manager = new Manager(deps, membership, readiness);
   replaced = () => {
-    deps.logger.error({}, "Another server has taken over this database while this one stood still, or the database was emptied: this one takes no more work");
+    deps.logger.error(
+      {},
+      "Another server has taken over this database while this one stood still, or the database was emptied: this one takes no more work",
+    );
     readiness.replace();
     void manager[Symbol.asyncDispose]();
   };
@@ -176,22 +191,39 @@ class Manager implements TaskManager {
     if (dead.length === 0) return;
     this.#recovery = recoverTasks(this.#deps, this.#runs, dead)
       .then((taken) => this.#deps.logger.info({ taken }, "Tasks of a server that had ended were taken over"))
-      .catch((error: unknown) => this.#deps.logger.error({ err: error }, "Tasks of a server that had ended could not be taken over"));
+      .catch((error: unknown) =>
+        this.#deps.logger.error({ err: error }, "Tasks of a server that had ended could not be taken over"),
+      );
   }
 
-  async sendMessage(request: SendMessageRequest, caller?: Caller, { signal = never }: { readonly signal?: AbortSignal } = {}): Promise<SendMessageResponse> {
+  async sendMessage(
+    request: SendMessageRequest,
+    caller?: Caller,
+    { signal = never }: { readonly signal?: AbortSignal } = {},
+  ): Promise<SendMessageResponse> {
     return this.#call(async () => {
       const accepted = await this.#accept(request, caller, false);
-      if (accepted.kind === "message") return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
+      if (accepted.kind === "message")
+        return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
-      const fold = await waitForFold(this.#deps, this.#runs, key, (now) => immediately || isAnswered(now, sequence), signal);
+      const fold = await waitForFold(
+        this.#deps,
+        this.#runs,
+        key,
+        (now) => immediately || isAnswered(now, sequence),
+        signal,
+      );
       const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
       return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
     });
   }
 
-  sendStreamingMessage(request: SendMessageRequest, caller?: Caller, { after }: { readonly after?: bigint | undefined } = {}): TaskSubscriber {
+  sendStreamingMessage(
+    request: SendMessageRequest,
+    caller?: Caller,
+    { after }: { readonly after?: bigint | undefined } = {},
+  ): TaskSubscriber {
     return this.#subscription(async () => {
       const scope = callerOrAnonymous(caller, request.tenant);
       if (after !== undefined) await checkCursor(this.#deps, this.#runs, request, scope, after);
@@ -235,7 +267,8 @@ class Manager implements TaskManager {
     return this.#call(async () => {
       const bytes = toBinary(CancelRequestedSchema, create(CancelRequestedSchema, metadata && { metadata })).byteLength;
       const { maxEventBytes } = this.#deps.options;
-      if (bytes > maxEventBytes) throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; at most ${maxEventBytes} are taken`);
+      if (bytes > maxEventBytes)
+        throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; at most ${maxEventBytes} are taken`);
       return this.#runs.use(key, async (run) => {
         await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
@@ -247,14 +280,23 @@ class Manager implements TaskManager {
   }
 
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
-    return this.#subscription(async () => ({ key: keyOf(id, caller), after, endsAtInput: 0n, terminal: after === undefined ? "refuse" : "show" }));
+    return this.#subscription(async () => ({
+      key: keyOf(id, caller),
+      after,
+      endsAtInput: 0n,
+      terminal: after === undefined ? "refuse" : "show",
+    }));
   }
 
   watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
     return this.#subscription(async () => ({ key: keyOf(id, caller), after, terminal: "show" }));
   }
 
-  async getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }> {
+  async getTaskAt(
+    id: string,
+    sequence: bigint,
+    caller?: Caller,
+  ): Promise<{ readonly task: Task; readonly head: bigint }> {
     return this.#call(async () => {
       const loaded = await loadTaskAt(this.#deps.storage, keyOf(id, caller), sequence);
       if (loaded === undefined) throw taskNotFound(id);
@@ -305,7 +347,9 @@ class Manager implements TaskManager {
     const stored = await this.#deps.storage.getTask(key);
     if (stored === undefined || (contextId !== undefined && stored.contextId !== contextId)) return false;
     if (!isTerminal(stored.state)) {
-      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" hasn't ended; cancel it first`, { metadata: { taskId: key.taskId } });
+      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" hasn't ended; cancel it first`, {
+        metadata: { taskId: key.taskId },
+      });
     }
     const deleted = await this.#deps.storage.deleteTask(key);
     this.#deps.hub.wake(key);
@@ -316,7 +360,9 @@ class Manager implements TaskManager {
     return this.#acceptance.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
   }
 
-  #subscription(resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>): TaskSubscriber {
+  #subscription(
+    resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>,
+  ): TaskSubscriber {
     return new Subscription(
       () =>
         this.#call(async () => {

@@ -1,7 +1,16 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Message, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decideCancel, decideLost, decideMessage, decideTakeover, decideTurn, decideTurnAgain, decideTurnEnd, type MessageDecision } from "../domain/decide.ts";
+import {
+  decideCancel,
+  decideLost,
+  decideMessage,
+  decideTakeover,
+  decideTurn,
+  decideTurnAgain,
+  decideTurnEnd,
+  type MessageDecision,
+} from "../domain/decide.ts";
 import { historyMessageOf, type PlacedEntry } from "../domain/entry.ts";
 import { isPending, type TaskFold } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
@@ -143,7 +152,11 @@ export class TaskRun {
    * Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError: TOO_MANY where too many
    * tasks wait to be run, and what `decideMessage` throws.
    */
-  accept(message: Message, options: SendOptions, caller: Caller): { readonly decision: MessageDecision; readonly sequence: bigint } {
+  accept(
+    message: Message,
+    options: SendOptions,
+    caller: Caller,
+  ): { readonly decision: MessageDecision; readonly sequence: bigint } {
     this.#takeUp();
     const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";
     const { duplicateWindowMs, messageIds } = this.#deps.options;
@@ -169,7 +182,8 @@ export class TaskRun {
   cancel(metadata: JsonObject | undefined): bigint {
     const { tentative, committed } = this.writer;
     // Whoever else asked for it has no answer yet: this wish is the same one (trap 16).
-    if (tentative.status.state === TaskState.CANCELED && committed.status.state !== TaskState.CANCELED) return tentative.sequence;
+    if (tentative.status.state === TaskState.CANCELED && committed.status.state !== TaskState.CANCELED)
+      return tentative.sequence;
     const entries = decideCancel(tentative, this.#turn !== undefined, metadata, stampOf(this.#deps));
     const sequence = entries.length > 0 ? this.#append(entries, "unbounded") : tentative.sequence;
     if (this.#turn === undefined) this.#abortQueue.abort();
@@ -206,7 +220,15 @@ export class TaskRun {
     const { tentative } = this.writer;
     const { state } = tentative.status;
     if (this.#work !== undefined || isTerminal(state) || (isInterrupted(state) && !isPending(tentative))) return;
-    this.#append(decideLost(tentative, this.#deps.processor.onLost ?? "fail", this.#ownedBefore ? "storage" : "server", stampOf(this.#deps)), "unbounded");
+    this.#append(
+      decideLost(
+        tentative,
+        this.#deps.processor.onLost ?? "fail",
+        this.#ownedBefore ? "storage" : "server",
+        stampOf(this.#deps),
+      ),
+      "unbounded",
+    );
     if (isTerminal(tentative.status.state)) return;
     // A turn that had asked its client for something is over: what the client said since is the next one's.
     this.#again = tentative.turnOpen && !isInterrupted(state);
@@ -252,7 +274,9 @@ export class TaskRun {
   /** Appends the beginning of the turn that is due, if one is. */
   #beginTurn(): boolean {
     const { tentative } = this.writer;
-    const entries = this.#again ? decideTurnAgain(tentative, stampOf(this.#deps)) : decideTurn(tentative, stampOf(this.#deps));
+    const entries = this.#again
+      ? decideTurnAgain(tentative, stampOf(this.#deps))
+      : decideTurn(tentative, stampOf(this.#deps));
     this.#again = false;
     if (entries.length === 0) return false;
     this.#append(entries, "unbounded");
@@ -272,7 +296,11 @@ export class TaskRun {
       const end = await runTurn(this.#deps, this.writer, this.#contexts(this, turn, abort.signal, caller), abort);
       if (this.#lost || end.kind === "stopped") return false;
       // A wish to cancel that the turn didn't live to hear of still counts.
-      const closing = decideTurnEnd(tentative, tentative.cancelRequested ? { kind: "canceled" } : end, stampOf(this.#deps));
+      const closing = decideTurnEnd(
+        tentative,
+        tentative.cancelRequested ? { kind: "canceled" } : end,
+        stampOf(this.#deps),
+      );
       if (closing.length > 0) this.#append(closing, "unbounded");
       // In the same step: whoever finds the task after a crash sees this turn over only together with the next one's beginning, or a status that ends it.
       return this.#beginTurn();
@@ -284,8 +312,12 @@ export class TaskRun {
   /** Appends, with the takeover before everything else if this replica wasn't the owner. */
   #append(entries: Parameters<TaskWriter["append"]>[0], bounds: "bounded" | "unbounded"): bigint {
     const { replica, fence } = this.#takeover ?? {};
-    if (replica === undefined || fence === undefined) return entries.length === 0 ? this.writer.tentative.sequence : this.writer.append(entries, bounds);
-    const sequence = this.writer.append([decideTakeover(this.writer.tentative, replica, fence, stampOf(this.#deps)), ...entries], bounds);
+    if (replica === undefined || fence === undefined)
+      return entries.length === 0 ? this.writer.tentative.sequence : this.writer.append(entries, bounds);
+    const sequence = this.writer.append(
+      [decideTakeover(this.writer.tentative, replica, fence, stampOf(this.#deps)), ...entries],
+      bounds,
+    );
     this.#takeover = undefined;
     this.#takenAt = sequence;
     return sequence;

@@ -107,7 +107,9 @@ export class TaskRuns {
   /** The runs that this replica has of a conversation's tasks. */
   ofConversation({ tenant, owner }: Scope, contextId: string): readonly TaskRun[] {
     const ready = [...this.#places.values()].flatMap((place) => place.ready ?? []);
-    return ready.filter(({ key, writer }) => key.tenant === tenant && key.owner === owner && writer.committed.contextId === contextId);
+    return ready.filter(
+      ({ key, writer }) => key.tenant === tenant && key.owner === owner && writer.committed.contextId === contextId,
+    );
   }
 
   /** Stops every turn, waiting until all have ended; nothing begins any more. */
@@ -136,7 +138,14 @@ export class TaskRuns {
   }
 
   #place(key: TaskKey, id: string): Place {
-    const place: Place = { id, feed: this.#deps.hub.open(key), run: undefined, ready: undefined, users: 0, released: false };
+    const place: Place = {
+      id,
+      feed: this.#deps.hub.open(key),
+      run: undefined,
+      ready: undefined,
+      users: 0,
+      released: false,
+    };
     this.#places.set(id, place);
     return place;
   }

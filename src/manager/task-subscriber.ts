@@ -202,7 +202,8 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     if (body.case === "turn") this.#turnMessage = body.value.messageSequence;
     if (body.case === "statusUpdate") {
       const state = body.value.status?.state ?? TaskState.UNSPECIFIED;
-      const inputEnds = this.#endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= this.#endsAtInput;
+      const inputEnds =
+        this.#endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= this.#endsAtInput;
       if (isTerminal(state) || inputEnds) this.#ended = true;
     }
     return eventOf(entry.entry);

@@ -26,7 +26,9 @@ export class TurnWatch {
     this.#deps = deps;
     this.#abort = abort;
     this.#lastHeardMs = clock.now();
-    this.#cancelTurnTimer = clock.after(options.turnTimeoutMs, () => this.#timeOut(`took longer than ${seconds(options.turnTimeoutMs)}`));
+    this.#cancelTurnTimer = clock.after(options.turnTimeoutMs, () =>
+      this.#timeOut(`took longer than ${seconds(options.turnTimeoutMs)}`),
+    );
     this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs, this.#onIdle);
     if (abort.signal.aborted) this.#onAbort();
     else abort.signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -76,7 +78,8 @@ export class TurnWatch {
     const { clock, options } = this.#deps;
     if (this.#isWaiting()) this.heard();
     const silentMs = clock.now() - this.#lastHeardMs;
-    if (silentMs >= options.turnIdleTimeoutMs) this.#timeOut(`yielded nothing for ${seconds(options.turnIdleTimeoutMs)}`);
+    if (silentMs >= options.turnIdleTimeoutMs)
+      this.#timeOut(`yielded nothing for ${seconds(options.turnIdleTimeoutMs)}`);
     else this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs - silentMs, this.#onIdle);
   };
 

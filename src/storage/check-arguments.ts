@@ -229,7 +229,9 @@ export function checkStorageOptions(options: StorageOptions | undefined): Requir
   }
   // 32 leaves room for the rest of a table's or an index's name under PostgreSQL's 63 characters.
   if (!/^[A-Za-z0-9_]{0,32}$/.test(prefix)) {
-    throw invalid(`The prefix "${prefix}" holds something other than letters, digits and underscores, or more than 32 of them`);
+    throw invalid(
+      `The prefix "${prefix}" holds something other than letters, digits and underscores, or more than 32 of them`,
+    );
   }
   return { maxHistoryLength, prefix };
 }

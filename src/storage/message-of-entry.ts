@@ -7,7 +7,10 @@ import { StorageError } from "./storage-error.ts";
  * The message that an encoded `Entry` brings to its conversation's history, or undefined if it brings none. Entries leave out what the key
  * of their log says, so empty ids of the task and the context are filled in. Throws `StorageError` "corrupt" if the bytes are no entry.
  */
-export function historyMessageOf(bytes: Uint8Array, ids: { readonly taskId: string; readonly contextId: string }): Message | undefined {
+export function historyMessageOf(
+  bytes: Uint8Array,
+  ids: { readonly taskId: string; readonly contextId: string },
+): Message | undefined {
   const message = messageIn(decode(bytes, ids.taskId));
   if (message === undefined) {
     return undefined;
@@ -48,6 +51,8 @@ function decode(bytes: Uint8Array, taskId: string): Entry {
   try {
     return fromBinary(EntrySchema, bytes);
   } catch (error) {
-    throw new StorageError("corrupt", `The log of task "${taskId}" holds something other than an entry`, { cause: error });
+    throw new StorageError("corrupt", `The log of task "${taskId}" holds something other than an entry`, {
+      cause: error,
+    });
   }
 }

@@ -12,7 +12,11 @@ export class StorageError extends Error {
   /** "none": nothing changed. "unknown": it may have happened. */
   readonly outcome: "none" | "unknown";
 
-  constructor(code: StorageError["code"], message: string, options?: { readonly outcome?: "none" | "unknown"; readonly cause?: unknown }) {
+  constructor(
+    code: StorageError["code"],
+    message: string,
+    options?: { readonly outcome?: "none" | "unknown"; readonly cause?: unknown },
+  ) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.outcome = options?.outcome ?? "none";

@@ -73,7 +73,11 @@ export interface Storage extends AsyncDisposable {
   /** The newest `limit` messages of a conversation in the order (time, task, sequence), oldest first; -1 or absent: all. */
   listMessagesByContextId(scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]>;
   /** The messages after a place in the same order, oldest first, at most `limit`. */
-  listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage>;
+  listMessagePage(
+    scope: Scope,
+    contextId: string,
+    page: { readonly after?: MessagePlace; readonly limit: number },
+  ): Promise<MessagePage>;
   /**
    * Keeps messages that belong to no task, in the conversation each names, made if need be; counts as an access. With a claim it settles that
    * claim with the last of them as its answer, in the same step.
@@ -198,7 +202,13 @@ export type AppendResult =
       /** Open requests, oldest first. */
       readonly requests: readonly TaskRequest[];
     }
-  | { readonly outcome: "lost"; readonly head: bigint; readonly batch: string; readonly replica: string; readonly fence: bigint }
+  | {
+      readonly outcome: "lost";
+      readonly head: bigint;
+      readonly batch: string;
+      readonly replica: string;
+      readonly fence: bigint;
+    }
   | { readonly outcome: "gone" }
   | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim }
   | { readonly outcome: "reused" };
@@ -294,7 +304,9 @@ export interface MessageClaim {
 
 export type ClaimResult =
   /** The claim is this caller's now. `otherContent`: the same id was claimed before with other content, within the window. */
-  { readonly outcome: "accepted"; readonly otherContent: boolean } | ({ readonly outcome: "duplicate" } & DuplicateClaim) | { readonly outcome: "reused" };
+  | { readonly outcome: "accepted"; readonly otherContent: boolean }
+  | ({ readonly outcome: "duplicate" } & DuplicateClaim)
+  | { readonly outcome: "reused" };
 
 export interface DuplicateClaim {
   /** The task that the first claimer named. It may not exist yet, or never come to exist. */

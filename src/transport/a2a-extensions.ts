@@ -19,13 +19,20 @@ export function requestedExtensions(header: Headers): ReadonlySet<string> {
  * Which of the requested extensions are active: those that the card declares, by exact comparison; others are ignored, and no version of an extension stands in for another
  * one (R146). Throws TaskError EXTENSION_SUPPORT_REQUIRED if the card requires one that isn't requested (R10).
  */
-export function activeExtensions(declared: readonly AgentExtension[], requested: ReadonlySet<string>): ReadonlySet<string> {
+export function activeExtensions(
+  declared: readonly AgentExtension[],
+  requested: ReadonlySet<string>,
+): ReadonlySet<string> {
   const missing = declared.filter(({ uri, required }) => required && !requested.has(uri)).map(({ uri }) => uri);
   if (missing.length > 0) {
     const list = missing.join(", ");
-    throw new TaskError("EXTENSION_SUPPORT_REQUIRED", `This agent requires extensions that ${extensionsParameter} doesn't name: ${list}`, {
-      metadata: { requiredExtensions: list },
-    });
+    throw new TaskError(
+      "EXTENSION_SUPPORT_REQUIRED",
+      `This agent requires extensions that ${extensionsParameter} doesn't name: ${list}`,
+      {
+        metadata: { requiredExtensions: list },
+      },
+    );
   }
   return new Set(declared.map(({ uri }) => uri).filter((uri) => requested.has(uri)));
 }

@@ -12,9 +12,13 @@ import type { Capabilities } from "./agent-card/capabilities.ts";
  */
 export type A2AGate = (context: HandlerContext) => A2ACall;
 
-const admitted = createContextKey<A2ACall | undefined>(undefined, { description: "a call of the A2A contract that was let in" });
+const admitted = createContextKey<A2ACall | undefined>(undefined, {
+  description: "a call of the A2A contract that was let in",
+});
 
-const translated = createContextKey(false, { description: "a call that is one of the served version, whatever its request named" });
+const translated = createContextKey(false, {
+  description: "a call that is one of the served version, whatever its request named",
+});
 
 /** For who translates requests of another version: the call is one of the served version by now. */
 export function takeAsServed(context: HandlerContext): void {
@@ -25,7 +29,10 @@ export function takeAsServed(context: HandlerContext): void {
  * The one gate of the contract, for every binding: the version (R137), then what the card says the agent can do (R7–R9), then the extensions it requires (R10). All before
  * anything is looked at that the request asks for: the answer is the same whatever that is.
  */
-export function a2aGate({ streaming, pushNotifications, extendedAgentCard, extensions }: Capabilities, a2aVersion: VersionMode): A2AGate {
+export function a2aGate(
+  { streaming, pushNotifications, extendedAgentCard, extensions }: Capabilities,
+  a2aVersion: VersionMode,
+): A2AGate {
   const closed: Partial<Record<string, () => TaskError>> = {
     ...(!streaming && noStreams),
     ...(!pushNotifications && noPushNotifications),
@@ -51,7 +58,8 @@ const foreign: A2ACall = { extensions: new Set() };
 
 type Refusals = { readonly [M in keyof typeof A2AService.method]?: () => TaskError };
 
-const unsupported = (what: string) => () => new TaskError("UNSUPPORTED_OPERATION", `This agent has no ${what}, as its card says`);
+const unsupported = (what: string) => () =>
+  new TaskError("UNSUPPORTED_OPERATION", `This agent has no ${what}, as its card says`);
 const noPush = () => new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
 
 const noStreams: Refusals = { sendStreamingMessage: unsupported("streams"), subscribeToTask: unsupported("streams") };

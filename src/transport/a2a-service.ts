@@ -22,7 +22,8 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
   /** A unary operation. */
   function unary<I, O>(body: (request: I, context: HandlerContext, call: A2ACall) => Promise<O>) {
-    return (request: I, context: HandlerContext) => answering(settings, async () => body(request, context, gate(context)));
+    return (request: I, context: HandlerContext) =>
+      answering(settings, async () => body(request, context, gate(context)));
   }
 
   /** A streaming operation: `open` is called once it is let in, and may refuse what was asked. */
@@ -45,7 +46,9 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
       return response;
     }),
 
-    sendStreamingMessage: stream((request, context, after) => manager.sendStreamingMessage(request, callerOf(request, context), { after })),
+    sendStreamingMessage: stream((request, context, after) =>
+      manager.sendStreamingMessage(request, callerOf(request, context), { after }),
+    ),
 
     getTask: unary(async (request, context, call) => {
       checkRequest(GetTaskRequestSchema, request);
@@ -62,7 +65,13 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
     cancelTask: unary(async (request, context, call) => {
       checkRequest(CancelTaskRequestSchema, request);
       const { metadata } = request;
-      return numberTask(call, await manager.cancelTask(request.id, callerOf(request, context), { signal: context.signal, ...(metadata && { metadata }) }));
+      return numberTask(
+        call,
+        await manager.cancelTask(request.id, callerOf(request, context), {
+          signal: context.signal,
+          ...(metadata && { metadata }),
+        }),
+      );
     }),
 
     subscribeToTask: stream((request, context, after) => {
@@ -78,7 +87,8 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
     getExtendedAgentCard: unary(async (request, context) => {
       checkRequest(GetExtendedAgentCardRequestSchema, request);
       const card = await settings.extendedCard?.(callerOf(request, context));
-      if (card === undefined) throw new TaskError("EXTENDED_AGENT_CARD_NOT_CONFIGURED", "This agent's extended card isn't configured");
+      if (card === undefined)
+        throw new TaskError("EXTENDED_AGENT_CARD_NOT_CONFIGURED", "This agent's extended card isn't configured");
       // For one caller (R115): a proxy must not give it to another one.
       context.responseHeader.set("cache-control", "private, no-cache");
       return create(AgentCardSchema, card);

@@ -20,7 +20,9 @@ const form = /^((?:0|[1-9]\d{0,3})\.(?:0|[1-9]\d{0,3}))(?:\.\d{1,4})?$/;
  * Throws TaskError VERSION_NOT_SUPPORTED for what is no version, and for several that differ.
  */
 export function namedVersion({ requestHeader, url }: VersionSource): string | undefined {
-  const values = [...(requestHeader.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) => value.trim());
+  const values = [...(requestHeader.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) =>
+    value.trim(),
+  );
   const [version, ...others] = new Set(values.filter((value) => value !== "").map(majorMinor));
   if (others.length > 0) throw versionNotSupported("names several versions");
   return version;
@@ -42,7 +44,9 @@ function majorMinor(value: string): string {
 function queryValues(url: string): readonly string[] {
   const start = url.indexOf("?");
   if (start === -1) return [];
-  return [...new URLSearchParams(url.slice(start))].flatMap(([name, value]) => (name.toLowerCase() === versionParameter.toLowerCase() ? [value] : []));
+  return [...new URLSearchParams(url.slice(start))].flatMap(([name, value]) =>
+    name.toLowerCase() === versionParameter.toLowerCase() ? [value] : [],
+  );
 }
 
 function versionNotSupported(fault: string): TaskError {

@@ -9,7 +9,11 @@ export async function callUnary(call: MethodImplSpec, request: Message, context:
 }
 
 /** Calls a method that answers with a stream. Nothing happens before the first event is asked for. */
-export async function* callStreaming(call: MethodImplSpec, request: Message, context: HandlerContext): AsyncGenerator<Message> {
+export async function* callStreaming(
+  call: MethodImplSpec,
+  request: Message,
+  context: HandlerContext,
+): AsyncGenerator<Message> {
   if (call.kind !== "server_streaming") throw streamsRequests(call);
   for await (const message of call.impl(request, context)) yield whole(call.method.output, message);
 }

@@ -1,6 +1,11 @@
 import { Code, ConnectError, type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import {
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
 import type { Logger } from "../runtime/logger.ts";
 import { dropFarDeadlines } from "./deadlines.ts";
 import { errorTextBytesMax } from "./error-limits.ts";
@@ -25,7 +30,12 @@ export function connectHandler(routes: (router: ConnectRouter) => void, logger: 
       // HTTP/1.1 connection would wait behind it for ever.
       asked.body = request.iterator({ destroyOnReturn: false });
     } catch {
-      answer(request, response, { status: 400 }, errorJson(400, "INVALID_ARGUMENT", "The request names no host, or one that can't be"));
+      answer(
+        request,
+        response,
+        { status: 400 },
+        errorJson(400, "INVALID_ARGUMENT", "The request names no host, or one that can't be"),
+      );
       return true;
     }
     dropFarDeadlines(asked.header);
@@ -48,7 +58,10 @@ async function serve(
   } catch (error) {
     // The client is gone, mostly: Connect has told the call so by its signal.
     const gone = ConnectError.from(error).code === Code.Aborted;
-    logger.debug({ err: error, method: `${handler.service.typeName}/${handler.method.name}` }, gone ? "A client went away" : "An answer could not be given");
+    logger.debug(
+      { err: error, method: `${handler.service.typeName}/${handler.method.name}` },
+      gone ? "A client went away" : "An answer could not be given",
+    );
     if (!response.headersSent) answer(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
     else response.destroy();
   }
@@ -77,7 +90,8 @@ function withPlainMessage(response: UniversalServerResponse): UniversalServerRes
     ...response,
     get trailer() {
       const message = trailer.get("grpc-message");
-      if (message !== null) trailer.set("grpc-message", encodeURI(shortened(decodeURIComponent(message), errorTextBytesMax)));
+      if (message !== null)
+        trailer.set("grpc-message", encodeURI(shortened(decodeURIComponent(message), errorTextBytesMax)));
       return trailer;
     },
   };

@@ -24,7 +24,9 @@ export function withStrictEnums(handler: UniversalHandler, readBytesMax: number)
     const { body } = request;
     if (!/^application\/(?:(?:connect|grpc|grpc-web)\+)?json\b/i.test(type) || !isBytes(body)) return handler(request);
     const isEnveloped = type.includes("+");
-    const encoding = ["content-encoding", "connect-content-encoding", "grpc-encoding"].map((name) => request.header.get(name)).find((value) => value !== null);
+    const encoding = ["content-encoding", "connect-content-encoding", "grpc-encoding"]
+      .map((name) => request.header.get(name))
+      .find((value) => value !== null);
     return handler({ ...request, body: checked(body, method.input, { isEnveloped, encoding, readBytesMax }) });
   };
   return Object.assign(strict, { protocolNames, service, method, requestPath, allowedMethods, supportedContentType });
@@ -43,7 +45,8 @@ async function* checked(body: Bytes, schema: DescMessage, wire: Wire): Bytes & A
   for await (const chunk of body) {
     chunks.push(chunk);
     bytes += chunk.byteLength;
-    if (bytes > wire.readBytesMax + prefixBytes) throw connectErrorOf(new TaskError("TOO_LARGE", "The request is larger than requests may be"));
+    if (bytes > wire.readBytesMax + prefixBytes)
+      throw connectErrorOf(new TaskError("TOO_LARGE", "The request is larger than requests may be"));
   }
   const whole = Buffer.concat(chunks, bytes);
   const json = await jsonOf(whole, wire);

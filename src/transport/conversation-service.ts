@@ -20,22 +20,31 @@ import type { TaskManager } from "../manager/task-manager.ts";
 import { answering, type CallSettings, callerOf } from "./serve-calls.ts";
 
 /** Conversations and their messages. */
-export function conversationService({ conversations }: TaskManager, settings: CallSettings): ServiceImpl<typeof ConversationService> {
+export function conversationService(
+  { conversations }: TaskManager,
+  settings: CallSettings,
+): ServiceImpl<typeof ConversationService> {
   return {
     getConversation: (request, context) =>
       answering(settings, async () => {
         checkRequest(GetConversationRequestSchema, request);
-        return create(GetConversationResponseSchema, { conversation: await conversations.get(request.contextId, callerOf(request, context)) });
+        return create(GetConversationResponseSchema, {
+          conversation: await conversations.get(request.contextId, callerOf(request, context)),
+        });
       }),
 
-    listConversations: (request, context) => answering(settings, () => conversations.list(request, callerOf(request, context))),
+    listConversations: (request, context) =>
+      answering(settings, () => conversations.list(request, callerOf(request, context))),
 
-    listMessages: (request, context) => answering(settings, () => conversations.listMessages(request, callerOf(request, context))),
+    listMessages: (request, context) =>
+      answering(settings, () => conversations.listMessages(request, callerOf(request, context))),
 
     deleteMessage: (request, context) =>
       answering(settings, async () => {
         checkRequest(DeleteMessageRequestSchema, request);
-        return create(DeleteMessageResponseSchema, { deleted: await conversations.deleteMessage(request.messageId, callerOf(request, context)) });
+        return create(DeleteMessageResponseSchema, {
+          deleted: await conversations.deleteMessage(request.messageId, callerOf(request, context)),
+        });
       }),
 
     updateConversationAccess: (request, context) =>
@@ -48,7 +57,9 @@ export function conversationService({ conversations }: TaskManager, settings: Ca
     deleteConversation: (request, context) =>
       answering(settings, async () => {
         checkRequest(DeleteConversationRequestSchema, request);
-        return create(DeleteConversationResponseSchema, { deleted: await conversations.delete(request.contextId, callerOf(request, context)) });
+        return create(DeleteConversationResponseSchema, {
+          deleted: await conversations.delete(request.contextId, callerOf(request, context)),
+        });
       }),
 
     getConversationStats: (request, context) =>
@@ -65,7 +76,9 @@ export function conversationService({ conversations }: TaskManager, settings: Ca
 
     cleanupExpiredConversations: (request, context) =>
       answering(settings, async () =>
-        create(CleanupExpiredConversationsResponseSchema, { removed: await conversations.cleanup(request, callerOf(request, context)) }),
+        create(CleanupExpiredConversationsResponseSchema, {
+          removed: await conversations.cleanup(request, callerOf(request, context)),
+        }),
       ),
   };
 }

@@ -1,7 +1,8 @@
 import type { Interceptor } from "@connectrpc/connect";
 
 /** Lets `untilAborted` hold for every unary call. Streams see to it by themselves, since a race for each event would cost more than the event. */
-export const endWithSignal: Interceptor = (next) => (request) => (request.stream ? next(request) : untilAborted(request.signal, () => next(request)));
+export const endWithSignal: Interceptor = (next) => (request) =>
+  request.stream ? next(request) : untilAborted(request.signal, () => next(request));
 
 /**
  * A call is answered when its signal is aborted (its deadline, the end of the server, a client that hangs up), whatever it waits for: a storage that doesn't answer keeps

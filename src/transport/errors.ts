@@ -1,6 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
-import { BadRequest_FieldViolationSchema, BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import {
+  BadRequest_FieldViolationSchema,
+  BadRequestSchema,
+  ErrorInfoSchema,
+} from "../../gen/google/rpc/error_details_pb.ts";
 import { type Reason, TaskError } from "../domain/task-error.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { errorMetadataBytesMax, errorTextBytesMax, errorViolationsBytesMax } from "./error-limits.ts";
@@ -44,7 +48,9 @@ export const errorTable: Readonly<Record<Reason, ErrorMapping>> = {
 };
 
 /** Errors without a reason of ours, such as Connect's own: by their code, with gRPC's name for it. */
-export const codeTable: Readonly<Record<Code, { readonly status: string; readonly http: number; readonly jsonRpc: number }>> = {
+export const codeTable: Readonly<
+  Record<Code, { readonly status: string; readonly http: number; readonly jsonRpc: number }>
+> = {
   [Code.Canceled]: { status: "CANCELLED", http: 499, jsonRpc: -32603 },
   [Code.Unknown]: { status: "UNKNOWN", http: 500, jsonRpc: -32603 },
   [Code.InvalidArgument]: { status: "INVALID_ARGUMENT", http: 400, jsonRpc: -32602 },
@@ -66,10 +72,18 @@ export const codeTable: Readonly<Record<Code, { readonly status: string; readonl
 /** A TaskError as Connect tells it, within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest where fields are at fault. The cause stays here. */
 export function connectErrorOf(error: TaskError): ConnectError {
   const { code, domain } = errorTable[error.reason];
-  const metadata = Object.fromEntries(Object.entries(error.metadata).map(([key, value]) => [key, shortened(value, errorMetadataBytesMax)]));
+  const metadata = Object.fromEntries(
+    Object.entries(error.metadata).map(([key, value]) => [key, shortened(value, errorMetadataBytesMax)]),
+  );
   const info = create(ErrorInfoSchema, { reason: error.reason, domain, metadata });
   const text = shortened(error.message, errorTextBytesMax);
-  const connectError = new ConnectError(text, code, undefined, [{ desc: ErrorInfoSchema, value: info }], error.cause ?? error);
+  const connectError = new ConnectError(
+    text,
+    code,
+    undefined,
+    [{ desc: ErrorInfoSchema, value: info }],
+    error.cause ?? error,
+  );
   if (error.violations.length > 0) {
     const fieldViolations = toldViolations(error);
     connectError.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
@@ -94,13 +108,15 @@ function toldViolations({ violations }: TaskError) {
 export function toConnectError(error: unknown, logger: Logger): ConnectError {
   if (error instanceof TaskError) {
     const connectError = connectErrorOf(error);
-    if (connectError.code === Code.Internal || connectError.code === Code.DataLoss) logger.error({ err: error }, "A call failed");
+    if (connectError.code === Code.Internal || connectError.code === Code.DataLoss)
+      logger.error({ err: error }, "A call failed");
     else if (isDatabaseRefusal(error)) logger.warn({ err: error }, "The storage refused a call");
     return connectError;
   }
   // Connect's own, such as the reason of a signal: deadline exceeded, canceled.
   if (error instanceof ConnectError) return error;
-  if (error instanceof Error && error.name === "AbortError") return new ConnectError("The client went away", Code.Canceled, undefined, undefined, error);
+  if (error instanceof Error && error.name === "AbortError")
+    return new ConnectError("The client went away", Code.Canceled, undefined, undefined, error);
   const errorId = crypto.randomUUID();
   logger.error({ err: error, errorId }, "A call failed unexpectedly");
   return new ConnectError(`Internal error ${errorId}`, Code.Internal, undefined, undefined, error);
@@ -108,7 +124,9 @@ export function toConnectError(error: unknown, logger: Logger): ConnectError {
 
 /** The client was told no more than that it was refused: why stands only in what is behind it. */
 function isDatabaseRefusal({ reason, cause }: TaskError): boolean {
-  return reason === "INVALID_REQUEST" && cause instanceof Error && cause.name === "StorageError" && cause.cause !== undefined;
+  return (
+    reason === "INVALID_REQUEST" && cause instanceof Error && cause.name === "StorageError" && cause.cause !== undefined
+  );
 }
 
 /**

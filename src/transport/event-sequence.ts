@@ -1,4 +1,12 @@
-import { create, type DescMessage, isMessage, type JsonObject, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  isMessage,
+  type JsonObject,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import {
   type AgentExtensionSchema,
   type StreamResponse,
@@ -25,7 +33,8 @@ export const cursorParameter = "Last-Event-ID";
 /** As the card declares it. */
 export const eventSequence: MessageInitShape<typeof AgentExtensionSchema> = {
   uri: eventSequenceUri,
-  description: "Tasks and events tell their sequence in metadata; Last-Event-ID on SubscribeToTask and SendStreamingMessage goes on after one",
+  description:
+    "Tasks and events tell their sequence in metadata; Last-Event-ID on SubscribeToTask and SendStreamingMessage goes on after one",
 };
 
 const sequenceMax = 2n ** 64n - 1n;
@@ -37,7 +46,9 @@ export function cursorOf(call: A2ACall, header: Headers): bigint | undefined {
   if (given === null || given === "") return undefined;
   const cursor = /^\d{1,20}$/.test(given) ? BigInt(given) : sequenceMax + 1n;
   if (cursor <= sequenceMax) return cursor;
-  throw invalidRequest([{ field: cursorParameter, description: "must be a sequence: a decimal number from 0 to 18446744073709551615" }]);
+  throw invalidRequest([
+    { field: cursorParameter, description: "must be a sequence: a decimal number from 0 to 18446744073709551615" },
+  ]);
 }
 
 /** Tells a task that the manager gave its sequence, where the extension is active. */
@@ -77,9 +88,15 @@ function numberEvent(event: StreamResponse, sequence: bigint): StreamResponse {
     case "task":
       return streamResponse({ case: "task", value: numberedCopy(TaskSchema, payload.value, sequence) });
     case "statusUpdate":
-      return streamResponse({ case: "statusUpdate", value: numberedCopy(TaskStatusUpdateEventSchema, payload.value, sequence) });
+      return streamResponse({
+        case: "statusUpdate",
+        value: numberedCopy(TaskStatusUpdateEventSchema, payload.value, sequence),
+      });
     case "artifactUpdate":
-      return streamResponse({ case: "artifactUpdate", value: numberedCopy(TaskArtifactUpdateEventSchema, payload.value, sequence) });
+      return streamResponse({
+        case: "artifactUpdate",
+        value: numberedCopy(TaskArtifactUpdateEventSchema, payload.value, sequence),
+      });
     // A bare message belongs to no task, so to no log.
     case "message":
     case undefined:

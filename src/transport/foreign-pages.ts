@@ -31,7 +31,12 @@ export function refuseForeignPages({ corsOrigins, publicUrl, isLocal }: PageSett
     if (isLocal && isForeign(String(authority))) {
       return `This server is there for its own machine alone, not as "${authority}": --public-url names it, --allow-anonymous serves anybody`;
     }
-    const isAllowed = origin === undefined || origins.has("*") || origins.has(origin) || origin === `http://${authority}` || origin === `https://${authority}`;
+    const isAllowed =
+      origin === undefined ||
+      origins.has("*") ||
+      origins.has(origin) ||
+      origin === `http://${authority}` ||
+      origin === `https://${authority}`;
     return isAllowed ? undefined : `Pages of "${origin}" may not call: --cors-origins names those that may`;
   };
   return (request, response) => {

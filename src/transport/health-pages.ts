@@ -20,7 +20,13 @@ export function healthPages(readiness: Readiness): RequestHandler {
     if (!isRead(request, response, headers)) return true;
     const state = path === "/readyz" ? readiness.state : "ready";
     if (state === "ready") answer(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
-    else answer(request, response, { status: 503, headers }, JSON.stringify({ status: "unavailable", reason: reasons[state] }));
+    else
+      answer(
+        request,
+        response,
+        { status: 503, headers },
+        JSON.stringify({ status: "unavailable", reason: reasons[state] }),
+      );
     return true;
   };
 }

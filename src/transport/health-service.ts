@@ -23,7 +23,10 @@ export function healthService(readiness: Readiness, services: readonly string[])
       return told(statusNow());
     },
 
-    list: () => create(HealthListResponseSchema, { statuses: Object.fromEntries([...served].map((service) => [service, told(statusNow())])) }),
+    list: () =>
+      create(HealthListResponseSchema, {
+        statuses: Object.fromEntries([...served].map((service) => [service, told(statusNow())])),
+      }),
 
     async *watch({ service }, { signal }) {
       let last: Status | undefined;

@@ -70,7 +70,12 @@ export function endCall(context: CallContext): void {
 }
 
 /** A context for a call that comes over HTTP without Connect. */
-export function callContext(request: Request, signals: CallSignals, method: DescMethod, protocolName: string): CallContext {
+export function callContext(
+  request: Request,
+  signals: CallSignals,
+  method: DescMethod,
+  protocolName: string,
+): CallContext {
   const { host = "localhost", ":authority": authority = host } = request.headers;
   const scheme = "encrypted" in request.socket && request.socket.encrypted ? "https" : "http";
   return createHandlerContext({

@@ -1,4 +1,9 @@
-import { createServer as createHttp1Server, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp1Server,
+  type Server as Http1Server,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
 import {
   constants,
   createServer as createHttp2Server,
@@ -141,10 +146,13 @@ class OnePort implements Port {
       const { cert, key } = tls;
       // Older versions are broken (R187); said here, so that no option of Node's brings them back.
       const minVersion = "TLSv1.2";
-      front = createTlsServer({ ...tcp, cert, key, minVersion, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs }, (socket) => {
-        this.#handshakes.delete(remoteOf(socket));
-        this.#accept(socket);
-      });
+      front = createTlsServer(
+        { ...tcp, cert, key, minVersion, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs },
+        (socket) => {
+          this.#handshakes.delete(remoteOf(socket));
+          this.#accept(socket);
+        },
+      );
       front.on("connection", (socket: Socket) => this.#shake(socket));
       front.on("tlsClientError", (error: Error, socket: TLSSocket) => {
         this.#logger.debug({ err: error }, "A TLS handshake failed");
@@ -172,7 +180,13 @@ class OnePort implements Port {
       socket.destroy();
       return;
     }
-    const connection: Connection = { version: undefined, session: undefined, response: undefined, requests: 0, retiring: false };
+    const connection: Connection = {
+      version: undefined,
+      session: undefined,
+      response: undefined,
+      requests: 0,
+      retiring: false,
+    };
     this.#connections.set(socket, connection);
     const cancelAge = this.#limitAge(socket, connection);
     socket.once("close", () => {
@@ -284,10 +298,22 @@ class OnePort implements Port {
   }
 
   #makeHttp2(): Http2Server {
-    const { headBytesMax, requestMs, streamsMax, sessionMegabytesMax, streamWindowBytes, resetsBurst, resetsPerSecond } = this.#limits;
+    const {
+      headBytesMax,
+      requestMs,
+      streamsMax,
+      sessionMegabytesMax,
+      streamWindowBytes,
+      resetsBurst,
+      resetsPerSecond,
+    } = this.#limits;
     const server = createHttp2Server(
       {
-        settings: { maxConcurrentStreams: streamsMax, initialWindowSize: streamWindowBytes, maxHeaderListSize: headBytesMax },
+        settings: {
+          maxConcurrentStreams: streamsMax,
+          initialWindowSize: streamWindowBytes,
+          maxHeaderListSize: headBytesMax,
+        },
         maxSessionMemory: sessionMegabytesMax,
         streamResetBurst: resetsBurst,
         streamResetRate: resetsPerSecond,
@@ -297,7 +323,9 @@ class OnePort implements Port {
         const connection = session && this.#sessions.get(session);
         if (session === undefined || connection === undefined) return;
         // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call would be lost by an end then.
-        response.stream.once("finish", () => this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)));
+        response.stream.once("finish", () =>
+          this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)),
+        );
         const cancel = this.#clock.after(requestMs, () => {
           // A request that is all in its head says by nothing else that it is complete, unless somebody reads its body.
           const isComplete = request.complete || request.stream.endAfterHeaders;
@@ -312,7 +340,13 @@ class OnePort implements Port {
   }
 
   /** `ends` are the events of the response that say it is given, whatever becomes of the rest of the request. */
-  #serve(connection: Connection, request: Request, response: Response, ends: readonly ("finish" | "close")[], onIdle: () => void): void {
+  #serve(
+    connection: Connection,
+    request: Request,
+    response: Response,
+    ends: readonly ("finish" | "close")[],
+    onIdle: () => void,
+  ): void {
     connection.requests++;
     let open = true;
     const done = () => {

@@ -7,7 +7,12 @@ import type { Request } from "./request-handler.ts";
 /** So many pieces of a body are kept as they came, then they are joined: one of a single byte takes up as much memory as sixty. */
 const chunksMax = 1024;
 
-const decoders = { gzip: promisify(gunzip), "x-gzip": promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) };
+const decoders = {
+  gzip: promisify(gunzip),
+  "x-gzip": promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+};
 
 /**
  * The whole body of a request, decompressed. Throws what `readBytes` does, TaskError CONTENT_TYPE_NOT_SUPPORTED for an unknown encoding, and INVALID_REQUEST for broken
@@ -18,7 +23,10 @@ export async function readBody(request: Request, bytesMax: number, signal?: Abor
   const encoding = String(request.headers["content-encoding"] ?? "identity").toLowerCase();
   if (encoding === "identity" || bytes.byteLength === 0) return bytes;
   if (!isKnown(encoding)) {
-    throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", `The content encoding "${encoding}" is not supported: ${Object.keys(decoders).join(", ")} or none are`);
+    throw new TaskError(
+      "CONTENT_TYPE_NOT_SUPPORTED",
+      `The content encoding "${encoding}" is not supported: ${Object.keys(decoders).join(", ")} or none are`,
+    );
   }
   try {
     return await decoders[encoding](bytes, { maxOutputLength: bytesMax });

@@ -45,7 +45,11 @@ export function reflectionServices(
 } {
   const index = new DescriptorIndex(services, others);
   const answer = (request: ServerReflectionRequest): ServerReflectionResponse =>
-    create(ServerReflectionResponseSchema, { validHost: request.host, originalRequest: request, messageResponse: index.answer(request) });
+    create(ServerReflectionResponseSchema, {
+      validHost: request.host,
+      originalRequest: request,
+      messageResponse: index.answer(request),
+    });
   return {
     v1: {
       async *serverReflectionInfo(questions, { signal }) {
@@ -66,12 +70,15 @@ export function reflectionServices(
 /** The questions until the client has no more, or the call ends: a client that keeps its stream open must not keep the server. */
 async function* bounded<T>(questions: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator = questions[Symbol.asyncIterator]();
-  const aborted = new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  const aborted = new Promise<never>((_, reject) =>
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+  );
   aborted.catch(() => undefined);
   for (let asked = 0; ; asked++) {
     const next = await Promise.race([iterator.next(), aborted]);
     if (next.done) return;
-    if (asked === questionsMax) throw new ConnectError(`At most ${questionsMax} questions on one stream`, Code.ResourceExhausted);
+    if (asked === questionsMax)
+      throw new ConnectError(`At most ${questionsMax} questions on one stream`, Code.ResourceExhausted);
     yield next.value;
   }
 }
@@ -99,12 +106,18 @@ class DescriptorIndex {
         return filesAnswer(this.#symbols.get(value), `symbol "${value}"`);
       case "fileContainingExtension": {
         const { containingType, extensionNumber } = value;
-        return filesAnswer(this.#extensions.get(containingType)?.get(extensionNumber), `extension ${extensionNumber} of "${containingType}"`);
+        return filesAnswer(
+          this.#extensions.get(containingType)?.get(extensionNumber),
+          `extension ${extensionNumber} of "${containingType}"`,
+        );
       }
       case "allExtensionNumbersOfType": {
         if (!this.#symbols.has(value)) return errorAnswer(Code.NotFound, `No type "${value}" here`);
         const numbers = [...(this.#extensions.get(value)?.keys() ?? [])];
-        return { case: "allExtensionNumbersResponse", value: { baseTypeName: value, extensionNumber: numbers.toSorted((a, b) => a - b) } };
+        return {
+          case: "allExtensionNumbersResponse",
+          value: { baseTypeName: value, extensionNumber: numbers.toSorted((a, b) => a - b) },
+        };
       }
       case undefined:
         return errorAnswer(Code.InvalidArgument, "The request asks for nothing that is known here");
@@ -128,7 +141,8 @@ class DescriptorIndex {
 
   #addMessage(file: DescFile, message: DescMessage): void {
     this.#symbols.set(message.typeName, file);
-    for (const member of [...message.fields, ...message.oneofs]) this.#symbols.set(`${message.typeName}.${member.name}`, file);
+    for (const member of [...message.fields, ...message.oneofs])
+      this.#symbols.set(`${message.typeName}.${member.name}`, file);
     for (const nested of message.nestedMessages) this.#addMessage(file, nested);
     for (const desc of message.nestedEnums) this.#addEnum(file, desc);
     for (const extension of message.nestedExtensions) this.#addExtension(file, extension);
@@ -154,7 +168,10 @@ function filesAnswer(file: DescFile | undefined, what: string): Answer {
   const files = new Set([file]);
   // A set is walked to its end as it grows.
   for (const { dependencies } of files) for (const dependency of dependencies) files.add(dependency);
-  return { case: "fileDescriptorResponse", value: { fileDescriptorProto: [...files].map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto)) } };
+  return {
+    case: "fileDescriptorResponse",
+    value: { fileDescriptorProto: [...files].map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto)) },
+  };
 }
 
 function errorAnswer(errorCode: Code, errorMessage: string): Answer {

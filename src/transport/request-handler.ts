@@ -26,12 +26,20 @@ export function pathOf({ url = "" }: Request): string {
 export function answer(
   request: Request,
   response: Response,
-  { status, type = "application/json", headers = {} }: { readonly status: number; readonly type?: string; readonly headers?: Readonly<Record<string, string>> },
+  {
+    status,
+    type = "application/json",
+    headers = {},
+  }: { readonly status: number; readonly type?: string; readonly headers?: Readonly<Record<string, string>> },
   body: string,
 ): void {
   // Either version's response takes this call; the overloads of the two don't form a union that can be called.
   const bytes = Buffer.from(body);
-  (response as ServerResponse).writeHead(status, { "content-type": type, "content-length": bytes.byteLength, ...headers });
+  (response as ServerResponse).writeHead(status, {
+    "content-type": type,
+    "content-length": bytes.byteLength,
+    ...headers,
+  });
   (response as ServerResponse).end(request.method === "HEAD" ? Buffer.alloc(0) : bytes);
 }
 
@@ -43,6 +51,11 @@ export function errorJson(code: number, status: string, message: string): string
 /** Whether the method is one that only reads, GET or HEAD; any other is answered 405. */
 export function isRead(request: Request, response: Response, headers: Readonly<Record<string, string>> = {}): boolean {
   if (request.method === "GET" || request.method === "HEAD") return true;
-  answer(request, response, { status: 405, headers: { ...headers, allow: "GET, HEAD" } }, errorJson(405, "UNIMPLEMENTED", "Use GET or HEAD"));
+  answer(
+    request,
+    response,
+    { status: 405, headers: { ...headers, allow: "GET, HEAD" } },
+    errorJson(405, "UNIMPLEMENTED", "Use GET or HEAD"),
+  );
   return false;
 }

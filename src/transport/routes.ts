@@ -34,7 +34,10 @@ export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (r
 }
 
 /** The same for services made beforehand, so that other bindings can have the same ones. */
-export function connectRoutes(services: readonly ServedService[], settings: CallSettings): (router: ConnectRouter) => void {
+export function connectRoutes(
+  services: readonly ServedService[],
+  settings: CallSettings,
+): (router: ConnectRouter) => void {
   const { logger, gate, readBytesMax, shutdownSignal } = settings;
   const requestGate = (context: HandlerContext) => {
     describeRefusals(context);
@@ -53,7 +56,8 @@ export function connectRoutes(services: readonly ServedService[], settings: Call
   };
   return (router) => {
     const before = router.handlers.length;
-    for (const { methods } of services) for (const { method, impl } of Object.values(methods)) router.rpc(method, impl as never, handlerOptions);
+    for (const { methods } of services)
+      for (const { method, impl } of Object.values(methods)) router.rpc(method, impl as never, handlerOptions);
     for (let index = before; index < router.handlers.length; index++) {
       const handler = router.handlers[index];
       if (handler !== undefined) router.handlers[index] = withStrictEnums(handler, readBytesMax);
@@ -68,10 +72,23 @@ export function connectProtocols({ bindings }: CallSettings): Partial<ConnectRou
 
 /** What every binding needs, with defaults. */
 export function callSettings({ card }: TaskManager, options: RoutesOptions): CallSettings {
-  const { logger = silentLogger, heartbeatMs = 25_000, eventBytesMax = managerDefaults.maxEventBytes, shutdownSignal } = options;
+  const {
+    logger = silentLogger,
+    heartbeatMs = 25_000,
+    eventBytesMax = managerDefaults.maxEventBytes,
+    shutdownSignal,
+  } = options;
   const { bindings = bindingNames, a2aVersion = "strict", extendedCard } = options;
   const gate = a2aGate(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
   // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the manager measures exactly.
   const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
-  return { logger, gate, extendedCard, heartbeatMs, bindings: new Set(bindings), readBytesMax, ...(shutdownSignal && { shutdownSignal }) };
+  return {
+    logger,
+    gate,
+    extendedCard,
+    heartbeatMs,
+    bindings: new Set(bindings),
+    readBytesMax,
+    ...(shutdownSignal && { shutdownSignal }),
+  };
 }

@@ -20,7 +20,10 @@ import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";
 
 /** Streams by cursor, past states, removal. */
-export function taskManagerService(manager: TaskManager, settings: CallSettings): ServiceImpl<typeof TaskManagerService> {
+export function taskManagerService(
+  manager: TaskManager,
+  settings: CallSettings,
+): ServiceImpl<typeof TaskManagerService> {
   return {
     async *watchTask(request, context) {
       await answering(settings, async () => checkRequest(WatchTaskRequestSchema, request));
@@ -31,19 +34,26 @@ export function taskManagerService(manager: TaskManager, settings: CallSettings)
     getTaskAt: (request, context) =>
       answering(settings, async () => {
         checkRequest(GetTaskAtRequestSchema, request);
-        return create(GetTaskAtResponseSchema, await manager.getTaskAt(request.taskId, request.sequence, callerOf(request, context)));
+        return create(
+          GetTaskAtResponseSchema,
+          await manager.getTaskAt(request.taskId, request.sequence, callerOf(request, context)),
+        );
       }),
 
     taskExists: (request, context) =>
       answering(settings, async () => {
         checkRequest(TaskExistsRequestSchema, request);
-        return create(TaskExistsResponseSchema, { exists: await manager.taskExists(request.taskId, callerOf(request, context)) });
+        return create(TaskExistsResponseSchema, {
+          exists: await manager.taskExists(request.taskId, callerOf(request, context)),
+        });
       }),
 
     deleteTask: (request, context) =>
       answering(settings, async () => {
         checkRequest(DeleteTaskRequestSchema, request);
-        return create(DeleteTaskResponseSchema, { deleted: await manager.deleteTask(request.taskId, callerOf(request, context)) });
+        return create(DeleteTaskResponseSchema, {
+          deleted: await manager.deleteTask(request.taskId, callerOf(request, context)),
+        });
       }),
   };
 }
@@ -55,7 +65,10 @@ async function* withHeartbeats(subscriber: TaskSubscriber, heartbeatMs: number):
     const next = events.next();
     let result = await within(next, heartbeatMs);
     while (result === undefined) {
-      yield create(WatchTaskResponseSchema, { sequence: subscriber.cursor, payload: { case: "heartbeat", value: create(HeartbeatSchema) } });
+      yield create(WatchTaskResponseSchema, {
+        sequence: subscriber.cursor,
+        payload: { case: "heartbeat", value: create(HeartbeatSchema) },
+      });
       result = await within(next, heartbeatMs);
     }
     if (result.done) return;
@@ -66,7 +79,10 @@ async function* withHeartbeats(subscriber: TaskSubscriber, heartbeatMs: number):
   }
 }
 
-function within(next: Promise<IteratorResult<StreamResponse>>, ms: number): Promise<IteratorResult<StreamResponse> | undefined> {
+function within(
+  next: Promise<IteratorResult<StreamResponse>>,
+  ms: number,
+): Promise<IteratorResult<StreamResponse> | undefined> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => resolve(undefined), ms);
     next.then(

@@ -32,7 +32,8 @@ function isReason(reason: string): reason is Reason {
 function detailOf(detail: ConnectError["details"][number]): readonly JsonObject[] {
   if (!("desc" in detail)) return [];
   const message = clone(detail.desc, create(detail.desc, detail.value));
-  if (isMessage(message, BadRequestSchema)) for (const violation of message.fieldViolations) violation.field = jsonFieldPath(violation.field);
+  if (isMessage(message, BadRequestSchema))
+    for (const violation of message.fieldViolations) violation.field = jsonFieldPath(violation.field);
   const json = toJson(detail.desc, message) as JsonObject;
   return [{ "@type": `type.googleapis.com/${detail.desc.typeName}`, ...json }];
 }

@@ -10,7 +10,9 @@ const points: readonly ChartPoint[] = [
 
 test("a chart has a line for each name, its points in order, on scales of powers of ten", () => {
   const svg = lineChart(points, texts);
-  expect([...svg.matchAll(/<path class="line l(\d)" d="(M[^"]*)"/g)].map(([, line, path]) => `${line} ${path}`)).toEqual([
+  expect(
+    [...svg.matchAll(/<path class="line l(\d)" d="(M[^"]*)"/g)].map(([, line, path]) => `${line} ${path}`),
+  ).toEqual([
     // From 10 to 100 from edge to edge; 10 and 100 are a third apart on a scale from 10 to 10,000.
     "0 M76 226.7L736 312",
     "1 M76 115.6",

@@ -41,10 +41,12 @@ export async function openChromium(): Promise<Browser> {
   const { chromium } = (await import(name)) as Playwright;
   const folder = await mkdtemp(join(tmpdir(), "a2a-chromium-"));
   const remove = () => rm(folder, { recursive: true, force: true, maxRetries: 5 });
-  const context = await chromium.launchPersistentContext(folder, { executablePath, headless: true, args: flags }).catch(async (error: unknown) => {
-    await remove();
-    throw error;
-  });
+  const context = await chromium
+    .launchPersistentContext(folder, { executablePath, headless: true, args: flags })
+    .catch(async (error: unknown) => {
+      await remove();
+      throw error;
+    });
   return {
     newPage: () => context.newPage(),
     async [Symbol.asyncDispose]() {
@@ -57,7 +59,11 @@ export async function openChromium(): Promise<Browser> {
 /** The path of a Chromium: `CHROMIUM_BIN`, the PATH, and on Debian, for root, its package. Throws, with every reason, if none can be had: a test that needs one must not pass without. */
 async function findChromium(): Promise<string> {
   const reasons: string[] = [];
-  for (const [name, find] of Object.entries({ CHROMIUM_BIN: fromEnvironment, "the PATH": fromPath, "apt-get": fromDebian })) {
+  for (const [name, find] of Object.entries({
+    CHROMIUM_BIN: fromEnvironment,
+    "the PATH": fromPath,
+    "apt-get": fromDebian,
+  })) {
     try {
       return await find();
     } catch (error) {

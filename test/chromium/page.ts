@@ -34,7 +34,12 @@ function told(error: unknown) {
 }
 
 function message(text: string, taskId = "") {
-  return { messageId: crypto.randomUUID(), taskId, role: Role.USER, parts: [{ content: { case: "text" as const, value: text } }] };
+  return {
+    messageId: crypto.randomUUID(),
+    taskId,
+    role: Role.USER,
+    parts: [{ content: { case: "text" as const, value: text } }],
+  };
 }
 
 export async function callBy(name: string, baseUrl: string) {
@@ -68,7 +73,12 @@ export async function callBy(name: string, baseUrl: string) {
     health: (await createClient(Health, transport).check({})).status,
     refused: await a2a.getTask({ id: "nothing" }).catch(told),
     refusedStream: await all(a2a.subscribeToTask({ id })).catch(told),
-    late: await a2a.sendMessage({ message: message("count 1 60000") }, { headers: { "grpc-timeout": "50m", "connect-timeout-ms": "50" } }).catch(told),
+    late: await a2a
+      .sendMessage(
+        { message: message("count 1 60000") },
+        { headers: { "grpc-timeout": "50m", "connect-timeout-ms": "50" } },
+      )
+      .catch(told),
   };
 }
 
@@ -90,9 +100,13 @@ export async function callByFetch(baseUrl: string) {
   const rest = await fetch(`${baseUrl}/message:send`, {
     method: "POST",
     headers: { "content-type": "application/a2a+json", "a2a-version": "1.0" },
-    body: JSON.stringify({ message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] } }),
+    body: JSON.stringify({
+      message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] },
+    }),
   });
-  const sent = await post("SendMessage", { message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] } });
+  const sent = await post("SendMessage", {
+    message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] },
+  });
   const refused = await post("GetTask", { id: "nothing" });
   return {
     rest: { status: rest.status, body: await rest.json() },

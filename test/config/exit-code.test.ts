@@ -16,7 +16,13 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const memory = ["--storage", "memory:", "--port", "0"];
-const cases: readonly { name: string; args: () => readonly string[]; env?: Readonly<Record<string, string>>; code: number; stderr: RegExp }[] = [
+const cases: readonly {
+  name: string;
+  args: () => readonly string[];
+  env?: Readonly<Record<string, string>>;
+  code: number;
+  stderr: RegExp;
+}[] = [
   { name: "--help", args: () => ["--help"], code: 0, stderr: /^$/ },
   { name: "--version", args: () => ["--version"], code: 0, stderr: /^$/ },
   {

@@ -27,7 +27,14 @@ function textOf(args: readonly string[]): string {
 describe("settings that are taken", () => {
   it("are all optional, and the manager's defaults are the command's", () => {
     const config = configOf([]);
-    expect(config).toMatchObject({ host: "127.0.0.1", port: 8080, storage: "sqlite:./data/tasks.db", maxHistoryLength: 100, logLevel: "info", cleanup: true });
+    expect(config).toMatchObject({
+      host: "127.0.0.1",
+      port: 8080,
+      storage: "sqlite:./data/tasks.db",
+      maxHistoryLength: 100,
+      logLevel: "info",
+      cleanup: true,
+    });
     expect(managerOptions(config)).toEqual(managerDefaults);
   });
 
@@ -37,26 +44,63 @@ describe("settings that are taken", () => {
     { name: "the last of a flag given twice", args: ["--port", "1", "--port", "2"], expected: { port: 2 } },
     { name: "a duration in milliseconds", args: ["--cancel-grace", "1500ms"], expected: { cancelGrace: 1500 } },
     { name: "a duration in seconds", args: ["--conversation-ttl", "30s"], expected: { conversationTtl: 30_000 } },
-    { name: "a duration in minutes, with a fraction", args: ["--turn-timeout", "1.5m"], expected: { turnTimeout: 90_000 } },
+    {
+      name: "a duration in minutes, with a fraction",
+      args: ["--turn-timeout", "1.5m"],
+      expected: { turnTimeout: 90_000 },
+    },
     { name: "a duration in days", args: ["--interrupted-ttl", "2d"], expected: { interruptedTtl: 172_800_000 } },
     { name: "0 where that turns something off", args: ["--duplicate-window", "0s"], expected: { duplicateWindow: 0 } },
     { name: "a switch", args: ["--no-cleanup"], expected: { cleanup: false } },
     { name: "a switch from the environment", args: [], env: { A2A_TM_CLEANUP: "false" }, expected: { cleanup: false } },
     { name: "a variable over a default", args: [], env: { A2A_TM_PORT: "7" }, expected: { port: 7 } },
     { name: "a flag over a variable", args: ["--port", "8"], env: { A2A_TM_PORT: "7" }, expected: { port: 8 } },
-    { name: "a flag over a variable that is wrong", args: ["--port", "8"], env: { A2A_TM_PORT: "x" }, expected: { port: 8 } },
+    {
+      name: "a flag over a variable that is wrong",
+      args: ["--port", "8"],
+      env: { A2A_TM_PORT: "x" },
+      expected: { port: 8 },
+    },
     { name: "any host with leave to", args: ["--host", "0.0.0.0", "--allow-anonymous"], expected: { host: "0.0.0.0" } },
-    { name: "certificate and key together", args: ["--tls-cert", "c", "--tls-key", "k"], expected: { tlsCert: "c", tlsKey: "k" } },
+    {
+      name: "certificate and key together",
+      args: ["--tls-cert", "c", "--tls-key", "k"],
+      expected: { tlsCert: "c", tlsKey: "k" },
+    },
     { name: "the storage in memory", args: ["--storage", "memory:"], expected: { storage: "memory:" } },
-    { name: "an absolute path", args: ["--storage", "sqlite:///data/x.db"], expected: { storage: "sqlite:///data/x.db" } },
+    {
+      name: "an absolute path",
+      args: ["--storage", "sqlite:///data/x.db"],
+      expected: { storage: "sqlite:///data/x.db" },
+    },
     {
       name: "origins of all kinds",
-      args: ["--cors-origins", "https://example.com, http://localhost:5173,http://192.168.0.7,null,chrome-extension://abc,*"],
-      expected: { corsOrigins: ["https://example.com", "http://localhost:5173", "http://192.168.0.7", "null", "chrome-extension://abc", "*"] },
+      args: [
+        "--cors-origins",
+        "https://example.com, http://localhost:5173,http://192.168.0.7,null,chrome-extension://abc,*",
+      ],
+      expected: {
+        corsOrigins: [
+          "https://example.com",
+          "http://localhost:5173",
+          "http://192.168.0.7",
+          "null",
+          "chrome-extension://abc",
+          "*",
+        ],
+      },
     },
     { name: "some bindings", args: ["--bindings", "grpc, http+json"], expected: { bindings: ["grpc", "http+json"] } },
-    { name: "all bindings without being asked", args: [], expected: { bindings: ["grpc", "grpc-web", "connect", "http+json", "json-rpc"] } },
-    { name: "an age of connections", args: ["--max-connection-age", "1h"], expected: { maxConnectionAge: 3_600_000, maxConnectionAgeGrace: 300_000 } },
+    {
+      name: "all bindings without being asked",
+      args: [],
+      expected: { bindings: ["grpc", "grpc-web", "connect", "http+json", "json-rpc"] },
+    },
+    {
+      name: "an age of connections",
+      args: ["--max-connection-age", "1h"],
+      expected: { maxConnectionAge: 3_600_000, maxConnectionAgeGrace: 300_000 },
+    },
     { name: "variables of others", args: [], env: { A2A_OTHER: "x", PORT: "y" }, expected: { port: 8080 } },
   ];
 
@@ -77,8 +121,28 @@ describe("settings that are taken", () => {
       "--turn-idle-timeout",
       "1ms",
     ];
-    const zeros = ["--cancel-grace", "0s", "--duplicate-window", "0s", "--max-queued-tasks", "0", "--max-running-tasks", "1"];
-    const options = managerOptions(configOf([...smallest, ...zeros, "--max-event-bytes", "4096", "--max-task-bytes", "4096", "--message-ids", "strict"]));
+    const zeros = [
+      "--cancel-grace",
+      "0s",
+      "--duplicate-window",
+      "0s",
+      "--max-queued-tasks",
+      "0",
+      "--max-running-tasks",
+      "1",
+    ];
+    const options = managerOptions(
+      configOf([
+        ...smallest,
+        ...zeros,
+        "--max-event-bytes",
+        "4096",
+        "--max-task-bytes",
+        "4096",
+        "--message-ids",
+        "strict",
+      ]),
+    );
     expect(checkedOptions(options)).toEqual({
       enableCleanup: true,
       cleanupIntervalMs: 1,
@@ -106,7 +170,12 @@ describe("settings that are refused", () => {
     { name: "a port below 0", args: ["--port=-1"], fault: `${port}, not "-1"` },
     { name: "a port with a fraction", args: ["--port", "80.5"], fault: `${port}, not "80.5"` },
     { name: "an empty port", args: ["--port", ""], fault: `${port}, not ""` },
-    { name: "a variable", args: [], env: { A2A_TM_PORT: "x" }, fault: 'A2A_TM_PORT (--port): must be a whole number from 0 to 65535, not "x"' },
+    {
+      name: "a variable",
+      args: [],
+      env: { A2A_TM_PORT: "x" },
+      fault: 'A2A_TM_PORT (--port): must be a whole number from 0 to 65535, not "x"',
+    },
     { name: "a flag without its value", args: ["--port"], fault: "--port (A2A_TM_PORT): needs a value, N" },
     {
       name: "a duration without a unit",
@@ -118,16 +187,22 @@ describe("settings that are refused", () => {
       args: ["--turn-timeout", "0s"],
       fault: `--turn-timeout (A2A_TM_TURN_TIMEOUT): must be a duration above 0 ${time}, not "0s"`,
     },
-    { name: "a strange duration", args: ["--cancel-grace", "1h30m"], fault: `--cancel-grace (A2A_TM_CANCEL_GRACE): must be a duration ${time}, not "1h30m"` },
+    {
+      name: "a strange duration",
+      args: ["--cancel-grace", "1h30m"],
+      fault: `--cancel-grace (A2A_TM_CANCEL_GRACE): must be a duration ${time}, not "1h30m"`,
+    },
     {
       name: "an unknown storage",
       args: ["--storage", "redis://x"],
-      fault: '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "redis://x"',
+      fault:
+        '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "redis://x"',
     },
     {
       name: "a storage without a scheme",
       args: ["--storage", "tasks.db"],
-      fault: '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "tasks.db"',
+      fault:
+        '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "tasks.db"',
     },
     {
       name: "a storage in memory with a name",
@@ -144,13 +219,23 @@ describe("settings that are refused", () => {
       args: ["--table-prefix", "a;b"],
       fault: '--table-prefix (A2A_TM_TABLE_PREFIX): must be at most 32 letters, digits and underscores, not "a;b"',
     },
-    { name: "a mode", args: ["--message-ids", "loose"], fault: '--message-ids (A2A_TM_MESSAGE_IDS): must be one of lenient, strict, not "loose"' },
+    {
+      name: "a mode",
+      args: ["--message-ids", "loose"],
+      fault: '--message-ids (A2A_TM_MESSAGE_IDS): must be one of lenient, strict, not "loose"',
+    },
     {
       name: "a log level",
       args: ["--log-level", "loud"],
-      fault: '--log-level (A2A_TM_LOG_LEVEL): must be one of fatal, error, warn, info, debug, trace, silent, not "loud"',
+      fault:
+        '--log-level (A2A_TM_LOG_LEVEL): must be one of fatal, error, warn, info, debug, trace, silent, not "loud"',
     },
-    { name: "a switch's variable", args: [], env: { A2A_TM_CLEANUP: "no" }, fault: 'A2A_TM_CLEANUP (--no-cleanup): must be true or false, not "no"' },
+    {
+      name: "a switch's variable",
+      args: [],
+      env: { A2A_TM_CLEANUP: "no" },
+      fault: 'A2A_TM_CLEANUP (--no-cleanup): must be true or false, not "no"',
+    },
     {
       name: "an event above the limit of every storage",
       args: ["--max-event-bytes", "12582913"],
@@ -171,7 +256,15 @@ describe("settings that are refused", () => {
       args: ["--tls-key", "k"],
       fault: "--tls-cert (A2A_TM_TLS_CERT): must be the path of a file, since --tls-key is given",
     },
-    ...["https://example.com/", "https://Example.com", "http://localhost:80", "example.com", "file:///x", "https://a.example,", ""].map((given) => ({
+    ...[
+      "https://example.com/",
+      "https://Example.com",
+      "http://localhost:80",
+      "example.com",
+      "file:///x",
+      "https://a.example,",
+      "",
+    ].map((given) => ({
       name: `the origin in "${given}"`,
       args: ["--cors-origins", given],
       fault: `--cors-origins (A2A_TM_CORS_ORIGINS): must be origins as browsers send them, with commas between: https://example.com, http://localhost:5173; or *, or null, not "${given}"`,
@@ -182,7 +275,12 @@ describe("settings that are refused", () => {
       fault: `--bindings (A2A_TM_BINDINGS): must be some of grpc, grpc-web, connect, http+json, json-rpc, with commas between, not "${given}"`,
     })),
     { name: "an unknown flag", args: ["--prot"], fault: "--prot: no such option; see --help" },
-    { name: "an unknown variable", args: [], env: { A2A_TM_PROT: "1" }, fault: "A2A_TM_PROT: no such variable; see --help" },
+    {
+      name: "an unknown variable",
+      args: [],
+      env: { A2A_TM_PROT: "1" },
+      fault: "A2A_TM_PROT: no such variable; see --help",
+    },
     { name: "another command", args: ["run"], fault: "run: unexpected; the one command is serve" },
   ];
 
@@ -190,15 +288,36 @@ describe("settings that are refused", () => {
     expect(faultsOf(args, env)).toEqual([fault]);
   });
 
-  it.each(["0.0.0.0", "::", "192.168.1.1", "example.com", "127.example.com"])("include the host %s without leave to serve anybody", (host) => {
+  it.each([
+    "0.0.0.0",
+    "::",
+    "192.168.1.1",
+    "example.com",
+    "127.example.com",
+  ])("include the host %s without leave to serve anybody", (host) => {
     expect(isLoopback(host)).toBe(false);
     const [fault, ...others] = faultsOf(["--host", host]);
-    expect(fault).toMatch(/^--host \(A2A_TM_HOST\): must be an address of this machine alone .*--allow-anonymous.*, not ".*"$/);
+    expect(fault).toMatch(
+      /^--host \(A2A_TM_HOST\): must be an address of this machine alone .*--allow-anonymous.*, not ".*"$/,
+    );
     expect(others).toEqual([]);
   });
 
   it("are all told at once: of every kind, from flags and variables, alone and together", () => {
-    const args = ["--port", "x", "--cleanup-interval", "30", "--storage", "foo:", "--tls-cert", "c", "--prot", "--max-task-bytes", "5000", "--log-level"];
+    const args = [
+      "--port",
+      "x",
+      "--cleanup-interval",
+      "30",
+      "--storage",
+      "foo:",
+      "--tls-cert",
+      "c",
+      "--prot",
+      "--max-task-bytes",
+      "5000",
+      "--log-level",
+    ];
     const faults = faultsOf(args, { A2A_TM_HOST: "0.0.0.0", A2A_TM_PROT: "1", A2A_TM_CANCEL_GRACE: "soon" });
     const named = faults.map((fault) => fault.split(/[ :]/, 1)[0]);
     expect(named.toSorted()).toEqual(
@@ -227,7 +346,9 @@ describe("--help and --version", () => {
     const flag = flagOf(setting);
     const standard = value !== undefined && "defaultValue" in def ? `default ${String(def.defaultValue)}, ` : "";
     expect(description).not.toBe("");
-    expect(help).toContain(`${value === undefined ? flag : `${flag} <${value}>`} ${description} (${standard}${variableOf(setting)})`);
+    expect(help).toContain(
+      `${value === undefined ? flag : `${flag} <${value}>`} ${description} (${standard}${variableOf(setting)})`,
+    );
   });
 
   it("are answered whatever else is given", () => {

@@ -79,7 +79,8 @@ describe("a changed fact is found", () => {
       name: "type of a map's values",
       from: "map<string, StringList>",
       to: "map<string, string>",
-      found: 'fields SecurityRequirement.schemes: type is "map<string, StringList>", the contract says "map<string, string>"',
+      found:
+        'fields SecurityRequirement.schemes: type is "map<string, StringList>", the contract says "map<string, string>"',
     },
     {
       name: "optional keyword",
@@ -115,13 +116,15 @@ describe("a changed fact is found", () => {
       name: "JSON name",
       from: "\toauth2MetadataUrl\t",
       to: "\toauth2_metadata_url\t",
-      found: 'fields OAuth2SecurityScheme.oauth2_metadata_url: JSON name is "oauth2MetadataUrl", the contract says "oauth2_metadata_url"',
+      found:
+        'fields OAuth2SecurityScheme.oauth2_metadata_url: JSON name is "oauth2MetadataUrl", the contract says "oauth2_metadata_url"',
     },
     {
       name: "presence",
       from: "extendedAgentCard\tyes",
       to: "extendedAgentCard\tno (implicit default)",
-      found: 'fields AgentCapabilities.extended_agent_card: presence is "yes", the contract says "no (implicit default)"',
+      found:
+        'fields AgentCapabilities.extended_agent_card: presence is "yes", the contract says "no (implicit default)"',
     },
     {
       name: "deprecated removed",
@@ -188,7 +191,8 @@ describe("a changed fact is found", () => {
       name: "response type",
       from: "google.protobuf.Empty",
       to: "Empty",
-      found: 'rpcs A2AService.DeleteTaskPushNotificationConfig: response type is "google.protobuf.Empty", the contract says "Empty"',
+      found:
+        'rpcs A2AService.DeleteTaskPushNotificationConfig: response type is "google.protobuf.Empty", the contract says "Empty"',
     },
     {
       name: "streaming",
@@ -200,13 +204,15 @@ describe("a changed fact is found", () => {
       name: "full path",
       from: "/lf.a2a.v1.A2AService/ListTasks",
       to: "/a2a.v1.A2AService/ListTasks",
-      found: 'rpcs A2AService.ListTasks: path is "/lf.a2a.v1.A2AService/ListTasks", the contract says "/a2a.v1.A2AService/ListTasks"',
+      found:
+        'rpcs A2AService.ListTasks: path is "/lf.a2a.v1.A2AService/ListTasks", the contract says "/a2a.v1.A2AService/ListTasks"',
     },
     {
       name: "HTTP verb",
       from: "\tGET /tasks/{id=*}:subscribe",
       to: "\tPOST /tasks/{id=*}:subscribe",
-      found: 'rpcs A2AService.SubscribeToTask: http binding is "GET /tasks/{id=*}:subscribe", the contract says "POST /tasks/{id=*}:subscribe"',
+      found:
+        'rpcs A2AService.SubscribeToTask: http binding is "GET /tasks/{id=*}:subscribe", the contract says "POST /tasks/{id=*}:subscribe"',
     },
     {
       name: "HTTP body",
@@ -218,7 +224,8 @@ describe("a changed fact is found", () => {
       name: "additional binding",
       from: "GET /{tenant}/extendedAgentCard (body -)",
       to: "-",
-      found: 'rpcs A2AService.GetExtendedAgentCard: additional bindings is "GET /{tenant}/extendedAgentCard (body -)", the contract says "-"',
+      found:
+        'rpcs A2AService.GetExtendedAgentCard: additional bindings is "GET /{tenant}/extendedAgentCard (body -)", the contract says "-"',
     },
     {
       name: "body of an additional binding",
@@ -231,7 +238,8 @@ describe("a changed fact is found", () => {
       name: "method signature",
       from: "task_id,config",
       to: "-",
-      found: 'rpcs A2AService.CreateTaskPushNotificationConfig: method signature is "task_id,config", the contract says "-"',
+      found:
+        'rpcs A2AService.CreateTaskPushNotificationConfig: method signature is "task_id,config", the contract says "-"',
     },
     {
       name: "package",
@@ -249,7 +257,8 @@ describe("a changed fact is found", () => {
       name: "service name",
       from: "gRPC service name\tlf.a2a.v1.A2AService",
       to: "gRPC service name\tlf.a2a.v1.A2A",
-      found: 'file-options fully qualified gRPC service name: value is "lf.a2a.v1.A2AService", the contract says "lf.a2a.v1.A2A"',
+      found:
+        'file-options fully qualified gRPC service name: value is "lf.a2a.v1.A2AService", the contract says "lf.a2a.v1.A2A"',
     },
     {
       name: "file option changed",
@@ -303,11 +312,15 @@ describe("a changed fact is found", () => {
   });
 
   it("throws on a row that has lost a column", () => {
-    expect(() => contractDifferences(contract.replace("Task\t1\tid\t", "Task\t1\t"), file_lf_a2a_v1_a2a)).toThrow('Cannot read a row of the section "fields"');
+    expect(() => contractDifferences(contract.replace("Task\t1\tid\t", "Task\t1\t"), file_lf_a2a_v1_a2a)).toThrow(
+      'Cannot read a row of the section "fields"',
+    );
   });
 
   it("throws on a section that it does not know", () => {
-    expect(() => contractDifferences(`${contract}# SECTION oneofs\tname\n`, file_lf_a2a_v1_a2a)).toThrow("Unknown sections in the contract: oneofs");
+    expect(() => contractDifferences(`${contract}# SECTION oneofs\tname\n`, file_lf_a2a_v1_a2a)).toThrow(
+      "Unknown sections in the contract: oneofs",
+    );
   });
 });
 
@@ -345,12 +358,16 @@ describe("a changed descriptor is found", () => {
     },
     {
       name: "additional enum value",
-      change: (file) => void file.enumType[1]?.value.push(create(EnumValueDescriptorProtoSchema, { name: "ROLE_SYSTEM", number: 3 })),
+      change: (file) =>
+        void file.enumType[1]?.value.push(create(EnumValueDescriptorProtoSchema, { name: "ROLE_SYSTEM", number: 3 })),
       found: "enums Role.ROLE_SYSTEM: not in the contract",
     },
     {
       name: "reserved numbers",
-      change: (file) => void message(file, "Task").reservedRange.push(create(DescriptorProto_ReservedRangeSchema, { start: 7, end: 8 })),
+      change: (file) =>
+        void message(file, "Task").reservedRange.push(
+          create(DescriptorProto_ReservedRangeSchema, { start: 7, end: 8 }),
+        ),
       found: "reserved Task.reserved numbers 7 to 8: not in the contract",
     },
     {
@@ -380,7 +397,8 @@ describe("a changed descriptor is found", () => {
     },
     {
       name: "method option",
-      change: (file) => assign(file.service[0]?.method[0]?.options, { idempotencyLevel: MethodOptions_IdempotencyLevel.IDEMPOTENT }),
+      change: (file) =>
+        assign(file.service[0]?.method[0]?.options, { idempotencyLevel: MethodOptions_IdempotencyLevel.IDEMPOTENT }),
       found: "surplus A2AService.SendMessage.option idempotency_level: not in the contract",
     },
     {

@@ -44,7 +44,18 @@ const sections: Readonly<Record<string, Section>> = {
   },
   enums: { columns: ["enum", "number", "value", "deprecated"], key: [0, 2], ordered: true },
   rpcs: {
-    columns: ["service", "rpc", "request type", "response type", "streaming", "path", "http binding", "body", "additional bindings", "method signature"],
+    columns: [
+      "service",
+      "rpc",
+      "request type",
+      "response type",
+      "streaming",
+      "path",
+      "http binding",
+      "body",
+      "additional bindings",
+      "method signature",
+    ],
     key: [0, 1],
     ordered: true,
   },
@@ -65,7 +76,9 @@ type Facts = ReadonlyMap<string, Rows>;
 export function contractDifferences(contract: string, file: DescFile): string[] {
   const expected = factsOf(contract);
   const actual = describe(file);
-  return Object.entries(sections).flatMap(([name, section]) => sectionDifferences(name, section, expected.get(name) ?? [], actual.get(name) ?? []));
+  return Object.entries(sections).flatMap(([name, section]) =>
+    sectionDifferences(name, section, expected.get(name) ?? [], actual.get(name) ?? []),
+  );
 }
 
 function sectionDifferences(name: string, section: Section, expected: Rows, actual: Rows): string[] {
@@ -161,7 +174,12 @@ function describe(file: DescFile): Facts {
     [
       "enums",
       enums.flatMap((descriptor) =>
-        descriptor.values.map((value) => [name(descriptor.typeName), `${value.number}`, value.name, value.deprecated ? "deprecated" : "-"]),
+        descriptor.values.map((value) => [
+          name(descriptor.typeName),
+          `${value.number}`,
+          value.name,
+          value.deprecated ? "deprecated" : "-",
+        ]),
       ),
     ],
     ["rpcs", methods.map((method) => methodRow(method, file))],
@@ -197,7 +215,9 @@ function fileRows(file: DescFile): Rows {
   return [
     ["file", "syntax", file.proto.syntax],
     ["file", "package", file.proto.package],
-    ...(options?.fields ?? []).filter((field) => options?.isSet(field)).map((field) => ["file", `option ${field.name}`, String(options?.get(field))]),
+    ...(options?.fields ?? [])
+      .filter((field) => options?.isSet(field))
+      .map((field) => ["file", `option ${field.name}`, String(options?.get(field))]),
     ...file.proto.dependency.map(importRow),
     ...file.services.map((service) => ["file", "fully qualified gRPC service name", service.typeName]),
   ];
@@ -333,7 +353,9 @@ function reservedRows(descriptors: readonly (DescMessage | DescEnum)[], file: De
 function numberingRows(message: DescMessage, file: DescFile): Rows {
   const ascending = message.fields.every((field, index) => field.number > (message.fields[index - 1]?.number ?? 0));
   const order = message.fields.map((field) => `(${field.number}, '${field.name}')`).join(", ");
-  return ascending ? [] : [["numbering", localName(file, message.typeName), `declared out of numeric order: [${order}]`]];
+  return ascending
+    ? []
+    : [["numbering", localName(file, message.typeName), `declared out of numeric order: [${order}]`]];
 }
 
 function surplusRows(file: DescFile, messages: readonly DescMessage[], enums: readonly DescEnum[]): Rows {
@@ -341,7 +363,9 @@ function surplusRows(file: DescFile, messages: readonly DescMessage[], enums: re
   const options = [
     optionRows("file", FileOptionsSchema, file.proto.options, { ignoreSet: true }),
     ...messages.map((message) => optionRows(name(message), MessageOptionsSchema, message.proto.options)),
-    ...messages.flatMap((message) => message.oneofs).map((oneof) => optionRows(`${name(oneof.parent)}.${oneof.name}`, OneofOptionsSchema, oneof.proto.options)),
+    ...messages
+      .flatMap((message) => message.oneofs)
+      .map((oneof) => optionRows(`${name(oneof.parent)}.${oneof.name}`, OneofOptionsSchema, oneof.proto.options)),
     ...messages
       .flatMap((message) => message.fields)
       .map((field) =>
@@ -375,8 +399,12 @@ function surplusRows(file: DescFile, messages: readonly DescMessage[], enums: re
     ...options,
     ...rules,
     ...extensions.map((extension) => ["file", `extension ${extension.typeName}`]),
-    ...messages.filter((message) => message.fields.length === 0).map((message) => [name(message), "message without fields"]),
-    ...file.services.filter((service) => service.methods.length === 0).map((service) => [service.name, "service without rpcs"]),
+    ...messages
+      .filter((message) => message.fields.length === 0)
+      .map((message) => [name(message), "message without fields"]),
+    ...file.services
+      .filter((service) => service.methods.length === 0)
+      .map((service) => [service.name, "service without rpcs"]),
   ];
 }
 
@@ -410,7 +438,10 @@ function optionRows<T extends Message>(
   const set = reflected.fields.filter((field) => !ignoreSet && reflected.isSet(field) && !known.includes(field.name));
   // Custom options are kept as unknown fields, one for each element of a list.
   const custom = new Set((options.$unknown ?? []).map(({ no }) => no).filter((number) => !extensions.includes(number)));
-  return [...set.map((field) => [where, `option ${field.name}`]), ...[...custom].map((number) => [where, `custom option ${number}`])];
+  return [
+    ...set.map((field) => [where, `option ${field.name}`]),
+    ...[...custom].map((number) => [where, `custom option ${number}`]),
+  ];
 }
 
 function orNone(values: readonly string[]): string {

@@ -7,11 +7,19 @@ import type { TaskContext } from "../../src/manager/message-processor.ts";
 import { textOf } from "../../src/manager/processor-events.ts";
 
 function message(text: string, role: Role = Role.USER): Message {
-  return create(MessageSchema, { messageId: crypto.randomUUID(), role, parts: [{ content: { case: "text", value: text } }] });
+  return create(MessageSchema, {
+    messageId: crypto.randomUUID(),
+    role,
+    parts: [{ content: { case: "text", value: text } }],
+  });
 }
 
 /** What a turn is given: the message, and the task with what came before it. */
-function contextOf(text: string, before: readonly Message[] = [], signal: AbortSignal = new AbortController().signal): TaskContext {
+function contextOf(
+  text: string,
+  before: readonly Message[] = [],
+  signal: AbortSignal = new AbortController().signal,
+): TaskContext {
   const turn = message(text);
   const unused = () => {
     throw new Error("The demo agent needs none of this");
@@ -80,7 +88,8 @@ describe("a first message", () => {
     const [first = ""] = await run(contextOf("stream 1 100000"));
     expect(first).toHaveLength("new last: ".length + 100_000);
     let chunks = 0;
-    for await (const event of demoProcessor.processMessage(contextOf("stream 1000000 1"))) chunks += "artifactUpdate" in event ? 1 : 0;
+    for await (const event of demoProcessor.processMessage(contextOf("stream 1000000 1")))
+      chunks += "artifactUpdate" in event ? 1 : 0;
     expect(chunks).toBe(1_000_000);
   });
 
@@ -94,10 +103,18 @@ describe("a first message", () => {
     "stream 1 2 3",
     "stream 1.5",
   ])('"%s" fails and says what is expected', async (text) => {
-    expect(await run(contextOf(text))).toEqual(["FAILED Expected: stream N [SIZE], SIZE from 1 to 100000; N from 1 to 1000000"]);
+    expect(await run(contextOf(text))).toEqual([
+      "FAILED Expected: stream N [SIZE], SIZE from 1 to 100000; N from 1 to 1000000",
+    ]);
   });
 
-  it.each(["count", "count 1 -1", "count 1 3600001", "count 1000001 1", "count 1 1 1"])('"%s" fails and says what is expected', async (text) => {
+  it.each([
+    "count",
+    "count 1 -1",
+    "count 1 3600001",
+    "count 1000001 1",
+    "count 1 1 1",
+  ])('"%s" fails and says what is expected', async (text) => {
     expect(await run(contextOf(text))).toEqual(["FAILED Expected: count N MS, MS up to 3600000; N from 1 to 1000000"]);
   });
 });
@@ -140,14 +157,32 @@ describe("the card", () => {
   const { card } = demoProcessor;
 
   it("has what A2A requires of one, but for the addresses, which the server knows", () => {
-    expect(card).toMatchObject({ name: expect.any(String), description: expect.any(String), version: expect.any(String), capabilities: { streaming: true } });
+    expect(card).toMatchObject({
+      name: expect.any(String),
+      description: expect.any(String),
+      version: expect.any(String),
+      capabilities: { streaming: true },
+    });
     expect(card?.defaultInputModes).toEqual(["text/plain", "application/json"]);
     expect(card?.defaultOutputModes).toEqual(["text/plain"]);
   });
 
   it("names every command as a skill", () => {
-    expect(card?.skills?.map(({ id }) => id)).toEqual(["echo", "stream", "count", "ask", "auth", "fail", "reject", "reply"]);
+    expect(card?.skills?.map(({ id }) => id)).toEqual([
+      "echo",
+      "stream",
+      "count",
+      "ask",
+      "auth",
+      "fail",
+      "reject",
+      "reply",
+    ]);
     for (const skill of card?.skills ?? [])
-      expect(skill).toMatchObject({ name: expect.stringMatching(/./), description: expect.stringMatching(/./), tags: ["demo"] });
+      expect(skill).toMatchObject({
+        name: expect.stringMatching(/./),
+        description: expect.stringMatching(/./),
+        tags: ["demo"],
+      });
   });
 });

@@ -6,7 +6,9 @@ const folder = join(import.meta.dirname, "../../docs/adr");
 const files = readdirSync(folder).sort();
 
 it("decisions are numbered without a gap, and none twice", () => {
-  expect(files.map((file) => Number(/^(\d{4})-[a-z0-9-]+\.md$/.exec(file)?.[1]))).toEqual(files.map((_, index) => index + 1));
+  expect(files.map((file) => Number(/^(\d{4})-[a-z0-9-]+\.md$/.exec(file)?.[1]))).toEqual(
+    files.map((_, index) => index + 1),
+  );
 });
 
 it.each(files)("%s is headed by its number", (file) => {

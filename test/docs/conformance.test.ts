@@ -38,11 +38,15 @@ test("every row says its state, where it is met or why not, and cites tests by f
 });
 
 test("what is said to be met, wholly or in part, is shown by a test", () => {
-  expect(rows.filter(({ state, citations }) => (state === "met" || state === "in part") && citations.length === 0)).toEqual([]);
+  expect(
+    rows.filter(({ state, citations }) => (state === "met" || state === "in part") && citations.length === 0),
+  ).toEqual([]);
 });
 
 test("every file that is named exists", () => {
-  const named = rows.flatMap(({ here }) => [...here.matchAll(/`((?:src|proto|docs|scripts|test)\/[^`]+)`/g)].map(([, file = ""]) => file));
+  const named = rows.flatMap(({ here }) =>
+    [...here.matchAll(/`((?:src|proto|docs|scripts|test)\/[^`]+)`/g)].map(([, file = ""]) => file),
+  );
   expect(named.length).toBeGreaterThan(100);
   expect(named.filter((file) => !existsSync(file))).toEqual([]);
 });

@@ -21,7 +21,9 @@ const symbols = readFileSync("docs/go-package-symbols.txt", "utf8")
   .filter((line) => line !== "" && !line.startsWith("#"));
 const exported = exportsOf("src/index.ts");
 const registry = createRegistry(file_lf_a2a_v1_a2a, file_taskmanager_v1_task_manager, file_taskmanager_v1_conversation);
-const citations = rows.flatMap(({ shownBy }) => [...shownBy.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = "", name = ""]) => ({ file, name })));
+const citations = rows.flatMap(({ shownBy }) =>
+  [...shownBy.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = "", name = ""]) => ({ file, name })),
+);
 
 describe("the page on the Go package", () => {
   it("has one row for each exported symbol, and none for others", () => {
@@ -66,13 +68,21 @@ function codeIn(cell: string): readonly string[] {
 function isInProto(name: string): boolean {
   const dot = name.lastIndexOf(".");
   const service = registry.getService(name.slice(0, dot));
-  return registry.getMessage(name) !== undefined || service?.methods.some((method) => method.name === name.slice(dot + 1)) === true;
+  return (
+    registry.getMessage(name) !== undefined ||
+    service?.methods.some((method) => method.name === name.slice(dot + 1)) === true
+  );
 }
 
 /** What a module exports, and `Type.member` for what its types have. */
 function exportsOf(file: string): ReadonlySet<string> {
   const { NodeNext } = ts.ModuleKind;
-  const program = ts.createProgram([file], { target: ts.ScriptTarget.ES2024, module: NodeNext, allowImportingTsExtensions: true, noEmit: true });
+  const program = ts.createProgram([file], {
+    target: ts.ScriptTarget.ES2024,
+    module: NodeNext,
+    allowImportingTsExtensions: true,
+    noEmit: true,
+  });
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(file);
   const module = source && checker.getSymbolAtLocation(source);
@@ -82,7 +92,8 @@ function exportsOf(file: string): ReadonlySet<string> {
     names.add(symbol.name);
     const declared = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
     if ((declared.flags & (ts.SymbolFlags.Interface | ts.SymbolFlags.Class)) === 0) continue;
-    for (const member of checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(declared))) names.add(`${symbol.name}.${member.name}`);
+    for (const member of checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(declared)))
+      names.add(`${symbol.name}.${member.name}`);
   }
   return names;
 }

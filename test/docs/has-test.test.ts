@@ -14,7 +14,12 @@ const table = `const rows = [{ name: "named" }, ["first", "second"], row("made",
 
 test.each([
   ["a test", `test("x", () => {});`, "x", true],
-  ["a test in a suite of suites", `describe("a", () => { describe.each(b)("c %s", () => { it("x", () => {}); }); });`, "x", true],
+  [
+    "a test in a suite of suites",
+    `describe("a", () => { describe.each(b)("c %s", () => { it("x", () => {}); }); });`,
+    "x",
+    true,
+  ],
   ["a test of a table", `test.each<[string]>(rows)("x %s", () => {});`, "x %s", true],
   ["a case of a table, named", `${table} test.each(rows)("%s", () => {});`, "named", true],
   ["a case of a table, by its first text", `${table} test.for(rows)("%s", () => {});`, "first", true],

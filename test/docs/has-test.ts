@@ -27,7 +27,9 @@ export function hasTest(file: string, name: string): boolean {
 
 /** A table in a file of its own is run by the test of the same name beside it, the cases of the storage suite by what registers them. */
 function hasRunner(file: string): boolean {
-  const runner = file.startsWith("src/storage/conformance/") ? "test/storage/register.ts" : file.replace(/\.ts$/, ".test.ts");
+  const runner = file.startsWith("src/storage/conformance/")
+    ? "test/storage/register.ts"
+    : file.replace(/\.ts$/, ".test.ts");
   return runner !== file && existsSync(runner) && namesIn(runner).runsTables;
 }
 
@@ -53,8 +55,14 @@ function readNames(source: ts.SourceFile): Names {
       }
     }
     // The storage suite as a whole, under the name of the storage that it proves.
-    if (ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === "registerStorageConformance") runsTables = true;
-    if (ts.isPropertyAssignment(node) && ts.isIdentifier(node.name) && node.name.text === "name") addText(cases, node.initializer);
+    if (
+      ts.isCallExpression(node) &&
+      ts.isIdentifier(node.expression) &&
+      node.expression.text === "registerStorageConformance"
+    )
+      runsTables = true;
+    if (ts.isPropertyAssignment(node) && ts.isIdentifier(node.name) && node.name.text === "name")
+      addText(cases, node.initializer);
     if (ts.isArrayLiteralExpression(node)) {
       addText(cases, node.elements[0]);
       // A function that makes a row takes its name first.

@@ -21,7 +21,8 @@ import { waitingMessagesMax } from "../../src/domain/limits.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
 import { isInterrupted, isSettled, isTerminal, mayFollow, stateNames } from "../../src/domain/task-state.ts";
 
-const { SUBMITTED, WORKING, COMPLETED, FAILED, CANCELED, INPUT_REQUIRED, REJECTED, AUTH_REQUIRED, UNSPECIFIED } = TaskState;
+const { SUBMITTED, WORKING, COMPLETED, FAILED, CANCELED, INPUT_REQUIRED, REJECTED, AUTH_REQUIRED, UNSPECIFIED } =
+  TaskState;
 const nowMs = 1_800_000_000_000;
 const options = create(SendOptionsSchema, { blocking: true });
 const idle = { turnRuns: false, busy: false, whileWorking: "enqueue", join: false } as const;
@@ -33,7 +34,12 @@ function stampAt(ms = nowMs): Stamp {
 }
 
 function messageOf(messageId: string, changes: { readonly contextId?: string; readonly taskId?: string } = {}) {
-  return create(MessageSchema, { messageId, role: Role.USER, parts: [{ content: { case: "text", value: messageId } }], ...changes });
+  return create(MessageSchema, {
+    messageId,
+    role: Role.USER,
+    parts: [{ content: { case: "text", value: messageId } }],
+    ...changes,
+  });
 }
 
 const says = (text: string) => ({ parts: [{ content: { case: "text" as const, value: text } }] });
@@ -80,7 +86,18 @@ function shortOf(entries: readonly Entry[]): readonly string[] {
 const reason = (name: string) => expect.objectContaining({ name: "TaskError", reason: name });
 
 describe("the state machine", () => {
-  const all = [UNSPECIFIED, SUBMITTED, WORKING, COMPLETED, FAILED, CANCELED, INPUT_REQUIRED, REJECTED, AUTH_REQUIRED, 99 as TaskState];
+  const all = [
+    UNSPECIFIED,
+    SUBMITTED,
+    WORKING,
+    COMPLETED,
+    FAILED,
+    CANCELED,
+    INPUT_REQUIRED,
+    REJECTED,
+    AUTH_REQUIRED,
+    99 as TaskState,
+  ];
   const goesOn = [WORKING, COMPLETED, FAILED, CANCELED, INPUT_REQUIRED, REJECTED, AUTH_REQUIRED];
   const cases: readonly { from: TaskState; to: readonly TaskState[]; settled: boolean; interrupted: boolean }[] = [
     { from: UNSPECIFIED, to: goesOn, settled: false, interrupted: false },
@@ -95,7 +112,11 @@ describe("the state machine", () => {
   ];
   test.for(cases)("what may follow $from", ({ from, to, settled, interrupted }) => {
     expect(all.filter((state) => mayFollow(from, state))).toEqual(all.filter((state) => to.includes(state)));
-    expect([isSettled(from), isInterrupted(from), isTerminal(from)]).toEqual([settled, interrupted, settled && !interrupted]);
+    expect([isSettled(from), isInterrupted(from), isTerminal(from)]).toEqual([
+      settled,
+      interrupted,
+      settled && !interrupted,
+    ]);
   });
 });
 
@@ -113,16 +134,34 @@ describe("creating", () => {
 });
 
 describe("a message for a task is refused", () => {
-  const cases: readonly { name: string; fold: TaskFold; id?: string; context?: string; rules?: Parameters<typeof decideMessage>[3]; reason: string }[] = [
+  const cases: readonly {
+    name: string;
+    fold: TaskFold;
+    id?: string;
+    context?: string;
+    rules?: Parameters<typeof decideMessage>[3];
+    reason: string;
+  }[] = [
     ...[COMPLETED, FAILED, CANCELED, REJECTED].map((state) => ({
       name: `once it is ${stateNames[state]}`,
       fold: taskAfter(turn, status(state)),
       reason: "UNSUPPORTED_OPERATION",
     })),
     { name: "of another context", fold: taskAfter(), context: "other", reason: "INVALID_REQUEST" },
-    { name: "of another context before all else", fold: taskAfter(turn, status(COMPLETED)), id: "first", context: "other", reason: "INVALID_REQUEST" },
+    {
+      name: "of another context before all else",
+      fold: taskAfter(turn, status(COMPLETED)),
+      id: "first",
+      context: "other",
+      reason: "INVALID_REQUEST",
+    },
     { name: "that is being canceled", fold: taskAfter(turn, cancel), reason: "UNSUPPORTED_OPERATION" },
-    { name: "during a turn that takes none", fold: taskAfter(turn), rules: { ...running, whileWorking: "reject" }, reason: "UNSUPPORTED_OPERATION" },
+    {
+      name: "during a turn that takes none",
+      fold: taskAfter(turn),
+      rules: { ...running, whileWorking: "reject" },
+      reason: "UNSUPPORTED_OPERATION",
+    },
     {
       name: "where as many wait as may",
       fold: taskAfter(turn, ...Array.from({ length: waitingMessagesMax }, (_, index) => message(`m${index}`))),
@@ -131,16 +170,28 @@ describe("a message for a task is refused", () => {
   ];
   test.for(cases)("$name", ({ fold, id = "new", context = "", rules = running, reason: expected }) => {
     const before = taskOf(fold);
-    expect(() => decideMessage(fold, messageOf(id, { contextId: context }), options, rules, stampAt())).toThrow(reason(expected));
+    expect(() => decideMessage(fold, messageOf(id, { contextId: context }), options, rules, stampAt())).toThrow(
+      reason(expected),
+    );
     expect(taskOf(fold)).toEqual(before);
   });
 });
 
 describe("a message for a task is accepted", () => {
-  const cases: readonly { name: string; fold: TaskFold; rules: Parameters<typeof decideMessage>[3]; entries: readonly string[] }[] = [
+  const cases: readonly {
+    name: string;
+    fold: TaskFold;
+    rules: Parameters<typeof decideMessage>[3];
+    entries: readonly string[];
+  }[] = [
     { name: "while it is SUBMITTED", fold: taskAfter(), rules: idle, entries: ["message new"] },
     { name: "during a turn", fold: taskAfter(turn), rules: running, entries: ["message new"] },
-    { name: "between turns by one that takes none meanwhile", fold: taskAfter(turn), rules: { ...idle, whileWorking: "reject" }, entries: ["message new"] },
+    {
+      name: "between turns by one that takes none meanwhile",
+      fold: taskAfter(turn),
+      rules: { ...idle, whileWorking: "reject" },
+      entries: ["message new"],
+    },
     {
       name: "as the last that may wait",
       fold: taskAfter(turn, ...Array.from({ length: waitingMessagesMax - 1 }, (_, index) => message(`m${index}`))),
@@ -177,7 +228,11 @@ describe("a message for a task is accepted", () => {
     expect(decision.kind === "accept" && shortOf(decision.entries)).toEqual(entries);
     evolveAll(fold, decision.kind === "accept" ? decision.entries : []);
     expect(fold.history.at(-1)?.messageId).toBe("new");
-    expect(fold.waiting.at(-1)).toMatchObject({ sequence: fold.sequence, historyIndex: fold.history.length - 1, options });
+    expect(fold.waiting.at(-1)).toMatchObject({
+      sequence: fold.sequence,
+      historyIndex: fold.history.length - 1,
+      options,
+    });
   });
 
   test("and its turn is the next one after those that wait already", () => {
@@ -196,7 +251,12 @@ describe("the same message again", () => {
   const cases: readonly { name: string; fold: TaskFold; id: string; sequence: bigint }[] = [
     { name: "joins the one that waits", fold: taskAfter(turn, message("second")), id: "second", sequence: 4n },
     { name: "joins the one whose turn runs", fold: taskAfter(turn), id: "first", sequence: 1n },
-    { name: "joins one that a turn before has answered", fold: taskAfter(turn, message("second"), turn), id: "first", sequence: 0n },
+    {
+      name: "joins one that a turn before has answered",
+      fold: taskAfter(turn, message("second"), turn),
+      id: "first",
+      sequence: 0n,
+    },
     { name: "joins one of a task that has ended", fold: taskAfter(turn, status(COMPLETED)), id: "first", sequence: 1n },
     { name: "joins one of a task that is being canceled", fold: taskAfter(turn, cancel), id: "first", sequence: 1n },
   ];
@@ -217,7 +277,11 @@ describe("the same message again", () => {
 
   test("doesn't join what the agent said under that id", () => {
     const asks = (fold: TaskFold) =>
-      decideEvent(fold, { statusUpdate: { state: INPUT_REQUIRED, message: { ...says("q"), messageId: "q", role: Role.USER } } }, stampAt());
+      decideEvent(
+        fold,
+        { statusUpdate: { state: INPUT_REQUIRED, message: { ...says("q"), messageId: "q", role: Role.USER } } },
+        stampAt(),
+      );
     const fold = taskAfter(turn, asks, message("a", idle));
     expect(decideMessage(fold, messageOf("q"), options, join, stampAt()).kind).toBe("accept");
   });
@@ -228,7 +292,10 @@ describe("turns", () => {
     expect(shortOf(turn(taskAfter()))).toEqual(["WORKING", "turn 1 attempt 1"]);
   });
   test("a question doesn't hold up a message that waits already", () => {
-    expect(shortOf(turn(taskAfter(turn, message("second"), status(INPUT_REQUIRED, "what?"))))).toEqual(["WORKING", "turn 4 attempt 1"]);
+    expect(shortOf(turn(taskAfter(turn, message("second"), status(INPUT_REQUIRED, "what?"))))).toEqual([
+      "WORKING",
+      "turn 4 attempt 1",
+    ]);
   });
   test("none begins on nothing, or after the end", () => {
     expect(turn(taskAfter(turn))).toEqual([]);
@@ -244,16 +311,56 @@ describe("turns", () => {
     expect(again(taskAfter(turn, status(REJECTED)))).toEqual([]);
   });
 
-  const ends: readonly { name: string; fold: TaskFold; end: Parameters<typeof decideTurnEnd>[1]; entries: readonly string[] }[] = [
+  const ends: readonly {
+    name: string;
+    fold: TaskFold;
+    end: Parameters<typeof decideTurnEnd>[1];
+    entries: readonly string[];
+  }[] = [
     { name: "returned", fold: taskAfter(turn), end: { kind: "returned" }, entries: ["COMPLETED"] },
-    { name: "returned after a terminal status", fold: taskAfter(turn, status(REJECTED)), end: { kind: "returned" }, entries: [] },
-    { name: "returned after a question", fold: taskAfter(turn, status(INPUT_REQUIRED)), end: { kind: "returned" }, entries: [] },
-    { name: "returned while a message waits", fold: taskAfter(turn, message("second")), end: { kind: "returned" }, entries: [] },
-    { name: "failed", fold: taskAfter(turn, message("second")), end: { kind: "failed", text: "why" }, entries: ["FAILED+message"] },
-    { name: "failed after the end", fold: taskAfter(turn, status(COMPLETED)), end: { kind: "failed", text: "why" }, entries: [] },
+    {
+      name: "returned after a terminal status",
+      fold: taskAfter(turn, status(REJECTED)),
+      end: { kind: "returned" },
+      entries: [],
+    },
+    {
+      name: "returned after a question",
+      fold: taskAfter(turn, status(INPUT_REQUIRED)),
+      end: { kind: "returned" },
+      entries: [],
+    },
+    {
+      name: "returned while a message waits",
+      fold: taskAfter(turn, message("second")),
+      end: { kind: "returned" },
+      entries: [],
+    },
+    {
+      name: "failed",
+      fold: taskAfter(turn, message("second")),
+      end: { kind: "failed", text: "why" },
+      entries: ["FAILED+message"],
+    },
+    {
+      name: "failed after the end",
+      fold: taskAfter(turn, status(COMPLETED)),
+      end: { kind: "failed", text: "why" },
+      entries: [],
+    },
     { name: "canceled", fold: taskAfter(turn, cancel), end: { kind: "canceled" }, entries: ["CANCELED"] },
-    { name: "canceled at a question", fold: taskAfter(turn, status(INPUT_REQUIRED)), end: { kind: "canceled" }, entries: ["CANCELED"] },
-    { name: "canceled after the end", fold: taskAfter(turn, cancel, status(COMPLETED)), end: { kind: "canceled" }, entries: [] },
+    {
+      name: "canceled at a question",
+      fold: taskAfter(turn, status(INPUT_REQUIRED)),
+      end: { kind: "canceled" },
+      entries: ["CANCELED"],
+    },
+    {
+      name: "canceled after the end",
+      fold: taskAfter(turn, cancel, status(COMPLETED)),
+      end: { kind: "canceled" },
+      entries: [],
+    },
     { name: "stopped", fold: taskAfter(turn), end: { kind: "stopped" }, entries: [] },
   ];
   test.for(ends)("one that $name ends with $entries", ({ fold, end, entries }) => {
@@ -268,12 +375,27 @@ describe("what the processor yields", () => {
     { name: "a state that there is none of", event: { statusUpdate: { state: 99 as TaskState } } },
     { name: "a message without parts", event: { statusUpdate: { state: WORKING, message: {} } } },
     { name: "a message with an empty part", event: { statusUpdate: { state: WORKING, message: { parts: [{}] } } } },
-    { name: "a message whose id is too long", event: { statusUpdate: { state: WORKING, message: { ...says("x"), messageId: "x".repeat(257) } } } },
+    {
+      name: "a message whose id is too long",
+      event: { statusUpdate: { state: WORKING, message: { ...says("x"), messageId: "x".repeat(257) } } },
+    },
     { name: "an artifact without parts", event: { artifactUpdate: { artifact: { artifactId: "a" } } } },
-    { name: "an artifact with an empty part", event: { artifactUpdate: { artifact: { artifactId: "a", parts: [{}] } } } },
-    { name: "a status whose metadata is no JSON", event: { statusUpdate: { state: WORKING, metadata: { share: Number.NaN } } } },
-    { name: "a chunk whose metadata is no JSON", event: { artifactUpdate: { artifact: says("x"), metadata: { share: [Number.POSITIVE_INFINITY] } } } },
-    { name: "an artifact whose id is too long", event: { artifactUpdate: { artifact: { artifactId: "é".repeat(129), ...says("x") } } } },
+    {
+      name: "an artifact with an empty part",
+      event: { artifactUpdate: { artifact: { artifactId: "a", parts: [{}] } } },
+    },
+    {
+      name: "a status whose metadata is no JSON",
+      event: { statusUpdate: { state: WORKING, metadata: { share: Number.NaN } } },
+    },
+    {
+      name: "a chunk whose metadata is no JSON",
+      event: { artifactUpdate: { artifact: says("x"), metadata: { share: [Number.POSITIVE_INFINITY] } } },
+    },
+    {
+      name: "an artifact whose id is too long",
+      event: { artifactUpdate: { artifact: { artifactId: "é".repeat(129), ...says("x") } } },
+    },
   ] satisfies readonly { name: string; event: ProcessorEvent }[])("is refused: $name", ({ event }) => {
     const fold = taskAfter(turn);
     expect(() => decideEvent(fold, event, stampAt())).toThrow(reason("INVALID_AGENT_RESPONSE"));
@@ -281,7 +403,8 @@ describe("what the processor yields", () => {
   });
 
   test.for([COMPLETED, FAILED, CANCELED, REJECTED])("is refused: a status after %s", (state) => {
-    for (const next of [WORKING, state]) expect(() => status(next)(taskAfter(turn, status(state)))).toThrow(reason("INVALID_AGENT_RESPONSE"));
+    for (const next of [WORKING, state])
+      expect(() => status(next)(taskAfter(turn, status(state)))).toThrow(reason("INVALID_AGENT_RESPONSE"));
   });
 
   test("is nothing where WORKING says nothing new", () => {
@@ -289,19 +412,34 @@ describe("what the processor yields", () => {
     expect(shortOf(status(WORKING, "half")(taskAfter(turn)))).toEqual(["WORKING+message"]);
     expect(shortOf(status(WORKING)(taskAfter(turn, status(WORKING, "half"))))).toEqual(["WORKING"]);
     expect(shortOf(status(WORKING)(taskAfter(turn, status(INPUT_REQUIRED))))).toEqual(["WORKING"]);
-    expect(decideEvent(taskAfter(turn), { statusUpdate: { state: WORKING, metadata: { percent: 3 } } }, stampAt())).toHaveLength(1);
+    expect(
+      decideEvent(taskAfter(turn), { statusUpdate: { state: WORKING, metadata: { percent: 3 } } }, stampAt()),
+    ).toHaveLength(1);
   });
 
   test("gets the ids it lacks, keeps those it has, and is the agent's", () => {
     const [entry] = status(INPUT_REQUIRED, "what?")(taskAfter(turn));
-    expect(entry?.body.value).toMatchObject({ status: { message: { messageId: "made-0", role: Role.AGENT, taskId: "", contextId: "" } } });
-    expect(agentMessage({ ...says("x"), messageId: "own", role: Role.USER, taskId: "other" }, stampAt())).toMatchObject({
-      messageId: "own",
-      role: Role.AGENT,
-      taskId: "",
+    expect(entry?.body.value).toMatchObject({
+      status: { message: { messageId: "made-0", role: Role.AGENT, taskId: "", contextId: "" } },
     });
-    const made = decideEvent(taskAfter(turn), { artifactUpdate: { artifact: says("x"), lastChunk: true, metadata: { a: 1 } } }, stampAt());
-    expect(made[0]?.body.value).toMatchObject({ artifact: { artifactId: "made-0" }, append: false, lastChunk: true, metadata: { a: 1 } });
+    expect(agentMessage({ ...says("x"), messageId: "own", role: Role.USER, taskId: "other" }, stampAt())).toMatchObject(
+      {
+        messageId: "own",
+        role: Role.AGENT,
+        taskId: "",
+      },
+    );
+    const made = decideEvent(
+      taskAfter(turn),
+      { artifactUpdate: { artifact: says("x"), lastChunk: true, metadata: { a: 1 } } },
+      stampAt(),
+    );
+    expect(made[0]?.body.value).toMatchObject({
+      artifact: { artifactId: "made-0" },
+      append: false,
+      lastChunk: true,
+      metadata: { a: 1 },
+    });
   });
 
   test("completes between turns: the last word becomes history, and the task goes on", () => {
@@ -318,7 +456,12 @@ describe("what the processor yields", () => {
   });
 
   test("completes between turns after a question: the question enters the history before the last word", () => {
-    const asks = (fold: TaskFold) => decideEvent(fold, { statusUpdate: { state: INPUT_REQUIRED, message: { ...says("q"), messageId: "q" } } }, stampAt());
+    const asks = (fold: TaskFold) =>
+      decideEvent(
+        fold,
+        { statusUpdate: { state: INPUT_REQUIRED, message: { ...says("q"), messageId: "q" } } },
+        stampAt(),
+      );
     const fold = taskAfter(turn, message("second"), asks, status(COMPLETED, "done"));
     expect(fold.history.map(({ messageId }) => messageId)).toEqual(["first", "second", "q", "made-0"]);
     expect(fold.status.state).toBe(WORKING);
@@ -326,26 +469,38 @@ describe("what the processor yields", () => {
   });
 
   test.for([FAILED, CANCELED, REJECTED])("ends the task as %s even while a message waits", (state) => {
-    expect(taskAfter(turn, message("second"), status(state, "no")).status).toMatchObject({ state, message: { role: Role.AGENT } });
+    expect(taskAfter(turn, message("second"), status(state, "no")).status).toMatchObject({
+      state,
+      message: { role: Role.AGENT },
+    });
   });
 });
 
 describe("cancel", () => {
   test.for([COMPLETED, FAILED, CANCELED, REJECTED])("is refused once the task is %s", (state) => {
     for (const turnRuns of [true, false]) {
-      expect(() => decideCancel(taskAfter(turn, status(state)), turnRuns, undefined, stampAt())).toThrow(reason("TASK_NOT_CANCELABLE"));
+      expect(() => decideCancel(taskAfter(turn, status(state)), turnRuns, undefined, stampAt())).toThrow(
+        reason("TASK_NOT_CANCELABLE"),
+      );
     }
   });
   test("is recorded once while a turn runs, and done at once otherwise", () => {
     expect(shortOf(cancel(taskAfter(turn)))).toEqual(["cancelRequested"]);
     expect(cancel(taskAfter(turn, cancel))).toEqual([]);
-    for (const fold of [taskAfter(), taskAfter(turn), taskAfter(turn, cancel), taskAfter(turn, status(INPUT_REQUIRED, "what?"))]) {
+    for (const fold of [
+      taskAfter(),
+      taskAfter(turn),
+      taskAfter(turn, cancel),
+      taskAfter(turn, status(INPUT_REQUIRED, "what?")),
+    ]) {
       const entries = decideCancel(fold, false, undefined, stampAt());
       expect(shortOf(entries)).toEqual(["CANCELED"]);
     }
   });
   test("keeps the metadata of the wish", () => {
-    expect(decideCancel(taskAfter(turn), true, { why: "late" }, stampAt())[0]?.body.value).toMatchObject({ metadata: { why: "late" } });
+    expect(decideCancel(taskAfter(turn), true, { why: "late" }, stampAt())[0]?.body.value).toMatchObject({
+      metadata: { why: "late" },
+    });
   });
 });
 
@@ -353,7 +508,12 @@ describe("a task whose replica died", () => {
   const cases: readonly { name: string; fold: TaskFold; fail: readonly string[]; resume: readonly string[] }[] = [
     { name: "before its first turn", fold: taskAfter(), fail: [], resume: [] },
     { name: "during a turn", fold: taskAfter(turn), fail: ["FAILED+message"], resume: [] },
-    { name: "during a turn while a message waits", fold: taskAfter(turn, message("second")), fail: ["FAILED+message"], resume: [] },
+    {
+      name: "during a turn while a message waits",
+      fold: taskAfter(turn, message("second")),
+      fail: ["FAILED+message"],
+      resume: [],
+    },
     { name: "with a wish to cancel", fold: taskAfter(turn, cancel), fail: ["CANCELED"], resume: ["CANCELED"] },
     {
       name: "with a wish to cancel, at a question",
@@ -363,7 +523,12 @@ describe("a task whose replica died", () => {
     },
     { name: "at a question", fold: taskAfter(turn, status(INPUT_REQUIRED, "what?")), fail: [], resume: [] },
     { name: "after its end", fold: taskAfter(turn, status(COMPLETED)), fail: [], resume: [] },
-    { name: "between a question's answer and its turn", fold: taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", idle)), fail: [], resume: [] },
+    {
+      name: "between a question's answer and its turn",
+      fold: taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", idle)),
+      fail: [],
+      resume: [],
+    },
     {
       name: "between a question's answer and its turn, the turn that asked still at its last steps",
       fold: taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", running)),
@@ -377,7 +542,9 @@ describe("a task whose replica died", () => {
   });
   test.for(["server", "storage"] as const)("is told that it was the %s that stopped", (stopped) => {
     const [entry] = decideLost(taskAfter(turn), "fail", stopped, stampAt());
-    expect(JSON.stringify(entry?.body.value?.valueOf(), (_, value) => (typeof value === "bigint" ? String(value) : value))).toContain(`The ${stopped} `);
+    expect(
+      JSON.stringify(entry?.body.value?.valueOf(), (_, value) => (typeof value === "bigint" ? String(value) : value)),
+    ).toContain(`The ${stopped} `);
   });
 });
 

@@ -3,8 +3,23 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MessageSchema, Role, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type Entry, EntrySchema, MessageAcceptedSchema, SendOptionsSchema, TakeoverSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decideCancel, decideEvent, decideLost, decideMessage, decideTurn, decideTurnAgain, decideTurnEnd, type Stamp } from "../../src/domain/decide.ts";
+import {
+  type Entry,
+  EntrySchema,
+  MessageAcceptedSchema,
+  SendOptionsSchema,
+  TakeoverSchema,
+} from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import {
+  decideCancel,
+  decideEvent,
+  decideLost,
+  decideMessage,
+  decideTurn,
+  decideTurnAgain,
+  decideTurnEnd,
+  type Stamp,
+} from "../../src/domain/decide.ts";
 import { decodeEntry, encodeEntry, historyMessageOf, makeEntry, statusOf } from "../../src/domain/entry.ts";
 import { copyFold, emptyFold, evolve, FoldError, type TaskFold, taskOf } from "../../src/domain/fold.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../src/domain/snapshot.ts";
@@ -20,7 +35,12 @@ const stamp: Stamp = { nowMs: 1_900_000_000_000, newId: () => "new" };
 /** Everything a fold knows, in a form that can be compared. */
 function stateOf(fold: TaskFold): unknown {
   const { history, artifacts, status, ...rest } = fold;
-  return { ...rest, artifactIndex: [...rest.artifactIndex], steps: [...rest.steps], task: Buffer.from(toBinary(TaskSchema, taskOf(fold))).toString("hex") };
+  return {
+    ...rest,
+    artifactIndex: [...rest.artifactIndex],
+    steps: [...rest.steps],
+    task: Buffer.from(toBinary(TaskSchema, taskOf(fold))).toString("hex"),
+  };
 }
 
 test("any split into snapshot and tail folds to the same", () => {
@@ -39,7 +59,9 @@ test("entries come back from their bytes, with unknown fields, and fold to the s
     fc.property(acts, (all) => {
       const log = logOf(all);
       // Field 1000 is unknown to this release.
-      const stored = log.map((entry) => Buffer.concat([encodeEntry(entry), Buffer.from([0xc2, 0x3e, 0x02, 0x68, 0x69])]));
+      const stored = log.map((entry) =>
+        Buffer.concat([encodeEntry(entry), Buffer.from([0xc2, 0x3e, 0x02, 0x68, 0x69])]),
+      );
       const decoded = stored.map((bytes) => decodeEntry(bytes, ids));
       expect(stateOf(foldOf(decoded))).toEqual(stateOf(foldOf(log)));
       for (const entry of decoded) expect(Buffer.from(toBinary(EntrySchema, entry)).toString("latin1")).toContain("hi");
@@ -54,7 +76,8 @@ test("sequences are dense: each entry stands at its place and nowhere else", () 
       const fold = emptyFold(taskId);
       for (const [place, entry] of log.entries()) {
         expect(fold.sequence).toBe(BigInt(place));
-        for (const wrong of [fold.sequence, fold.sequence + 2n, 0n]) expect(() => evolve(fold, wrong, entry)).toThrow(FoldError);
+        for (const wrong of [fold.sequence, fold.sequence + 2n, 0n])
+          expect(() => evolve(fold, wrong, entry)).toThrow(FoldError);
         evolve(fold, BigInt(place + 1), entry);
       }
       expect(fold.sequence).toBe(BigInt(log.length));
@@ -69,7 +92,9 @@ test("the history is every message in the order of the log, but for a question a
       const fold = foldOf(log);
       const messages = log.flatMap((entry) => historyMessageOf(entry)?.messageId ?? []);
       const question = fold.status.state === TaskState.WORKING ? undefined : fold.status.message?.messageId;
-      expect(fold.history.map(({ messageId }) => messageId)).toEqual(messages.at(-1) === question ? messages.slice(0, -1) : messages);
+      expect(fold.history.map(({ messageId }) => messageId)).toEqual(
+        messages.at(-1) === question ? messages.slice(0, -1) : messages,
+      );
     }),
     { numRuns: 300 },
   );
@@ -77,26 +102,32 @@ test("the history is every message in the order of the log, but for a question a
 
 test("however a log is cut into appends, the storage has the same bytes and the writer the same fold", async () => {
   await fc.assert(
-    fc.asyncProperty(acts, fc.array(fc.record({ entries: fc.integer({ min: 1, max: 9 }), wait: fc.boolean() }), { minLength: 1 }), async (all, cuts) => {
-      const log = logOf(all);
-      const expected = log.map(encodeEntry);
-      const storage = createMemoryStorage();
-      const created = await createdTask(storage, log[0] as Entry, contextId);
-      const writer = new TaskWriter(writerOptions(storage, created));
-      for (let place = 1, cut = 0; place < log.length; cut++) {
-        const { entries, wait } = cuts[cut % cuts.length] as (typeof cuts)[number];
-        const sequence = writer.append(log.slice(place, place + entries));
-        place += entries;
-        if (wait) await writer.whenCommitted(sequence);
-      }
-      await writer.whenCommitted(BigInt(log.length));
-      const stored = await storage.readTask(key, 0n, Number.POSITIVE_INFINITY);
-      expect(stored.map(({ sequence }) => sequence)).toEqual(log.map((_, index) => BigInt(index + 1)));
-      expect(stored.map(({ bytes }) => Buffer.from(bytes).toString("hex"))).toEqual(expected.map((bytes) => Buffer.from(bytes).toString("hex")));
-      const fold = foldOf(stored.map(({ bytes }) => decodeEntry(bytes, ids)));
-      expect(stateOf(writer.committed)).toEqual(stateOf(fold));
-      expect(stateOf(writer.tentative)).toEqual(stateOf(fold));
-    }),
+    fc.asyncProperty(
+      acts,
+      fc.array(fc.record({ entries: fc.integer({ min: 1, max: 9 }), wait: fc.boolean() }), { minLength: 1 }),
+      async (all, cuts) => {
+        const log = logOf(all);
+        const expected = log.map(encodeEntry);
+        const storage = createMemoryStorage();
+        const created = await createdTask(storage, log[0] as Entry, contextId);
+        const writer = new TaskWriter(writerOptions(storage, created));
+        for (let place = 1, cut = 0; place < log.length; cut++) {
+          const { entries, wait } = cuts[cut % cuts.length] as (typeof cuts)[number];
+          const sequence = writer.append(log.slice(place, place + entries));
+          place += entries;
+          if (wait) await writer.whenCommitted(sequence);
+        }
+        await writer.whenCommitted(BigInt(log.length));
+        const stored = await storage.readTask(key, 0n, Number.POSITIVE_INFINITY);
+        expect(stored.map(({ sequence }) => sequence)).toEqual(log.map((_, index) => BigInt(index + 1)));
+        expect(stored.map(({ bytes }) => Buffer.from(bytes).toString("hex"))).toEqual(
+          expected.map((bytes) => Buffer.from(bytes).toString("hex")),
+        );
+        const fold = foldOf(stored.map(({ bytes }) => decodeEntry(bytes, ids)));
+        expect(stateOf(writer.committed)).toEqual(stateOf(fold));
+        expect(stateOf(writer.tentative)).toEqual(stateOf(fold));
+      },
+    ),
     { numRuns: 60 },
   );
 });
@@ -149,7 +180,15 @@ test("every message of a client is in the history once, in the order accepted, a
 });
 
 test("terminal is final: nothing follows, whoever asks", () => {
-  const kinds: readonly Entry["body"]["case"][] = ["message", "statusUpdate", "artifactUpdate", "turn", "stepResult", "takeover", "cancelRequested"];
+  const kinds: readonly Entry["body"]["case"][] = [
+    "message",
+    "statusUpdate",
+    "artifactUpdate",
+    "turn",
+    "stepResult",
+    "takeover",
+    "cancelRequested",
+  ];
   fc.assert(
     fc.property(acts, acts, (all, other) => {
       const end: Parameters<typeof logOf>[0][number] = { kind: "status", state: TaskState.FAILED, text: "over" };
@@ -161,14 +200,23 @@ test("terminal is final: nothing follows, whoever asks", () => {
         { case: "message", value: create(MessageAcceptedSchema, { message: { messageId: "late" } }) },
         { case: undefined },
       ];
-      for (const body of always) expect(() => evolve(fold, fold.sequence + 1n, makeEntry(stamp.nowMs, body))).toThrow(FoldError);
+      for (const body of always)
+        expect(() => evolve(fold, fold.sequence + 1n, makeEntry(stamp.nowMs, body))).toThrow(FoldError);
       for (const entry of logOf(other).filter(({ body }) => kinds.includes(body.case))) {
         expect(() => evolve(fold, fold.sequence + 1n, entry)).toThrow(FoldError);
       }
-      const message = create(MessageSchema, { messageId: "late", role: Role.USER, parts: [{ content: { case: "text", value: "late" } }] });
+      const message = create(MessageSchema, {
+        messageId: "late",
+        role: Role.USER,
+        parts: [{ content: { case: "text", value: "late" } }],
+      });
       const rules = { turnRuns: false, busy: false, whileWorking: "enqueue", join: true } as const;
-      expect(() => decideMessage(fold, message, create(SendOptionsSchema), rules, stamp)).toThrow(expect.objectContaining({ reason: "UNSUPPORTED_OPERATION" }));
-      expect(() => decideCancel(fold, false, undefined, stamp)).toThrow(expect.objectContaining({ reason: "TASK_NOT_CANCELABLE" }));
+      expect(() => decideMessage(fold, message, create(SendOptionsSchema), rules, stamp)).toThrow(
+        expect.objectContaining({ reason: "UNSUPPORTED_OPERATION" }),
+      );
+      expect(() => decideCancel(fold, false, undefined, stamp)).toThrow(
+        expect.objectContaining({ reason: "TASK_NOT_CANCELABLE" }),
+      );
       expect(() => decideEvent(fold, { statusUpdate: { state: TaskState.WORKING } }, stamp)).toThrow(
         expect.objectContaining({ reason: "INVALID_AGENT_RESPONSE" }),
       );
@@ -234,9 +282,13 @@ test("a question enters the history once, before its answer", () => {
 });
 
 test("chunks add parts in order, without append an artifact is replaced, and appending to nothing makes it", () => {
-  const artifact = (id: string, append: boolean, parts: number) => ({ kind: "artifact", id, append, parts, metadata: false }) as const;
+  const artifact = (id: string, append: boolean, parts: number) =>
+    ({ kind: "artifact", id, append, parts, metadata: false }) as const;
   const parts = (...steps: readonly ReturnType<typeof artifact>[]) =>
-    taskOf(foldOf(logOf([{ kind: "turn" }, ...steps]))).artifacts.map((made) => [made.artifactId, made.parts.map(({ content }) => content.value)]);
+    taskOf(foldOf(logOf([{ kind: "turn" }, ...steps]))).artifacts.map((made) => [
+      made.artifactId,
+      made.parts.map(({ content }) => content.value),
+    ]);
   expect(parts(artifact("a", true, 1), artifact("a", true, 2))).toEqual([["a", ["a0", "a0", "a1"]]]);
   expect(parts(artifact("a", false, 2), artifact("b", false, 1), artifact("a", false, 1))).toEqual([
     ["a", ["a0"]],
@@ -249,7 +301,12 @@ test("what a chunk says of its artifact replaces what was said; metadata and ext
   const add = (artifact: object, append: boolean) => {
     for (const entry of decideEvent(
       fold,
-      { artifactUpdate: { artifact: { artifactId: "a", parts: [{ content: { case: "text", value: "p" } }], ...artifact }, append } },
+      {
+        artifactUpdate: {
+          artifact: { artifactId: "a", parts: [{ content: { case: "text", value: "p" } }], ...artifact },
+          append,
+        },
+      },
       stamp,
     )) {
       evolve(fold, fold.sequence + 1n, entry);
@@ -271,10 +328,12 @@ test("what a chunk says of its artifact replaces what was said; metadata and ext
 });
 
 test("the same message again joins, wherever its turn is", () => {
-  const message = (text: string) => create(MessageSchema, { messageId: "m-0", role: Role.USER, parts: [{ content: { case: "text", value: text } }] });
+  const message = (text: string) =>
+    create(MessageSchema, { messageId: "m-0", role: Role.USER, parts: [{ content: { case: "text", value: text } }] });
   const rules = { turnRuns: true, busy: true, whileWorking: "enqueue", join: true } as const;
   const waiting = foldOf(logOf([]));
-  const decide = (fold: TaskFold, text: string, join = true) => decideMessage(fold, message(text), create(SendOptionsSchema), { ...rules, join }, stamp);
+  const decide = (fold: TaskFold, text: string, join = true) =>
+    decideMessage(fold, message(text), create(SendOptionsSchema), { ...rules, join }, stamp);
   expect(decide(waiting, "first")).toEqual({ kind: "joined", sequence: 1n });
   expect(decide(foldOf(logOf([{ kind: "turn" }])), "first")).toEqual({ kind: "joined", sequence: 1n });
   expect(decide(waiting, "other").kind).toBe("accept");

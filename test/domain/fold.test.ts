@@ -2,7 +2,15 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { ArtifactSchema, MessageSchema, Role, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, SendOptionsSchema, StepResultSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decideCancel, decideCreate, decideEvent, decideMessage, decideTurn, decideTurnAgain, type Stamp } from "../../src/domain/decide.ts";
+import {
+  decideCancel,
+  decideCreate,
+  decideEvent,
+  decideMessage,
+  decideTurn,
+  decideTurnAgain,
+  type Stamp,
+} from "../../src/domain/decide.ts";
 import { makeEntry } from "../../src/domain/entry.ts";
 import { copyFold, evolve, type TaskFold, taskOf } from "../../src/domain/fold.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../src/domain/snapshot.ts";
@@ -13,7 +21,11 @@ const stamp: Stamp = { nowMs: 1_700_000_000_000, newId: () => "new" };
 const options = create(SendOptionsSchema, { streaming: true, historyLength: 0, acceptedOutputModes: ["text/plain"] });
 
 function userMessage(messageId: string) {
-  return create(MessageSchema, { messageId, role: Role.USER, parts: [{ content: { case: "text", value: messageId } }] });
+  return create(MessageSchema, {
+    messageId,
+    role: Role.USER,
+    parts: [{ content: { case: "text", value: messageId } }],
+  });
 }
 
 /** A task just created, its metadata as given: the domain makes none, but the record has a place for it. */
@@ -29,7 +41,8 @@ function add(fold: TaskFold, entries: readonly Entry[]): TaskFold {
   return foldOf(entries, fold);
 }
 
-const step = (name: string) => makeEntry(stamp.nowMs, { case: "stepResult", value: create(StepResultSchema, { name }) });
+const step = (name: string) =>
+  makeEntry(stamp.nowMs, { case: "stepResult", value: create(StepResultSchema, { name }) });
 
 describe("the state machine", () => {
   const { SUBMITTED, WORKING, COMPLETED, FAILED, CANCELED, REJECTED, INPUT_REQUIRED, AUTH_REQUIRED } = TaskState;
@@ -48,12 +61,18 @@ describe("the state machine", () => {
     expect(all.filter(isSettled).toSorted()).toEqual([...terminal, INPUT_REQUIRED, AUTH_REQUIRED].toSorted());
   });
 
-  const pairs = all.flatMap((from) => all.map((to) => ({ from, to, allowed: open.includes(from) && to !== SUBMITTED })));
+  const pairs = all.flatMap((from) =>
+    all.map((to) => ({ from, to, allowed: open.includes(from) && to !== SUBMITTED })),
+  );
   test.for(pairs)("$from to $to: $allowed", ({ from, to, allowed }) => {
     expect(mayFollow(from, to)).toBe(allowed);
   });
 
-  test.for([TaskState.UNSPECIFIED, 99 as TaskState, -1 as TaskState])("nothing leads to %i, which is no state", (to) => {
+  test.for([
+    TaskState.UNSPECIFIED,
+    99 as TaskState,
+    -1 as TaskState,
+  ])("nothing leads to %i, which is no state", (to) => {
     expect(all.filter((from) => mayFollow(from, to))).toEqual([]);
   });
 });
@@ -63,7 +82,13 @@ test("the results of steps stay for another run of their turn, and go with the n
   expect([...fold.steps.keys()]).toEqual(["a", "b"]);
   add(fold, decideTurnAgain(fold, stamp));
   expect([...fold.steps.keys(), fold.turn?.attempt]).toEqual(["a", "b", 2]);
-  const decision = decideMessage(fold, userMessage("second"), options, { turnRuns: true, busy: true, whileWorking: "enqueue", join: true }, stamp);
+  const decision = decideMessage(
+    fold,
+    userMessage("second"),
+    options,
+    { turnRuns: true, busy: true, whileWorking: "enqueue", join: true },
+    stamp,
+  );
   add(fold, decision.kind === "accept" ? decision.entries : []);
   add(fold, decideTurn(fold, stamp));
   expect([...fold.steps.keys(), fold.turn?.attempt]).toEqual([1]);
@@ -73,10 +98,19 @@ test("a snapshot keeps everything there is to a task", () => {
   const fold = createdFold({ priority: 3 });
   add(fold, decideTurn(fold, stamp));
   // Field 1000 is unknown to this release.
-  const unknown = fromBinary(ArtifactSchema, new Uint8Array([...toBinary(ArtifactSchema, artifactOf("a")), 0xc2, 0x3e, 0x02, 0x68, 0x69]));
+  const unknown = fromBinary(
+    ArtifactSchema,
+    new Uint8Array([...toBinary(ArtifactSchema, artifactOf("a")), 0xc2, 0x3e, 0x02, 0x68, 0x69]),
+  );
   add(fold, [...decideEvent(fold, { artifactUpdate: { artifact: unknown } }, stamp), step("a")]);
   for (const messageId of ["second", "third"]) {
-    const decision = decideMessage(fold, userMessage(messageId), options, { turnRuns: true, busy: true, whileWorking: "enqueue", join: true }, stamp);
+    const decision = decideMessage(
+      fold,
+      userMessage(messageId),
+      options,
+      { turnRuns: true, busy: true, whileWorking: "enqueue", join: true },
+      stamp,
+    );
     add(fold, decision.kind === "accept" ? decision.entries : []);
   }
   add(fold, decideTurnAgain(fold, stamp));
@@ -98,14 +132,24 @@ test("a snapshot keeps everything there is to a task", () => {
 
 test("the time of a task doesn't fall, even where a log's entry does", () => {
   const fold = createdFold();
-  evolve(fold, 2n, makeEntry(stamp.nowMs - 5_000, { case: "stepResult", value: create(StepResultSchema, { name: "early" }) }));
+  evolve(
+    fold,
+    2n,
+    makeEntry(stamp.nowMs - 5_000, { case: "stepResult", value: create(StepResultSchema, { name: "early" }) }),
+  );
   expect(fold.timeMs).toBe(stamp.nowMs);
-  evolve(fold, 3n, makeEntry(stamp.nowMs + 5_000, { case: "stepResult", value: create(StepResultSchema, { name: "late" }) }));
+  evolve(
+    fold,
+    3n,
+    makeEntry(stamp.nowMs + 5_000, { case: "stepResult", value: create(StepResultSchema, { name: "late" }) }),
+  );
   expect(fold.timeMs).toBe(stamp.nowMs + 5_000);
 });
 
 test("a snapshot of another task is none", () => {
-  expect(() => decodeSnapshot("other", encodeSnapshot(createdFold()))).toThrow(expect.objectContaining({ name: "FoldError" }));
+  expect(() => decodeSnapshot("other", encodeSnapshot(createdFold()))).toThrow(
+    expect.objectContaining({ name: "FoldError" }),
+  );
   expect(() => decodeSnapshot(taskId, new Uint8Array())).toThrow(expect.objectContaining({ name: "FoldError" }));
 });
 

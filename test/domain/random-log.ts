@@ -23,7 +23,13 @@ export type Act =
   | { readonly kind: "message"; readonly text: string; readonly running: boolean }
   | { readonly kind: "turn" | "again" | "takeover" | "step" | "lost" }
   | { readonly kind: "status"; readonly state: TaskState; readonly text: string | undefined }
-  | { readonly kind: "artifact"; readonly id: string; readonly append: boolean; readonly parts: number; readonly metadata: boolean }
+  | {
+      readonly kind: "artifact";
+      readonly id: string;
+      readonly append: boolean;
+      readonly parts: number;
+      readonly metadata: boolean;
+    }
   | { readonly kind: "cancel"; readonly running: boolean }
   | { readonly kind: "end"; readonly end: "returned" | "failed" | "canceled" | "stopped" }
   | { readonly kind: "clock"; readonly ms: number };
@@ -34,12 +40,22 @@ const text = fc.string({ maxLength: 12 });
 export const acts: fc.Arbitrary<readonly Act[]> = fc.array(
   fc.oneof(
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("message" as const), text, running: fc.boolean() }) },
-    { weight: 6, arbitrary: fc.record({ kind: fc.constantFrom("turn" as const, "again" as const, "takeover" as const, "step" as const) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constantFrom("turn" as const, "again" as const, "takeover" as const, "step" as const),
+      }),
+    },
     {
       weight: 5,
       arbitrary: fc.record({
         kind: fc.constant("status" as const),
-        state: fc.constantFrom<TaskState>(TaskState.WORKING, TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED),
+        state: fc.constantFrom<TaskState>(
+          TaskState.WORKING,
+          TaskState.WORKING,
+          TaskState.INPUT_REQUIRED,
+          TaskState.AUTH_REQUIRED,
+        ),
         text: fc.option(text, { nil: undefined }),
       }),
     },
@@ -53,12 +69,18 @@ export const acts: fc.Arbitrary<readonly Act[]> = fc.array(
         metadata: fc.boolean(),
       }),
     },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant("clock" as const), ms: fc.integer({ min: -5000, max: 5000 }) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant("clock" as const), ms: fc.integer({ min: -5000, max: 5000 }) }),
+    },
     {
       weight: 1,
       arbitrary: fc.oneof(
         fc.record({ kind: fc.constant("cancel" as const), running: fc.boolean() }),
-        fc.record({ kind: fc.constant("end" as const), end: fc.constantFrom("returned" as const, "failed" as const, "canceled" as const, "stopped" as const) }),
+        fc.record({
+          kind: fc.constant("end" as const),
+          end: fc.constantFrom("returned" as const, "failed" as const, "canceled" as const, "stopped" as const),
+        }),
         fc.record({ kind: fc.constant("lost" as const) }),
         fc.record({
           kind: fc.constant("status" as const),
@@ -79,8 +101,13 @@ export function logOf(all: readonly Act[]): readonly Entry[] {
   let nowMs = 1_700_000_000_000;
   let ids = 0;
   const stamp = (): Stamp => ({ nowMs, newId: () => `id-${ids++}` });
-  const userMessage = (value: string) => create(MessageSchema, { messageId: `m-${ids++}`, role: Role.USER, parts: [{ content: { case: "text", value } }] });
-  const options = create(SendOptionsSchema, { blocking: true, historyLength: 0, metadata: { n: [1, null, { deep: "" }] } });
+  const userMessage = (value: string) =>
+    create(MessageSchema, { messageId: `m-${ids++}`, role: Role.USER, parts: [{ content: { case: "text", value } }] });
+  const options = create(SendOptionsSchema, {
+    blocking: true,
+    historyLength: 0,
+    metadata: { n: [1, null, { deep: "" }] },
+  });
   const log: Entry[] = [];
   const fold = emptyFold(taskId);
   const append = (entries: readonly Entry[]) => {
@@ -109,7 +136,9 @@ function entriesOf(
   options: ReturnType<typeof create<typeof SendOptionsSchema>>,
 ): readonly Entry[] {
   const part = (value: string) => ({ content: { case: "text" as const, value } });
-  const ended = [TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED].some((state) => state === fold.status.state);
+  const ended = [TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED].some(
+    (state) => state === fold.status.state,
+  );
   switch (act.kind) {
     case "message": {
       const decision = decideMessage(
@@ -132,15 +161,28 @@ function entriesOf(
     case "step":
       return ended
         ? []
-        : [makeEntry(Math.max(stamp.nowMs, fold.timeMs), { case: "stepResult", value: create(StepResultSchema, { name: `step-${stamp.nowMs % 3}` }) })];
+        : [
+            makeEntry(Math.max(stamp.nowMs, fold.timeMs), {
+              case: "stepResult",
+              value: create(StepResultSchema, { name: `step-${stamp.nowMs % 3}` }),
+            }),
+          ];
     case "status":
-      return decideEvent(fold, { statusUpdate: { state: act.state, ...(act.text !== undefined && { message: { parts: [part(act.text)] } }) } }, stamp);
+      return decideEvent(
+        fold,
+        { statusUpdate: { state: act.state, ...(act.text !== undefined && { message: { parts: [part(act.text)] } }) } },
+        stamp,
+      );
     case "artifact": {
       const parts = Array.from({ length: act.parts }, (_, index) => part(`${act.id}${index}`));
       const artifact = {
         artifactId: act.id,
         parts,
-        ...(act.metadata && { metadata: { [stamp.newId()]: 1, shared: stamp.newId() }, name: stamp.newId(), extensions: ["x", stamp.newId()] }),
+        ...(act.metadata && {
+          metadata: { [stamp.newId()]: 1, shared: stamp.newId() },
+          name: stamp.newId(),
+          extensions: ["x", stamp.newId()],
+        }),
       };
       return ended ? [] : decideEvent(fold, { artifactUpdate: { artifact, append: act.append } }, stamp);
     }

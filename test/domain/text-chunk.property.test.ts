@@ -1,7 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Artifact, ArtifactSchema, PartSchema, type TaskArtifactUpdateEvent, TaskArtifactUpdateEventSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Artifact,
+  ArtifactSchema,
+  PartSchema,
+  type TaskArtifactUpdateEvent,
+  TaskArtifactUpdateEventSchema,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { decodeEntry, encodeEntry, makeEntry, storeEntry } from "../../src/domain/entry.ts";
 import { textChunkLengthMax } from "../../src/domain/limits.ts";
 import { storeTextChunk } from "../../src/domain/text-chunk.ts";
@@ -13,7 +19,10 @@ function entryOf(update: TaskArtifactUpdateEvent, timeMs = 1_700_000_000_000) {
 }
 
 /** A chunk of one text part, with what the text and the change make of it. */
-function chunk(text: string, change: (update: TaskArtifactUpdateEvent, artifact: Artifact) => void = () => {}): TaskArtifactUpdateEvent {
+function chunk(
+  text: string,
+  change: (update: TaskArtifactUpdateEvent, artifact: Artifact) => void = () => {},
+): TaskArtifactUpdateEvent {
   const artifact = create(ArtifactSchema, { artifactId: "a", parts: [{ content: { case: "text", value: text } }] });
   const update = create(TaskArtifactUpdateEventSchema, { artifact });
   change(update, artifact);
@@ -37,7 +46,10 @@ test("a text chunk is stored as protobuf-es would store it, and reads back so", 
   });
   fc.assert(
     fc.property(arbitrary, ({ artifactId, text, mediaType, append, lastChunk, timeMs }) => {
-      const artifact = create(ArtifactSchema, { artifactId, parts: [{ content: { case: "text", value: text }, mediaType }] });
+      const artifact = create(ArtifactSchema, {
+        artifactId,
+        parts: [{ content: { case: "text", value: text }, mediaType }],
+      });
       const entry = entryOf(create(TaskArtifactUpdateEventSchema, { artifact, append, lastChunk }), timeMs);
       const encoded = encodeEntry(entry);
       expect(storeTextChunk(entry, ids)).toEqual({ encoded, stored: decodeEntry(encoded, ids) });
@@ -55,13 +67,33 @@ const others: readonly { readonly name: string; readonly update: TaskArtifactUpd
   { name: "a description", update: chunk("x", (_, artifact) => Object.assign(artifact, { description: "d" })) },
   { name: "metadata of the artifact", update: chunk("x", (_, artifact) => Object.assign(artifact, { metadata: {} })) },
   { name: "extensions", update: chunk("x", (_, artifact) => artifact.extensions.push("e")) },
-  { name: "an unknown field of the artifact", update: chunk("x", (_, artifact) => Object.assign(artifact, { $unknown: unknown })) },
-  { name: "two parts", update: chunk("x", (_, artifact) => artifact.parts.push(part({ content: { case: "text", value: "y" } }))) },
+  {
+    name: "an unknown field of the artifact",
+    update: chunk("x", (_, artifact) => Object.assign(artifact, { $unknown: unknown })),
+  },
+  {
+    name: "two parts",
+    update: chunk("x", (_, artifact) => artifact.parts.push(part({ content: { case: "text", value: "y" } }))),
+  },
   { name: "no part", update: chunk("x", (_, artifact) => artifact.parts.pop()) },
-  { name: "a part of bytes", update: chunk("x", (_, artifact) => artifact.parts.splice(0, 1, part({ content: { case: "raw", value: new Uint8Array([1]) } }))) },
-  { name: "a file name", update: chunk("x", (_, artifact) => Object.assign(artifact.parts[0] ?? {}, { filename: "f" })) },
-  { name: "metadata of the part", update: chunk("x", (_, artifact) => Object.assign(artifact.parts[0] ?? {}, { metadata: { a: 1 } })) },
-  { name: "an unknown field of the part", update: chunk("x", (_, artifact) => Object.assign(artifact.parts[0] ?? {}, { $unknown: unknown })) },
+  {
+    name: "a part of bytes",
+    update: chunk("x", (_, artifact) =>
+      artifact.parts.splice(0, 1, part({ content: { case: "raw", value: new Uint8Array([1]) } })),
+    ),
+  },
+  {
+    name: "a file name",
+    update: chunk("x", (_, artifact) => Object.assign(artifact.parts[0] ?? {}, { filename: "f" })),
+  },
+  {
+    name: "metadata of the part",
+    update: chunk("x", (_, artifact) => Object.assign(artifact.parts[0] ?? {}, { metadata: { a: 1 } })),
+  },
+  {
+    name: "an unknown field of the part",
+    update: chunk("x", (_, artifact) => Object.assign(artifact.parts[0] ?? {}, { $unknown: unknown })),
+  },
   { name: "half of a surrogate pair", update: chunk("x\ud83d") },
   { name: "a text above the bound", update: chunk("x".repeat(textChunkLengthMax + 1)) },
   { name: "a number for a text", update: chunk(5 as unknown as string) },

@@ -51,7 +51,9 @@ function messages(desc: DescMessage): fc.Arbitrary<ProtoMessage> {
   switch (desc.typeName) {
     case "google.protobuf.Struct":
       // Stands for the plain JSON that protobuf-es has in a field of this type.
-      return fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })) as unknown as fc.Arbitrary<ProtoMessage & JsonObject>;
+      return fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })) as unknown as fc.Arbitrary<
+        ProtoMessage & JsonObject
+      >;
     case "google.protobuf.Value":
       return fc.jsonValue({ maxDepth: 3 }).map((json): Value => fromJson(ValueSchema, json as JsonObject));
     case "google.protobuf.Timestamp":
@@ -63,7 +65,9 @@ function messages(desc: DescMessage): fc.Arbitrary<ProtoMessage> {
     default: {
       const members = desc.members.map((member) => [member.localName, memberValues(member)] as const);
       return fc
-        .record(Object.fromEntries(members), { requiredKeys: desc.members.filter(isRequired).map((member) => member.localName) })
+        .record(Object.fromEntries(members), {
+          requiredKeys: desc.members.filter(isRequired).map((member) => member.localName),
+        })
         .map((init) => create(desc, init));
     }
   }
@@ -71,7 +75,9 @@ function messages(desc: DescMessage): fc.Arbitrary<ProtoMessage> {
 
 function memberValues(member: DescField | DescOneof): fc.Arbitrary<unknown> {
   if (member.kind === "oneof") {
-    return fc.oneof(...member.fields.map((field) => fc.record({ case: fc.constant(field.localName), value: values(field) })));
+    return fc.oneof(
+      ...member.fields.map((field) => fc.record({ case: fc.constant(field.localName), value: values(field) })),
+    );
   }
   return member.fieldKind === "list" ? fc.array(values(member), { minLength: 1, maxLength: 3 }) : values(member);
 }
@@ -113,7 +119,11 @@ function sites(message: ReflectMessage, prefix = ""): Site[] {
       continue;
     }
     if (isRequired(member)) {
-      found.push({ name: `${message.desc.typeName}.${member.name}`, path: prefix + member.name, remove: () => message.clear(field) });
+      found.push({
+        name: `${message.desc.typeName}.${member.name}`,
+        path: prefix + member.name,
+        remove: () => message.clear(field),
+      });
     }
     if (field.message === undefined || isWellKnown(field.message)) {
       continue;

@@ -33,7 +33,11 @@ const named: Headers = { "A2A-Version": "1.0" };
 type MakeTransport = (options: { readonly baseUrl: string; readonly interceptors: Interceptor[] }) => Transport;
 
 function binding(name: string, transport: MakeTransport): Binding {
-  return { name, hasDeadlines: true, connect: (baseUrl, headers) => clientsOf((interceptors) => transport({ baseUrl, interceptors }), headers) };
+  return {
+    name,
+    hasDeadlines: true,
+    connect: (baseUrl, headers) => clientsOf((interceptors) => transport({ baseUrl, interceptors }), headers),
+  };
 }
 
 /** A2A's own bindings in JSON. Health is gRPC's alone, so there it is asked over gRPC, on the same port. */
@@ -72,9 +76,15 @@ function sending(headers: Headers): Interceptor {
 export const bindings: readonly Binding[] = [
   binding("gRPC", createGrpcTransport),
   binding("gRPC-Web over HTTP/1.1", (options) => createGrpcWebTransport({ ...options, httpVersion: "1.1" })),
-  binding("Connect JSON over HTTP/1.1", (options) => createConnectTransport({ ...options, httpVersion: "1.1", useBinaryFormat: false })),
-  binding("Connect JSON over HTTP/2", (options) => createConnectTransport({ ...options, httpVersion: "2", useBinaryFormat: false })),
-  binding("Connect binary over HTTP/2", (options) => createConnectTransport({ ...options, httpVersion: "2", useBinaryFormat: true })),
+  binding("Connect JSON over HTTP/1.1", (options) =>
+    createConnectTransport({ ...options, httpVersion: "1.1", useBinaryFormat: false }),
+  ),
+  binding("Connect JSON over HTTP/2", (options) =>
+    createConnectTransport({ ...options, httpVersion: "2", useBinaryFormat: false }),
+  ),
+  binding("Connect binary over HTTP/2", (options) =>
+    createConnectTransport({ ...options, httpVersion: "2", useBinaryFormat: true }),
+  ),
   jsonBinding("HTTP+JSON", restProtocol),
   jsonBinding("JSON-RPC", rpcProtocol),
 ];
@@ -92,6 +102,14 @@ export interface ToldError {
 export function toldError(error: unknown): ToldError {
   const connectError = ConnectError.from(error);
   const [info] = connectError.findDetails(ErrorInfoSchema);
-  const fields = connectError.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations.map((violation) => jsonFieldPath(violation.field)));
-  return { code: Code[connectError.code], reason: info?.reason, domain: info?.domain, fields, message: connectError.rawMessage };
+  const fields = connectError
+    .findDetails(BadRequestSchema)
+    .flatMap((detail) => detail.fieldViolations.map((violation) => jsonFieldPath(violation.field)));
+  return {
+    code: Code[connectError.code],
+    reason: info?.reason,
+    domain: info?.domain,
+    fields,
+    message: connectError.rawMessage,
+  };
 }

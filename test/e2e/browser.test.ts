@@ -19,12 +19,21 @@ let browser: Browser;
 let origins: { readonly allowed: string; readonly other: string };
 
 beforeAll(async () => {
-  const { output } = await build({ input: join(import.meta.dirname, "../chromium/page.ts"), write: false, output: { format: "esm" }, logLevel: "silent" });
+  const { output } = await build({
+    input: join(import.meta.dirname, "../chromium/page.ts"),
+    write: false,
+    output: { format: "esm" },
+    logLevel: "silent",
+  });
   const script = output[0].code;
   pages = createServer((request, response) => {
     const isScript = request.url === "/page.js";
     response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
-    response.end(isScript ? script : '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>');
+    response.end(
+      isScript
+        ? script
+        : '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>',
+    );
   }).listen(0, "127.0.0.1");
   await once(pages, "listening");
   const { port } = pages.address() as AddressInfo;
@@ -47,10 +56,23 @@ async function open(origin: string): Promise<Page> {
 }
 
 describe("a page of an allowed origin", () => {
-  it.each(["gRPC-Web", "Connect JSON", "Connect binary"])("calls, streams, resumes and is told errors and deadlines over %s", async (name) => {
+  it.each([
+    "gRPC-Web",
+    "Connect JSON",
+    "Connect binary",
+  ])("calls, streams, resumes and is told errors and deadlines over %s", async (name) => {
     const page = await open(origins.allowed);
-    const result = await page.evaluate(([transport, url]) => (globalThis as unknown as Calls).callBy(transport, url), [name, server.url.origin] as const);
-    const events = ["statusUpdate WORKING", "artifactUpdate", "artifactUpdate", "artifactUpdate", "statusUpdate COMPLETED"];
+    const result = await page.evaluate(([transport, url]) => (globalThis as unknown as Calls).callBy(transport, url), [
+      name,
+      server.url.origin,
+    ] as const);
+    const events = [
+      "statusUpdate WORKING",
+      "artifactUpdate",
+      "artifactUpdate",
+      "artifactUpdate",
+      "statusUpdate COMPLETED",
+    ];
     expect(result).toMatchObject({
       sent: "COMPLETED",
       streamed: ["task SUBMITTED", ...events],
@@ -79,7 +101,10 @@ describe("a page of an allowed origin", () => {
 it("a page of another origin gets nothing", async () => {
   const page = await open(origins.other);
   for (const name of ["gRPC-Web", "Connect JSON"]) {
-    const call = page.evaluate(([transport, url]) => (globalThis as unknown as Calls).callBy(transport, url), [name, server.url.origin] as const);
+    const call = page.evaluate(([transport, url]) => (globalThis as unknown as Calls).callBy(transport, url), [
+      name,
+      server.url.origin,
+    ] as const);
     await expect(call).rejects.toThrow(/Failed to fetch/);
   }
   await page.close();
@@ -88,7 +113,11 @@ it("a page of another origin gets nothing", async () => {
 it("nothing of what a page of another origin sends past CORS is carried out", async () => {
   const message = { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] };
   const headers = { "content-type": "application/json", "A2A-Version": "1.0" };
-  const sent = await fetch(new URL("/message:send", server.url), { method: "POST", headers, body: JSON.stringify({ message }) });
+  const sent = await fetch(new URL("/message:send", server.url), {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ message }),
+  });
   expect(sent.status).toBe(200);
   const stats = async () => (await fetch(new URL("/taskmanager/v1/conversations:stats", server.url))).text();
   const before = await stats();
@@ -97,7 +126,12 @@ it("nothing of what a page of another origin sends past CORS is carried out", as
     // All conversations that have been idle for a millisecond.
     const sent = ["cors", "no-cors"] as const;
     return Promise.all(
-      sent.map((mode) => fetch(`${url}/taskmanager/v1/conversations:cleanup?maxAgeMs=1`, { method: "POST", mode }).then(({ type }) => type, String)),
+      sent.map((mode) =>
+        fetch(`${url}/taskmanager/v1/conversations:cleanup?maxAgeMs=1`, { method: "POST", mode }).then(
+          ({ type }) => type,
+          String,
+        ),
+      ),
     );
   }, server.url.origin);
   // The one was answered, though the page can't see how.

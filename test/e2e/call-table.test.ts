@@ -52,7 +52,9 @@ describe.each(engines)("every call over every binding, on $name", ({ open }) => 
           return { ok: await call(binding.connect(server.url.origin), crypto.randomUUID()) };
         } catch (error) {
           const { message, ...told } = toldError(error);
-          return { error: { ...told, message: message.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID") } };
+          return {
+            error: { ...told, message: message.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID") },
+          };
         }
       }),
     );
@@ -75,6 +77,8 @@ describe.each(engines)("every call over every binding, on $name", ({ open }) => 
     const made = (await storage.listTasks({ scope: { tenant: "", owner: "" }, limit: 1 })).total - tasksBefore;
     expect(made % bindings.length).toBe(0);
     expect(made).toBe((call.makes ?? 0) * bindings.length);
-    expect((await storage.getConversationStats()).totalConversations - before.totalConversations).toBeLessThanOrEqual(made);
+    expect((await storage.getConversationStats()).totalConversations - before.totalConversations).toBeLessThanOrEqual(
+      made,
+    );
   });
 });

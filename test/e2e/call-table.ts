@@ -14,11 +14,18 @@ export interface Call {
   /** The result in a form that can be compared, or a rejection. `run` is a string that no other run of the table has. */
   call(clients: Clients, run: string): Promise<unknown>;
   /** What is expected, beside being equal everywhere: of an error the code and reason, of an answer some of its members. */
-  readonly expected: { readonly code: string; readonly reason?: string; readonly fields?: readonly string[] } | { readonly ok: unknown };
+  readonly expected:
+    | { readonly code: string; readonly reason?: string; readonly fields?: readonly string[] }
+    | { readonly ok: unknown };
 }
 
 export function userMessage(text: string, init: MessageInit = {}): MessageInit {
-  return { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: text } }], ...init };
+  return {
+    messageId: crypto.randomUUID(),
+    role: Role.USER,
+    parts: [{ content: { case: "text", value: text } }],
+    ...init,
+  };
 }
 
 export async function sent(clients: Clients, text: string, init: MessageInit = {}, tenant = ""): Promise<Task> {
@@ -33,28 +40,40 @@ async function collected<T>(events: AsyncIterable<T>): Promise<readonly T[]> {
   return all;
 }
 
-const states = (events: readonly { readonly payload: { readonly case: string | undefined; readonly value?: unknown } }[]) =>
+const states = (
+  events: readonly { readonly payload: { readonly case: string | undefined; readonly value?: unknown } }[],
+) =>
   events.map(({ payload }) => {
     const value = payload.value as { readonly status?: { readonly state: TaskState } };
     return value?.status === undefined ? payload.case : `${payload.case} ${stateOf(value)}`;
   });
 
 const stateNames = new Map<number, string>(Object.entries(TaskState).map(([name, number]) => [number, name]));
-const stateOf = (task: { readonly status?: { readonly state: TaskState } | undefined } | undefined) => stateNames.get(task?.status?.state ?? 0);
+const stateOf = (task: { readonly status?: { readonly state: TaskState } | undefined } | undefined) =>
+  stateNames.get(task?.status?.state ?? 0);
 
 const textParts = (task: Task) => task.artifacts.map((artifact) => artifact.parts.map((part) => part.content.value));
 const histories = (task: Task) =>
-  task.history.map((message) => `${message.role === Role.USER ? "USER" : "AGENT"} ${message.parts.map((part) => part.content.value).join("|")}`);
+  task.history.map(
+    (message) =>
+      `${message.role === Role.USER ? "USER" : "AGENT"} ${message.parts.map((part) => part.content.value).join("|")}`,
+  );
 
 /** A task in the shape of its JSON, without what differs from run to run. */
 function shape<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): unknown {
   const text = JSON.stringify(toJson(schema, clone(schema, message)));
-  return JSON.parse(text.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME"));
+  return JSON.parse(
+    text.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "ID").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME"),
+  );
 }
 
 const everyJson = { text: "", number: -1.5, yes: true, none: null, list: [1, "two", [], { deep: [null] }], empty: {} };
 
-const invalid = (...fields: readonly string[]) => ({ code: "InvalidArgument", reason: "INVALID_REQUEST", fields: fields.map(jsonFieldPath) });
+const invalid = (...fields: readonly string[]) => ({
+  code: "InvalidArgument",
+  reason: "INVALID_REQUEST",
+  fields: fields.map(jsonFieldPath),
+});
 const notFound = { code: "NotFound", reason: "TASK_NOT_FOUND" };
 const unsupported = { code: "FailedPrecondition", reason: "UNSUPPORTED_OPERATION" };
 const noPush = { code: "FailedPrecondition", reason: "PUSH_NOTIFICATION_NOT_SUPPORTED" };
@@ -80,22 +99,34 @@ export const goodCalls: readonly Call[] = [
   {
     name: "return_immediately answers while the task runs, and it ends all the same",
     call: async (clients) => {
-      const { payload } = await clients.a2a.sendMessage({ message: userMessage("count 3 20"), configuration: { returnImmediately: true } });
+      const { payload } = await clients.a2a.sendMessage({
+        message: userMessage("count 3 20"),
+        configuration: { returnImmediately: true },
+      });
       if (payload.case !== "task") throw new Error("no task");
-      const running = payload.value.status?.state === TaskState.SUBMITTED || payload.value.status?.state === TaskState.WORKING;
+      const running =
+        payload.value.status?.state === TaskState.SUBMITTED || payload.value.status?.state === TaskState.WORKING;
       const events = await collected(clients.tasks.watchTask({ taskId: payload.value.id, afterSequence: 0n }));
-      return { running, last: states(events.flatMap(({ payload: watched }) => (watched.case === "event" ? [watched.value] : []))).at(-1) };
+      return {
+        running,
+        last: states(events.flatMap(({ payload: watched }) => (watched.case === "event" ? [watched.value] : []))).at(
+          -1,
+        ),
+      };
     },
     expected: { ok: { running: true, last: "statusUpdate COMPLETED" } },
   },
   {
     name: "a stream begins with the task and ends with its last status",
     call: async ({ a2a }) => states(await collected(a2a.sendStreamingMessage({ message: userMessage("stream 5") }))),
-    expected: { ok: ["task SUBMITTED", "statusUpdate WORKING", ...Array(5).fill("artifactUpdate"), "statusUpdate COMPLETED"] },
+    expected: {
+      ok: ["task SUBMITTED", "statusUpdate WORKING", ...Array(5).fill("artifactUpdate"), "statusUpdate COMPLETED"],
+    },
   },
   {
     name: "a streamed bare message is the only event",
-    call: async ({ a2a }) => states(await collected(a2a.sendStreamingMessage({ message: userMessage("reply please") }))),
+    call: async ({ a2a }) =>
+      states(await collected(a2a.sendStreamingMessage({ message: userMessage("reply please") }))),
     expected: { ok: ["message"] },
   },
   {
@@ -141,7 +172,10 @@ export const goodCalls: readonly Call[] = [
         { case: "url", value: "https://example.org/x" },
         { case: "data", value: { kind: { case: "nullValue", value: 0 } } },
       ] as const;
-      const { id } = await sent(clients, "", { parts: contents.map((content) => ({ content, ...about })), metadata: everyJson });
+      const { id } = await sent(clients, "", {
+        parts: contents.map((content) => ({ content, ...about })),
+        metadata: everyJson,
+      });
       const [kept] = (await clients.a2a.getTask({ id })).history;
       return kept && shape(MessageSchema, kept);
     },
@@ -170,7 +204,10 @@ export const goodCalls: readonly Call[] = [
   {
     name: "a running task is canceled",
     call: async (clients) => {
-      const { payload } = await clients.a2a.sendMessage({ message: userMessage("count 1000 1000"), configuration: { returnImmediately: true } });
+      const { payload } = await clients.a2a.sendMessage({
+        message: userMessage("count 1000 1000"),
+        configuration: { returnImmediately: true },
+      });
       if (payload.case !== "task") throw new Error("no task");
       const canceled = await clients.a2a.cancelTask({ id: payload.value.id });
       return [stateOf(canceled), stateOf(await clients.a2a.getTask({ id: payload.value.id }))];
@@ -186,7 +223,12 @@ export const goodCalls: readonly Call[] = [
         await delay(2);
       }
       const first = await clients.a2a.listTasks({ contextId, pageSize: 2, historyLength: 1 });
-      const second = await clients.a2a.listTasks({ contextId, pageSize: 2, historyLength: 1, pageToken: first.nextPageToken });
+      const second = await clients.a2a.listTasks({
+        contextId,
+        pageSize: 2,
+        historyLength: 1,
+        pageToken: first.nextPageToken,
+      });
       const full = await clients.a2a.listTasks({ contextId, includeArtifacts: true });
       return {
         pages: [first, second].map((page) => page.tasks.map((task) => histories(task).join())),
@@ -208,7 +250,10 @@ export const goodCalls: readonly Call[] = [
   {
     name: "a subscription shows the task and what follows",
     call: async (clients) => {
-      const { payload } = await clients.a2a.sendMessage({ message: userMessage("count 3 30"), configuration: { returnImmediately: true } });
+      const { payload } = await clients.a2a.sendMessage({
+        message: userMessage("count 3 30"),
+        configuration: { returnImmediately: true },
+      });
       if (payload.case !== "task") throw new Error("no task");
       const events = states(await collected(clients.a2a.subscribeToTask({ id: payload.value.id })));
       return [events[0]?.startsWith("task "), events.at(-1)];
@@ -224,7 +269,9 @@ export const goodCalls: readonly Call[] = [
       const rest = await collected(clients.tasks.watchTask({ taskId: id, afterSequence: cursor }));
       return {
         count: all.length,
-        same: JSON.stringify(rest.map(({ sequence }) => String(sequence))) === JSON.stringify(all.slice(4).map(({ sequence }) => String(sequence))),
+        same:
+          JSON.stringify(rest.map(({ sequence }) => String(sequence))) ===
+          JSON.stringify(all.slice(4).map(({ sequence }) => String(sequence))),
       };
     },
     expected: { ok: { count: 7, same: true } },
@@ -275,7 +322,9 @@ export const goodCalls: readonly Call[] = [
         deleted,
       };
     },
-    expected: { ok: { ids: true, listed: ["c"], texts: ["one", "two"], newest: 1, page: [1, true], total: 1, deleted: true } },
+    expected: {
+      ok: { ids: true, listed: ["c"], texts: ["one", "two"], newest: 1, page: [1, true], total: 1, deleted: true },
+    },
   },
   {
     name: "tenants don't see each other",
@@ -290,7 +339,11 @@ export const goodCalls: readonly Call[] = [
 
 export const badCalls: readonly Call[] = [
   { name: "no message", call: ({ a2a }) => a2a.sendMessage({}), expected: invalid("message") },
-  { name: "no parts", call: ({ a2a }) => a2a.sendMessage({ message: userMessage("", { parts: [] }) }), expected: invalid("message.parts") },
+  {
+    name: "no parts",
+    call: ({ a2a }) => a2a.sendMessage({ message: userMessage("", { parts: [] }) }),
+    expected: invalid("message.parts"),
+  },
   {
     name: "a part without content",
     call: ({ a2a }) => a2a.sendMessage({ message: userMessage("", { parts: [{ filename: "f" }] }) }),
@@ -301,7 +354,11 @@ export const badCalls: readonly Call[] = [
     call: ({ a2a }) => a2a.sendMessage({ message: { parts: [{}] }, configuration: { historyLength: -1 } }),
     expected: invalid("message.message_id", "message.role", "message.parts[0].content", "configuration.history_length"),
   },
-  { name: "a message to an unknown task", call: ({ a2a }) => a2a.sendMessage({ message: userMessage("x", { taskId: "nowhere" }) }), expected: notFound },
+  {
+    name: "a message to an unknown task",
+    call: ({ a2a }) => a2a.sendMessage({ message: userMessage("x", { taskId: "nowhere" }) }),
+    expected: notFound,
+  },
   { name: "an unknown task", call: ({ a2a }) => a2a.getTask({ id: "nowhere" }), expected: notFound },
   { name: "an empty task id", call: ({ a2a }) => a2a.getTask({ id: "" }), expected: invalid("id") },
   {
@@ -312,24 +369,39 @@ export const badCalls: readonly Call[] = [
   },
   {
     name: "a foreign context",
-    call: async (clients) => clients.a2a.sendMessage({ message: userMessage("x", { taskId: (await sent(clients, "ask")).id, contextId: "other" }) }),
+    call: async (clients) =>
+      clients.a2a.sendMessage({
+        message: userMessage("x", { taskId: (await sent(clients, "ask")).id, contextId: "other" }),
+      }),
     makes: 1,
     expected: invalid("message.context_id"),
   },
   {
     name: "a message to a terminal task",
-    call: async (clients) => clients.a2a.sendMessage({ message: userMessage("x", { taskId: (await sent(clients, "hello")).id }) }),
+    call: async (clients) =>
+      clients.a2a.sendMessage({ message: userMessage("x", { taskId: (await sent(clients, "hello")).id }) }),
     makes: 1,
     expected: unsupported,
   },
   {
     name: "a streamed message to a terminal task",
-    call: async (clients) => collected(clients.a2a.sendStreamingMessage({ message: userMessage("x", { taskId: (await sent(clients, "hello")).id }) })),
+    call: async (clients) =>
+      collected(
+        clients.a2a.sendStreamingMessage({ message: userMessage("x", { taskId: (await sent(clients, "hello")).id }) }),
+      ),
     makes: 1,
     expected: unsupported,
   },
-  { name: "a streamed message without a message", call: ({ a2a }) => collected(a2a.sendStreamingMessage({})), expected: invalid("message") },
-  { name: "a forged page token", call: ({ a2a }) => a2a.listTasks({ pageToken: "bm90IGEgdG9rZW4" }), expected: invalid("page_token") },
+  {
+    name: "a streamed message without a message",
+    call: ({ a2a }) => collected(a2a.sendStreamingMessage({})),
+    expected: invalid("message"),
+  },
+  {
+    name: "a forged page token",
+    call: ({ a2a }) => a2a.listTasks({ pageToken: "bm90IGEgdG9rZW4" }),
+    expected: invalid("page_token"),
+  },
   {
     name: "a page token of another filter",
     call: async (clients, run) => {
@@ -343,7 +415,11 @@ export const badCalls: readonly Call[] = [
   },
   { name: "page size 0", call: ({ a2a }) => a2a.listTasks({ pageSize: 0 }), expected: invalid("page_size") },
   { name: "page size 101", call: ({ a2a }) => a2a.listTasks({ pageSize: 101 }), expected: invalid("page_size") },
-  { name: "a negative history of a list", call: ({ a2a }) => a2a.listTasks({ historyLength: -1 }), expected: invalid("history_length") },
+  {
+    name: "a negative history of a list",
+    call: ({ a2a }) => a2a.listTasks({ historyLength: -1 }),
+    expected: invalid("history_length"),
+  },
   {
     name: "a negative history",
     call: async (clients) => clients.a2a.getTask({ id: (await sent(clients, "x")).id, historyLength: -5 }),
@@ -364,7 +440,11 @@ export const badCalls: readonly Call[] = [
   {
     name: "a media type that the agent doesn't take",
     call: ({ a2a }) =>
-      a2a.sendMessage({ message: userMessage("", { parts: [{ content: { case: "raw", value: new Uint8Array(3) }, mediaType: "image/png" }] }) }),
+      a2a.sendMessage({
+        message: userMessage("", {
+          parts: [{ content: { case: "raw", value: new Uint8Array(3) }, mediaType: "image/png" }],
+        }),
+      }),
     expected: { code: "InvalidArgument", reason: "CONTENT_TYPE_NOT_SUPPORTED" },
   },
   { name: "cancel of an unknown task", call: ({ a2a }) => a2a.cancelTask({ id: "nowhere" }), expected: notFound },
@@ -374,30 +454,59 @@ export const badCalls: readonly Call[] = [
     makes: 1,
     expected: { code: "FailedPrecondition", reason: "TASK_NOT_CANCELABLE" },
   },
-  { name: "a subscription to an unknown task", call: ({ a2a }) => collected(a2a.subscribeToTask({ id: "nowhere" })), expected: notFound },
+  {
+    name: "a subscription to an unknown task",
+    call: ({ a2a }) => collected(a2a.subscribeToTask({ id: "nowhere" })),
+    expected: notFound,
+  },
   {
     name: "a subscription to a terminal task",
     call: async (clients) => collected(clients.a2a.subscribeToTask({ id: (await sent(clients, "hello")).id })),
     makes: 1,
     expected: unsupported,
   },
-  { name: "creating a push config", call: ({ a2a }) => a2a.createTaskPushNotificationConfig({ taskId: "t", url: "https://example.org" }), expected: noPush },
-  { name: "getting a push config", call: ({ a2a }) => a2a.getTaskPushNotificationConfig({ taskId: "t", id: "c" }), expected: noPush },
-  { name: "listing push configs", call: ({ a2a }) => a2a.listTaskPushNotificationConfigs({ taskId: "t" }), expected: noPush },
-  { name: "deleting a push config", call: ({ a2a }) => a2a.deleteTaskPushNotificationConfig({ taskId: "t", id: "c" }), expected: noPush },
+  {
+    name: "creating a push config",
+    call: ({ a2a }) => a2a.createTaskPushNotificationConfig({ taskId: "t", url: "https://example.org" }),
+    expected: noPush,
+  },
+  {
+    name: "getting a push config",
+    call: ({ a2a }) => a2a.getTaskPushNotificationConfig({ taskId: "t", id: "c" }),
+    expected: noPush,
+  },
+  {
+    name: "listing push configs",
+    call: ({ a2a }) => a2a.listTaskPushNotificationConfigs({ taskId: "t" }),
+    expected: noPush,
+  },
+  {
+    name: "deleting a push config",
+    call: ({ a2a }) => a2a.deleteTaskPushNotificationConfig({ taskId: "t", id: "c" }),
+    expected: noPush,
+  },
   {
     name: "a push config within a message",
-    call: ({ a2a }) => a2a.sendMessage({ message: userMessage("x"), configuration: { taskPushNotificationConfig: { url: "https://example.org" } } }),
+    call: ({ a2a }) =>
+      a2a.sendMessage({
+        message: userMessage("x"),
+        configuration: { taskPushNotificationConfig: { url: "https://example.org" } },
+      }),
     expected: noPush,
   },
   { name: "an extended card", call: ({ a2a }) => a2a.getExtendedAgentCard({}), expected: unsupported },
   {
     name: "a cursor above the head",
-    call: async (clients) => collected(clients.tasks.watchTask({ taskId: (await sent(clients, "hello")).id, afterSequence: 10_000n })),
+    call: async (clients) =>
+      collected(clients.tasks.watchTask({ taskId: (await sent(clients, "hello")).id, afterSequence: 10_000n })),
     makes: 1,
     expected: { code: "OutOfRange", reason: "OUT_OF_RANGE" },
   },
-  { name: "a watch of an unknown task", call: ({ tasks }) => collected(tasks.watchTask({ taskId: "nowhere" })), expected: notFound },
+  {
+    name: "a watch of an unknown task",
+    call: ({ tasks }) => collected(tasks.watchTask({ taskId: "nowhere" })),
+    expected: notFound,
+  },
   {
     name: "sequence 0 of a task",
     call: async (clients) => clients.tasks.getTaskAt({ taskId: (await sent(clients, "hello")).id, sequence: 0n }),
@@ -420,7 +529,19 @@ export const badCalls: readonly Call[] = [
     call: ({ conversations }) => conversations.listMessages({ contextId: "nowhere" }),
     expected: { code: "NotFound", reason: "CONVERSATION_NOT_FOUND" },
   },
-  { name: "0 newest messages", call: ({ conversations }) => conversations.listMessages({ contextId: "c", limit: 0 }), expected: invalid("limit") },
-  { name: "-2 newest messages", call: ({ conversations }) => conversations.listMessages({ contextId: "c", limit: -2 }), expected: invalid("limit") },
-  { name: "a negative age", call: ({ conversations }) => conversations.cleanupExpiredConversations({ maxAgeMs: -1n }), expected: invalid("max_age_ms") },
+  {
+    name: "0 newest messages",
+    call: ({ conversations }) => conversations.listMessages({ contextId: "c", limit: 0 }),
+    expected: invalid("limit"),
+  },
+  {
+    name: "-2 newest messages",
+    call: ({ conversations }) => conversations.listMessages({ contextId: "c", limit: -2 }),
+    expected: invalid("limit"),
+  },
+  {
+    name: "a negative age",
+    call: ({ conversations }) => conversations.cleanupExpiredConversations({ maxAgeMs: -1n }),
+    expected: invalid("max_age_ms"),
+  },
 ];

@@ -9,7 +9,12 @@ const page = "https://page.example";
 let server: Server;
 
 beforeAll(async () => {
-  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), port: 0, corsOrigins: [page] });
+  server = await createServer({
+    processor: demoProcessor,
+    storage: createMemoryStorage(),
+    port: 0,
+    corsOrigins: [page],
+  });
   await server.listen();
 });
 
@@ -28,7 +33,11 @@ it.each([
 ])("%s", async (_, method, path, type) => {
   for (const origin of [page, "https://other.example"]) {
     const headers = { origin, "a2a-version": "1.0", ...(type && { "content-type": type }) };
-    const response = await fetch(new URL(path, server.url), { method, headers, ...(method === "POST" && { body: "{}" }) });
+    const response = await fetch(new URL(path, server.url), {
+      method,
+      headers,
+      ...(method === "POST" && { body: "{}" }),
+    });
     await response.text();
     expect(response.headers.get("access-control-allow-origin")).toBe(origin === page ? page : null);
     expect(response.headers.get("vary")?.toLowerCase().split(/, */)).toContain("origin");

@@ -41,7 +41,9 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
   it("ends the wait of a send, and its task goes on", async () => {
     const { a2a } = connect(server.url.origin);
     const contextId = crypto.randomUUID();
-    expect(await a2a.sendMessage({ message: userMessage("count 1 60000", { contextId }) }, within(100)).catch(toldError)).toMatchObject(exceeded);
+    expect(
+      await a2a.sendMessage({ message: userMessage("count 1 60000", { contextId }) }, within(100)).catch(toldError),
+    ).toMatchObject(exceeded);
     const [task] = (await a2a.listTasks({ contextId })).tasks;
     expect([TaskState.SUBMITTED, TaskState.WORKING]).toContain(task?.status?.state);
     expect((await a2a.cancelTask({ id: task?.id ?? "" })).status?.state).toBe(TaskState.CANCELED);
@@ -51,7 +53,9 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     const { a2a, tasks } = connect(server.url.origin);
     const contextId = crypto.randomUUID();
     // Authorization may come some other way, so the stream stays open.
-    expect((await read(a2a.sendStreamingMessage({ message: userMessage("auth me", { contextId }) }, within(100)))).end).toMatchObject(exceeded);
+    expect(
+      (await read(a2a.sendStreamingMessage({ message: userMessage("auth me", { contextId }) }, within(100)))).end,
+    ).toMatchObject(exceeded);
     const [task] = (await a2a.listTasks({ contextId })).tasks;
     const id = task?.id ?? "";
     expect((await read(a2a.subscribeToTask({ id }, within(100)))).end).toMatchObject(exceeded);
@@ -80,12 +84,18 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     const contextId = crypto.randomUUID();
     const message = () => userMessage("auth me", { contextId });
     expect(await a2a.sendMessage({ message: message() }, within(0)).catch(toldError)).toMatchObject(exceeded);
-    expect(await read(a2a.sendStreamingMessage({ message: message() }, within(0)))).toMatchObject({ seen: [], end: exceeded });
+    expect(await read(a2a.sendStreamingMessage({ message: message() }, within(0)))).toMatchObject({
+      seen: [],
+      end: exceeded,
+    });
     expect((await a2a.listTasks({ contextId })).tasks).toEqual([]);
     const { payload } = await a2a.sendMessage({ message: message() });
     const id = payload.case === "task" ? payload.value.id : "";
     expect(await read(a2a.subscribeToTask({ id }, within(0)))).toMatchObject({ seen: [], end: exceeded });
-    expect(await read(tasks.watchTask({ taskId: id, afterSequence: 0n }, within(0)))).toMatchObject({ seen: [], end: exceeded });
+    expect(await read(tasks.watchTask({ taskId: id, afterSequence: 0n }, within(0)))).toMatchObject({
+      seen: [],
+      end: exceeded,
+    });
   });
 
   it("further ahead than timers reach is none", async () => {

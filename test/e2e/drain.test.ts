@@ -44,7 +44,9 @@ async function start(...args: readonly string[]): Promise<ServeProcess> {
   const file = join(folder, "agent.mjs");
   writeFileSync(file, agent);
   const storage = ["--storage", `sqlite:${join(folder, "tasks.db")}`];
-  return startServer([...storage, "--processor", file, "--cancel-grace", "30s", ...args], { GATE: join(folder, "gate") });
+  return startServer([...storage, "--processor", file, "--cancel-grace", "30s", ...args], {
+    GATE: join(folder, "gate"),
+  });
 }
 
 /** A stream that is read to its end, whatever that is. */
@@ -67,7 +69,9 @@ function read<T>(events: AsyncIterable<T>): Reading<T> {
 }
 
 function textsOf(events: readonly StreamResponse[]): readonly unknown[] {
-  return events.flatMap(({ payload }) => (payload.case === "artifactUpdate" ? (payload.value.artifact?.parts.map(({ content }) => content.value) ?? []) : []));
+  return events.flatMap(({ payload }) =>
+    payload.case === "artifactUpdate" ? (payload.value.artifact?.parts.map(({ content }) => content.value) ?? []) : [],
+  );
 }
 
 function taskIdOf(events: readonly StreamResponse[]): string {
@@ -97,16 +101,27 @@ describe("a server that is told to end by SIGTERM", () => {
       await vi.waitFor(() => expect(textsOf(stream.seen).length).toBeGreaterThan(5), waitMs);
       await vi.waitFor(() => expect(health.seen.map(({ status }) => status)).toEqual([Status.SERVING]), waitMs);
     }
-    const watches = all.map(({ clients, stream }) => read(clients.tasks.watchTask({ taskId: taskIdOf(stream.seen), afterSequence: 0n })));
+    const watches = all.map(({ clients, stream }) =>
+      read(clients.tasks.watchTask({ taskId: taskIdOf(stream.seen), afterSequence: 0n })),
+    );
 
     const exited = server.end("SIGTERM");
-    for (const { health } of all) await vi.waitFor(() => expect(health.seen.map(({ status }) => status)).toEqual([Status.SERVING, Status.NOT_SERVING]), waitMs);
+    for (const { health } of all)
+      await vi.waitFor(
+        () => expect(health.seen.map(({ status }) => status)).toEqual([Status.SERVING, Status.NOT_SERVING]),
+        waitMs,
+      );
     const page = await fetch(new URL("/readyz", server.url));
-    expect([page.status, await page.json()]).toEqual([503, { status: "unavailable", reason: "The server is going down" }]);
+    expect([page.status, await page.json()]).toEqual([
+      503,
+      { status: "unavailable", reason: "The server is going down" },
+    ]);
     expect((await fetch(new URL("/healthz", server.url))).status).toBe(200);
     for (const { clients } of all) {
       expect((await clients.health.check({})).status).toBe(Status.NOT_SERVING);
-      expect(await clients.a2a.sendMessage({ message: userMessage("too late") }).catch(toldError)).toMatchObject(unavailable);
+      expect(await clients.a2a.sendMessage({ message: userMessage("too late") }).catch(toldError)).toMatchObject(
+        unavailable,
+      );
     }
 
     writeFileSync(join(folder, "gate"), "");
@@ -122,8 +137,11 @@ describe("a server that is told to end by SIGTERM", () => {
     server = await start();
     const clients = bindings[0]?.connect(server.url.origin);
     for (const [index, { stream }] of all.entries()) {
-      const seen = watches[index]?.seen.flatMap(({ payload }) => (payload.case === "event" ? [payload.value] : [])) ?? [];
-      const kept = read(clients?.tasks.watchTask({ taskId: taskIdOf(stream.seen), afterSequence: 0n }) ?? emptyStream());
+      const seen =
+        watches[index]?.seen.flatMap(({ payload }) => (payload.case === "event" ? [payload.value] : [])) ?? [];
+      const kept = read(
+        clients?.tasks.watchTask({ taskId: taskIdOf(stream.seen), afterSequence: 0n }) ?? emptyStream(),
+      );
       expect(await kept.end).toBe("ended");
       const events = kept.seen.flatMap(({ payload }) => (payload.case === "event" ? [payload.value] : []));
       // What comes behind is what the second server made of the turn.
@@ -135,7 +153,8 @@ describe("a server that is told to end by SIGTERM", () => {
   it("answers what is still open when the time for calls is over, and goes", async () => {
     server = await start("--drain-timeout", "300ms");
     const all = bindings.map(open);
-    for (const { stream } of all) await vi.waitFor(() => expect(textsOf(stream.seen).length).toBeGreaterThan(1), waitMs);
+    for (const { stream } of all)
+      await vi.waitFor(() => expect(textsOf(stream.seen).length).toBeGreaterThan(1), waitMs);
     const exited = server.end("SIGTERM");
     // The agent holds its turns meanwhile: nothing ends by itself.
     for (const { blocking, stream, health } of all) {

@@ -76,9 +76,13 @@ describe.each(bindings)("over $name", ({ connect }) => {
 
   test("a subscription with a cursor goes on with what comes later", async () => {
     const asked = await sent(clients(active), "ask what?");
-    const reading = collected(clients(resuming(String(sequenceIn(asked.metadata)))).a2a.subscribeToTask({ id: asked.id }));
+    const reading = collected(
+      clients(resuming(String(sequenceIn(asked.metadata)))).a2a.subscribeToTask({ id: asked.id }),
+    );
     await sent(clients(plain), "this", { taskId: asked.id });
-    const states = (await reading).flatMap(({ payload }) => (payload.case === "statusUpdate" ? [payload.value.status?.state] : []));
+    const states = (await reading).flatMap(({ payload }) =>
+      payload.case === "statusUpdate" ? [payload.value.status?.state] : [],
+    );
     expect(states.at(-1)).toBe(TaskState.COMPLETED);
   });
 
@@ -88,13 +92,27 @@ describe.each(bindings)("over $name", ({ connect }) => {
     for (const stream of [a2a.subscribeToTask({ id }), a2a.sendStreamingMessage({ message })]) {
       const error = await collected(stream).then(() => expect.unreachable(), ConnectError.from);
       const [info] = error.findDetails(ErrorInfoSchema);
-      expect([info?.reason, info?.metadata.head]).toEqual(["OUT_OF_RANGE", sequenceTold(events.at(-1) ?? expect.unreachable())]);
+      expect([info?.reason, info?.metadata.head]).toEqual([
+        "OUT_OF_RANGE",
+        sequenceTold(events.at(-1) ?? expect.unreachable()),
+      ]);
     }
   });
 
-  test.each(["-1", "1.5", "abc", "0x10", "1, 2", "18446744073709551616", "123456789012345678901"])("a cursor of %s is named as the fault", async (cursor) => {
+  test.each([
+    "-1",
+    "1.5",
+    "abc",
+    "0x10",
+    "1, 2",
+    "18446744073709551616",
+    "123456789012345678901",
+  ])("a cursor of %s is named as the fault", async (cursor) => {
     const { a2a } = clients(resuming(cursor));
-    for (const stream of [a2a.subscribeToTask({ id: "nowhere" }), a2a.sendStreamingMessage({ message: userMessage("hello") })]) {
+    for (const stream of [
+      a2a.subscribeToTask({ id: "nowhere" }),
+      a2a.sendStreamingMessage({ message: userMessage("hello") }),
+    ]) {
       const told = await collected(stream).then(() => undefined, toldError);
       expect(told).toMatchObject({ code: "InvalidArgument", reason: "INVALID_REQUEST", fields: ["Last-Event-ID"] });
     }
@@ -102,9 +120,14 @@ describe.each(bindings)("over $name", ({ connect }) => {
 
   test("the largest sequence is one, though no task has it, and an empty cursor is none", async () => {
     const { id } = await streamed("hello");
-    const told = await collected(clients(resuming("18446744073709551615")).a2a.subscribeToTask({ id })).then(() => undefined, toldError);
+    const told = await collected(clients(resuming("18446744073709551615")).a2a.subscribeToTask({ id })).then(
+      () => undefined,
+      toldError,
+    );
     expect(told?.reason).toBe("OUT_OF_RANGE");
-    expect((await collected(clients(resuming("")).a2a.subscribeToTask({ id })).then(() => undefined, toldError))?.reason).toBe("UNSUPPORTED_OPERATION");
+    expect(
+      (await collected(clients(resuming("")).a2a.subscribeToTask({ id })).then(() => undefined, toldError))?.reason,
+    ).toBe("UNSUPPORTED_OPERATION");
   });
 
   test("an error, too, comes with the extensions that are active (R145)", async () => {
@@ -118,13 +141,21 @@ describe.each(bindings)("over $name", ({ connect }) => {
     const { a2a } = clients({ ...plain, [cursorParameter]: "1" });
     const message = userMessage("stream 2");
     const headers: (string | null)[] = [];
-    const events = await collected(a2a.sendStreamingMessage({ message }, { onHeader: (header) => headers.push(header.get("A2A-Extensions")) }));
+    const events = await collected(
+      a2a.sendStreamingMessage({ message }, { onHeader: (header) => headers.push(header.get("A2A-Extensions")) }),
+    );
     const again = await collected(a2a.sendStreamingMessage({ message }));
     expect([headers, events[0]?.payload.case, again[0]?.payload.case]).toEqual([[null], "task", "task"]);
     expect([...events, ...again].map(sequenceTold)).toEqual([...events, ...again].map(() => undefined));
     const id = events[0]?.payload.case === "task" ? events[0].payload.value.id : "";
-    expect((await collected(a2a.subscribeToTask({ id })).then(() => undefined, toldError))?.reason).toBe("UNSUPPORTED_OPERATION");
-    const tasks = [await a2a.getTask({ id }), ...(await a2a.listTasks({})).tasks, ...(await a2a.listTasks({ includeArtifacts: true })).tasks];
+    expect((await collected(a2a.subscribeToTask({ id })).then(() => undefined, toldError))?.reason).toBe(
+      "UNSUPPORTED_OPERATION",
+    );
+    const tasks = [
+      await a2a.getTask({ id }),
+      ...(await a2a.listTasks({})).tasks,
+      ...(await a2a.listTasks({ includeArtifacts: true })).tasks,
+    ];
     expect(tasks.map(({ metadata }) => sequenceIn(metadata))).toEqual(tasks.map(() => undefined));
   });
 });
@@ -135,17 +166,31 @@ describe("over SSE", () => {
 
   async function events(path: string, headers: Record<string, string>, body?: string) {
     const init = body === undefined ? {} : { method: "POST", body };
-    const response = await fetch(new URL(path, server.url), { ...init, headers: { "content-type": "application/json", ...headers } });
+    const response = await fetch(new URL(path, server.url), {
+      ...init,
+      headers: { "content-type": "application/json", ...headers },
+    });
     return { activated: response.headers.get("a2a-extensions"), events: eventsOf(await response.text()).events };
   }
 
   test.each([
-    ["HTTP+JSON", "/message:stream", () => JSON.stringify({ message: message() }), (id: string) => [`/tasks/${id}:subscribe`] as const],
-    ["JSON-RPC", "/", () => rpc("SendStreamingMessage", { message: message() }), (id: string) => ["/", rpc("SubscribeToTask", { id })] as const],
+    [
+      "HTTP+JSON",
+      "/message:stream",
+      () => JSON.stringify({ message: message() }),
+      (id: string) => [`/tasks/${id}:subscribe`] as const,
+    ],
+    [
+      "JSON-RPC",
+      "/",
+      () => rpc("SendStreamingMessage", { message: message() }),
+      (id: string) => ["/", rpc("SubscribeToTask", { id })] as const,
+    ],
   ])("%s writes the sequence as the event's id, which a client sends back as Last-Event-ID", async (_name, path, body, subscribe) => {
     const whole = await events(path, active, body());
     expect(whole.activated).toBe(eventSequenceUri);
-    for (const { id, data = "" } of whole.events) expect(JSON.stringify(JSON.parse(data))).toContain(`"${sequenceKey}":"${id}"`);
+    for (const { id, data = "" } of whole.events)
+      expect(JSON.stringify(JSON.parse(data))).toContain(`"${sequenceKey}":"${id}"`);
     const [first, second, ...rest] = whole.events;
     const taskId = /"id":"([0-9a-f-]{36})"/.exec(first?.data ?? "")?.[1] ?? "";
     const [again, asked] = subscribe(taskId);
@@ -178,7 +223,9 @@ const seed = Number(process.env.SEED ?? Math.trunc(Math.random() * 2 ** 31));
 test(`many readers that are cut at random places, over every binding and both calls, miss nothing and see nothing twice (SEED=${seed})`, async () => {
   const message = userMessage("count 150 1");
   const [first] = bindings;
-  const whole = collected(first?.connect(server.url.origin, active).a2a.sendStreamingMessage({ message }) ?? expect.unreachable());
+  const whole = collected(
+    first?.connect(server.url.origin, active).a2a.sendStreamingMessage({ message }) ?? expect.unreachable(),
+  );
   const random = randomFrom(seed);
   const readers = Array.from({ length: 42 }, async (_, reader) => {
     const own = randomFrom(Math.trunc(random() * 2 ** 31) + reader);
@@ -186,11 +233,15 @@ test(`many readers that are cut at random places, over every binding and both ca
     for (let connections = 0; connections < 400; connections++) {
       const cursor = seen.at(-1);
       const headers = cursor === undefined ? active : resuming(sequenceTold(cursor) ?? "");
-      const { a2a } = bindings[Math.trunc(own() * bindings.length)]?.connect(server.url.origin, headers) ?? expect.unreachable();
+      const { a2a } =
+        bindings[Math.trunc(own() * bindings.length)]?.connect(server.url.origin, headers) ?? expect.unreachable();
       const [task] = seen;
       const taskId = task?.payload.case === "task" ? task.payload.value.id : undefined;
       const cut = new AbortController();
-      const events = taskId === undefined || own() < 0.5 ? a2a.sendStreamingMessage({ message }, cut) : a2a.subscribeToTask({ id: taskId }, cut);
+      const events =
+        taskId === undefined || own() < 0.5
+          ? a2a.sendStreamingMessage({ message }, cut)
+          : a2a.subscribeToTask({ id: taskId }, cut);
       let left = Math.trunc(own() * 12);
       try {
         for await (const event of events) {
@@ -206,7 +257,9 @@ test(`many readers that are cut at random places, over every binding and both ca
   });
   const [began] = await whole;
   const id = began?.payload.case === "task" ? began.payload.value.id : "";
-  const all = await collected(first?.connect(server.url.origin, resuming("0")).a2a.subscribeToTask({ id }) ?? expect.unreachable());
+  const all = await collected(
+    first?.connect(server.url.origin, resuming("0")).a2a.subscribeToTask({ id }) ?? expect.unreachable(),
+  );
   for (const [task, ...rest] of await Promise.all(readers)) {
     expect(task?.payload.case).toBe("task");
     const from = all.findIndex((event) => Number(sequenceTold(event)) > Number(task && sequenceTold(task)));
@@ -233,7 +286,9 @@ test("nothing of it is stored, and what the agent says in metadata stays beside 
   const [binding] = bindings;
   const { a2a, tasks } = binding?.connect(own.url.origin, active) ?? expect.unreachable();
   const events = await collected(a2a.sendStreamingMessage({ message: userMessage("go") }));
-  const mine = events.find(({ payload }) => payload.case === "artifactUpdate" && payload.value.artifact?.artifactId === "b");
+  const mine = events.find(
+    ({ payload }) => payload.case === "artifactUpdate" && payload.value.artifact?.artifactId === "b",
+  );
   expect(mine?.payload.value?.metadata).toEqual({ mine: [1, "two"], [sequenceKey]: mine && sequenceTold(mine) });
   expect(mine && sequenceTold(mine)).toMatch(/^\d+$/);
   const id = events[0]?.payload.case === "task" ? events[0].payload.value.id : "";

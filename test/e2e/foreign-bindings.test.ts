@@ -54,7 +54,9 @@ describe.each(foreignBindings)("@a2a-js/sdk over %s", (binding) => {
     const byCard = await foreignClientByCard(raw.server.url, binding);
     const sent = (await byCard.sendMessage(request("hello"))) as unknown as SdkTask;
     expect(sent.status.state).toBe(state.completed);
-    expect((await events(byCard.sendMessageStream(request("stream 3")))).at(-1)?.value.status.state).toBe(state.completed);
+    expect((await events(byCard.sendMessageStream(request("stream 3")))).at(-1)?.value.status.state).toBe(
+      state.completed,
+    );
   });
 
   test("sends a message and reads the task", async () => {
@@ -65,13 +67,21 @@ describe.each(foreignBindings)("@a2a-js/sdk over %s", (binding) => {
   });
 
   test("gets a bare message", async () => {
-    const answer = (await client.sendMessage(request("reply hi"))) as unknown as { readonly role: number; readonly parts: SdkTask["artifacts"][0]["parts"] };
+    const answer = (await client.sendMessage(request("reply hi"))) as unknown as {
+      readonly role: number;
+      readonly parts: SdkTask["artifacts"][0]["parts"];
+    };
     expect([answer.role, answer.parts[0]?.content.value]).toEqual([2, "hi"]);
   });
 
   test("streams", async () => {
     const seen = await events(client.sendMessageStream(request("stream 50")));
-    expect(seen.map(({ kind }) => kind)).toEqual(["task", "statusUpdate", ...Array(50).fill("artifactUpdate"), "statusUpdate"]);
+    expect(seen.map(({ kind }) => kind)).toEqual([
+      "task",
+      "statusUpdate",
+      ...Array(50).fill("artifactUpdate"),
+      "statusUpdate",
+    ]);
     expect(seen.at(-1)?.value.status.state).toBe(state.completed);
   });
 
@@ -94,12 +104,23 @@ describe.each(foreignBindings)("@a2a-js/sdk over %s", (binding) => {
     const tenant = `list-${binding}`;
     const own = await foreignClient(raw.server.url, binding, tenant);
     for (const text of ["one", "two", "three"]) await own.sendMessage(request(text));
-    const query = { tenant: "", contextId: "", status: state.completed, pageSize: 2, pageToken: "", includeArtifacts: true } as Parameters<
-      Client["listTasks"]
-    >[0];
+    const query = {
+      tenant: "",
+      contextId: "",
+      status: state.completed,
+      pageSize: 2,
+      pageToken: "",
+      includeArtifacts: true,
+    } as Parameters<Client["listTasks"]>[0];
     const first = await own.listTasks(query);
     const second = await own.listTasks({ ...query, pageToken: first.nextPageToken });
-    expect([first.tasks.length, first.totalSize, first.pageSize, second.tasks.length, second.nextPageToken]).toEqual([2, 3, 2, 1, ""]);
+    expect([first.tasks.length, first.totalSize, first.pageSize, second.tasks.length, second.nextPageToken]).toEqual([
+      2,
+      3,
+      2,
+      1,
+      "",
+    ]);
     expect(first.tasks.map((task) => (task as unknown as SdkTask).artifacts.length)).toEqual([1, 1]);
     expect((await own.listTasks({ ...query, statusTimestampAfter: "2100-01-01T00:00:00.000Z" })).totalSize).toBe(0);
   });
@@ -113,13 +134,19 @@ describe.each(foreignBindings)("@a2a-js/sdk over %s", (binding) => {
 
   test("knows our errors", async () => {
     const done = await send("hello");
-    expect(await failure(client.getTask({ tenant: "", id: "nowhere", historyLength: undefined }))).toMatch(/TaskNotFound.*: .*No task "nowhere"/);
-    expect(await failure(client.cancelTask({ tenant: "", id: done.id, metadata: undefined }))).toMatch(/TaskNotCancelable/);
+    expect(await failure(client.getTask({ tenant: "", id: "nowhere", historyLength: undefined }))).toMatch(
+      /TaskNotFound.*: .*No task "nowhere"/,
+    );
+    expect(await failure(client.cancelTask({ tenant: "", id: done.id, metadata: undefined }))).toMatch(
+      /TaskNotCancelable/,
+    );
     expect(await failure(client.sendMessage(request("more", done.id)))).toMatch(/UnsupportedOperation/);
     expect(await failure(client.sendMessageStream(request("more", done.id)))).toMatch(/UnsupportedOperation/);
     expect(await failure(client.resubscribeTask({ tenant: "", id: done.id }))).toMatch(/UnsupportedOperation/);
     expect(await failure(client.resubscribeTask({ tenant: "", id: "nowhere" }))).toMatch(/TaskNotFound/);
-    expect(await failure(client.getTaskPushNotificationConfig({ tenant: "", taskId: "t", id: "c" }))).toMatch(/PushNotificationNotSupported/);
+    expect(await failure(client.getTaskPushNotificationConfig({ tenant: "", taskId: "t", id: "c" }))).toMatch(
+      /PushNotificationNotSupported/,
+    );
     expect(await failure(client.sendMessage(request("", done.id)))).not.toBe("no failure");
   });
 });

@@ -59,12 +59,16 @@ test("a stream of 10,000 events, kill -9, and the task is what was streamed", as
   server = await start();
   const client = await clientOf(server);
   const task = await client.getTask({ tenant: "", id: seen.id, historyLength: undefined });
-  const texts = task.artifacts.flatMap((artifact) => artifact.parts.map((part) => (part.content as unknown as { readonly value: string }).value));
+  const texts = task.artifacts.flatMap((artifact) =>
+    artifact.parts.map((part) => (part.content as unknown as { readonly value: string }).value),
+  );
   expect([task.status?.state, texts.length]).toEqual([seen.state, seen.texts.length]);
   expect(texts).toEqual(seen.texts);
 });
 
-test.each([0.05, 0.2, 0.5, 0.8])("kill -9 when %f of a stream was read: all of that is in the log, and the task ends honestly", async (part) => {
+test.each([
+  0.05, 0.2, 0.5, 0.8,
+])("kill -9 when %f of a stream was read: all of that is in the log, and the task ends honestly", async (part) => {
   const seen: Folded = { id: "", state: 0, texts: [] };
   const wanted = Math.round(400 * part);
   const reading = (async () => {
@@ -81,7 +85,8 @@ test.each([0.05, 0.2, 0.5, 0.8])("kill -9 when %f of a stream was read: all of t
   const binding = bindings[0];
   const watched = [];
   const { tasks } = binding?.connect(server.url.origin) ?? {};
-  for await (const { sequence, payload } of tasks?.watchTask({ taskId: seen.id, afterSequence: 0n }) ?? []) watched.push({ sequence, payload });
+  for await (const { sequence, payload } of tasks?.watchTask({ taskId: seen.id, afterSequence: 0n }) ?? [])
+    watched.push({ sequence, payload });
   const texts = watched.flatMap(({ payload }) =>
     payload.case === "event" && payload.value.payload.case === "artifactUpdate"
       ? (payload.value.payload.value.artifact?.parts.map(({ content }) => content.value) ?? [])
@@ -91,17 +96,23 @@ test.each([0.05, 0.2, 0.5, 0.8])("kill -9 when %f of a stream was read: all of t
   const sequences = watched.map(({ sequence }) => sequence);
   expect(sequences).toEqual([...new Set(sequences)].toSorted((a, b) => Number(a - b)));
   const task = await (await clientOf(server)).getTask({ tenant: "", id: seen.id, historyLength: undefined });
-  expect([task.status?.state, (task.status?.message?.parts[0]?.content as unknown as { readonly value: string }).value]).toEqual([
-    4,
-    "The server stopped while the agent worked on this task",
-  ]);
+  expect([
+    task.status?.state,
+    (task.status?.message?.parts[0]?.content as unknown as { readonly value: string }).value,
+  ]).toEqual([4, "The server stopped while the agent worked on this task"]);
 });
 
 test("sends, lists, cancels, subscribes, and is refused with A2A's errors", async () => {
   const client = await clientOf(server);
-  const sent = (await client.sendMessage(request("hello"))) as unknown as { readonly id: string; readonly status: { readonly state: number } };
+  const sent = (await client.sendMessage(request("hello"))) as unknown as {
+    readonly id: string;
+    readonly status: { readonly state: number };
+  };
   expect(sent.status.state).toBe(3);
-  const asked = (await client.sendMessage(request("ask what?"))) as unknown as { readonly id: string; readonly status: { readonly state: number } };
+  const asked = (await client.sendMessage(request("ask what?"))) as unknown as {
+    readonly id: string;
+    readonly status: { readonly state: number };
+  };
   expect(asked.status.state).toBe(6);
   const canceled = await client.cancelTask({ tenant: "", id: asked.id, metadata: undefined });
   expect(canceled.status?.state).toBe(5);

@@ -36,33 +36,40 @@ const noPush = {
 };
 const noStreams = { SendStreamingMessage: "UNSUPPORTED_OPERATION", SubscribeToTask: "UNSUPPORTED_OPERATION" };
 
-const table: readonly { readonly name: string; readonly capabilities: AgentCardInit["capabilities"]; readonly expected: Record<string, string | undefined> }[] =
-  [
-    { name: "nothing is declared", capabilities: undefined, expected: { ...answered, ...noPush, GetExtendedAgentCard: "UNSUPPORTED_OPERATION" } },
-    {
-      name: "streaming is declared false (R8)",
-      capabilities: { streaming: false },
-      expected: { ...answered, ...noPush, ...noStreams, GetExtendedAgentCard: "UNSUPPORTED_OPERATION" },
+const table: readonly {
+  readonly name: string;
+  readonly capabilities: AgentCardInit["capabilities"];
+  readonly expected: Record<string, string | undefined>;
+}[] = [
+  {
+    name: "nothing is declared",
+    capabilities: undefined,
+    expected: { ...answered, ...noPush, GetExtendedAgentCard: "UNSUPPORTED_OPERATION" },
+  },
+  {
+    name: "streaming is declared false (R8)",
+    capabilities: { streaming: false },
+    expected: { ...answered, ...noPush, ...noStreams, GetExtendedAgentCard: "UNSUPPORTED_OPERATION" },
+  },
+  {
+    name: "push notifications are declared false (R7) and the extended card too (R9)",
+    capabilities: { pushNotifications: false, extendedAgentCard: false },
+    expected: { ...answered, ...noPush, GetExtendedAgentCard: "UNSUPPORTED_OPERATION" },
+  },
+  {
+    name: "an extended card is declared, but there is none (R9)",
+    capabilities: { extendedAgentCard: true },
+    expected: { ...answered, ...noPush, GetExtendedAgentCard: "EXTENDED_AGENT_CARD_NOT_CONFIGURED" },
+  },
+  {
+    name: "an extension is required that clients don't name (R10)",
+    capabilities: { extendedAgentCard: true, extensions: [{ uri: must, required: true }] },
+    expected: {
+      ...Object.fromEntries(Object.keys(operations).map((name) => [name, "EXTENSION_SUPPORT_REQUIRED"])),
+      ...noPush,
     },
-    {
-      name: "push notifications are declared false (R7) and the extended card too (R9)",
-      capabilities: { pushNotifications: false, extendedAgentCard: false },
-      expected: { ...answered, ...noPush, GetExtendedAgentCard: "UNSUPPORTED_OPERATION" },
-    },
-    {
-      name: "an extended card is declared, but there is none (R9)",
-      capabilities: { extendedAgentCard: true },
-      expected: { ...answered, ...noPush, GetExtendedAgentCard: "EXTENDED_AGENT_CARD_NOT_CONFIGURED" },
-    },
-    {
-      name: "an extension is required that clients don't name (R10)",
-      capabilities: { extendedAgentCard: true, extensions: [{ uri: must, required: true }] },
-      expected: {
-        ...Object.fromEntries(Object.keys(operations).map((name) => [name, "EXTENSION_SUPPORT_REQUIRED"])),
-        ...noPush,
-      },
-    },
-  ];
+  },
+];
 
 describe.each(table)("where $name", ({ capabilities, expected }) => {
   let server: Served;
@@ -83,7 +90,9 @@ describe("what a gate refuses", () => {
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
-  test.each(bindings)("is refused whatever is asked, over $name: an invalid request, an unknown task", async ({ connect }) => {
+  test.each(bindings)("is refused whatever is asked, over $name: an invalid request, an unknown task", async ({
+    connect,
+  }) => {
     const { a2a } = connect(server.url.origin);
     const told = async (call: AsyncIterable<unknown>) => {
       try {
@@ -94,7 +103,9 @@ describe("what a gate refuses", () => {
       return undefined;
     };
     expect(await told(a2a.sendStreamingMessage({}))).toBe("UNSUPPORTED_OPERATION");
-    expect(await told(a2a.sendStreamingMessage({ message: userMessage("x", { taskId: "nowhere" }) }))).toBe("UNSUPPORTED_OPERATION");
+    expect(await told(a2a.sendStreamingMessage({ message: userMessage("x", { taskId: "nowhere" }) }))).toBe(
+      "UNSUPPORTED_OPERATION",
+    );
     expect(await told(a2a.subscribeToTask({}))).toBe("UNSUPPORTED_OPERATION");
   });
 
@@ -111,7 +122,11 @@ describe("what a gate refuses", () => {
     expect((await conversations.getConversationStats({})).totalMessages).toBe(before);
     const { payload } = await a2a.sendMessage({ message: userMessage("hello") });
     const watched = [];
-    for await (const event of tasks.watchTask({ taskId: payload.case === "task" ? payload.value.id : "", afterSequence: 0n })) watched.push(event);
+    for await (const event of tasks.watchTask({
+      taskId: payload.case === "task" ? payload.value.id : "",
+      afterSequence: 0n,
+    }))
+      watched.push(event);
     expect(watched.length).toBeGreaterThan(1);
   });
 });
@@ -135,7 +150,10 @@ describe("extensions are negotiated (R144–R146)", () => {
       expect(unary).toBe(active);
       // Before the first event of a stream.
       let headers: string | null | undefined;
-      for await (const _ of a2a.sendStreamingMessage({ message: userMessage("hello") }, { onHeader: (header) => (headers = header.get("A2A-Extensions")) })) {
+      for await (const _ of a2a.sendStreamingMessage(
+        { message: userMessage("hello") },
+        { onHeader: (header) => (headers = header.get("A2A-Extensions")) },
+      )) {
         expect(headers).toBe(active);
       }
       expect(headers).toBe(active);
@@ -155,7 +173,10 @@ describe("services on a router of the user's own", () => {
   });
 
   const clientsOver = (options: RoutesOptions, headers?: Record<string, string>) =>
-    clientsOf((interceptors) => createRouterTransport(a2aRoutes(manager, options), { transport: { interceptors } }), headers);
+    clientsOf(
+      (interceptors) => createRouterTransport(a2aRoutes(manager, options), { transport: { interceptors } }),
+      headers,
+    );
 
   test("have the same gates", async () => {
     expect(await reasons(clientsOver({}), toldError)).toEqual({
@@ -169,7 +190,10 @@ describe("services on a router of the user's own", () => {
   });
 
   test("give each caller the extended card that the router's owner has for him (R113)", async () => {
-    const extendedCard: RoutesOptions["extendedCard"] = async ({ headers }) => ({ name: `for ${headers.get("x-user")}`, version: "2" });
+    const extendedCard: RoutesOptions["extendedCard"] = async ({ headers }) => ({
+      name: `for ${headers.get("x-user")}`,
+      version: "2",
+    });
     const { a2a } = clientsOver({ extendedCard }, { "A2A-Version": "1.0", "x-user": "ann" });
     expect(await a2a.getExtendedAgentCard({})).toMatchObject({ name: "for ann", version: "2" });
   });

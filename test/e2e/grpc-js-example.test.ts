@@ -18,7 +18,14 @@ test("the example client, made of grpc-js and the .proto files alone, does all i
     );
     expect(told).toEqual({
       sent: { state: "TASK_STATE_COMPLETED", text: "hello" },
-      streamed: ["task", "TASK_STATE_WORKING", "artifactUpdate", "artifactUpdate", "artifactUpdate", "TASK_STATE_COMPLETED"],
+      streamed: [
+        "task",
+        "TASK_STATE_WORKING",
+        "artifactUpdate",
+        "artifactUpdate",
+        "artifactUpdate",
+        "TASK_STATE_COMPLETED",
+      ],
       got: { state: "TASK_STATE_INPUT_REQUIRED", question: "which one?" },
       subscribed: ["TASK_STATE_INPUT_REQUIRED", "TASK_STATE_WORKING", "artifact", "TASK_STATE_COMPLETED"],
       watched: { increasing: true, events: 6 },

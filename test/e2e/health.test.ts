@@ -17,7 +17,12 @@ afterAll(async () => {
 });
 
 describe.each(bindings)("health over $name", ({ connect }) => {
-  it.each(["", "lf.a2a.v1.A2AService", "taskmanager.v1.TaskManagerService", "taskmanager.v1.ConversationService"])('"%s" is served', async (service) => {
+  it.each([
+    "",
+    "lf.a2a.v1.A2AService",
+    "taskmanager.v1.TaskManagerService",
+    "taskmanager.v1.ConversationService",
+  ])('"%s" is served', async (service) => {
     expect((await connect(server.url.origin).health.check({ service })).status).toBe(Status.SERVING);
   });
 

@@ -14,17 +14,34 @@ import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_de
 
 /** How one call is asked over HTTP, and what is found in its answers. */
 export interface JsonProtocol {
-  request(method: DescMethod, input: JsonObject): { readonly verb: string; readonly path: string; readonly body?: JsonValue };
+  request(
+    method: DescMethod,
+    input: JsonObject,
+  ): { readonly verb: string; readonly path: string; readonly body?: JsonValue };
   /** The output of a call, or of one event; throws the error that it tells. */
   output(json: JsonObject): JsonValue;
 }
 
 /** A client of Connect that speaks another protocol, with the same headers in every request: nothing of it is shared with the server's adapters. */
-export function jsonTransport(baseUrl: string, protocol: JsonProtocol, headers: Readonly<Record<string, string>>): Transport {
-  async function open(method: DescMethod, input: JsonValue, accept: string, signal: AbortSignal | undefined): Promise<Response> {
+export function jsonTransport(
+  baseUrl: string,
+  protocol: JsonProtocol,
+  headers: Readonly<Record<string, string>>,
+): Transport {
+  async function open(
+    method: DescMethod,
+    input: JsonValue,
+    accept: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
     const { verb, path, body } = protocol.request(method, input as JsonObject);
     const sent = { ...headers, accept, ...(body !== undefined && { "content-type": "application/json" }) };
-    const init = { method: verb, headers: sent, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
+    const init = {
+      method: verb,
+      headers: sent,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    };
     return fetch(new URL(path, baseUrl), init);
   }
 
@@ -42,7 +59,14 @@ export function jsonTransport(baseUrl: string, protocol: JsonProtocol, headers: 
     async unary(method, signal, _timeoutMs, _header, input) {
       const response = await open(method, jsonOf(method.input, input), "application/json", signal);
       const message = read(method.output, await outputOf(response));
-      return { stream: false, service: method.parent, method, header: response.headers, trailer: new Headers(), message };
+      return {
+        stream: false,
+        service: method.parent,
+        method,
+        header: response.headers,
+        trailer: new Headers(),
+        message,
+      };
     },
 
     async stream(method, signal, _timeoutMs, _header, input) {
@@ -55,7 +79,14 @@ export function jsonTransport(baseUrl: string, protocol: JsonProtocol, headers: 
       async function* events() {
         for await (const data of dataOf(response)) yield read(method.output, protocol.output(JSON.parse(data)));
       }
-      return { stream: true, service: method.parent, method, header: response.headers, trailer: new Headers(), message: events() };
+      return {
+        stream: true,
+        service: method.parent,
+        method,
+        header: response.headers,
+        trailer: new Headers(),
+        message: events(),
+      };
     },
   };
 }
@@ -74,7 +105,8 @@ async function* dataOf(response: Response): AsyncGenerator<string> {
   for await (const text of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
     const blocks = (left + text).split("\n\n");
     left = blocks.pop() ?? "";
-    for (const line of blocks.flatMap((block) => block.split("\n"))) if (line.startsWith("data: ")) yield line.slice("data: ".length);
+    for (const line of blocks.flatMap((block) => block.split("\n")))
+      if (line.startsWith("data: ")) yield line.slice("data: ".length);
   }
 }
 

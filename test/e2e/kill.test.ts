@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { equals } from "@bufbuild/protobuf";
 import { MongoClient } from "mongodb";
 import { describe, expect, inject, test, vi } from "vitest";
-import { type Artifact, type StreamResponse, StreamResponseSchema, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Artifact,
+  type StreamResponse,
+  StreamResponseSchema,
+  type Task,
+  TaskSchema,
+  TaskState,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { randomOf } from "../storage/faulty-storage.ts";
 import { bindings, type Clients } from "./bindings.ts";
 import { userMessage } from "./call-table.ts";
@@ -37,7 +44,10 @@ const agent = `
   };
 `;
 
-const engines: readonly { readonly name: string; open(folder: string): Promise<{ readonly url: string; remove(): Promise<void> }> }[] = [
+const engines: readonly {
+  readonly name: string;
+  open(folder: string): Promise<{ readonly url: string; remove(): Promise<void> }>;
+}[] = [
   { name: "SQLite", open: async (folder) => ({ url: `sqlite:${join(folder, "tasks.db")}`, remove: async () => {} }) },
   {
     name: "MongoDB",
@@ -85,7 +95,10 @@ describe.concurrent.each(engines)("$name", ({ name, open }) => {
       // None of those that no client had heard of is left either.
       const { a2a } = clientsOf(server, 0);
       for (const status of [TaskState.SUBMITTED, TaskState.WORKING]) {
-        await vi.waitFor(async () => expect((await a2a.listTasks({ status })).totalSize).toBe(0), { timeout: 30_000, interval: 50 });
+        await vi.waitFor(async () => expect((await a2a.listTasks({ status })).totalSize).toBe(0), {
+          timeout: 30_000,
+          interval: 50,
+        });
       }
       expect((await a2a.listTasks({})).totalSize).toBeGreaterThanOrEqual(heardBefore.length);
     } finally {
@@ -104,7 +117,11 @@ function clientsOf({ url }: ServeProcess, index: number): Clients {
 }
 
 /** Lets streams begin one after the other, each once the ones before it have come some random way, and kills the server at a random place. Gives what was heard. */
-async function streamUntilKilled(server: ServeProcess, number: number, random: () => number): Promise<readonly Heard[]> {
+async function streamUntilKilled(
+  server: ServeProcess,
+  number: number,
+  random: () => number,
+): Promise<readonly Heard[]> {
   const all: Heard[] = [];
   const ended: Promise<void>[] = [];
   const killAt = 100 + Math.floor(random() * 2_000);
@@ -182,7 +199,9 @@ async function expectKept({ a2a, tasks }: Clients, heard: Heard, onLost: string)
     const before = kept[index - 1]?.sequence ?? sequence - 1n;
     expect(sequence).toBeGreaterThan(before);
     for (let hidden = before + 1n; hidden < sequence; hidden++) {
-      const [at, earlier] = await Promise.all([hidden, hidden - 1n].map((place) => tasks.getTaskAt({ taskId: id, sequence: place })));
+      const [at, earlier] = await Promise.all(
+        [hidden, hidden - 1n].map((place) => tasks.getTaskAt({ taskId: id, sequence: place })),
+      );
       expect(at?.task).toEqual(earlier?.task);
     }
   }
@@ -190,16 +209,23 @@ async function expectKept({ a2a, tasks }: Clients, heard: Heard, onLost: string)
   // GetTask is the fold of what was streamed, and the task has ended, honestly.
   const task = await a2a.getTask({ id });
   const last = kept.at(-1)?.sequence ?? 0n;
-  expect(await tasks.getTaskAt({ taskId: id, sequence: last })).toMatchObject({ head: last, task: { status: { state: task.status?.state } } });
+  expect(await tasks.getTaskAt({ taskId: id, sequence: last })).toMatchObject({
+    head: last,
+    task: { status: { state: task.status?.state } },
+  });
   const folded = folding(kept.map(({ event }) => event));
   expect(task.status).toEqual(folded.status);
   expect(task.artifacts).toEqual(folded.artifacts);
-  expect(equals(TaskSchema, (await tasks.getTaskAt({ taskId: id, sequence: last })).task ?? taskOf(heard), task)).toBe(true);
+  expect(equals(TaskSchema, (await tasks.getTaskAt({ taskId: id, sequence: last })).task ?? taskOf(heard), task)).toBe(
+    true,
+  );
   // A turn that hadn't begun was nothing lost: it is run all the same.
   const begun = heard.watched.some(({ event }) => event.payload.case === "artifactUpdate");
   const failed = onLost === "fail" && (begun || task.status?.state === TaskState.FAILED);
   expect(task.status?.state).toBe(failed ? TaskState.FAILED : TaskState.COMPLETED);
-  expect(task.status?.message?.parts[0]?.content.value).toBe(failed ? "The server stopped while the agent worked on this task" : "done");
+  expect(task.status?.message?.parts[0]?.content.value).toBe(
+    failed ? "The server stopped while the agent worked on this task" : "done",
+  );
 }
 
 /** What a client makes of the events of a stream, by the words of the contract. */

@@ -62,7 +62,8 @@ function quoting(storage: Storage): Storage {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== "function") return value;
-      return (...args: unknown[]) => (broken !== undefined && methods.has(name) ? Promise.reject(broken) : value.apply(target, args));
+      return (...args: unknown[]) =>
+        broken !== undefined && methods.has(name) ? Promise.reject(broken) : value.apply(target, args);
     },
   });
 }
@@ -75,7 +76,13 @@ beforeAll(async () => {
   const logger = logTo((line) => {
     log += line;
   });
-  server = await createServer({ processor: leaky, storage: quoting(createMemoryStorage()), port: 0, logger, cancelGraceMs: 50 });
+  server = await createServer({
+    processor: leaky,
+    storage: quoting(createMemoryStorage()),
+    port: 0,
+    logger,
+    cancelGraceMs: 50,
+  });
   await server.listen();
 });
 
@@ -87,7 +94,10 @@ function telling(command: string) {
   const metadata = { note: canary, deep: [{ canary }] };
   const parts = [
     { content: { case: "text" as const, value: `${command} ${canary}` }, metadata },
-    { content: { case: "data" as const, value: { kind: { case: "stringValue" as const, value: canary } } }, mediaType: "application/json" },
+    {
+      content: { case: "data" as const, value: { kind: { case: "stringValue" as const, value: canary } } },
+      mediaType: "application/json",
+    },
     { content: { case: "raw" as const, value: Buffer.from(canary) }, mediaType: "text/plain", filename: canary },
     { content: { case: "url" as const, value: `https://example.com/${canary}` }, mediaType: "text/plain" },
   ];
@@ -124,11 +134,18 @@ async function hungUp({ a2a }: Clients): Promise<void> {
 
 function repeated({ a2a }: Clients) {
   const messageId = crypto.randomUUID();
-  return Promise.all(["one", "two"].map((text) => a2a.sendMessage({ message: userMessage(`${text} ${canary}`, { messageId }) })));
+  return Promise.all(
+    ["one", "two"].map((text) => a2a.sendMessage({ message: userMessage(`${text} ${canary}`, { messageId }) })),
+  );
 }
 
 function hidden(text: string): void {
-  for (const form of [canary, Buffer.from(canary).toString("base64").slice(0, 16), Buffer.from(canary).toString("hex"), [...Buffer.from(canary)].join(",")]) {
+  for (const form of [
+    canary,
+    Buffer.from(canary).toString("base64").slice(0, 16),
+    Buffer.from(canary).toString("hex"),
+    [...Buffer.from(canary)].join(","),
+  ]) {
     expect(text).not.toContain(form);
   }
 }
@@ -140,7 +157,9 @@ describe.each(bindings)("over $name", ({ connect }) => {
     for (const command of commands) {
       await quietly(() => a2a.sendMessage(telling(command)));
       // The stream of a task that waits for authorization stays open.
-      await quietly(() => a2a.sendStreamingMessage(telling(command), command === "auth" ? { signal: AbortSignal.timeout(200) } : {}));
+      await quietly(() =>
+        a2a.sendStreamingMessage(telling(command), command === "auth" ? { signal: AbortSignal.timeout(200) } : {}),
+      );
     }
     await canceled(clients);
     await hungUp(clients);
@@ -165,7 +184,9 @@ describe.each(bindings)("over $name", ({ connect }) => {
     const { a2a } = connect(server.url.origin);
     const cause = Object.assign(new Error(canary), { keyValue: { text: canary } });
     const errors = [
-      ...(["invalid", "corrupt", "missing"] as const).map((code) => new StorageError(code, code === "invalid" ? canary : "It is so", { cause })),
+      ...(["invalid", "corrupt", "missing"] as const).map(
+        (code) => new StorageError(code, code === "invalid" ? canary : "It is so", { cause }),
+      ),
       Object.assign(new TypeError(`cannot encode ${canary}`, { cause }), { document: { text: canary } }),
     ];
     for (const error of errors) {
@@ -208,10 +229,15 @@ describe("an error in the log", () => {
   }
 
   it("is its class, its code and its place, without its text and whatever hangs on it", () => {
-    const error = Object.assign(new TypeError(`cannot read ${canary}`, { cause: new StorageError("invalid", canary, { cause: new Error(canary) }) }), {
-      code: "ERR_X",
-      document: { text: canary },
-    });
+    const error = Object.assign(
+      new TypeError(`cannot read ${canary}`, {
+        cause: new StorageError("invalid", canary, { cause: new Error(canary) }),
+      }),
+      {
+        code: "ERR_X",
+        document: { text: canary },
+      },
+    );
     const line = lineOf(error);
     expect(line).toMatchObject({
       msg: "It failed",
@@ -247,7 +273,9 @@ describe("an error in the log", () => {
   });
 
   it("shows all texts where that is wanted", () => {
-    expect(lineOf(new Error("outer", { cause: new Error("inner") }), true)).toMatchObject({ err: { message: "outer", cause: { message: "inner" } } });
+    expect(lineOf(new Error("outer", { cause: new Error("inner") }), true)).toMatchObject({
+      err: { message: "outer", cause: { message: "inner" } },
+    });
     expect(lineOf("thrown", true)).toMatchObject({ err: { message: "thrown" } });
   });
 });

@@ -34,7 +34,10 @@ function newFolder(): string {
 interface Sent {
   readonly task?: {
     readonly id: string;
-    readonly status: { readonly state: string; readonly message?: { readonly parts: readonly { readonly text: string }[] } };
+    readonly status: {
+      readonly state: string;
+      readonly message?: { readonly parts: readonly { readonly text: string }[] };
+    };
   };
   readonly message?: { readonly parts: readonly { readonly text: string }[] };
 }
@@ -83,7 +86,9 @@ describe("what it prints", () => {
         .find((line) => line.trimStart().startsWith("curl ")) ?? "";
     const ids = new Set<string>();
     for (let run = 0; run < 2; run++) {
-      const answer = JSON.parse(hasCurl ? spawnSync("sh", ["-c", curl], { encoding: "utf8" }).stdout : await fetchInstead(curl));
+      const answer = JSON.parse(
+        hasCurl ? spawnSync("sh", ["-c", curl], { encoding: "utf8" }).stdout : await fetchInstead(curl),
+      );
       const { task } = (answer.result ?? answer) as Sent;
       expect(task?.status.state).toBe("TASK_STATE_COMPLETED");
       ids.add(task?.id ?? "");
@@ -97,7 +102,9 @@ describe("what it prints", () => {
     await send(server, "echo open-sesame");
     await send(server, "fail open-sesame");
     await send(server, "reply open-sesame");
-    await call(server, "/lf.a2a.v1.A2AService/SendMessage", { message: { messageId: "", role: "ROLE_USER", parts: [{ text: "open-sesame" }] } });
+    await call(server, "/lf.a2a.v1.A2AService/SendMessage", {
+      message: { messageId: "", role: "ROLE_USER", parts: [{ text: "open-sesame" }] },
+    });
     expect(await server.end("SIGTERM")).toBe(0);
     expect(server.stdout() + server.stderr()).not.toContain("open-sesame");
     for (const line of server.stderr().trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("level");
@@ -130,14 +137,24 @@ describe("an agent of the user's own", () => {
     );
     const server = await start("--processor", file);
     const { task } = await send(server, "hello");
-    expect(task?.status).toMatchObject({ state: "TASK_STATE_COMPLETED", message: { parts: [{ text: "from a file" }] } });
+    expect(task?.status).toMatchObject({
+      state: "TASK_STATE_COMPLETED",
+      message: { parts: [{ text: "from a file" }] },
+    });
   });
 });
 
 describe("the agent card", () => {
   it("is read from a file, and says where clients reach the server", async () => {
     const file = join(newFolder(), "card.json");
-    writeFileSync(file, JSON.stringify({ name: "From a file", description: "A card", provider: { url: "https://example.org", organization: "Example" } }));
+    writeFileSync(
+      file,
+      JSON.stringify({
+        name: "From a file",
+        description: "A card",
+        provider: { url: "https://example.org", organization: "Example" },
+      }),
+    );
     const server = await start("--card", file, "--public-url", "https://agents.example.org");
     const card = await (await fetch(new URL("/.well-known/agent-card.json", server.url))).json();
     expect(card).toMatchObject({ name: "From a file", provider: { organization: "Example" } });
@@ -165,7 +182,10 @@ describe("the agent card", () => {
       publicKeyEncoding: { type: "spki", format: "pem" },
     });
     writeFileSync(join(folder, "a.pem"), privateKey);
-    writeFileSync(join(folder, "b.json"), JSON.stringify({ ...generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }), kid: "b" }));
+    writeFileSync(
+      join(folder, "b.json"),
+      JSON.stringify({ ...generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }), kid: "b" }),
+    );
     const server = await start(
       "--log-level",
       "trace",
@@ -174,7 +194,9 @@ describe("the agent card", () => {
       "--card-keys-url",
       "https://example.org/keys",
     );
-    const card = await fetch(new URL("/.well-known/agent-card.json", server.url), { headers: { "A2A-Version": "1.0" } });
+    const card = await fetch(new URL("/.well-known/agent-card.json", server.url), {
+      headers: { "A2A-Version": "1.0" },
+    });
     const { signatures } = (await card.json()) as {
       readonly signatures: readonly { readonly protected: string }[];
     };
@@ -202,19 +224,26 @@ describe("the agent card", () => {
     expect(await exited).toBe(2);
     expect(text.stderr).toMatch(/^--extended-card .*must be given together with --allow-anonymous/);
     const server = await start("--extended-card", file, "--allow-anonymous");
-    expect(await (await call(server, "/lf.a2a.v1.A2AService/GetExtendedAgentCard", {})).json()).toMatchObject({ name: "For some" });
+    expect(await (await call(server, "/lf.a2a.v1.A2AService/GetExtendedAgentCard", {})).json()).toMatchObject({
+      name: "For some",
+    });
   });
 
   it("says localhost, and the log that this may not do, where the server listens on all addresses", async () => {
     const server = await start("--host", "0.0.0.0", "--allow-anonymous");
-    const card = await (await fetch(new URL("/.well-known/agent-card.json", `http://127.0.0.1:${server.url.port}`))).json();
+    const card = await (
+      await fetch(new URL("/.well-known/agent-card.json", `http://127.0.0.1:${server.url.port}`))
+    ).json();
     expect(card).toHaveProperty("supportedInterfaces[0].url", `localhost:${server.url.port}`);
     expect(server.stderr()).toContain("--public-url");
   });
 });
 
 describe("its end", () => {
-  it.each(["SIGTERM", "SIGINT"] as const)("comes at once on %s when nothing runs, idle connections or not", async (signal) => {
+  it.each([
+    "SIGTERM",
+    "SIGINT",
+  ] as const)("comes at once on %s when nothing runs, idle connections or not", async (signal) => {
     const server = await start();
     await send(server, "hello");
     const silent = connect({ host: server.url.hostname, port: Number(server.url.port) });
@@ -259,7 +288,10 @@ describe("its end", () => {
 
   it("doesn't wait any more after a second signal", async () => {
     const file = join(newFolder(), "deaf.ts");
-    writeFileSync(file, "export default { async *processMessage() { await new Promise((r) => setTimeout(r, 60_000)); } };\n");
+    writeFileSync(
+      file,
+      "export default { async *processMessage() { await new Promise((r) => setTimeout(r, 60_000)); } };\n",
+    );
     const server = await start("--processor", file, "--cancel-grace", "1m");
     void send(server, "hello").catch(() => undefined);
     await send(server, "hello", { returnImmediately: true });
@@ -285,7 +317,9 @@ describe("the log", () => {
     await using standalone = await startStandalone();
     const server = await start("--storage", `${standalone.uri}x`);
     const lines = server.stderr().trim().split("\n");
-    expect(lines.map((line) => JSON.parse(line))).toEqual([expect.objectContaining({ level: 40, msg: expect.stringContaining("no replica set") })]);
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({ level: 40, msg: expect.stringContaining("no replica set") }),
+    ]);
     expect(await server.end("SIGTERM")).toBe(0);
   });
 });

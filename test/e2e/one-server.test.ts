@@ -49,9 +49,9 @@ async function stateOf(server: ServeProcess): Promise<number> {
 }
 
 describe.concurrent.each(engines)("$name", ({ url }) => {
-  it("a server that was stopped in its tracks ends, and says why, once it goes on and another one has its database", { timeout: 60_000 }, async ({
-    onTestFinished,
-  }) => {
+  it("a server that was stopped in its tracks ends, and says why, once it goes on and another one has its database", {
+    timeout: 60_000,
+  }, async ({ onTestFinished }) => {
     const storage = url(onTestFinished);
     const first = await start(storage, onTestFinished);
     void first.end("SIGSTOP");

@@ -13,7 +13,8 @@ export const operations: Readonly<Record<string, (clients: Clients) => Promise<u
   ListTasks: ({ a2a }) => a2a.listTasks({}),
   CancelTask: ({ a2a }) => a2a.cancelTask({ id: "nowhere" }),
   SubscribeToTask: ({ a2a }) => readToEnd(a2a.subscribeToTask({ id: "nowhere" })),
-  CreateTaskPushNotificationConfig: ({ a2a }) => a2a.createTaskPushNotificationConfig({ taskId: "nowhere", url: "https://example.org" }),
+  CreateTaskPushNotificationConfig: ({ a2a }) =>
+    a2a.createTaskPushNotificationConfig({ taskId: "nowhere", url: "https://example.org" }),
   GetTaskPushNotificationConfig: ({ a2a }) => a2a.getTaskPushNotificationConfig({ taskId: "nowhere", id: "c" }),
   ListTaskPushNotificationConfigs: ({ a2a }) => a2a.listTaskPushNotificationConfigs({ taskId: "nowhere" }),
   DeleteTaskPushNotificationConfig: ({ a2a }) => a2a.deleteTaskPushNotificationConfig({ taskId: "nowhere", id: "c" }),

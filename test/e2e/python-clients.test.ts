@@ -17,24 +17,39 @@ afterAll(() => server.end("SIGKILL"));
 
 async function scenario(script: string, requirements: string, ...args: readonly string[]): Promise<unknown> {
   const env = { ...process.env, PYTHONPATH: await pythonPackages(requirements) };
-  const { stdout } = await run("python3", [join(import.meta.dirname, "../python", script), ...args], { env, timeout: 60_000 });
+  const { stdout } = await run("python3", [join(import.meta.dirname, "../python", script), ...args], {
+    env,
+    timeout: 60_000,
+  });
   return JSON.parse(stdout);
 }
 
 const limitMs = 240_000;
 
-test.each(["GRPC", "HTTP+JSON", "JSONRPC"])("a2a-sdk sends, streams, gets, lists, answers, cancels, subscribes and is refused over %s", {
+test.each([
+  "GRPC",
+  "HTTP+JSON",
+  "JSONRPC",
+])("a2a-sdk sends, streams, gets, lists, answers, cancels, subscribes and is refused over %s", {
   timeout: limitMs,
 }, async (binding) => {
   expect(await scenario("a2a_sdk_client.py", "a2a-sdk.txt", server.url.origin, binding)).toEqual({
     send: ["task TASK_STATE_COMPLETED", "hello"],
     reply: ["message", "hi"],
-    stream: [expect.stringMatching(/^task TASK_STATE_(SUBMITTED|WORKING)$/), ...Array(3).fill("artifact_update"), "status_update TASK_STATE_COMPLETED"],
+    stream: [
+      expect.stringMatching(/^task TASK_STATE_(SUBMITTED|WORKING)$/),
+      ...Array(3).fill("artifact_update"),
+      "status_update TASK_STATE_COMPLETED",
+    ],
     get: [true, ["hello"]],
     list: [[true], 1, 1, ""],
     "multi-turn": ["task TASK_STATE_INPUT_REQUIRED", "task TASK_STATE_COMPLETED"],
     cancel: "TASK_STATE_CANCELED",
-    subscribe: [expect.stringMatching(/^task TASK_STATE_(SUBMITTED|WORKING)$/), "status_update TASK_STATE_COMPLETED", true],
+    subscribe: [
+      expect.stringMatching(/^task TASK_STATE_(SUBMITTED|WORKING)$/),
+      "status_update TASK_STATE_COMPLETED",
+      true,
+    ],
     errors: {
       "unknown task": "TaskNotFoundError",
       "canceled twice": "TaskNotCancelableError",
@@ -47,11 +62,17 @@ test.each(["GRPC", "HTTP+JSON", "JSONRPC"])("a2a-sdk sends, streams, gets, lists
   });
 });
 
-test("a2a-sdk of version 0.3 sends, streams, gets, answers, cancels, resubscribes and is refused over JSON-RPC", { timeout: limitMs }, async () => {
+test("a2a-sdk of version 0.3 sends, streams, gets, answers, cancels, resubscribes and is refused over JSON-RPC", {
+  timeout: limitMs,
+}, async () => {
   expect(await scenario("a2a_sdk_v03_client.py", "a2a-sdk-v03.txt", server.url.origin)).toEqual({
     send: ["task", "completed", "hello"],
     reply: ["message", "agent", "hi"],
-    stream: [expect.stringMatching(/^task (submitted|working)$/), ...Array(3).fill("artifact-update"), "status-update completed final"],
+    stream: [
+      expect.stringMatching(/^task (submitted|working)$/),
+      ...Array(3).fill("artifact-update"),
+      "status-update completed final",
+    ],
     get: [
       { kind: "text", text: "hello" },
       { kind: "data", data: { n: [1, null] }, metadata: { m: true } },

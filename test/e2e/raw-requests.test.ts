@@ -29,8 +29,17 @@ afterAll(async () => {
   await storage[Symbol.asyncDispose]();
 });
 
-async function post(to: string, contentType: string, body: Uint8Array<ArrayBuffer> | string, headers: Record<string, string> = {}) {
-  const response = await fetch(new URL(to, server.url), { method: "POST", headers: { "content-type": contentType, "A2A-Version": "1.0", ...headers }, body });
+async function post(
+  to: string,
+  contentType: string,
+  body: Uint8Array<ArrayBuffer> | string,
+  headers: Record<string, string> = {},
+) {
+  const response = await fetch(new URL(to, server.url), {
+    method: "POST",
+    headers: { "content-type": contentType, "A2A-Version": "1.0", ...headers },
+    body,
+  });
   return { status: response.status, headers: response.headers, body: Buffer.from(await response.arrayBuffer()) };
 }
 
@@ -42,12 +51,22 @@ function framed(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** Status and trailers of a gRPC call with a hand-made body. */
-async function grpc(to: string, contentType: string, body: Uint8Array): Promise<{ readonly http: number; readonly status: string; readonly message: string }> {
+async function grpc(
+  to: string,
+  contentType: string,
+  body: Uint8Array,
+): Promise<{ readonly http: number; readonly status: string; readonly message: string }> {
   const session = connectHttp2(server.url.origin);
   try {
     return await new Promise((resolve, reject) => {
       session.on("error", reject);
-      const stream = session.request({ ":method": "POST", ":path": to, "content-type": contentType, "a2a-version": "1.0", te: "trailers" });
+      const stream = session.request({
+        ":method": "POST",
+        ":path": to,
+        "content-type": contentType,
+        "a2a-version": "1.0",
+        te: "trailers",
+      });
       let http = 0;
       let told: Record<string, unknown> = {};
       stream.on("response", (headers) => {
@@ -58,7 +77,13 @@ async function grpc(to: string, contentType: string, body: Uint8Array): Promise<
         told = { ...told, ...trailers };
       });
       stream.on("error", reject);
-      stream.on("close", () => resolve({ http, status: String(told["grpc-status"]), message: decodeURIComponent(String(told["grpc-message"] ?? "")) }));
+      stream.on("close", () =>
+        resolve({
+          http,
+          status: String(told["grpc-status"]),
+          message: decodeURIComponent(String(told["grpc-message"] ?? "")),
+        }),
+      );
       stream.resume();
       stream.end(body);
     });
@@ -98,9 +123,17 @@ describe("requests that can't be read are the client's fault, and store nothing"
     expect([status, told.code, told.details[0].type]).toEqual([400, "invalid_argument", errorInfo]);
   });
 
-  test.each(["text/plain", "application/xml", "application/grpc-web-text+thing", ""])('content type "%s"', async (contentType) => {
+  test.each([
+    "text/plain",
+    "application/xml",
+    "application/grpc-web-text+thing",
+    "",
+  ])('content type "%s"', async (contentType) => {
     const { status, body } = await post(path, contentType, "{}");
-    expect([status, JSON.parse(body.toString())]).toMatchObject([415, { error: { code: 415, status: "UNSUPPORTED_MEDIA_TYPE" } }]);
+    expect([status, JSON.parse(body.toString())]).toMatchObject([
+      415,
+      { error: { code: 415, status: "UNSUPPORTED_MEDIA_TYPE" } },
+    ]);
   });
 
   test("a frame that is cut off over gRPC", async () => {
@@ -112,7 +145,9 @@ describe("requests that can't be read are the client's fault, and store nothing"
     ["gRPC-Web", "application/grpc-web", (bytes: number) => framed(new Uint8Array(bytes))],
   ])("a request far beyond what is read over %s, and the connection lives on", async (_name, contentType, body) => {
     const { status, headers, body: answer } = await post(path, contentType, body(16 * 1024 * 1024));
-    expect(`${status} ${headers.get("grpc-status") ?? ""} ${answer.toString("latin1")}`).toMatch(/resource_exhausted|grpc-status: ?8|^200 8/);
+    expect(`${status} ${headers.get("grpc-status") ?? ""} ${answer.toString("latin1")}`).toMatch(
+      /resource_exhausted|grpc-status: ?8|^200 8/,
+    );
     expect((await post(path, "application/json", "{}")).status).toBe(400);
   });
 
@@ -160,7 +195,11 @@ describe("requests that can't be read are the client's fault, and store nothing"
 
   test("GET of a method that isn't safe", async () => {
     const response = await fetch(new URL(path, server.url));
-    expect([response.status, response.headers.get("allow"), await response.json()]).toMatchObject([405, "POST", { error: { code: 405 } }]);
+    expect([response.status, response.headers.get("allow"), await response.json()]).toMatchObject([
+      405,
+      "POST",
+      { error: { code: 405 } },
+    ]);
   });
 
   test("a method that doesn't exist", async () => {
@@ -188,15 +227,26 @@ describe("requests that can't be read are the client's fault, and store nothing"
   ])("an enum's name that doesn't exist over Connect JSON, %s", async (_name, body, headers) => {
     const { status, body: answer } = await post(listPath, "application/json", body, headers);
     const told = JSON.parse(answer.toString());
-    expect([status, told.code, told.message]).toEqual([400, "invalid_argument", expect.stringMatching(/^status: is "TASK_STATE_RUNNING"/)]);
+    expect([status, told.code, told.message]).toEqual([
+      400,
+      "invalid_argument",
+      expect.stringMatching(/^status: is "TASK_STATE_RUNNING"/),
+    ]);
     expect(told.details.map(({ type }: { type: string }) => type)).toEqual([errorInfo, "google.rpc.BadRequest"]);
   });
 
   test("an enum's name that doesn't exist over gRPC and gRPC-Web in JSON, and in a stream of Connect", async () => {
-    expect(await grpc(listPath, "application/grpc+json", framed(unknownStatus))).toMatchObject({ status: "3", message: expect.stringContaining("status: is") });
+    expect(await grpc(listPath, "application/grpc+json", framed(unknownStatus))).toMatchObject({
+      status: "3",
+      message: expect.stringContaining("status: is"),
+    });
     const { headers, body } = await post(listPath, "application/grpc-web+json", framed(unknownStatus));
     expect(`${headers.get("grpc-message")} ${body.toString("latin1")}`).toMatch(/status(:|%3A)(%20| )is/);
-    const streamed = await post(streamPath, "application/connect+json", framed(Buffer.from('{"message":{"role":"user"}}')));
+    const streamed = await post(
+      streamPath,
+      "application/connect+json",
+      framed(Buffer.from('{"message":{"role":"user"}}')),
+    );
     expect(streamed.body.toString()).toContain("message.role: is");
   });
 

@@ -1,7 +1,14 @@
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { type ClientDuplexStream, credentials, loadPackageDefinition, Metadata, type ServiceClientConstructor, status } from "@grpc/grpc-js";
+import {
+  type ClientDuplexStream,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceClientConstructor,
+  status,
+} from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
@@ -28,14 +35,25 @@ interface Answer {
   readonly original_request: Record<string, unknown>;
   readonly message_response: string;
   readonly file_descriptor_response?: { readonly file_descriptor_proto: readonly Buffer[] };
-  readonly all_extension_numbers_response?: { readonly base_type_name: string; readonly extension_number: readonly number[] };
+  readonly all_extension_numbers_response?: {
+    readonly base_type_name: string;
+    readonly extension_number: readonly number[];
+  };
   readonly list_services_response?: { readonly service: readonly { readonly name: string }[] };
   readonly error_response?: { readonly error_code: number; readonly error_message: string };
 }
 
 function connect(version: string) {
-  const loaded = loadPackageDefinition(loadSync(join(protos, `grpc/reflection/${version}/reflection.proto`), { keepCase: true, oneofs: true, defaults: true }));
-  const { [version]: found } = (loaded as unknown as { grpc: { reflection: Record<string, { ServerReflection: ServiceClientConstructor }> } }).grpc.reflection;
+  const loaded = loadPackageDefinition(
+    loadSync(join(protos, `grpc/reflection/${version}/reflection.proto`), {
+      keepCase: true,
+      oneofs: true,
+      defaults: true,
+    }),
+  );
+  const { [version]: found } = (
+    loaded as unknown as { grpc: { reflection: Record<string, { ServerReflection: ServiceClientConstructor }> } }
+  ).grpc.reflection;
   if (found === undefined) throw new Error(`No version ${version}`);
   const client = new found.ServerReflection(server.url.host, credentials.createInsecure());
   onTestFinished(() => client.close());
@@ -54,7 +72,12 @@ function connect(version: string) {
 
 /** The answer's files, by name. */
 function filesIn(answer: Answer): Map<string, Buffer> {
-  return new Map((answer.file_descriptor_response?.file_descriptor_proto ?? []).map((bytes) => [fromBinary(FileDescriptorProtoSchema, bytes).name, bytes]));
+  return new Map(
+    (answer.file_descriptor_response?.file_descriptor_proto ?? []).map((bytes) => [
+      fromBinary(FileDescriptorProtoSchema, bytes).name,
+      bytes,
+    ]),
+  );
 }
 
 const served = [
@@ -97,7 +120,9 @@ describe.each(["v1", "v1alpha"])("reflection %s", (version) => {
     const bySymbol = await ask({ file_containing_symbol: symbol });
     const files = filesIn(bySymbol);
     expect([...files.keys()][0]).toBe(file);
-    const missing = [...files.values()].flatMap((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).dependency).filter((name) => !files.has(name));
+    const missing = [...files.values()]
+      .flatMap((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).dependency)
+      .filter((name) => !files.has(name));
     expect(missing).toEqual([]);
     expect(filesIn(await ask({ file_by_filename: file }))).toEqual(files);
   });
@@ -107,15 +132,23 @@ describe.each(["v1", "v1alpha"])("reflection %s", (version) => {
     const numbers = await ask({ all_extension_numbers_of_type: "google.protobuf.MethodOptions" });
     expect(numbers.all_extension_numbers_response?.base_type_name).toBe("google.protobuf.MethodOptions");
     expect(numbers.all_extension_numbers_response?.extension_number).toContain(72295728);
-    const file = await ask({ file_containing_extension: { containing_type: "google.protobuf.MethodOptions", extension_number: 72295728 } });
+    const file = await ask({
+      file_containing_extension: { containing_type: "google.protobuf.MethodOptions", extension_number: 72295728 },
+    });
     expect([...filesIn(file).keys()][0]).toBe("google/api/annotations.proto");
-    expect((await ask({ all_extension_numbers_of_type: "lf.a2a.v1.Task" })).all_extension_numbers_response?.extension_number).toEqual([]);
+    expect(
+      (await ask({ all_extension_numbers_of_type: "lf.a2a.v1.Task" })).all_extension_numbers_response?.extension_number,
+    ).toEqual([]);
   });
 
   it.each([
     ["a file", { file_by_filename: "nothing.proto" }, status.NOT_FOUND],
     ["a symbol", { file_containing_symbol: "lf.a2a.v1.Nothing" }, status.NOT_FOUND],
-    ["an extension", { file_containing_extension: { containing_type: "lf.a2a.v1.Task", extension_number: 1 } }, status.NOT_FOUND],
+    [
+      "an extension",
+      { file_containing_extension: { containing_type: "lf.a2a.v1.Task", extension_number: 1 } },
+      status.NOT_FOUND,
+    ],
     ["the extensions of a type", { all_extension_numbers_of_type: "lf.a2a.v1.Nothing" }, status.NOT_FOUND],
     ["nothing", {}, status.INVALID_ARGUMENT],
   ])("answers with the protocol's own error where it is asked for %s that isn't there, and goes on", async (_, question, code) => {
@@ -127,27 +160,44 @@ describe.each(["v1", "v1alpha"])("reflection %s", (version) => {
 
   it("refuses a question that is longer than any name", async () => {
     const { ask } = connect(version);
-    await expect(ask({ file_containing_symbol: "x".repeat(20_000) })).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    await expect(ask({ file_containing_symbol: "x".repeat(20_000) })).rejects.toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+    });
   });
 
   it("is enough for a client without protos to make calls", async () => {
     const { ask } = connect(version);
     const services = (await ask({ list_services: "*" })).list_services_response?.service.map(({ name }) => name) ?? [];
     const name = services.find((service) => service.endsWith("A2AService")) ?? "";
-    const file = [...filesIn(await ask({ file_containing_symbol: name })).values()].map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
-    const definition = loadFileDescriptorSetFromBuffer(Buffer.from(toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }))), {
-      enums: String,
-      oneofs: true,
-    });
-    const loaded = loadPackageDefinition(definition) as unknown as { lf: { a2a: { v1: { A2AService: ServiceClientConstructor } } } };
+    const file = [...filesIn(await ask({ file_containing_symbol: name })).values()].map((bytes) =>
+      fromBinary(FileDescriptorProtoSchema, bytes),
+    );
+    const definition = loadFileDescriptorSetFromBuffer(
+      Buffer.from(toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }))),
+      {
+        enums: String,
+        oneofs: true,
+      },
+    );
+    const loaded = loadPackageDefinition(definition) as unknown as {
+      lf: { a2a: { v1: { A2AService: ServiceClientConstructor } } };
+    };
     const client = new loaded.lf.a2a.v1.A2AService(server.url.host, credentials.createInsecure());
     onTestFinished(() => client.close());
-    const send = client.SendMessage as (request: object, metadata: Metadata, done: (error: Error | null, answer: unknown) => void) => void;
+    const send = client.SendMessage as (
+      request: object,
+      metadata: Metadata,
+      done: (error: Error | null, answer: unknown) => void,
+    ) => void;
     const metadata = new Metadata();
     metadata.set("A2A-Version", "1.0");
     const message = { message_id: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] };
-    const answer = await new Promise((resolve, reject) => send.call(client, { message }, metadata, (error, value) => (error ? reject(error) : resolve(value))));
-    expect(answer).toMatchObject({ task: { status: { state: "TASK_STATE_COMPLETED" }, artifacts: [{ parts: [{ text: "hello" }] }] } });
+    const answer = await new Promise((resolve, reject) =>
+      send.call(client, { message }, metadata, (error, value) => (error ? reject(error) : resolve(value))),
+    );
+    expect(answer).toMatchObject({
+      task: { status: { state: "TASK_STATE_COMPLETED" }, artifacts: [{ parts: [{ text: "hello" }] }] },
+    });
   });
 });
 

@@ -42,15 +42,22 @@ export const restProtocol: JsonProtocol = {
       return encodeURIComponent(value);
     };
     let path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => take(name));
-    if (rest.tenant !== undefined && method.parent.file.proto.package === "lf.a2a.v1") path = `/${take("tenant")}${path}`;
+    if (rest.tenant !== undefined && method.parent.file.proto.package === "lf.a2a.v1")
+      path = `/${take("tenant")}${path}`;
     if (verb === "POST") return { verb, path, body: rest };
-    const query = new URLSearchParams(Object.entries(rest).flatMap(([name, value]) => [value].flat().map((each) => [name, String(each)])));
+    const query = new URLSearchParams(
+      Object.entries(rest).flatMap(([name, value]) => [value].flat().map((each) => [name, String(each)])),
+    );
     return { verb, path: query.size === 0 ? path : `${path}?${query}` };
   },
 
   output(json: JsonObject): JsonValue {
     if (json.error === undefined) return json;
-    const { status, message, details } = json.error as { readonly status: string; readonly message: string; readonly details: JsonObject[] };
+    const { status, message, details } = json.error as {
+      readonly status: string;
+      readonly message: string;
+      readonly details: JsonObject[];
+    };
     const code = codes[status];
     if (code === undefined) throw new Error(`An error has the unknown status ${status}`);
     throw errorWith(message, code, details);

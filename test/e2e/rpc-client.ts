@@ -24,7 +24,8 @@ let lastId = 0;
 /** A2A's JSON-RPC. */
 export const rpcProtocol: JsonProtocol = {
   request(method: DescMethod, params: JsonObject) {
-    const name = method.parent.file.proto.package === "lf.a2a.v1" ? method.name : `${method.parent.typeName}/${method.name}`;
+    const name =
+      method.parent.file.proto.package === "lf.a2a.v1" ? method.name : `${method.parent.typeName}/${method.name}`;
     lastId++;
     return { verb: "POST", path: "/", body: { jsonrpc: "2.0", id: lastId, method: name, params } };
   },
@@ -32,7 +33,11 @@ export const rpcProtocol: JsonProtocol = {
   output({ jsonrpc, id, result, error }: JsonObject): JsonValue {
     if (jsonrpc !== "2.0" || typeof id !== "number") throw new Error("Not a response of JSON-RPC 2.0");
     if (error === undefined) return result ?? null;
-    const { code, message, data } = error as { readonly code: number; readonly message: string; readonly data: JsonObject[] };
+    const { code, message, data } = error as {
+      readonly code: number;
+      readonly message: string;
+      readonly data: JsonObject[];
+    };
     const [expected, status = ""] = reasons[String(data[0]?.reason)] ?? [];
     const connectCode = codes[status];
     if (code !== expected || connectCode === undefined) throw new Error(`${data[0]?.reason} has the code ${code}`);

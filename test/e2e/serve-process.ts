@@ -34,7 +34,10 @@ export function runMain(args: readonly string[], env: Readonly<Record<string, st
 }
 
 /** Starts a server and resolves once it listens. Throws, with what it said, if it ends instead. */
-export async function startServer(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<ServeProcess> {
+export async function startServer(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ServeProcess> {
   const { child, text, exited } = runMain(["--port", "0", ...args], env);
   const listening = new Promise<URL>((resolve) => {
     child.stdout?.on("data", () => {

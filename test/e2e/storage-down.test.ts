@@ -26,11 +26,23 @@ async function drained(events: AsyncIterable<unknown>): Promise<void> {
 }
 
 /** What is asked while the storage is away: of a task that waits for input, and of its conversation. */
-const calls: readonly { readonly name: string; call(clients: Clients, task: { readonly id: string; readonly contextId: string }): Promise<unknown> }[] = [
+const calls: readonly {
+  readonly name: string;
+  call(clients: Clients, task: { readonly id: string; readonly contextId: string }): Promise<unknown>;
+}[] = [
   { name: "SendMessage", call: ({ a2a }) => a2a.sendMessage({ message: userMessage("hello") }) },
-  { name: "SendMessage that a bare message answers", call: ({ a2a }) => a2a.sendMessage({ message: userMessage("reply hello") }) },
-  { name: "SendMessage to a task", call: ({ a2a }, { id }) => a2a.sendMessage({ message: userMessage("an answer", { taskId: id }) }) },
-  { name: "SendStreamingMessage", call: ({ a2a }) => drained(a2a.sendStreamingMessage({ message: userMessage("hello") })) },
+  {
+    name: "SendMessage that a bare message answers",
+    call: ({ a2a }) => a2a.sendMessage({ message: userMessage("reply hello") }),
+  },
+  {
+    name: "SendMessage to a task",
+    call: ({ a2a }, { id }) => a2a.sendMessage({ message: userMessage("an answer", { taskId: id }) }),
+  },
+  {
+    name: "SendStreamingMessage",
+    call: ({ a2a }) => drained(a2a.sendStreamingMessage({ message: userMessage("hello") })),
+  },
   { name: "GetTask", call: ({ a2a }, { id }) => a2a.getTask({ id }) },
   { name: "ListTasks", call: ({ a2a }) => a2a.listTasks({}) },
   { name: "CancelTask", call: ({ a2a }, { id }) => a2a.cancelTask({ id }) },
@@ -43,8 +55,14 @@ const calls: readonly { readonly name: string; call(clients: Clients, task: { re
   { name: "ListConversations", call: ({ conversations }) => conversations.listConversations({}) },
   { name: "ListMessages", call: ({ conversations }, { contextId }) => conversations.listMessages({ contextId }) },
   { name: "DeleteMessage", call: ({ conversations }) => conversations.deleteMessage({ messageId: "m" }) },
-  { name: "UpdateConversationAccess", call: ({ conversations }, { contextId }) => conversations.updateConversationAccess({ contextId }) },
-  { name: "DeleteConversation", call: ({ conversations }, { contextId }) => conversations.deleteConversation({ contextId }) },
+  {
+    name: "UpdateConversationAccess",
+    call: ({ conversations }, { contextId }) => conversations.updateConversationAccess({ contextId }),
+  },
+  {
+    name: "DeleteConversation",
+    call: ({ conversations }, { contextId }) => conversations.deleteConversation({ contextId }),
+  },
   { name: "GetConversationStats", call: ({ conversations }) => conversations.getConversationStats({}) },
   { name: "CleanupExpiredConversations", call: ({ conversations }) => conversations.cleanupExpiredConversations({}) },
 ];

@@ -19,7 +19,19 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "a2a-tls-"));
   const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
   const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-  const parts = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-keyout", key, "-out", cert];
+  const parts = [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "1",
+    "-keyout",
+    key,
+    "-out",
+    cert,
+  ];
   execFileSync("openssl", ["req", "-x509", ...parts, ...subject], { stdio: "pipe" });
   ca = readFileSync(cert);
   server = await startServer(["--storage", "memory:", "--tls-cert", cert, "--tls-key", key]);
@@ -39,8 +51,16 @@ const interceptors: Interceptor[] = [
 
 const transports: readonly { readonly name: string; readonly make: () => Transport }[] = [
   { name: "gRPC", make: () => createGrpcTransport({ baseUrl: server.url.origin, interceptors, nodeOptions: { ca } }) },
-  { name: "gRPC-Web over HTTP/1.1", make: () => createGrpcWebTransport({ baseUrl: server.url.origin, httpVersion: "1.1", interceptors, nodeOptions: { ca } }) },
-  { name: "Connect over HTTP/2", make: () => createConnectTransport({ baseUrl: server.url.origin, httpVersion: "2", interceptors, nodeOptions: { ca } }) },
+  {
+    name: "gRPC-Web over HTTP/1.1",
+    make: () =>
+      createGrpcWebTransport({ baseUrl: server.url.origin, httpVersion: "1.1", interceptors, nodeOptions: { ca } }),
+  },
+  {
+    name: "Connect over HTTP/2",
+    make: () =>
+      createConnectTransport({ baseUrl: server.url.origin, httpVersion: "2", interceptors, nodeOptions: { ca } }),
+  },
 ];
 
 it.each(transports)("streams to their end over $name, encrypted", async ({ make }) => {

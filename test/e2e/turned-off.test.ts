@@ -62,7 +62,9 @@ describe("bindings", () => {
 
   test("are told to a browser that comes by, those that are offered alone", async () => {
     await served(["http+json", "grpc"]);
-    expect(await (await fetch(server.url)).text()).toBe("A2A Task Manager: A2A 1.0 over HTTP+JSON (/openapi.json), gRPC\n");
+    expect(await (await fetch(server.url)).text()).toBe(
+      "A2A Task Manager: A2A 1.0 over HTTP+JSON (/openapi.json), gRPC\n",
+    );
   });
 
   test("that are turned off take their description with them", async () => {

@@ -25,19 +25,26 @@ describe.each(bindings)("over $name", ({ connect }) => {
   });
 
   test("another version is refused, lenient or not (R137)", async () => {
-    for (const { url } of [strict, lenient]) expect(await reasons(connect(url.origin, { "A2A-Version": "1.1" }), toldError)).toEqual(refusedAll);
+    for (const { url } of [strict, lenient])
+      expect(await reasons(connect(url.origin, { "A2A-Version": "1.1" }), toldError)).toEqual(refusedAll);
   });
 
   test("the error is the contract's own and says what is spoken", async () => {
     const told = await connect(strict.url.origin, {})
       .a2a.listTasks({})
       .then(() => undefined, toldError);
-    expect(told).toMatchObject({ code: "FailedPrecondition", reason: "VERSION_NOT_SUPPORTED", domain: "a2a-protocol.org" });
+    expect(told).toMatchObject({
+      code: "FailedPrecondition",
+      reason: "VERSION_NOT_SUPPORTED",
+      domain: "a2a-protocol.org",
+    });
     expect(told?.message).toContain("this server speaks 1.0");
   });
 
   test("the patch number doesn't count (R139)", async () => {
-    expect(await connect(strict.url.origin, { "A2A-Version": "1.0.1" }).a2a.listTasks({})).toMatchObject({ pageSize: 50 });
+    expect(await connect(strict.url.origin, { "A2A-Version": "1.0.1" }).a2a.listTasks({})).toMatchObject({
+      pageSize: 50,
+    });
   });
 
   test("a lenient server takes a request without a version as one of 1.0", async () => {
@@ -54,13 +61,20 @@ describe.each(bindings)("over $name", ({ connect }) => {
 describe("over HTTP", () => {
   async function post(query: string, headers: Record<string, string>, body = "{}") {
     const url = new URL(`/lf.a2a.v1.A2AService/ListTasks${query}`, strict.url);
-    const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body });
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body,
+    });
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   }
 
   test("the version may come in the query (R140)", async () => {
     expect(await post("?A2A-Version=1.0", {})).toMatchObject({ status: 200 });
-    expect(await post("?A2A-Version=1.0", { "A2A-Version": "0.3" })).toMatchObject({ status: 400, body: { code: "failed_precondition" } });
+    expect(await post("?A2A-Version=1.0", { "A2A-Version": "0.3" })).toMatchObject({
+      status: 400,
+      body: { code: "failed_precondition" },
+    });
   });
 
   test("of HTTP+JSON too, and header and query must agree", async () => {
@@ -69,24 +83,47 @@ describe("over HTTP", () => {
       await response.arrayBuffer();
       return response.status;
     };
-    expect(await Promise.all([status("?A2A-Version=1.0"), status("?A2A-Version=1.0.4&pageSize=1"), status("", { "A2A-Version": "1.0" })])).toEqual([
-      200, 200, 200,
-    ]);
-    expect(await Promise.all([status(""), status("?A2A-Version=0.3"), status("?A2A-Version=1.0", { "A2A-Version": "0.3" })])).toEqual([400, 400, 400]);
+    expect(
+      await Promise.all([
+        status("?A2A-Version=1.0"),
+        status("?A2A-Version=1.0.4&pageSize=1"),
+        status("", { "A2A-Version": "1.0" }),
+      ]),
+    ).toEqual([200, 200, 200]);
+    expect(
+      await Promise.all([status(""), status("?A2A-Version=0.3"), status("?A2A-Version=1.0", { "A2A-Version": "0.3" })]),
+    ).toEqual([400, 400, 400]);
   });
 
   test("it is looked at before the body is read: another version may have other bodies", async () => {
-    expect(await post("", {}, '{"pageSize":"of another kind"}')).toMatchObject({ status: 400, body: { code: "failed_precondition" } });
-    expect(await post("?A2A-Version=1.0", {}, '{"pageSize":"of another kind"}')).toMatchObject({ status: 400, body: { code: "invalid_argument" } });
+    expect(await post("", {}, '{"pageSize":"of another kind"}')).toMatchObject({
+      status: 400,
+      body: { code: "failed_precondition" },
+    });
+    expect(await post("?A2A-Version=1.0", {}, '{"pageSize":"of another kind"}')).toMatchObject({
+      status: 400,
+      body: { code: "invalid_argument" },
+    });
   });
 });
 
 describe("over JSON-RPC", () => {
-  const params = () => ({ message: { kind: "message", messageId: crypto.randomUUID(), role: "user", parts: [{ kind: "text", text: "hello" }] } });
+  const params = () => ({
+    message: {
+      kind: "message",
+      messageId: crypto.randomUUID(),
+      role: "user",
+      parts: [{ kind: "text", text: "hello" }],
+    },
+  });
 
   async function rpc(method: string, query: string, headers: Record<string, string>) {
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: params() });
-    const response = await fetch(new URL(`/${query}`, strict.url), { method: "POST", headers: { "content-type": "application/json", ...headers }, body });
+    const response = await fetch(new URL(`/${query}`, strict.url), {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body,
+    });
     return (await response.json()) as { readonly result?: object; readonly error?: { readonly code: number } };
   }
 
@@ -97,7 +134,9 @@ describe("over JSON-RPC", () => {
     ["a patch number", "", { "A2A-Version": "0.3.0" }],
     ["the query", "?a2a-version=0.3", {}],
   ] as const)("a request of 0.3 is served as such, its version told by %s", async (_name, query, headers) => {
-    expect(await rpc("message/send", query, headers)).toMatchObject({ result: { kind: "task", status: { state: "completed" } } });
+    expect(await rpc("message/send", query, headers)).toMatchObject({
+      result: { kind: "task", status: { state: "completed" } },
+    });
   });
 
   test.each([

@@ -17,17 +17,33 @@ function claimFor(taskId: string, changes: Partial<MessageClaim> = {}): MessageC
 }
 
 function createIn(storage: Storage, clock: ManualClock, claim?: MessageClaim, taskId = key.taskId) {
-  return createTask(storage, { ...key, taskId }, createdEntry(), { contextId, owner, clock, newId, ...(claim && { claim }) });
+  return createTask(storage, { ...key, taskId }, createdEntry(), {
+    contextId,
+    owner,
+    clock,
+    newId,
+    ...(claim && { claim }),
+  });
 }
 
 test("a task is created, and what is given back is what the log has", async () => {
   const storage = createMemoryStorage();
   const result = await createIn(storage, new ManualClock(), claimFor(key.taskId));
   const [entry] = await wholeLog(storage);
-  expect(result).toMatchObject({ outcome: "created", batch: entry?.batch, otherContent: false, created: { sequence: 1n, bytes: entry?.bytes.byteLength } });
+  expect(result).toMatchObject({
+    outcome: "created",
+    batch: entry?.batch,
+    otherContent: false,
+    created: { sequence: 1n, bytes: entry?.bytes.byteLength },
+  });
   const loaded = await loadTask(storage, key);
   expect(loaded && taskOf(loaded.fold)).toEqual(result.outcome === "created" && taskOf(result.fold));
-  expect(loaded?.fold).toMatchObject({ taskId: key.taskId, contextId, history: [{ taskId: key.taskId, contextId }], waiting: [{ sequence: 1n }] });
+  expect(loaded?.fold).toMatchObject({
+    taskId: key.taskId,
+    contextId,
+    history: [{ taskId: key.taskId, contextId }],
+    waiting: [{ sequence: 1n }],
+  });
   expect(loaded?.stored).toMatchObject({ ...owner, state: TaskState.SUBMITTED, head: 1n });
 });
 
@@ -73,22 +89,36 @@ test("while the outcome is open, its time over, nothing is decided: the error sa
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   faulty.fail({ methods: "appendTask", fault: "unavailable" });
   const startMs = clock.now();
-  await expect(clock.advanceUntil(createIn(faulty.storage, clock))).rejects.toMatchObject({ name: "StorageError", outcome: "unknown" });
+  await expect(clock.advanceUntil(createIn(faulty.storage, clock))).rejects.toMatchObject({
+    name: "StorageError",
+    outcome: "unknown",
+  });
   expect(clock.now() - startMs).toBeLessThan(createRetryMs + 5_001);
   expect(await memory.taskExists(key)).toBe(true);
 });
 
-test.for(["unavailable", "lost-unknown"] as const)("an append that fails for ever (%s) is given up in time", async (fault) => {
+test.for([
+  "unavailable",
+  "lost-unknown",
+] as const)("an append that fails for ever (%s) is given up in time", async (fault) => {
   const faulty = new FaultyStorage(createMemoryStorage());
   const clock = new ManualClock();
   faulty.fail({ methods: "appendTask", fault });
   const outcome = fault === "unavailable" ? "none" : "unknown";
-  await expect(clock.advanceUntil(createIn(faulty.storage, clock))).rejects.toMatchObject({ name: "StorageError", outcome });
+  await expect(clock.advanceUntil(createIn(faulty.storage, clock))).rejects.toMatchObject({
+    name: "StorageError",
+    outcome,
+  });
   expect(faulty.callsOf("appendTask").length).toBeGreaterThan(3);
   expect(clock.waiting).toBe(0);
 });
 
-test.for(["missing", "invalid", "corrupt", "closed"] as const)("an append that is %s is not tried again", async (fault) => {
+test.for([
+  "missing",
+  "invalid",
+  "corrupt",
+  "closed",
+] as const)("an append that is %s is not tried again", async (fault) => {
   const faulty = new FaultyStorage(createMemoryStorage());
   faulty.fail({ methods: "appendTask", fault });
   await expect(createIn(faulty.storage, new ManualClock())).rejects.toMatchObject({ code: fault, outcome: "none" });
@@ -98,7 +128,10 @@ test.for(["missing", "invalid", "corrupt", "closed"] as const)("an append that i
   open.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   open.fail({ methods: "appendTask", fault });
   // A try before it is still open.
-  await expect(clock.advanceUntil(createIn(open.storage, clock))).rejects.toMatchObject({ code: fault, outcome: "unknown" });
+  await expect(clock.advanceUntil(createIn(open.storage, clock))).rejects.toMatchObject({
+    code: fault,
+    outcome: "unknown",
+  });
 });
 
 test("a task of that id is there already", async () => {
@@ -110,7 +143,10 @@ test("a task of that id is there already", async () => {
 test("a message that made another task before is a duplicate, and makes none", async () => {
   const storage = createMemoryStorage();
   await createIn(storage, new ManualClock(), claimFor(key.taskId));
-  expect(await createIn(storage, new ManualClock(), claimFor("second"), "second")).toMatchObject({ outcome: "duplicate", claim: { taskId: key.taskId } });
+  expect(await createIn(storage, new ManualClock(), claimFor("second"), "second")).toMatchObject({
+    outcome: "duplicate",
+    claim: { taskId: key.taskId },
+  });
   expect(await storage.taskExists({ ...key, taskId: "second" })).toBe(false);
 });
 
@@ -121,7 +157,10 @@ test("other content under the same id makes another task with a word on it, or n
   expect(await createIn(storage, new ManualClock(), strict, "strict")).toEqual({ outcome: "reused" });
   expect(await storage.taskExists({ ...key, taskId: "strict" })).toBe(false);
   const other = claimFor("other", { contentHash: "other" });
-  expect(await createIn(storage, new ManualClock(), other, "other")).toMatchObject({ outcome: "created", otherContent: true });
+  expect(await createIn(storage, new ManualClock(), other, "other")).toMatchObject({
+    outcome: "created",
+    otherContent: true,
+  });
 });
 
 test("of many that create the same task at once, whatever fails, one does", async () => {

@@ -34,7 +34,8 @@ function withReads(
 ): Storage {
   return new Proxy(storage, {
     get(target, name) {
-      if (name === "readTask") return async (...args: Parameters<Storage["readTask"]>) => change(await target.readTask(...args), args[1]);
+      if (name === "readTask")
+        return async (...args: Parameters<Storage["readTask"]>) => change(await target.readTask(...args), args[1]);
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
@@ -59,7 +60,8 @@ for (const { name, snapshotAt } of [
       evolve(fold, sequence, decodeEntry(bytes, { taskId: key.taskId, contextId }));
       return encodeSnapshot(fold);
     });
-    for (const sequence of snapshotAt) await storage.storeSnapshot(key, { sequence, bytes: expected[Number(sequence) - 1] as Uint8Array });
+    for (const sequence of snapshotAt)
+      await storage.storeSnapshot(key, { sequence, bytes: expected[Number(sequence) - 1] as Uint8Array });
     for (const { sequence } of log) {
       const loaded = await loadTaskAt(storage, key, sequence);
       expect(loaded?.head).toBe(30n);
@@ -74,7 +76,10 @@ for (const { name, snapshotAt } of [
 test("a sequence outside the log is refused, with the head", async () => {
   const storage = await taskOfEntries(5);
   for (const sequence of [0n, -1n, 6n]) {
-    await expect(loadTaskAt(storage, key, sequence)).rejects.toMatchObject({ reason: "OUT_OF_RANGE", metadata: { taskId: key.taskId, head: "5" } });
+    await expect(loadTaskAt(storage, key, sequence)).rejects.toMatchObject({
+      reason: "OUT_OF_RANGE",
+      metadata: { taskId: key.taskId, head: "5" },
+    });
   }
 });
 
@@ -108,15 +113,24 @@ const holes: readonly { name: string; change: (entries: readonly StoredEntry[]) 
   { name: "the first entry is missing", change: (entries) => entries.slice(1) },
   { name: "the last entries are missing", change: (entries) => entries.filter(({ sequence }) => sequence < 5n) },
   { name: "all entries are missing", change: () => [] },
-  { name: "an entry is there twice", change: (entries) => entries.flatMap((entry) => (entry.sequence === 4n ? [entry, entry] : [entry])) },
-  { name: "bytes are no entry", change: (entries) => entries.map((entry) => (entry.sequence === 4n ? { ...entry, bytes: new Uint8Array([0xff]) } : entry)) },
+  {
+    name: "an entry is there twice",
+    change: (entries) => entries.flatMap((entry) => (entry.sequence === 4n ? [entry, entry] : [entry])),
+  },
+  {
+    name: "bytes are no entry",
+    change: (entries) =>
+      entries.map((entry) => (entry.sequence === 4n ? { ...entry, bytes: new Uint8Array([0xff]) } : entry)),
+  },
   {
     name: "bytes are an entry of no known kind",
-    change: (entries) => entries.map((entry) => (entry.sequence === 4n ? { ...entry, bytes: new Uint8Array() } : entry)),
+    change: (entries) =>
+      entries.map((entry) => (entry.sequence === 4n ? { ...entry, bytes: new Uint8Array() } : entry)),
   },
   {
     name: "the first entry stands in another one's place, too",
-    change: (entries) => entries.map((entry) => (entry.sequence === 4n ? { ...entry, bytes: entries[0]?.bytes as Uint8Array } : entry)),
+    change: (entries) =>
+      entries.map((entry) => (entry.sequence === 4n ? { ...entry, bytes: entries[0]?.bytes as Uint8Array } : entry)),
   },
 ];
 test.for(holes)("a damaged log is never folded over: $name", async ({ change }) => {
@@ -156,7 +170,10 @@ test.for(snapshots)("a snapshot that is $name costs time, not the task", async (
   const right = (await loadTaskAt(memory, key, 5n))?.fold ?? emptyFold("");
   const other = await createdTask(createMemoryStorage(), undefined, contextId, { ...key, taskId: "other" });
   const expected = (await loadTask(memory, key))?.fold ?? emptyFold("");
-  await memory.storeSnapshot(key, { sequence: name === "of another sequence" ? 6n : 5n, bytes: bytes(encodeSnapshot(right), encodeSnapshot(other.fold)) });
+  await memory.storeSnapshot(key, {
+    sequence: name === "of another sequence" ? 6n : 5n,
+    bytes: bytes(encodeSnapshot(right), encodeSnapshot(other.fold)),
+  });
   const loaded = await loadTask(memory, key);
   expect(loaded && encodeSnapshot(loaded.fold)).toEqual(encodeSnapshot(expected));
   const at = await loadTaskAt(memory, key, 8n);
@@ -175,7 +192,9 @@ test("a page of entries begins right after the cursor, with the ids filled in", 
   const page = await readEntries(memory, key, contextId, 2n);
   expect(page.map(({ sequence }) => sequence)).toEqual([3n, 4n, 5n, 6n]);
   expect(page[1]?.entry.body.value).toMatchObject({ taskId: key.taskId, contextId });
-  expect(page.map(({ bytes }) => bytes)).toEqual((await wholeLog(memory)).slice(2).map(({ bytes }) => bytes.byteLength));
+  expect(page.map(({ bytes }) => bytes)).toEqual(
+    (await wholeLog(memory)).slice(2).map(({ bytes }) => bytes.byteLength),
+  );
   expect(await readEntries(memory, key, contextId, 6n)).toEqual([]);
 });
 

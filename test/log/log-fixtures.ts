@@ -21,14 +21,21 @@ export const newId = (): string => `id-${ids++}`;
 
 /** The first entry of a task. */
 export function createdEntry(messageId = "first"): Entry {
-  const message = create(MessageSchema, { messageId, role: Role.USER, parts: [{ content: { case: "text", value: "first" } }] });
+  const message = create(MessageSchema, {
+    messageId,
+    role: Role.USER,
+    parts: [{ content: { case: "text", value: "first" } }],
+  });
   return decideCreate(contextId, message, create(SendOptionsSchema), { nowMs: 1_800_000_000_000, newId });
 }
 
 /** Adds a part to the one artifact; `text` tells entries apart. */
 export function chunkEntry(text: string): Entry {
   const artifact = create(ArtifactSchema, { artifactId: "a", parts: [{ content: { case: "text", value: text } }] });
-  return makeEntry(1_800_000_000_000, { case: "artifactUpdate", value: create(TaskArtifactUpdateEventSchema, { artifact, append: true }) });
+  return makeEntry(1_800_000_000_000, {
+    case: "artifactUpdate",
+    value: create(TaskArtifactUpdateEventSchema, { artifact, append: true }),
+  });
 }
 
 export function textOf(entry: Entry): string {
@@ -37,7 +44,12 @@ export function textOf(entry: Entry): string {
 }
 
 /** The task, in a storage that doesn't fail; owned by "replica" under fence 1. */
-export async function createdTask(storage: Storage, entry = createdEntry(), context = contextId, of = key): Promise<Created> {
+export async function createdTask(
+  storage: Storage,
+  entry = createdEntry(),
+  context = contextId,
+  of = key,
+): Promise<Created> {
   const owner = { replica: "replica", fence: 1n };
   const result = await createTask(storage, of, entry, { contextId: context, owner, clock: new ManualClock(), newId });
   if (result.outcome !== "created") throw new Error(`The task was not created: ${result.outcome}`);
@@ -45,7 +57,11 @@ export async function createdTask(storage: Storage, entry = createdEntry(), cont
 }
 
 /** What a writer needs that goes on from a task just created. */
-export function writerOptions(storage: Storage, { fold, batch, created }: Created, changes: Partial<WriterOptions> = {}): WriterOptions {
+export function writerOptions(
+  storage: Storage,
+  { fold, batch, created }: Created,
+  changes: Partial<WriterOptions> = {},
+): WriterOptions {
   return {
     storage,
     key,
@@ -66,7 +82,10 @@ export function writerOptions(storage: Storage, { fold, batch, created }: Create
 }
 
 /** A writer over a task just created. */
-export async function openWriter(storage: Storage, changes: Partial<WriterOptions> & { readonly healthy?: Storage } = {}): Promise<TaskWriter> {
+export async function openWriter(
+  storage: Storage,
+  changes: Partial<WriterOptions> & { readonly healthy?: Storage } = {},
+): Promise<TaskWriter> {
   return new TaskWriter(writerOptions(storage, await createdTask(changes.healthy ?? storage), changes));
 }
 
@@ -90,7 +109,10 @@ export async function takeOver(storage: Storage, of = key): Promise<void> {
     const stored = await storage.getTask(of);
     if (stored === undefined) throw new Error("There is no task to take over");
     const { head, batch, fence, state, statusTimeMs } = stored;
-    const entry = makeEntry(1_800_000_000_000, { case: "takeover", value: create(TakeoverSchema, { replica: "rival", fence: fence + 1n }) });
+    const entry = makeEntry(1_800_000_000_000, {
+      case: "takeover",
+      value: create(TakeoverSchema, { replica: "rival", fence: fence + 1n }),
+    });
     const result = await storage.appendTask(of, {
       after: { head, batch, fence },
       batch: { id: newId(), entries: [encodeEntry(entry)] },

@@ -20,7 +20,8 @@ async function setUp() {
   };
   const faulty = new FaultyStorage(memory);
   const clock = new ManualClock();
-  const send = (signal?: AbortSignal) => sendAppend(faulty.storage, key, append, { clock, retryMs: 60_000, ...(signal && { signal }) });
+  const send = (signal?: AbortSignal) =>
+    sendAppend(faulty.storage, key, append, { clock, retryMs: 60_000, ...(signal && { signal }) });
   return { memory, faulty, clock, append, send };
 }
 
@@ -28,7 +29,11 @@ test("an append whose answer was lost is committed, with the requests that are o
   const { memory, faulty, clock, send } = await setUp();
   await memory.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
-  expect(await clock.advanceUntil(send())).toMatchObject({ outcome: "committed", head: 3n, requests: [{ id: "request" }] });
+  expect(await clock.advanceUntil(send())).toMatchObject({
+    outcome: "committed",
+    head: 3n,
+    requests: [{ id: "request" }],
+  });
   expect(await loggedTexts(memory)).toEqual(["(created)", "e0", "e1"]);
 });
 
@@ -51,7 +56,10 @@ test("an append that never came about, while another one took its place, is lost
   expect(await loggedTexts(memory)).toEqual(["(created)", "(takeover)"]);
 });
 
-test.for(["executed-unknown", "lost-unknown"] as const)("an append of a task that is removed meanwhile (%s) is gone", async (fault) => {
+test.for([
+  "executed-unknown",
+  "lost-unknown",
+] as const)("an append of a task that is removed meanwhile (%s) is gone", async (fault) => {
   const { memory, faulty, clock, send } = await setUp();
   faulty.fail({ methods: "appendTask", fault, times: 1 });
   const sent = send();
@@ -60,7 +68,10 @@ test.for(["executed-unknown", "lost-unknown"] as const)("an append of a task tha
   expect(await clock.advanceUntil(sent)).toEqual({ outcome: "gone" });
 });
 
-test.for(["readTask", "getTask"] as const)("a %s that fails while an open try is settled is tried again", async (method) => {
+test.for([
+  "readTask",
+  "getTask",
+] as const)("a %s that fails while an open try is settled is tried again", async (method) => {
   const { memory, faulty, clock, send } = await setUp();
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   faulty.fail({ methods: method, fault: "unavailable", times: 3 });

@@ -8,7 +8,16 @@ import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts"
 import type { TaskAppend } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { type Fault, FaultyStorage, randomOf } from "../storage/faulty-storage.ts";
-import { chunkEntry, createdTask, key, loggedTexts, takeOver, textOf, wholeLog, writerOptions } from "./log-fixtures.ts";
+import {
+  chunkEntry,
+  createdTask,
+  key,
+  loggedTexts,
+  takeOver,
+  textOf,
+  wholeLog,
+  writerOptions,
+} from "./log-fixtures.ts";
 
 const retried: readonly Fault[] = ["unavailable", "executed-unknown", "lost-unknown", "held", "answer-held"];
 /** What ends a writer in the middle of a schedule. */
@@ -48,7 +57,12 @@ async function runSchedule(seed: number, ending: Ending): Promise<Run & { readon
       },
     }),
   );
-  faulty.failAtRandom({ seed: seed + 1_000_000, probability: random() * 0.8, faults: retried, methods: ["appendTask", "readTask", "getTask"] });
+  faulty.failAtRandom({
+    seed: seed + 1_000_000,
+    probability: random() * 0.8,
+    faults: retried,
+    methods: ["appendTask", "readTask", "getTask"],
+  });
   const steps = 8 + below(20);
   const endsAt = below(steps);
   const appended: string[] = [];
@@ -79,7 +93,17 @@ async function runSchedule(seed: number, ending: Ending): Promise<Run & { readon
     faulty.release();
     await clock.advance(clock.nextInMs ?? 0);
   }
-  return { faulty, writer, appended, told, resolved, rejected, losses, appendsAtLoss, log: ending === "removed" ? [] : await loggedTexts(memory) };
+  return {
+    faulty,
+    writer,
+    appended,
+    told,
+    resolved,
+    rejected,
+    losses,
+    appendsAtLoss,
+    log: ending === "removed" ? [] : await loggedTexts(memory),
+  };
 }
 
 /** What holds for every history, whatever ended it. */
@@ -95,7 +119,9 @@ function checkAlways(run: Run & { readonly log: readonly string[] }): void {
   // Every promise was settled.
   const asked = new Set([...resolved, ...rejected]);
   expect(resolved.length + rejected.length).toBe(asked.size);
-  expect([...asked].reduce((most, sequence) => (sequence > most ? sequence : most), 1n)).toBe(BigInt(appended.length + 1));
+  expect([...asked].reduce((most, sequence) => (sequence > most ? sequence : most), 1n)).toBe(
+    BigInt(appended.length + 1),
+  );
   // A batch never changes once it was sent, and keeps the bounds.
   const byId = new Map<string, TaskAppend>();
   for (const { args } of faulty.callsOf("appendTask")) {
@@ -111,14 +137,20 @@ function checkAlways(run: Run & { readonly log: readonly string[] }): void {
 const seedsPerTest = 20;
 const groups = Array.from({ length: 20 }, (_, group) => group * seedsPerTest);
 
-async function forSeeds(first: number, ending: Ending, check: (run: Awaited<ReturnType<typeof runSchedule>>) => void | Promise<void>): Promise<void> {
+async function forSeeds(
+  first: number,
+  ending: Ending,
+  check: (run: Awaited<ReturnType<typeof runSchedule>>) => void | Promise<void>,
+): Promise<void> {
   for (let seed = first; seed < first + seedsPerTest; seed++) {
     try {
       const run = await runSchedule(seed, ending);
       checkAlways(run);
       await check(run);
     } catch (error) {
-      throw new Error(`Seed ${seed}, ending "${ending}": ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new Error(`Seed ${seed}, ending "${ending}": ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -135,7 +167,9 @@ test.for(groups)("each entry is in the log exactly once, in order, whatever fail
   });
 });
 
-test.for(groups.slice(0, 8))("a writer whose task is taken over ends, and appends nothing behind the takeover: seeds from %i", async (first) => {
+test.for(
+  groups.slice(0, 8),
+)("a writer whose task is taken over ends, and appends nothing behind the takeover: seeds from %i", async (first) => {
   await forSeeds(first, "taken over", async ({ log, appended, resolved, losses, writer, faulty }) => {
     const place = log.indexOf("(takeover)");
     expect(log).toEqual(["(created)", ...appended.slice(0, place - 1), "(takeover)"]);
@@ -155,16 +189,21 @@ test.for(groups.slice(0, 4))("a writer whose task is removed ends: seeds from %i
     const unnoticed = writer.committed.sequence === BigInt(appended.length + 1);
     expect(losses.length).toBe(unnoticed ? 0 : 1);
     // A refusal from before the removal may be what it hears, where an open try is settled just then.
-    for (const error of losses) expect(["TASK_NOT_FOUND", "UNAVAILABLE"]).toContain((error as { reason?: string }).reason);
+    for (const error of losses)
+      expect(["TASK_NOT_FOUND", "UNAVAILABLE"]).toContain((error as { reason?: string }).reason);
   });
 });
 
-test.for(groups.slice(0, 8))("a writer that is given up appends nothing but what was on its way: seeds from %i", async (first) => {
+test.for(
+  groups.slice(0, 8),
+)("a writer that is given up appends nothing but what was on its way: seeds from %i", async (first) => {
   for (const ending of ["abandoned", "failed for good"] as const) {
     await forSeeds(first, ending, async ({ log, appended, losses, appendsAtLoss, faulty, told }) => {
       expect(log).toEqual(["(created)", ...appended.slice(0, log.length - 1)]);
       expect(losses.length).toBeLessThanOrEqual(1);
-      expect(faulty.callsOf("appendTask").length).toBe(losses.length === 0 ? faulty.callsOf("appendTask").length : appendsAtLoss);
+      expect(faulty.callsOf("appendTask").length).toBe(
+        losses.length === 0 ? faulty.callsOf("appendTask").length : appendsAtLoss,
+      );
       expect(told.length).toBeLessThanOrEqual(log.length - 1);
     });
   }

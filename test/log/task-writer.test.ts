@@ -12,7 +12,20 @@ import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts"
 import type { Snapshot, TaskAppend } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
-import { chunkEntry, contextId, createdTask, key, loggedTexts, newId, openWriter, takeOver, textOf, texts, wholeLog, writerOptions } from "./log-fixtures.ts";
+import {
+  chunkEntry,
+  contextId,
+  createdTask,
+  key,
+  loggedTexts,
+  newId,
+  openWriter,
+  takeOver,
+  textOf,
+  texts,
+  wholeLog,
+  writerOptions,
+} from "./log-fixtures.ts";
 
 const stamp = { nowMs: 1_800_000_000_000, newId };
 
@@ -91,7 +104,9 @@ test("an append has at most 4 MiB, but for a single entry that is larger", async
   const last = writer.append([third, third, third, large, "a", "b"].map(chunkEntry));
   await writer.whenCommitted(last);
   expect(batches()).toEqual([2, 1, 1, 2]);
-  const sizes = faulty.callsOf("appendTask").map(({ args }) => (args[1] as TaskAppend).batch.entries.reduce((sum, entry) => sum + entry.byteLength, 0));
+  const sizes = faulty
+    .callsOf("appendTask")
+    .map(({ args }) => (args[1] as TaskAppend).batch.entries.reduce((sum, entry) => sum + entry.byteLength, 0));
   expect(sizes.map((size) => size <= batchBytesMax)).toEqual([true, true, false, true]);
 });
 
@@ -135,7 +150,10 @@ test("waiting for room ends when the writer is lost", async () => {
 test("whenCommitted resolves only for what is durable, after onCommitted, in order", async () => {
   const { memory, faulty, storage } = faultyStorage();
   const events: string[] = [];
-  const writer = await openWriter(storage, { healthy: memory, onCommitted: (entries) => events.push(...entries.map(({ entry }) => textOf(entry))) });
+  const writer = await openWriter(storage, {
+    healthy: memory,
+    onCommitted: (entries) => events.push(...entries.map(({ entry }) => textOf(entry))),
+  });
   expect(await stateOf(writer.whenCommitted(1n))).toBe("resolved");
   faulty.fail({ methods: "appendTask", fault: "answer-held", times: 1 });
   const [second, third] = [writer.append([chunkEntry("e0")]), writer.append([chunkEntry("e1")])];
@@ -154,9 +172,16 @@ test("an event or a task that is too large changes nothing", async () => {
   const { memory, storage, batches } = faultyStorage();
   const one = encodeEntry(chunkEntry("x".repeat(1000))).byteLength;
   const created = await createdTask(memory);
-  const writer = new TaskWriter(writerOptions(storage, created, { limits: { eventBytesMax: one, taskBytesMax: created.created.bytes + 2 * one } }));
+  const writer = new TaskWriter(
+    writerOptions(storage, created, { limits: { eventBytesMax: one, taskBytesMax: created.created.bytes + 2 * one } }),
+  );
   const refused = expect.objectContaining({ reason: "TOO_LARGE" });
-  const before = () => ({ task: taskOf(writer.tentative), sequence: writer.tentative.sequence, logBytes: writer.logBytes, idle: writer.idle });
+  const before = () => ({
+    task: taskOf(writer.tentative),
+    sequence: writer.tentative.sequence,
+    logBytes: writer.logBytes,
+    idle: writer.idle,
+  });
   const empty = before();
   expect(() => writer.append([chunkEntry("small"), chunkEntry("x".repeat(1001))], "bounded")).toThrow(refused);
   expect(() =>
@@ -195,7 +220,11 @@ test("what is folded and told is what is stored, whatever the agent does with it
   const told: PlacedEntry[] = [];
   const writer = await openWriter(storage, { healthy: memory, onCommitted: (entries) => told.push(...entries) });
   const buffer = new Uint8Array([1, 2, 3]);
-  const artifact = create(ArtifactSchema, { artifactId: "a", parts: [{ content: { case: "raw", value: buffer } }], metadata: { n: [1] } });
+  const artifact = create(ArtifactSchema, {
+    artifactId: "a",
+    parts: [{ content: { case: "raw", value: buffer } }],
+    metadata: { n: [1] },
+  });
   const last = writer.append(decideEvent(writer.tentative, { artifactUpdate: { artifact } }, stamp));
   buffer.fill(9);
   artifact.artifactId = "b";
@@ -207,7 +236,9 @@ test("what is folded and told is what is stored, whatever the agent does with it
   expect(loaded && taskOf(loaded.fold)).toEqual(shown);
   expect(loaded && taskOf(loaded.fold)).toEqual(taskOf(writer.committed));
   const [, stored] = await wholeLog(memory);
-  expect(told.map(({ entry }) => entry)).toEqual([decodeEntry(stored?.bytes as Uint8Array, { taskId: key.taskId, contextId })]);
+  expect(told.map(({ entry }) => entry)).toEqual([
+    decodeEntry(stored?.bytes as Uint8Array, { taskId: key.taskId, contextId }),
+  ]);
 });
 
 test("nothing is appended behind a terminal entry", async () => {
@@ -224,7 +255,11 @@ test("a task that is taken over is lost: what waits is told, and nothing is sent
   const { memory, faulty, storage, batches } = faultyStorage();
   const losses: Error[] = [];
   const told: PlacedEntry[] = [];
-  const writer = await openWriter(storage, { healthy: memory, onLost: (error) => losses.push(error), onCommitted: (entries) => told.push(...entries) });
+  const writer = await openWriter(storage, {
+    healthy: memory,
+    onLost: (error) => losses.push(error),
+    onCommitted: (entries) => told.push(...entries),
+  });
   await writer.whenCommitted(writer.append([chunkEntry("e0")]));
   faulty.fail({ methods: "appendTask", fault: "held" });
   const first = writer.whenCommitted(writer.append([chunkEntry("e1")]));
@@ -234,7 +269,8 @@ test("a task that is taken over is lost: what waits is told, and nothing is sent
   await takeOver(memory);
   faulty.release();
   const lost = { reason: "UNAVAILABLE", metadata: { taskId: "task" } };
-  for (const promise of [first, second, never, writer.whenCommitted(3n)]) await expect(promise).rejects.toMatchObject(lost);
+  for (const promise of [first, second, never, writer.whenCommitted(3n)])
+    await expect(promise).rejects.toMatchObject(lost);
   expect(() => writer.append([chunkEntry("e3")])).toThrow(expect.objectContaining(lost));
   expect(await stateOf(writer.whenCommitted(2n))).toBe("resolved");
   await settle();
@@ -248,7 +284,9 @@ test("a task that is gone is lost as not found", async () => {
   const { memory, storage } = faultyStorage();
   const writer = await openWriter(storage, { healthy: memory });
   await memory.deleteTask(key);
-  await expect(writer.whenCommitted(writer.append([chunkEntry("e0")]))).rejects.toMatchObject({ reason: "TASK_NOT_FOUND" });
+  await expect(writer.whenCommitted(writer.append([chunkEntry("e0")]))).rejects.toMatchObject({
+    reason: "TASK_NOT_FOUND",
+  });
 });
 
 test("a writer that takes over writes under its fence from its first append on", async () => {
@@ -259,10 +297,19 @@ test("a writer that takes over writes under its fence from its first append on",
   const { fold, batch, stored } = loaded;
   const clock = new ManualClock();
   const options = writerOptions(storage, await createdTask(createMemoryStorage()));
-  const writer = new TaskWriter({ ...options, fold, batch, logBytes: stored.logBytes, clock, owner: { replica: "second", fence: 2n } });
+  const writer = new TaskWriter({
+    ...options,
+    fold,
+    batch,
+    logBytes: stored.logBytes,
+    clock,
+    owner: { replica: "second", fence: 2n },
+  });
   // The first answer is lost: the same condition is sent again.
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
-  await clock.advanceUntil(writer.whenCommitted(writer.append([decideTakeover(writer.tentative, "second", 2n, stamp), chunkEntry("e0")])));
+  await clock.advanceUntil(
+    writer.whenCommitted(writer.append([decideTakeover(writer.tentative, "second", 2n, stamp), chunkEntry("e0")])),
+  );
   await writer.whenCommitted(writer.append([chunkEntry("e1")]));
   expect(await memory.getTask(key)).toMatchObject({ replica: "second", fence: 2n, head: 4n });
   await expect(old.whenCommitted(old.append([chunkEntry("late")]))).rejects.toMatchObject({ reason: "UNAVAILABLE" });
@@ -307,7 +354,10 @@ test("a writer that is given up between two tries doesn't try again", async () =
 test("what was on its way when a writer was given up is told once it is durable", async () => {
   const { memory, faulty, storage } = faultyStorage();
   const told: string[] = [];
-  const writer = await openWriter(storage, { healthy: memory, onCommitted: (entries) => told.push(...entries.map(({ entry }) => textOf(entry))) });
+  const writer = await openWriter(storage, {
+    healthy: memory,
+    onCommitted: (entries) => told.push(...entries.map(({ entry }) => textOf(entry))),
+  });
   faulty.fail({ methods: "appendTask", fault: "held" });
   const first = writer.whenCommitted(writer.append([chunkEntry("e0")]));
   await settle();
@@ -348,7 +398,12 @@ test("the header says what the log says, after every append", async () => {
     () =>
       decideEvent(
         writer.tentative,
-        { statusUpdate: { state: TaskState.INPUT_REQUIRED, message: { parts: [{ content: { case: "text", value: "?" } }] } } },
+        {
+          statusUpdate: {
+            state: TaskState.INPUT_REQUIRED,
+            message: { parts: [{ content: { case: "text", value: "?" } }] },
+          },
+        },
         stamp,
       ),
     () => decideTurnEnd(writer.tentative, { kind: "canceled" }, stamp),
@@ -356,7 +411,11 @@ test("the header says what the log says, after every append", async () => {
   for (const step of steps) {
     await writer.whenCommitted(writer.append(step()));
     const stored = await memory.getTask(key);
-    expect(stored).toMatchObject({ head: writer.committed.sequence, state: writer.committed.status.state, statusTimeMs: stamp.nowMs });
+    expect(stored).toMatchObject({
+      head: writer.committed.sequence,
+      state: writer.committed.status.state,
+      statusTimeMs: stamp.nowMs,
+    });
     expect(stored?.logBytes).toBe(writer.logBytes);
   }
 });

@@ -3,13 +3,29 @@ import { Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../src/domain/task-error.ts";
 import type { MessageContext } from "../../src/manager/message-processor.ts";
 import { inputRequired } from "../../src/manager/processor-events.ts";
-import { answering, expectRefused, isSettledNow, message, messageIn, request, ScriptedAgent, sent, setup, stateOf } from "./fixtures.ts";
+import {
+  answering,
+  expectRefused,
+  isSettledNow,
+  message,
+  messageIn,
+  request,
+  ScriptedAgent,
+  sent,
+  setup,
+  stateOf,
+} from "./fixtures.ts";
 
 describe("answerMessage", () => {
   it("answers with a bare message: context, no task, and both messages in the conversation (R16, R72, R83)", async () => {
     const { manager } = await setup(answering(async ({ message: asked }) => ({ parts: asked.parts })));
     const answer = messageIn(await manager.sendMessage(request("hello")));
-    expect([answer.role, answer.taskId, answer.contextId !== "", answer.messageId !== ""]).toEqual([Role.AGENT, "", true, true]);
+    expect([answer.role, answer.taskId, answer.contextId !== "", answer.messageId !== ""]).toEqual([
+      Role.AGENT,
+      "",
+      true,
+      true,
+    ]);
     const { totalMessages } = await manager.conversations.stats({ tenant: "", owner: "" });
     expect(totalMessages).toBe(2);
   });
@@ -65,11 +81,11 @@ describe("answerMessage", () => {
     expect(await isSettledNow(answer)).toBe(false);
     await clock.advance(1);
     await expectRefused(answer, "INVALID_AGENT_RESPONSE");
-    expect([reason, (await manager.conversations.stats({ tenant: "", owner: "" })).totalMessages, clock.nextInMs === undefined]).toEqual([
-      "timed-out",
-      0,
-      false,
-    ]);
+    expect([
+      reason,
+      (await manager.conversations.stats({ tenant: "", owner: "" })).totalMessages,
+      clock.nextInMs === undefined,
+    ]).toEqual(["timed-out", 0, false]);
   });
 
   it.each([
@@ -81,8 +97,16 @@ describe("answerMessage", () => {
       },
       "INVALID_AGENT_RESPONSE",
     ],
-    ["throws what reads like a refusal of ours", async () => Promise.reject(new TaskError("TASK_NOT_FOUND", "secret")), "INVALID_AGENT_RESPONSE"],
-    ["asks for a history that can't be", ({ history }: MessageContext) => history(0).then(() => undefined), "INVALID_AGENT_RESPONSE"],
+    [
+      "throws what reads like a refusal of ours",
+      async () => Promise.reject(new TaskError("TASK_NOT_FOUND", "secret")),
+      "INVALID_AGENT_RESPONSE",
+    ],
+    [
+      "asks for a history that can't be",
+      ({ history }: MessageContext) => history(0).then(() => undefined),
+      "INVALID_AGENT_RESPONSE",
+    ],
     ["answers without parts", async () => ({ parts: [] }), "INVALID_AGENT_RESPONSE"],
     [
       "answers with more than an event may have",

@@ -1,7 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { artifact, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
-import { begun, expectRefused, idleTimers, isSettledNow, kindsOf, logOf, message, reading, ScriptedAgent, sent, setup, stateOf } from "./fixtures.ts";
+import {
+  begun,
+  expectRefused,
+  idleTimers,
+  isSettledNow,
+  kindsOf,
+  logOf,
+  message,
+  reading,
+  ScriptedAgent,
+  sent,
+  setup,
+  stateOf,
+} from "./fixtures.ts";
 
 async function running(options = {}) {
   const scripted = new ScriptedAgent();
@@ -21,7 +34,11 @@ describe("a running task", () => {
     turn.return();
     const task = await canceled;
     expect([stateOf(task), task.artifacts.map(({ artifactId }) => artifactId)]).toEqual(["CANCELED", ["last"]]);
-    expect(kindsOf(await logOf(faulty, id)).slice(-3)).toEqual(["cancelRequested", "artifactUpdate", "status:CANCELED"]);
+    expect(kindsOf(await logOf(faulty, id)).slice(-3)).toEqual([
+      "cancelRequested",
+      "artifactUpdate",
+      "status:CANCELED",
+    ]);
   });
 
   it("is told only once the wish is durable", async () => {
@@ -81,7 +98,10 @@ describe("a running task", () => {
     turn.return();
     expect((await Promise.all(all)).map(stateOf)).toEqual(["CANCELED", "CANCELED", "CANCELED"]);
     const kinds = kindsOf(await logOf(faulty, id));
-    expect([kinds.filter((kind) => kind === "cancelRequested").length, kinds.filter((kind) => kind === "status:CANCELED").length]).toEqual([1, 1]);
+    expect([
+      kinds.filter((kind) => kind === "cancelRequested").length,
+      kinds.filter((kind) => kind === "status:CANCELED").length,
+    ]).toEqual([1, 1]);
   });
 
   it("takes no message any more", async () => {
@@ -155,7 +175,10 @@ it("joins a cancel that is under way, also where no turn runs and at its very en
   waits.turn.return();
   await settle();
   const { manager, id } = waits;
-  expect((await Promise.all([manager.cancelTask(id), manager.cancelTask(id)])).map(stateOf)).toEqual(["CANCELED", "CANCELED"]);
+  expect((await Promise.all([manager.cancelTask(id), manager.cancelTask(id)])).map(stateOf)).toEqual([
+    "CANCELED",
+    "CANCELED",
+  ]);
 
   const ends = await running();
   const first = ends.manager.cancelTask(ends.id);

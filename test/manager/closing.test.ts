@@ -15,7 +15,10 @@ describe("closing", () => {
     expect(await isSettledNow(waiting)).toBe(false);
     await stream.close();
     expect(await waiting).toEqual(["task:WORKING"]);
-    expect([stream.closed, await stream[Symbol.asyncIterator]().next()]).toEqual([true, { done: true, value: undefined }]);
+    expect([stream.closed, await stream[Symbol.asyncIterator]().next()]).toEqual([
+      true,
+      { done: true, value: undefined },
+    ]);
     await stream.close();
     (await scripted.turn()).return();
   });

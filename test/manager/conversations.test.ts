@@ -58,7 +58,12 @@ describe("a list", () => {
     await pass(1);
     const first = await list({ pageSize: 3 });
     const second = await list({ pageSize: 3, pageToken: first.nextPageToken });
-    expect([...first.conversations, ...second.conversations].map(({ contextId }) => contextId)).toEqual(["a", "d", "c", "b"]);
+    expect([...first.conversations, ...second.conversations].map(({ contextId }) => contextId)).toEqual([
+      "a",
+      "d",
+      "c",
+      "b",
+    ]);
     expect(second.nextPageToken).toBe("");
   });
 
@@ -102,10 +107,19 @@ describe("a list", () => {
     ["a page of 101", { pageSize: 101 }],
     ["a token of another list", { pageToken: encodePageToken(["messages", "t", "alice", "other"], [1, "t", "1"]) }],
     ["another owner's token", { pageToken: encodePageToken(["messages", "t", "bob", "c"], [1, "t", "1"]) }],
-    ["a token with a sequence of letters", { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "abc"]) }],
+    [
+      "a token with a sequence of letters",
+      { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "abc"]) },
+    ],
     ["a token with a fraction", { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "1.5"]) }],
-    ["a token with a negative sequence", { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "-5"]) }],
-    ["a token with a huge sequence", { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "9".repeat(40)]) }],
+    [
+      "a token with a negative sequence",
+      { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "-5"]) },
+    ],
+    [
+      "a token with a huge sequence",
+      { pageToken: encodePageToken(["messages", "t", "alice", "c"], [1, "t", "9".repeat(40)]) },
+    ],
   ])("of messages with %s is refused", async (_, init) => {
     const { messages, say } = await talk();
     await say("c", "x");
@@ -123,9 +137,15 @@ describe("a message", () => {
     const { payload } = await manager.sendMessage(request(said), caller);
     expect(textOf((await conversations.getMessage("mine", alice)) ?? { parts: [] })).toBe(text);
     expect(await conversations.deleteMessage("mine", alice)).toBe(true);
-    expect([await conversations.getMessage("mine", alice), await conversations.deleteMessage("mine", alice)]).toEqual([undefined, false]);
+    expect([await conversations.getMessage("mine", alice), await conversations.deleteMessage("mine", alice)]).toEqual([
+      undefined,
+      false,
+    ]);
     expect(textsOf((await messages("c")).messages)).toEqual([`re ${text}`]);
-    const history = payload.case === "task" ? (await manager.getTask(payload.value.id, caller)).task.history : [{ messageId: "mine" }];
+    const history =
+      payload.case === "task"
+        ? (await manager.getTask(payload.value.id, caller)).task.history
+        : [{ messageId: "mine" }];
     expect(history.map(({ messageId }) => messageId)).toContain("mine");
   });
 });
@@ -136,7 +156,8 @@ describe("deleting a conversation", () => {
     const { manager } = await setup(scripted, { options: { maxRunningTasks: 1 } });
     await begun(manager, message("runs", { contextId: "c" }), caller);
     await begun(manager, message("waits", { contextId: "d" }), caller);
-    for (const contextId of ["c", "d"]) await expectRefused(manager.conversations.delete(contextId, alice), "STILL_RUNNING");
+    for (const contextId of ["c", "d"])
+      await expectRefused(manager.conversations.delete(contextId, alice), "STILL_RUNNING");
     scripted.turns[0]?.return();
     (await scripted.turn(1)).return();
     await settle();
@@ -155,7 +176,10 @@ describe("deleting a conversation", () => {
     await expectRefused(reader.ended, "TASK_NOT_FOUND");
     await expectRefused(watcher.ended, "TASK_NOT_FOUND");
     await expectRefused(manager.getTask(asked.id, caller), "TASK_NOT_FOUND");
-    await expectRefused(manager.sendMessage(request(message("answer", { taskId: asked.id })), caller), "TASK_NOT_FOUND");
+    await expectRefused(
+      manager.sendMessage(request(message("answer", { taskId: asked.id })), caller),
+      "TASK_NOT_FOUND",
+    );
     await expectRefused(manager.cancelTask(asked.id, caller), "TASK_NOT_FOUND");
     await expectRefused(messages("c"), "CONVERSATION_NOT_FOUND");
     expect(await conversations.stats(alice)).toMatchObject({ totalConversations: 1, totalMessages: 2 });

@@ -59,12 +59,12 @@ it("shows the task at every sequence, each a step further than the one before", 
 it("removes a task that has ended, once, and nothing finds it any more", async () => {
   const { manager, id } = await interrupted();
   await manager.cancelTask(id);
-  expect([await manager.taskExists(id), await manager.deleteTask(id), await manager.deleteTask(id), await manager.taskExists(id)]).toEqual([
-    true,
-    true,
-    false,
-    false,
-  ]);
+  expect([
+    await manager.taskExists(id),
+    await manager.deleteTask(id),
+    await manager.deleteTask(id),
+    await manager.taskExists(id),
+  ]).toEqual([true, true, false, false]);
   await expectRefused(manager.getTask(id), "TASK_NOT_FOUND");
   await expectRefused(manager.cancelTask(id), "TASK_NOT_FOUND");
   await expectRefused(manager.getTaskAt(id, 1n), "TASK_NOT_FOUND");
@@ -131,11 +131,17 @@ it("doesn't remove a conversation while a task of it runs", async () => {
   await expectRefused(manager.conversations.delete("c", scope), "STILL_RUNNING");
   (await scripted.turn()).return();
   await settle();
-  expect([await manager.conversations.delete("c", scope), await manager.conversations.delete("c", scope)]).toEqual([true, false]);
+  expect([await manager.conversations.delete("c", scope), await manager.conversations.delete("c", scope)]).toEqual([
+    true,
+    false,
+  ]);
 });
 
 it.each([
-  ["deleted", (manager: Awaited<ReturnType<typeof interrupted>>["manager"]) => manager.conversations.delete("c", scope)],
+  [
+    "deleted",
+    (manager: Awaited<ReturnType<typeof interrupted>>["manager"]) => manager.conversations.delete("c", scope),
+  ],
 ])("ends the readers of tasks whose conversation is %s", async (_, remove) => {
   const { manager, id } = await interrupted();
   const readers = [manager.watchTask(id), manager.subscribeToTask(id)].map(reading);
@@ -157,7 +163,11 @@ it("deletes nothing across scopes", async () => {
   const { manager, id } = await interrupted();
   await manager.cancelTask(id);
   const other = callerOf("", "somebody");
-  expect([await manager.deleteTask(id, other), await manager.conversations.delete("c", other), await manager.taskExists(id)]).toEqual([false, false, true]);
+  expect([
+    await manager.deleteTask(id, other),
+    await manager.conversations.delete("c", other),
+    await manager.taskExists(id),
+  ]).toEqual([false, false, true]);
 });
 
 it("holds nothing in memory once all is over: no feed, no timer", async () => {

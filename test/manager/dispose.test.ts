@@ -6,7 +6,19 @@ import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
-import { begun, collected, expectRefused, isSettledNow, message, reading, request, ScriptedAgent, sent, setup, stateOf } from "./fixtures.ts";
+import {
+  begun,
+  collected,
+  expectRefused,
+  isSettledNow,
+  message,
+  reading,
+  request,
+  ScriptedAgent,
+  sent,
+  setup,
+  stateOf,
+} from "./fixtures.ts";
 
 it("tells running turns to drain, waits for them, and leaves no timer behind", async () => {
   const scripted = new ScriptedAgent();
@@ -49,7 +61,10 @@ it("keeps what a turn completes meanwhile, and hands the rest to the next server
   (await scripted.turn(2)).return();
   await settle();
   expect([scripted.turns[2]?.text, scripted.turns[2]?.context.attempt]).toEqual(["goes on", 2]);
-  expect(await Promise.all(ids.map(async (id) => stateOf((await next.manager.getTask(id)).task)))).toEqual(["COMPLETED", "COMPLETED"]);
+  expect(await Promise.all(ids.map(async (id) => stateOf((await next.manager.getTask(id)).task)))).toEqual([
+    "COMPLETED",
+    "COMPLETED",
+  ]);
 });
 
 const calls: readonly [string, (manager: TaskManager, id: string) => Promise<unknown>][] = [

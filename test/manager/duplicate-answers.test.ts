@@ -22,7 +22,9 @@ it("a bare answer is given again, the same one; the agent is asked once", async 
   gate.resolve();
   const [first] = await Promise.all(together);
   expect(await Promise.all([...together, send(once)])).toEqual([first, first, first]);
-  expect([await stream, asked.mock.calls.length, (await manager.conversations.stats(anonymous)).totalMessages]).toEqual([["message:answer 1"], 1, 2]);
+  expect([await stream, asked.mock.calls.length, (await manager.conversations.stats(anonymous)).totalMessages]).toEqual(
+    [["message:answer 1"], 1, 2],
+  );
 });
 
 it.each([

@@ -46,7 +46,10 @@ describe("the same new message again joins the first (R29)", () => {
     faulty.fail({ methods: "appendTask", fault: "held", times: 1 });
     const once = message("go");
     const blocking = [sent(manager, once), sent(manager, once), begun(manager, once)];
-    const streams = [reading(manager.sendStreamingMessage(request(once))), reading(manager.sendStreamingMessage(request(once)))];
+    const streams = [
+      reading(manager.sendStreamingMessage(request(once))),
+      reading(manager.sendStreamingMessage(request(once))),
+    ];
     await settle();
     faulty.release();
     const turn = await scripted.turn();
@@ -56,7 +59,8 @@ describe("the same new message again joins the first (R29)", () => {
     const tasks = await Promise.all(blocking);
     await Promise.all(streams.map(({ ended }) => ended));
     expect(new Set(tasks.map(({ id }) => id))).toEqual(new Set([turn.context.taskId]));
-    for (const { seen } of streams) expect([seen[0]?.startsWith("task:"), ...seen.slice(-2)]).toEqual([true, "artifact:a", "status:COMPLETED"]);
+    for (const { seen } of streams)
+      expect([seen[0]?.startsWith("task:"), ...seen.slice(-2)]).toEqual([true, "artifact:a", "status:COMPLETED"]);
     expect([scripted.turns.length, await manyTasks(manager)]).toEqual([1, 1]);
   });
 
@@ -86,7 +90,10 @@ describe("the same new message again joins the first (R29)", () => {
     expect(stateOf(await sent(manager, once))).toBe("INPUT_REQUIRED");
     expect(await collected(manager.sendStreamingMessage(request(once)))).toEqual(["task:INPUT_REQUIRED"]);
     await manager.cancelTask(id);
-    expect([stateOf(await sent(manager, once)), await collected(manager.sendStreamingMessage(request(once)))]).toEqual(["CANCELED", ["task:CANCELED"]]);
+    expect([stateOf(await sent(manager, once)), await collected(manager.sendStreamingMessage(request(once)))]).toEqual([
+      "CANCELED",
+      ["task:CANCELED"],
+    ]);
     expect(scripted.turns).toHaveLength(1);
   });
 
@@ -101,7 +108,11 @@ describe("the same new message again joins the first (R29)", () => {
     const { manager, lines } = await setup(silent(async () => {}));
     const withObject = (object: JsonObject) => {
       const data = fromJson(ValueSchema, { list: [object] });
-      return message("go", { messageId: "ordered", metadata: { object }, parts: [{ content: { case: "data", value: data }, metadata: object }] });
+      return message("go", {
+        messageId: "ordered",
+        metadata: { object },
+        parts: [{ content: { case: "data", value: data }, metadata: object }],
+      });
     };
     const { id } = await sent(manager, withObject({ a: 1, b: { c: 2, d: 3 } }));
     expect((await sent(manager, withObject({ b: { d: 3, c: 2 }, a: 1 }))).id).toBe(id);
@@ -181,7 +192,8 @@ describe("the same follow-up again joins the first", () => {
     const more = message("two", { taskId: id });
     return { ...all, scripted, id, more, firstId: one.messageId };
   }
-  const messagesIn = async (faulty: Parameters<typeof logOf>[0], id: string) => (await logOf(faulty, id)).filter(({ body }) => body.case === "message").length;
+  const messagesIn = async (faulty: Parameters<typeof logOf>[0], id: string) =>
+    (await logOf(faulty, id)).filter(({ body }) => body.case === "message").length;
 
   it("at once, while it waits, while it is answered, and when it was: one entry, one turn", async () => {
     const { manager, faulty, scripted, id, more } = await followed();
@@ -211,12 +223,17 @@ describe("the same follow-up again joins the first", () => {
     await begun(manager, more);
     await begun(manager, message("other", { taskId: id, messageId: more.messageId }));
     expect(await messagesIn(faulty, id)).toBe(2);
-    expect(lines.filter(({ level }) => level === "warn").map(({ fields }) => fields)).toEqual([{ messageId: more.messageId }]);
+    expect(lines.filter(({ level }) => level === "warn").map(({ fields }) => fields)).toEqual([
+      { messageId: more.messageId },
+    ]);
 
     const strict = await followed({ messageIds: "strict" });
     await begun(strict.manager, strict.more);
     for (const messageId of [strict.more.messageId, strict.firstId]) {
-      await expectRefused(begun(strict.manager, message("other", { taskId: strict.id, messageId })), "MESSAGE_ID_REUSED");
+      await expectRefused(
+        begun(strict.manager, message("other", { taskId: strict.id, messageId })),
+        "MESSAGE_ID_REUSED",
+      );
     }
     expect(await messagesIn(strict.faulty, strict.id)).toBe(1);
   });

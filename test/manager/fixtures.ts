@@ -55,7 +55,9 @@ export async function setup(
 ): Promise<Setup> {
   const lines: LogLine[] = [];
   // One that finds another server's record watches it for some seconds.
-  const manager = await clock.advanceUntil(createTaskManager(processor, faulty.storage, options, { clock, logger: loggerTo(lines) }));
+  const manager = await clock.advanceUntil(
+    createTaskManager(processor, faulty.storage, options, { clock, logger: loggerTo(lines) }),
+  );
   onTestFinished(async () => {
     faulty.heal();
     faulty.release();
@@ -81,7 +83,12 @@ export function nextId(prefix = "m"): string {
 }
 
 export function message(text: string, init: MessageInitShape<typeof MessageSchema> = {}): Message {
-  return create(MessageSchema, { messageId: nextId(), role: Role.USER, parts: [{ content: { case: "text", value: text } }], ...init });
+  return create(MessageSchema, {
+    messageId: nextId(),
+    role: Role.USER,
+    parts: [{ content: { case: "text", value: text } }],
+    ...init,
+  });
 }
 
 type RequestInit = Omit<MessageInitShape<typeof SendMessageRequestSchema>, "message" | "$typeName">;
@@ -102,7 +109,8 @@ export function taskIn(response: SendMessageResponse): Task {
 }
 
 export function messageIn(response: SendMessageResponse): Message {
-  if (response.payload.case !== "message") throw new Error(`Answered with ${response.payload.case}, not with a message`);
+  if (response.payload.case !== "message")
+    throw new Error(`Answered with ${response.payload.case}, not with a message`);
   return response.payload.value;
 }
 
@@ -160,7 +168,11 @@ export async function collected(events: AsyncIterable<StreamResponse>): Promise<
 }
 
 /** Reads in the background into `seen`; `ended` settles with the stream. */
-export function reading(events: AsyncIterable<StreamResponse>): { readonly seen: string[]; readonly ended: Promise<void>; isOver(): boolean } {
+export function reading(events: AsyncIterable<StreamResponse>): {
+  readonly seen: string[];
+  readonly ended: Promise<void>;
+  isOver(): boolean;
+} {
   const seen: string[] = [];
   let over = false;
   const ended = (async () => {
@@ -194,7 +206,11 @@ export async function logOf(
   taskId: string,
   caller: { tenant: string; owner: string } = { tenant: "", owner: "" },
 ): Promise<readonly Entry[]> {
-  const stored = await faulty.storage.readTask({ tenant: caller.tenant, owner: caller.owner, taskId }, 0n, 64 * 1024 * 1024);
+  const stored = await faulty.storage.readTask(
+    { tenant: caller.tenant, owner: caller.owner, taskId },
+    0n,
+    64 * 1024 * 1024,
+  );
   return stored.map(({ bytes }) => decodeEntry(bytes, { taskId, contextId: "" }));
 }
 

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { authRequired, completed, inputRequired, rejected, status, textOf, working } from "../../src/manager/processor-events.ts";
+import {
+  authRequired,
+  completed,
+  inputRequired,
+  rejected,
+  status,
+  textOf,
+  working,
+} from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   agent,
@@ -40,11 +48,20 @@ describe("a follow-up", () => {
     const { manager, scripted, task } = await interrupted(last);
     const answer = sent(manager, message("answer", { taskId: task.id }));
     const turn = await scripted.turn(1);
-    expect([turn.text, turn.context.contextId, turn.context.taskId, turn.context.attempt]).toEqual(["answer", task.contextId, task.id, 1]);
+    expect([turn.text, turn.context.contextId, turn.context.taskId, turn.context.attempt]).toEqual([
+      "answer",
+      task.contextId,
+      task.id,
+      1,
+    ]);
     expect(await isSettledNow(answer)).toBe(false);
     await turn.yield(completed("done"));
     const ended = await answer;
-    expect([ended.id, stateOf(ended), textsOf(ended.history)]).toEqual([task.id, "COMPLETED", ["one", "question?", "answer"]]);
+    expect([ended.id, stateOf(ended), textsOf(ended.history)]).toEqual([
+      task.id,
+      "COMPLETED",
+      ["one", "question?", "answer"],
+    ]);
   });
 
   it("that names another context is refused, the field named (R79)", async () => {
@@ -65,7 +82,10 @@ describe("a follow-up", () => {
     const { manager, faulty, task, scripted } = await interrupted(last);
     const before = await logOf(faulty, task.id);
     await expectRefused(sent(manager, message("more", { taskId: task.id })), "UNSUPPORTED_OPERATION");
-    await expectRefused(sent(manager, message("more", { taskId: task.id, contextId: task.contextId })), "UNSUPPORTED_OPERATION");
+    await expectRefused(
+      sent(manager, message("more", { taskId: task.id, contextId: task.contextId })),
+      "UNSUPPORTED_OPERATION",
+    );
     expect([await logOf(faulty, task.id), scripted.turns.length]).toEqual([before, 1]);
   });
 
@@ -131,7 +151,10 @@ describe("messages during a turn", () => {
     turn.return();
     for (let index = 1; index <= 16; index++) (await scripted.turn(index)).return();
     await settle();
-    expect(scripted.turns.map(({ text }) => text)).toEqual(["one", ...Array.from({ length: 16 }, (_, index) => `m${index}`)]);
+    expect(scripted.turns.map(({ text }) => text)).toEqual([
+      "one",
+      ...Array.from({ length: 16 }, (_, index) => `m${index}`),
+    ]);
     expect(kindsOf(await logOf(faulty, id)).at(-1)).toBe("status:COMPLETED");
   });
 
@@ -185,7 +208,11 @@ describe("messages during a turn", () => {
     const second = sent(manager, message("I refuse", { taskId: id }));
     expect(await isSettledNow(second)).toBe(false);
     const { task } = await manager.getTask(id);
-    expect([stateOf(task), statusText(task), textsOf(task.history)]).toEqual(["AUTH_REQUIRED", "sign in", ["one", "sign in", "I refuse"]]);
+    expect([stateOf(task), statusText(task), textsOf(task.history)]).toEqual([
+      "AUTH_REQUIRED",
+      "sign in",
+      ["one", "sign in", "I refuse"],
+    ]);
     await turn.yield(working("credential came"));
     turn.return();
     const next = await scripted.turn(1);
@@ -198,7 +225,9 @@ describe("messages during a turn", () => {
 
 it("has the messages of the whole conversation, this one included, oldest first", async () => {
   const seen: (readonly string[])[] = [];
-  const { manager } = await setup(silent(async (context) => seen.push(textsOf(await context.history()), textsOf(await context.history(1)))));
+  const { manager } = await setup(
+    silent(async (context) => seen.push(textsOf(await context.history()), textsOf(await context.history(1)))),
+  );
   await sent(manager, message("one", { contextId: "c" }));
   await sent(manager, message("two", { contextId: "c" }));
   expect(seen).toEqual([["one"], ["one"], ["one", "two"], ["two"]]);

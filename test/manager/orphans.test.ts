@@ -1,7 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
-import { begun, expectRefused, idleTimers, kindsOf, logOf, message, reading, ScriptedAgent, sent, setup, stateOf, statusText } from "./fixtures.ts";
+import {
+  begun,
+  expectRefused,
+  idleTimers,
+  kindsOf,
+  logOf,
+  message,
+  reading,
+  ScriptedAgent,
+  sent,
+  setup,
+  stateOf,
+  statusText,
+} from "./fixtures.ts";
 
 describe("a task whose making was never confirmed", () => {
   it("is made once, and run once, where a later try tells", async () => {
@@ -38,7 +51,9 @@ describe("a running task whose storage is away for longer than its appends are t
     const { id } = await begun(all.manager, "go");
     const turn = await agent.turn();
     await settle();
-    const blocked = sent(all.manager, message("go on", { taskId: id })).catch((error: { reason: string }) => error.reason);
+    const blocked = sent(all.manager, message("go on", { taskId: id })).catch(
+      (error: { reason: string }) => error.reason,
+    );
     await settle();
     all.faulty.fail({ fault: "unavailable" });
     await turn.yield(working("unheard"));
@@ -58,7 +73,10 @@ describe("a running task whose storage is away for longer than its appends are t
     await clock.advance(10_000);
     await reader.ended;
     const { task } = await manager.getTask(id);
-    expect([stateOf(task), statusText(task)]).toEqual(["FAILED", "The storage failed while the agent worked on this task"]);
+    expect([stateOf(task), statusText(task)]).toEqual([
+      "FAILED",
+      "The storage failed while the agent worked on this task",
+    ]);
     expect(clock.waiting).toBe(idleTimers);
   });
 

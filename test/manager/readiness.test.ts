@@ -16,7 +16,10 @@ describe("a task manager", () => {
     expect(manager.readiness.state).toBe("ready");
   });
 
-  it.each(["held", "unavailable"] as const)("isn't once the storage has not answered for 10 s (%s), and is at its next answer", async (fault) => {
+  it.each([
+    "held",
+    "unavailable",
+  ] as const)("isn't once the storage has not answered for 10 s (%s), and is at its next answer", async (fault) => {
     const { manager, clock, faulty } = await setup(new ScriptedAgent());
     faulty.fail({ methods: "beat", fault });
     const silent = manager.readiness.changed(never);

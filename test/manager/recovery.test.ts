@@ -2,7 +2,19 @@ import { describe, expect, it } from "vitest";
 import { artifact, authRequired, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { crashed, restarted } from "./crash.ts";
-import { begun, expectRefused, kindsOf, logOf, message, reading, ScriptedAgent, sent, stateOf, statusText, textsOf } from "./fixtures.ts";
+import {
+  begun,
+  expectRefused,
+  kindsOf,
+  logOf,
+  message,
+  reading,
+  ScriptedAgent,
+  sent,
+  stateOf,
+  statusText,
+  textsOf,
+} from "./fixtures.ts";
 
 describe("after a crash", () => {
   it("a task that waited for its place is run", async () => {
@@ -28,7 +40,9 @@ describe("after a crash", () => {
     let id = "";
     const { storage } = await crashed(async ({ manager }, agent) => {
       id = (await begun(manager, "go")).id;
-      await (await agent.turn()).yield(artifact({ artifactId: "half", parts: [{ content: { case: "text", value: "x" } }] }));
+      await (await agent.turn()).yield(
+        artifact({ artifactId: "half", parts: [{ content: { case: "text", value: "x" } }] }),
+      );
     });
     const agent = new ScriptedAgent();
     const { manager, faulty } = await restarted(storage, agent);
@@ -56,7 +70,11 @@ describe("after a crash", () => {
     const agent = new ScriptedAgent({ onLost: "resume" });
     const { manager } = await restarted(storage, agent);
     const turn = await agent.turn();
-    expect([turn.text, turn.context.attempt, turn.context.fence > (before.turns[0]?.context.fence ?? 0n)]).toEqual(["go", 2, true]);
+    expect([turn.text, turn.context.attempt, turn.context.fence > (before.turns[0]?.context.fence ?? 0n)]).toEqual([
+      "go",
+      2,
+      true,
+    ]);
     expect([await turn.context.step("charge", step), runs]).toEqual([{ charged: true }, 1]);
     turn.return();
     await settle();
@@ -95,7 +113,10 @@ describe("after a crash", () => {
     // Sent again it joins.
     const answer = sent(manager, waiting);
     await settle();
-    expect([turn.text, kindsOf(await logOf(faulty, id)).slice(-3)]).toEqual(["two", ["takeover", "status:WORKING", "turn"]]);
+    expect([turn.text, kindsOf(await logOf(faulty, id)).slice(-3)]).toEqual([
+      "two",
+      ["takeover", "status:WORKING", "turn"],
+    ]);
     turn.return();
     expect(stateOf(await answer)).toBe("COMPLETED");
   });
@@ -114,7 +135,11 @@ describe("after a crash", () => {
     turn.return();
     await settle();
     const { task } = await manager.getTask(id);
-    expect([stateOf(task), textsOf(task.history), agent.turns.length]).toEqual(["COMPLETED", ["one", "sign in", "two"], 1]);
+    expect([stateOf(task), textsOf(task.history), agent.turns.length]).toEqual([
+      "COMPLETED",
+      ["one", "sign in", "two"],
+      1,
+    ]);
   });
 
   it("a cancel that was asked for while the task waited for its client is done", async () => {

@@ -49,10 +49,15 @@ describe("a server that stood still while another took its database over", () =>
 it("a server that another one takes for dead while it still starts doesn't start", async () => {
   const { storage } = await crashed(async () => {});
   const clock = new ManualClock();
-  const starting = createTaskManager(new ScriptedAgent(), storage, {}, { clock, newId: () => "late" }).catch((error: unknown) => error);
+  const starting = createTaskManager(new ScriptedAgent(), storage, {}, { clock, newId: () => "late" }).catch(
+    (error: unknown) => error,
+  );
   await settle();
   await storage.leave("late");
-  expect(await clock.advanceUntil(starting)).toMatchObject({ reason: "UNAVAILABLE", message: expect.stringContaining("while it started") });
+  expect(await clock.advanceUntil(starting)).toMatchObject({
+    reason: "UNAVAILABLE",
+    message: expect.stringContaining("while it started"),
+  });
   expect(await storage.listReplicas()).toHaveLength(1);
   await settle();
   expect(clock.waiting).toBe(0);

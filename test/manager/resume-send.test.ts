@@ -7,7 +7,19 @@ import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
-import { agent, answering, brief, collected, expectRefused, message, reading, request, ScriptedAgent, sent, setup } from "./fixtures.ts";
+import {
+  agent,
+  answering,
+  brief,
+  collected,
+  expectRefused,
+  message,
+  reading,
+  request,
+  ScriptedAgent,
+  sent,
+  setup,
+} from "./fixtures.ts";
 
 const chunk = (id: string) => artifact({ artifactId: id, parts: [{ content: { case: "text", value: id } }] });
 
@@ -23,7 +35,11 @@ const asking = agent(async function* (context) {
   yield completed();
 });
 
-async function numbered(manager: TaskManager, asked: SendMessageRequest, after?: bigint): Promise<readonly (readonly [bigint, string])[]> {
+async function numbered(
+  manager: TaskManager,
+  asked: SendMessageRequest,
+  after?: bigint,
+): Promise<readonly (readonly [bigint, string])[]> {
   const stream = manager.sendStreamingMessage(asked, undefined, { after });
   const all: (readonly [bigint, string])[] = [];
   for await (const event of stream) all.push([stream.cursor, brief(event)]);
@@ -36,7 +52,8 @@ describe("a message sent again with a cursor", () => {
     const once = request(message("all"), { metadata: { all: true } });
     const whole = await numbered(manager, once);
     expect(whole.at(-1)?.[1]).toBe("status:COMPLETED");
-    for (const [cursor] of whole) expect(await numbered(manager, once, cursor)).toEqual(whole.filter(([sequence]) => sequence > cursor));
+    for (const [cursor] of whole)
+      expect(await numbered(manager, once, cursor)).toEqual(whole.filter(([sequence]) => sequence > cursor));
     const all = await numbered(manager, once, 0n);
     expect([all[0], ...all.slice(-4)]).toEqual([[1n, "task:SUBMITTED"], ...whole.slice(-4)]);
   });
@@ -62,7 +79,9 @@ describe("a message sent again with a cursor", () => {
   });
 
   it("goes on though its message has left the histories by now: they are trimmed, the task and the window are not", async () => {
-    const { manager } = await setup(asking, { faulty: new FaultyStorage(createMemoryStorage({ maxHistoryLength: 1 })) });
+    const { manager } = await setup(asking, {
+      faulty: new FaultyStorage(createMemoryStorage({ maxHistoryLength: 1 })),
+    });
     const once = request(message("one"));
     const asked = await numbered(manager, once);
     expect(await numbered(manager, once, asked[0]?.[0])).toEqual(asked.slice(1));
@@ -72,7 +91,9 @@ describe("a message sent again with a cursor", () => {
     const { manager } = await setup(asking);
     const once = request(message("one"));
     const asked = await numbered(manager, once);
-    await collected(manager.sendStreamingMessage(request(message("two", { messageId: once.message?.messageId ?? "" }))));
+    await collected(
+      manager.sendStreamingMessage(request(message("two", { messageId: once.message?.messageId ?? "" }))),
+    );
     expect(await numbered(manager, once, asked[0]?.[0])).toEqual(asked.slice(1));
   });
 
@@ -96,7 +117,10 @@ describe("a message sent again with a cursor", () => {
     const once = request("go");
     await collected(manager.sendStreamingMessage(once));
     const refused = collected(manager.sendStreamingMessage(once, undefined, { after: 1000n }));
-    await expect(refused).rejects.toMatchObject({ reason: "OUT_OF_RANGE", metadata: { head: expect.stringMatching(/^\d+$/) } });
+    await expect(refused).rejects.toMatchObject({
+      reason: "OUT_OF_RANGE",
+      metadata: { head: expect.stringMatching(/^\d+$/) },
+    });
   });
 
   it("is a repeat already while the first one is on its way in", async () => {
@@ -139,7 +163,9 @@ describe("a message sent again with a cursor", () => {
       for (let cursor = 0n; cursor <= watched.cursor; cursor++) {
         const behind = whole.filter(([sequence]) => sequence > cursor);
         // Of the newest turn it is known where it began: what was asked before isn't its question.
-        const end = behind.findIndex(([, event]) => (each === further[1] ? /COMPLETED/ : /INPUT_REQUIRED|COMPLETED/).test(event));
+        const end = behind.findIndex(([, event]) =>
+          (each === further[1] ? /COMPLETED/ : /INPUT_REQUIRED|COMPLETED/).test(event),
+        );
         expect(await numbered(manager, each, cursor)).toEqual(behind.slice(0, end + 1));
       }
     }
@@ -166,7 +192,12 @@ describe("a message sent again with a cursor", () => {
     await two.yield(inputRequired("and?"));
     two.return();
     await Promise.all([stream.ended, again.ended]);
-    expect(again.seen).toEqual(["status:INPUT_REQUIRED(more?)", "status:WORKING", "artifact:b", "status:INPUT_REQUIRED(and?)"]);
+    expect(again.seen).toEqual([
+      "status:INPUT_REQUIRED(more?)",
+      "status:WORKING",
+      "artifact:b",
+      "status:INPUT_REQUIRED(and?)",
+    ]);
   });
 });
 
@@ -188,15 +219,23 @@ describe("a cursor with a message that is new", () => {
   it("is refused above the head of that task, and then nothing is accepted", async () => {
     const { manager } = await setup(asking);
     const task = await sent(manager, "one");
-    const refused = collected(manager.sendStreamingMessage(request(message("two", { taskId: task.id })), undefined, { after: 1000n }));
+    const refused = collected(
+      manager.sendStreamingMessage(request(message("two", { taskId: task.id })), undefined, { after: 1000n }),
+    );
     await expectRefused(refused, "OUT_OF_RANGE");
     expect((await manager.getTask(task.id)).task.history).toHaveLength(1);
   });
 
   it("is looked at only once the request is found in order", async () => {
     const { manager } = await setup(asking);
-    await expectRefused(collected(manager.sendStreamingMessage(request(message("x", { messageId: "" })), undefined, { after: 1n })), "INVALID_REQUEST");
-    await expectRefused(collected(manager.sendStreamingMessage(request(message("x", { taskId: "nowhere" })), undefined, { after: 1n })), "TASK_NOT_FOUND");
+    await expectRefused(
+      collected(manager.sendStreamingMessage(request(message("x", { messageId: "" })), undefined, { after: 1n })),
+      "INVALID_REQUEST",
+    );
+    await expectRefused(
+      collected(manager.sendStreamingMessage(request(message("x", { taskId: "nowhere" })), undefined, { after: 1n })),
+      "TASK_NOT_FOUND",
+    );
   });
 
   it("makes no difference to a bare answer", async () => {
@@ -224,6 +263,7 @@ describe("the sequence of a task", () => {
 });
 
 async function taskOfStream(manager: TaskManager, once: SendMessageRequest): Promise<{ readonly taskId: string }> {
-  for await (const { payload } of manager.sendStreamingMessage(once)) if (payload.case === "task") return { taskId: payload.value.id };
+  for await (const { payload } of manager.sendStreamingMessage(once))
+    if (payload.case === "task") return { taskId: payload.value.id };
   throw new Error("No task came");
 }

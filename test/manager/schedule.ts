@@ -109,7 +109,12 @@ export class Play {
     const options = { maxRunningTasks: 2, cancelGraceMs: 1_000, enableCleanup: false };
     const newId = () => `id-${seed}-${++this.#ids}`;
     const manager = await clock.advanceUntil(createTaskManager(agent, faulty.storage, options, { clock, newId }));
-    faulty.failAtRandom({ seed: seed + this.killed.length, probability: 0.6, faults, methods: ["appendTask", "readTask", "getTask", "taskExists"] });
+    faulty.failAtRandom({
+      seed: seed + this.killed.length,
+      probability: 0.6,
+      faults,
+      methods: ["appendTask", "readTask", "getTask", "taskExists"],
+    });
     this.#server = { manager, faulty, clock, agent };
   }
 
@@ -147,7 +152,9 @@ export class Play {
       // Also what a killed server says late must hold.
       call.outcome = outcome;
     };
-    promise.then(end, (error: { readonly reason?: string; readonly message?: string }) => end(error.reason ?? `unexpected: ${error.message}`));
+    promise.then(end, (error: { readonly reason?: string; readonly message?: string }) =>
+      end(error.reason ?? `unexpected: ${error.message}`),
+    );
   }
 
   #message(): Message {
@@ -176,14 +183,20 @@ export class Play {
 
   #stream(): void {
     const sending = this.#message();
-    this.#read(this.#track("stream", sending.messageId, sending.taskId), this.server.manager.sendStreamingMessage(request(sending)));
+    this.#read(
+      this.#track("stream", sending.messageId, sending.taskId),
+      this.server.manager.sendStreamingMessage(request(sending)),
+    );
   }
 
   #watch(): void {
     const id = this.#one([...this.tasks]);
     if (id === undefined) return;
     const { manager } = this.server;
-    this.#read(this.#track("watch", "", id), this.#below(2) === 0 ? manager.watchTask(id, 0n) : manager.subscribeToTask(id));
+    this.#read(
+      this.#track("watch", "", id),
+      this.#below(2) === 0 ? manager.watchTask(id, 0n) : manager.subscribeToTask(id),
+    );
   }
 
   #read(call: Call, subscriber: TaskSubscriber): void {
@@ -231,7 +244,9 @@ export class Play {
       for (const turn of agent.turns) if (!turn.over) turn.return();
       await clock.advance(500);
       if (round === rounds / 2) {
-        this.stuck.push(...this.calls.filter(({ what, outcome }) => outcome === "open" && (what === "send" || what === "cancel")));
+        this.stuck.push(
+          ...this.calls.filter(({ what, outcome }) => outcome === "open" && (what === "send" || what === "cancel")),
+        );
         for (const id of this.tasks) this.#cancel(id);
       }
       if (round > rounds / 2 && this.calls.every(({ outcome }) => outcome !== "open")) break;

@@ -34,14 +34,19 @@ async function historyOf({ storage }: Play, id: string): Promise<History> {
     evolve(fold, sequence, entry);
     const { body } = entry;
     if (body.case === "created") accepted.set(sequence, body.value.task?.history[0]?.messageId ?? "");
-    if (body.case === "message" && body.value.options !== undefined) accepted.set(sequence, body.value.message?.messageId ?? "");
+    if (body.case === "message" && body.value.options !== undefined)
+      accepted.set(sequence, body.value.message?.messageId ?? "");
     if (body.case === "turn") turns.push({ message: body.value.messageSequence, attempt: body.value.attempt });
   }
   return { id, entries, accepted, turns, state: stateOf(fold) };
 }
 
 /** What a reader with these cursors must have seen: the log's events behind its first one. */
-function eventsBetween({ entries }: History, after: bigint, last: bigint): { readonly cursor: bigint; readonly event: string }[] {
+function eventsBetween(
+  { entries }: History,
+  after: bigint,
+  last: bigint,
+): { readonly cursor: bigint; readonly event: string }[] {
   return entries.flatMap((entry, index) => {
     const cursor = BigInt(index + 1);
     const event = eventOf(entry);
@@ -60,25 +65,46 @@ function checkReader({ call, seen, hungUp }: Reader, history: History, what: str
   expect(hungUp || call.outcome !== "ok" || ends.test(last), `${what} ends at "${last}"`).toBe(true);
 }
 
-function checkTask({ id, accepted, turns, state, entries }: History, { server, calls, killed }: Play, what: string): void {
-  const terminal = entries.filter(({ body }) => body.case === "statusUpdate" && isTerminal(body.value.status?.state ?? 0));
-  expect([terminal.length, terminal[0] === entries.at(-1)], `${what} ends once, with its last entry`).toEqual([1, true]);
+function checkTask(
+  { id, accepted, turns, state, entries }: History,
+  { server, calls, killed }: Play,
+  what: string,
+): void {
+  const terminal = entries.filter(
+    ({ body }) => body.case === "statusUpdate" && isTerminal(body.value.status?.state ?? 0),
+  );
+  expect([terminal.length, terminal[0] === entries.at(-1)], `${what} ends once, with its last entry`).toEqual([
+    1,
+    true,
+  ]);
   // Every turn answers a message of a client, each once and in the order of acceptance; one that was cut off is run again at once.
   const first = turns.filter(({ attempt }) => attempt === 1).map((turn) => turn.message);
   expect(first, what).toEqual([...accepted.keys()].slice(0, first.length));
   const again = turns.filter(
-    (turn, index) => turn.attempt > 1 && (turns[index - 1]?.message !== turn.message || turns[index - 1]?.attempt !== turn.attempt - 1),
+    (turn, index) =>
+      turn.attempt > 1 &&
+      (turns[index - 1]?.message !== turn.message || turns[index - 1]?.attempt !== turn.attempt - 1),
   );
   expect([again, killed.length > 0 || first.length === turns.length], what).toEqual([[], true]);
   // One that completes has answered all; only another end leaves messages without a turn.
-  expect(state !== "COMPLETED" || first.length === accepted.size, `${what}: ${first.length} turns, ${accepted.size} messages, ${state}`).toBe(true);
+  expect(
+    state !== "COMPLETED" || first.length === accepted.size,
+    `${what}: ${first.length} turns, ${accepted.size} messages, ${state}`,
+  ).toBe(true);
   const canceled = calls.filter((call) => call.what === "cancel" && call.taskId === id && call.outcome === "CANCELED");
   expect(canceled.length === 0 || state === "CANCELED", what).toBe(true);
-  const runs = server.agent.turns.filter(({ context }) => context.taskId === id).map(({ context }) => context.message.messageId);
-  const begun = turns.map((turn) => accepted.get(turn.message)).slice(killed.length > 0 ? -runs.length || turns.length : 0);
+  const runs = server.agent.turns
+    .filter(({ context }) => context.taskId === id)
+    .map(({ context }) => context.message.messageId);
+  const begun = turns
+    .map((turn) => accepted.get(turn.message))
+    .slice(killed.length > 0 ? -runs.length || turns.length : 0);
   // A turn that was begun and canceled in the same moment may never have run.
   const notRun = begun.length - runs.length;
-  expect(killed.length > 0 || (notRun >= 0 && notRun <= (state === "CANCELED" ? 1 : 0)), `${what}: ${begun.length} turns, ${runs.length} runs`).toBe(true);
+  expect(
+    killed.length > 0 || (notRun >= 0 && notRun <= (state === "CANCELED" ? 1 : 0)),
+    `${what}: ${begun.length} turns, ${runs.length} runs`,
+  ).toBe(true);
   expect(killed.length > 0 ? [] : runs, what).toEqual(killed.length > 0 ? [] : begun.slice(0, runs.length));
 }
 
@@ -148,7 +174,11 @@ async function check(plan: Plan, allowed: readonly string[]): Promise<readonly s
     if (history !== undefined) checkReader(reader, history, `${what}, reader ${place}`);
   }
   const kinds = histories.flatMap(({ entries }) => entries.map(({ body }) => String(body.case)));
-  return [...calls.map((call) => `${call.what} ${call.outcome}`), ...kinds, ...readers.map(({ seen }) => (seen.length > 2 ? "long stream" : "short stream"))];
+  return [
+    ...calls.map((call) => `${call.what} ${call.outcome}`),
+    ...kinds,
+    ...readers.map(({ seen }) => (seen.length > 2 ? "long stream" : "short stream")),
+  ];
 }
 
 const slow = ["held", "answer-held"] as const;
@@ -170,11 +200,26 @@ test.each<[string, Omit<Plan, "seed" | "steps">, readonly string[]]>([
   ["a slow storage and an agent that takes no message while it works", { faults: slow, whileWorking: "reject" }, []],
   ["a storage that fails now and then", { faults: failing }, ["UNAVAILABLE"]],
   ["servers that are killed, their tasks failed", { faults: slow, kills: 2 }, ["UNAVAILABLE", "killed"]],
-  ["servers that are killed, their turns run again", { faults: slow, kills: 2, onLost: "resume" }, ["UNAVAILABLE", "killed"]],
-  ["servers that are killed over a storage that fails", { faults: failing, kills: 2, onLost: "resume" }, ["UNAVAILABLE", "killed"]],
-])("with %s every call is answered, every message run or refused, and every reader sees the log", { timeout: timeoutMs }, async (_, plan, allowed) => {
-  const happened = new Set<string>();
-  for (let seed = 0; seed < seeds; seed++) for (const fact of await check({ ...plan, seed, steps: 60 }, allowed)) happened.add(fact);
-  // Otherwise the plays would prove little.
-  expect([...common, ...(plan.kills === undefined ? [] : ["takeover"])].filter((fact) => !happened.has(fact))).toEqual([]);
-});
+  [
+    "servers that are killed, their turns run again",
+    { faults: slow, kills: 2, onLost: "resume" },
+    ["UNAVAILABLE", "killed"],
+  ],
+  [
+    "servers that are killed over a storage that fails",
+    { faults: failing, kills: 2, onLost: "resume" },
+    ["UNAVAILABLE", "killed"],
+  ],
+])(
+  "with %s every call is answered, every message run or refused, and every reader sees the log",
+  { timeout: timeoutMs },
+  async (_, plan, allowed) => {
+    const happened = new Set<string>();
+    for (let seed = 0; seed < seeds; seed++)
+      for (const fact of await check({ ...plan, seed, steps: 60 }, allowed)) happened.add(fact);
+    // Otherwise the plays would prove little.
+    expect(
+      [...common, ...(plan.kills === undefined ? [] : ["takeover"])].filter((fact) => !happened.has(fact)),
+    ).toEqual([]);
+  },
+);

@@ -10,7 +10,19 @@ import type { Caller } from "../../src/domain/scope.ts";
 import type { TaskError } from "../../src/domain/task-error.ts";
 import { inputRequired } from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
-import { agent, brief, callerOf, collected, logOf, message, request, sent, setup, silent, stateOf } from "./fixtures.ts";
+import {
+  agent,
+  brief,
+  callerOf,
+  collected,
+  logOf,
+  message,
+  request,
+  sent,
+  setup,
+  silent,
+  stateOf,
+} from "./fixtures.ts";
 
 /** Who has everything, and who must see none of it: each differs from the owner in one thing, or only in where the parts are cut. */
 const owner = callerOf("tenant", "owner");
@@ -49,16 +61,29 @@ const paths: readonly Path[] = [
   ["getTask", (manager, { task }, caller) => manager.getTask(task, caller)],
   ["cancelTask", (manager, { task }, caller) => manager.cancelTask(task, caller)],
   ["cancelTask of an ended task", (manager, { ended }, caller) => manager.cancelTask(ended, caller)],
-  ["sendMessage to the task", (manager, { task }, caller) => manager.sendMessage(request(message("x", { taskId: task })), caller)],
+  [
+    "sendMessage to the task",
+    (manager, { task }, caller) => manager.sendMessage(request(message("x", { taskId: task })), caller),
+  ],
   [
     "sendMessage to the task in its context",
     (manager, { task }, caller) => manager.sendMessage(request(message("x", { taskId: task, contextId: "c" })), caller),
   ],
-  ["sendMessage to an ended task", (manager, { ended }, caller) => manager.sendMessage(request(message("x", { taskId: ended })), caller)],
-  ["sendStreamingMessage to the task", (manager, { task }, caller) => firstOf(manager.sendStreamingMessage(request(message("x", { taskId: task })), caller))],
+  [
+    "sendMessage to an ended task",
+    (manager, { ended }, caller) => manager.sendMessage(request(message("x", { taskId: ended })), caller),
+  ],
+  [
+    "sendStreamingMessage to the task",
+    (manager, { task }, caller) =>
+      firstOf(manager.sendStreamingMessage(request(message("x", { taskId: task })), caller)),
+  ],
   ["subscribeToTask", (manager, { task }, caller) => firstOf(manager.subscribeToTask(task, undefined, caller))],
   ["subscribeToTask with a cursor", (manager, { task }, caller) => firstOf(manager.subscribeToTask(task, 1n, caller))],
-  ["subscribeToTask of an ended task", (manager, { ended }, caller) => firstOf(manager.subscribeToTask(ended, undefined, caller))],
+  [
+    "subscribeToTask of an ended task",
+    (manager, { ended }, caller) => firstOf(manager.subscribeToTask(ended, undefined, caller)),
+  ],
   ["watchTask", (manager, { task }, caller) => firstOf(manager.watchTask(task, 0n, caller))],
   ["watchTask above the head", (manager, { task }, caller) => firstOf(manager.watchTask(task, 999n, caller))],
   ["getTaskAt", (manager, { task }, caller) => manager.getTaskAt(task, 1n, caller)],
@@ -69,11 +94,21 @@ const paths: readonly Path[] = [
   ["conversations.get", (manager, { context }, caller) => manager.conversations.get(context, caller ?? nobody)],
   [
     "conversations.listMessages",
-    (manager, { context }, caller) => manager.conversations.listMessages(create(ListMessagesRequestSchema, { contextId: context }), caller ?? nobody),
+    (manager, { context }, caller) =>
+      manager.conversations.listMessages(create(ListMessagesRequestSchema, { contextId: context }), caller ?? nobody),
   ],
-  ["conversations.getMessage", (manager, ids, caller) => manager.conversations.getMessage(ids.message, caller ?? nobody)],
-  ["conversations.deleteMessage", (manager, ids, caller) => manager.conversations.deleteMessage(ids.message, caller ?? nobody)],
-  ["conversations.updateAccess", (manager, { context }, caller) => manager.conversations.updateAccess(context, caller ?? nobody)],
+  [
+    "conversations.getMessage",
+    (manager, ids, caller) => manager.conversations.getMessage(ids.message, caller ?? nobody),
+  ],
+  [
+    "conversations.deleteMessage",
+    (manager, ids, caller) => manager.conversations.deleteMessage(ids.message, caller ?? nobody),
+  ],
+  [
+    "conversations.updateAccess",
+    (manager, { context }, caller) => manager.conversations.updateAccess(context, caller ?? nobody),
+  ],
   ["conversations.delete", (manager, { context }, caller) => manager.conversations.delete(context, caller ?? nobody)],
 ];
 
@@ -96,23 +131,45 @@ async function told(call: Promise<unknown>, ids: Ids): Promise<unknown> {
 }
 
 describe.each(strangers)("%s", (_, stranger) => {
-  it.each(paths)("is told by %s what he is told of things that don't exist (R184, trap 15), and changes nothing", async (_name, call) => {
+  it.each(
+    paths,
+  )("is told by %s what he is told of things that don't exist (R184, trap 15), and changes nothing", async (_name, call) => {
     const { manager, faulty, ids } = await owned();
-    const before = [await logOf(faulty, ids.task, owner), await logOf(faulty, ids.ended, owner), await manager.conversations.get("c", owner)];
-    expect(await told(call(manager, ids, stranger), ids)).toEqual(await told(call(manager, missing, stranger), missing));
-    expect([await logOf(faulty, ids.task, owner), await logOf(faulty, ids.ended, owner), await manager.conversations.get("c", owner)]).toEqual(before);
+    const before = [
+      await logOf(faulty, ids.task, owner),
+      await logOf(faulty, ids.ended, owner),
+      await manager.conversations.get("c", owner),
+    ];
+    expect(await told(call(manager, ids, stranger), ids)).toEqual(
+      await told(call(manager, missing, stranger), missing),
+    );
+    expect([
+      await logOf(faulty, ids.task, owner),
+      await logOf(faulty, ids.ended, owner),
+      await manager.conversations.get("c", owner),
+    ]).toEqual(before);
   });
 
   it("sees none of it in lists and counts, and can't clean it up", async () => {
     const { manager } = await owned();
     const { conversations } = manager;
     for (const contextId of ["", "c"]) {
-      expect(await manager.listTasks(create(ListTasksRequestSchema, { contextId }), stranger)).toMatchObject({ tasks: [], totalSize: 0 });
+      expect(await manager.listTasks(create(ListTasksRequestSchema, { contextId }), stranger)).toMatchObject({
+        tasks: [],
+        totalSize: 0,
+      });
     }
-    expect(await manager.listTasks(create(ListTasksRequestSchema, { status: TaskState.CANCELED }), stranger)).toMatchObject({ tasks: [], totalSize: 0 });
-    expect(await conversations.list(create(ListConversationsRequestSchema), stranger)).toMatchObject({ conversations: [], nextPageToken: "" });
+    expect(
+      await manager.listTasks(create(ListTasksRequestSchema, { status: TaskState.CANCELED }), stranger),
+    ).toMatchObject({ tasks: [], totalSize: 0 });
+    expect(await conversations.list(create(ListConversationsRequestSchema), stranger)).toMatchObject({
+      conversations: [],
+      nextPageToken: "",
+    });
     expect(await conversations.stats(stranger)).toEqual({ totalConversations: 0, totalMessages: 0 });
-    expect(await conversations.cleanup(create(CleanupExpiredConversationsRequestSchema, { maxAgeMs: 0n }), stranger)).toBe(0);
+    expect(
+      await conversations.cleanup(create(CleanupExpiredConversationsRequestSchema, { maxAgeMs: 0n }), stranger),
+    ).toBe(0);
     expect((await conversations.get("c", owner)).messageIds.length).toBeGreaterThan(0);
   });
 
@@ -123,7 +180,8 @@ describe.each(strangers)("%s", (_, stranger) => {
         seen.push((await history()).map(({ messageId }) => messageId));
       }),
     );
-    for (const caller of [owner, stranger]) await sent(manager, message("x", { contextId: "c", messageId: `of ${caller.tenant}/${caller.owner}` }), caller);
+    for (const caller of [owner, stranger])
+      await sent(manager, message("x", { contextId: "c", messageId: `of ${caller.tenant}/${caller.owner}` }), caller);
     expect(seen).toEqual([["of tenant/owner"], [`of ${stranger.tenant}/${stranger.owner}`]]);
     expect((await manager.conversations.get("c", stranger)).messageIds).toHaveLength(1);
   });
@@ -153,7 +211,11 @@ it("an agent reaches through its context only what its own caller does", async (
           () => "found",
           ({ reason }: TaskError) => reason,
         );
-      reached.push(await reasonOf(getTask(id)), await reasonOf(collected(subscribeTask(id))), await reasonOf(cleanTask(id)));
+      reached.push(
+        await reasonOf(getTask(id)),
+        await reasonOf(collected(subscribeTask(id))),
+        await reasonOf(cleanTask(id)),
+      );
     }),
   );
   const { id } = await sent(manager, message("x", { contextId: "c" }), owner);
@@ -170,7 +232,8 @@ it("a request's tenant counts only where the caller isn't known", async () => {
   await toTenant();
   const totals = await Promise.all(
     [owner, callerOf("other", "owner"), callerOf("tenant", "")].map(
-      async (caller) => (await manager.listTasks(create(ListTasksRequestSchema, { tenant: "tenant" }), caller)).totalSize,
+      async (caller) =>
+        (await manager.listTasks(create(ListTasksRequestSchema, { tenant: "tenant" }), caller)).totalSize,
     ),
   );
   expect(totals).toEqual([1, 1, 1]);

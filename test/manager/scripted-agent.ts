@@ -3,7 +3,12 @@ import type { MessageContext, MessageProcessor, TaskContext } from "../../src/ma
 import { textOf } from "../../src/manager/processor-events.ts";
 
 type Command =
-  | { readonly kind: "yield"; readonly event: ProcessorEvent; readonly taken: () => void; readonly refused: (error: unknown) => void }
+  | {
+      readonly kind: "yield";
+      readonly event: ProcessorEvent;
+      readonly taken: () => void;
+      readonly refused: (error: unknown) => void;
+    }
   | { readonly kind: "return" }
   | { readonly kind: "throw"; readonly error: unknown };
 
@@ -97,12 +102,18 @@ export class ScriptedAgent implements MessageProcessor {
 }
 
 /** An agent that is one generator function. */
-export function agent(run: (context: TaskContext) => AsyncIterable<ProcessorEvent>, rest: Omit<MessageProcessor, "processMessage"> = {}): MessageProcessor {
+export function agent(
+  run: (context: TaskContext) => AsyncIterable<ProcessorEvent>,
+  rest: Omit<MessageProcessor, "processMessage"> = {},
+): MessageProcessor {
   return { processMessage: run, ...rest };
 }
 
 /** An agent that yields nothing, and completes once `run` has resolved. */
-export function silent(run: (context: TaskContext) => Promise<unknown>, rest: Omit<MessageProcessor, "processMessage"> = {}): MessageProcessor {
+export function silent(
+  run: (context: TaskContext) => Promise<unknown>,
+  rest: Omit<MessageProcessor, "processMessage"> = {},
+): MessageProcessor {
   return agent(async function* (context) {
     await run(context);
     yield* [];
@@ -110,6 +121,8 @@ export function silent(run: (context: TaskContext) => Promise<unknown>, rest: Om
 }
 
 /** An agent that answers without a task what `answer` gives an answer to; everything else becomes a task that completes at once. */
-export function answering(answer: (context: MessageContext) => ReturnType<NonNullable<MessageProcessor["answerMessage"]>>): MessageProcessor {
+export function answering(
+  answer: (context: MessageContext) => ReturnType<NonNullable<MessageProcessor["answerMessage"]>>,
+): MessageProcessor {
   return silent(async () => {}, { answerMessage: answer });
 }

@@ -1,7 +1,15 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { PartSchema, Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { artifact, authRequired, completed, failed, inputRequired, rejected, working } from "../../src/manager/processor-events.ts";
+import {
+  artifact,
+  authRequired,
+  completed,
+  failed,
+  inputRequired,
+  rejected,
+  working,
+} from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
@@ -49,7 +57,11 @@ describe("a blocking send", () => {
   it("completes a turn that returns, without a message of its own", async () => {
     const { manager } = await setup(echo);
     const task = await sent(manager, "hello");
-    expect([stateOf(task), task.status?.message, task.status?.timestamp !== undefined]).toEqual(["COMPLETED", undefined, true]);
+    expect([stateOf(task), task.status?.message, task.status?.timestamp !== undefined]).toEqual([
+      "COMPLETED",
+      undefined,
+      true,
+    ]);
   });
 
   it("returns at once with return_immediately, in progress, and the work goes on (R19)", async () => {
@@ -127,7 +139,8 @@ describe("history_length", () => {
     (await scripted.turn(1)).return();
     expect(textsOf(taskIn(await answer).history)).toEqual(texts);
     // The same message again: its stream begins with the task.
-    for await (const { payload } of manager.sendStreamingMessage(third)) expect(payload.case === "task" && textsOf(payload.value.history)).toEqual(texts);
+    for await (const { payload } of manager.sendStreamingMessage(third))
+      expect(payload.case === "task" && textsOf(payload.value.history)).toEqual(texts);
     const view = historyLength === undefined ? undefined : { historyLength };
     expect(textsOf((await manager.getTask(id, undefined, view)).task.history)).toEqual(texts);
   });
@@ -141,25 +154,50 @@ describe("a refused send stores nothing and runs nothing", () => {
     ["a part without content", [message("x", { parts: [{}] })], "INVALID_REQUEST", "message.parts[0].content"],
     ["role unspecified", [message("x", { role: Role.UNSPECIFIED })], "INVALID_REQUEST", "message.role"],
     ["role agent", [message("x", { role: Role.AGENT })], "INVALID_REQUEST", "message.role"],
-    ["a negative history_length", [message("x"), { configuration: { historyLength: -1 } }], "INVALID_REQUEST", "configuration.history_length"],
+    [
+      "a negative history_length",
+      [message("x"), { configuration: { historyLength: -1 } }],
+      "INVALID_REQUEST",
+      "configuration.history_length",
+    ],
     ["an id of 257 bytes", [message("x", { messageId: "é".repeat(129) })], "INVALID_REQUEST", "message.message_id"],
-    ["a context id of 257 bytes", [message("x", { contextId: "x".repeat(257) })], "INVALID_REQUEST", "message.context_id"],
+    [
+      "a context id of 257 bytes",
+      [message("x", { contextId: "x".repeat(257) })],
+      "INVALID_REQUEST",
+      "message.context_id",
+    ],
     ["an unknown task", [message("x", { taskId: "nope" })], "TASK_NOT_FOUND"],
     [
       "a push notification config",
       [message("x"), { configuration: { taskPushNotificationConfig: { url: "https://example.com" } } }],
       "PUSH_NOTIFICATION_NOT_SUPPORTED",
     ],
-    ["a media type that the card doesn't name (R24)", [message("x", { parts: [{ ...part, mediaType: "image/png" }] })], "CONTENT_TYPE_NOT_SUPPORTED"],
+    [
+      "a media type that the card doesn't name (R24)",
+      [message("x", { parts: [{ ...part, mediaType: "image/png" }] })],
+      "CONTENT_TYPE_NOT_SUPPORTED",
+    ],
     ["a message that is too large", [message("x".repeat(5000))], "TOO_LARGE"],
-    ["a message that is too large with its request's metadata", [message("x"), { metadata: { a: "x".repeat(5000) } }], "TOO_LARGE"],
-    ["or with the output modes it accepts", [message("x"), { configuration: { acceptedOutputModes: ["x".repeat(5000)] } }], "TOO_LARGE"],
+    [
+      "a message that is too large with its request's metadata",
+      [message("x"), { metadata: { a: "x".repeat(5000) } }],
+      "TOO_LARGE",
+    ],
+    [
+      "or with the output modes it accepts",
+      [message("x"), { configuration: { acceptedOutputModes: ["x".repeat(5000)] } }],
+      "TOO_LARGE",
+    ],
   ];
 
   it.each(cases)("%s", async (_, args, reason, field) => {
     const scripted = new ScriptedAgent();
     const card = { defaultInputModes: ["text/plain"], skills: [] };
-    const { manager, faulty } = await setup({ processMessage: (context) => scripted.processMessage(context), card }, { options: { maxEventBytes: 4096 } });
+    const { manager, faulty } = await setup(
+      { processMessage: (context) => scripted.processMessage(context), card },
+      { options: { maxEventBytes: 4096 } },
+    );
     const violations = field === undefined ? [] : [expect.objectContaining({ field })];
     const error = expect.objectContaining({ reason, violations });
     await expect(manager.sendMessage(request(...args))).rejects.toEqual(error);
@@ -189,11 +227,16 @@ describe("a refused send stores nothing and runs nothing", () => {
     const skills = [{ id: "s", name: "s", description: "s", tags: ["t"], inputModes: ["image/png"] }];
     const card = { name: "N", description: "D", skills };
     const { manager } = await setup({ ...echo, card });
-    expect(stateOf(await sent(manager, message("x", { parts: [{ ...part, mediaType: "text/plain" }] })))).toBe("COMPLETED");
+    expect(stateOf(await sent(manager, message("x", { parts: [{ ...part, mediaType: "text/plain" }] })))).toBe(
+      "COMPLETED",
+    );
   });
 
   it("takes a part without a media type, a supported one with parameters, and one of a skill", async () => {
-    const card = { defaultInputModes: ["text/*"], skills: [{ id: "s", name: "s", description: "s", tags: [], inputModes: ["image/png"] }] };
+    const card = {
+      defaultInputModes: ["text/*"],
+      skills: [{ id: "s", name: "s", description: "s", tags: [], inputModes: ["image/png"] }],
+    };
     const { manager } = await setup({ ...echo, card });
     const parts = ["", "TEXT/plain; charset=utf-8", "image/png"].map((mediaType) => ({ ...part, mediaType }));
     expect(stateOf(await sent(manager, message("x", { parts })))).toBe("COMPLETED");

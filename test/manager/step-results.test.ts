@@ -28,7 +28,9 @@ const kept: readonly [string, unknown, Json][] = [
   ["an object", { a: { b: null }, __proto__x: 1 }, { a: { b: null }, __proto__x: 1 }],
 ];
 
-it.each(kept)("a step's result that is %s is given back as it is, now and after the server was killed", async (_, result, expected) => {
+it.each(
+  kept,
+)("a step's result that is %s is given back as it is, now and after the server was killed", async (_, result, expected) => {
   const storage = createMemoryStorage();
   const results: unknown[] = [];
   let runs = 0;

@@ -32,10 +32,16 @@ const calls: readonly [string, (manager: TaskManager, id: string) => Promise<unk
   ["sendMessage", (manager) => manager.sendMessage(request("x"))],
   ["sendMessage to a task", (manager, id) => manager.sendMessage(request(message("x", { taskId: id })))],
   ["sendStreamingMessage", (manager) => collected(manager.sendStreamingMessage(request("x")))],
-  ["sendStreamingMessage to a task", (manager, id) => collected(manager.sendStreamingMessage(request(message("x", { taskId: id }))))],
+  [
+    "sendStreamingMessage to a task",
+    (manager, id) => collected(manager.sendStreamingMessage(request(message("x", { taskId: id })))),
+  ],
   ["getTask", (manager, id) => manager.getTask(id)],
   ["listTasks", (manager) => manager.listTasks(create(ListTasksRequestSchema))],
-  ["listTasks with artifacts", (manager) => manager.listTasks(create(ListTasksRequestSchema, { includeArtifacts: true }))],
+  [
+    "listTasks with artifacts",
+    (manager) => manager.listTasks(create(ListTasksRequestSchema, { includeArtifacts: true })),
+  ],
   ["cancelTask", (manager, id) => manager.cancelTask(id)],
   ["subscribeToTask", (manager, id) => collected(manager.subscribeToTask(id))],
   ["watchTask", (manager, id) => collected(manager.watchTask(id, 0n))],
@@ -54,7 +60,10 @@ describe.each<[Fault, string]>([
     const { manager, faulty, clock } = await setup(asking);
     const { id } = await sent(manager, "x");
     await settle(5);
-    faulty.fail({ fault, methods: ["appendTask", "getTask", "readTask", "taskExists", "listTasks", "deleteTask", "claimMessage"] });
+    faulty.fail({
+      fault,
+      methods: ["appendTask", "getTask", "readTask", "taskExists", "listTasks", "deleteTask", "claimMessage"],
+    });
     const refused = call(manager, id);
     await expect(clock.advanceUntil(refused)).rejects.toMatchObject({ name: "TaskError", reason });
     expect(clock.waiting).toBe(idleTimers);
@@ -95,13 +104,20 @@ it.each<Fault>([
   "executed-unknown",
   "lost-unknown",
 ])("a bare answer whose keeping is %s is refused; the message sent again is answered", async (fault) => {
-  const { manager, faulty } = await setup(answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })));
+  const { manager, faulty } = await setup(
+    answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })),
+  );
   const once = message("x");
   faulty.fail({ methods: "storeMessages", fault, times: 1 });
   await expectRefused(manager.sendMessage(request(once)), "UNAVAILABLE");
   const answer = messageIn(await manager.sendMessage(request(once)));
-  expect((await manager.conversations.getMessage(once.messageId, { tenant: "", owner: "" }))?.contextId).toBe(answer.contextId);
-  expect(await manager.conversations.stats({ tenant: "", owner: "" })).toMatchObject({ totalConversations: 1, totalMessages: 2 });
+  expect((await manager.conversations.getMessage(once.messageId, { tenant: "", owner: "" }))?.contextId).toBe(
+    answer.contextId,
+  );
+  expect(await manager.conversations.stats({ tenant: "", owner: "" })).toMatchObject({
+    totalConversations: 1,
+    totalMessages: 2,
+  });
 });
 
 it("a stream that a failing read ends goes on after its cursor, with nothing lost or doubled", async () => {
@@ -118,7 +134,12 @@ it("a stream that a failing read ends goes on after its cursor, with nothing los
   // Nothing of it is in memory any more, and the log has several pages.
   let failures = 0;
   for (let seed = 1; seed <= 8; seed++) {
-    faulty.failAtRandom({ seed, probability: 0.5, faults: ["unavailable"], methods: ["readTask", "getTask", "taskExists"] });
+    faulty.failAtRandom({
+      seed,
+      probability: 0.5,
+      faults: ["unavailable"],
+      methods: ["readTask", "getTask", "taskExists"],
+    });
     const seen: string[] = [];
     let cursor = 0n;
     for (let ended = false; !ended; ) {
@@ -147,7 +168,12 @@ it("a stream that a failing read ends goes on after its cursor, with nothing los
 it("short failures are bridged: senders, readers and the agent see none of it", async () => {
   const scripted = new ScriptedAgent();
   const { manager, faulty, clock } = await setup(scripted);
-  faulty.failAtRandom({ seed: 3, probability: 0.7, faults: ["unavailable", "executed-unknown", "lost-unknown"], methods: ["appendTask"] });
+  faulty.failAtRandom({
+    seed: 3,
+    probability: 0.7,
+    faults: ["unavailable", "executed-unknown", "lost-unknown"],
+    methods: ["appendTask"],
+  });
   const streamed = reading(manager.sendStreamingMessage(request("go")));
   const turn = await clock.advanceUntil(scripted.turn());
   const answer = manager.getTask(turn.context.taskId);
@@ -157,7 +183,10 @@ it("short failures are bridged: senders, readers and the agent see none of it", 
   }
   turn.return();
   await clock.advanceUntil(streamed.ended);
-  expect(streamed.seen.slice(-11)).toEqual([...Array.from({ length: 10 }, (_, index) => `status:WORKING(w${index})`), "status:COMPLETED"]);
+  expect(streamed.seen.slice(-11)).toEqual([
+    ...Array.from({ length: 10 }, (_, index) => `status:WORKING(w${index})`),
+    "status:COMPLETED",
+  ]);
   expect(await answer).toBeDefined();
   expect(faulty.callsOf("appendTask").filter(({ fault }) => fault !== undefined).length).toBeGreaterThan(5);
 });
@@ -168,5 +197,7 @@ it("an access that can't be noted costs nobody anything", async () => {
   const { id } = await sent(manager, "x");
   expect(stateOf((await manager.getTask(id)).task)).toBe("COMPLETED");
   await settle();
-  expect(lines.map(({ level, text }) => `${level}: ${text}`)).toContain("warn: An access to a conversation could not be noted");
+  expect(lines.map(({ level, text }) => `${level}: ${text}`)).toContain(
+    "warn: An access to a conversation could not be noted",
+  );
 });

@@ -11,5 +11,9 @@ it("what a storage's own checks refuse is told as they say it", () => {
 it("what a database refuses is told in our words, with its own kept for the log", () => {
   const refusal = new StorageError("invalid", "MongoDB refuses the call: secret", { cause: new Error("secret") });
   const error = asTaskError(refusal) as TaskError;
-  expect([error.reason, error.message, error.cause]).toEqual(["INVALID_REQUEST", "The storage can't hold what the request asks it to", refusal]);
+  expect([error.reason, error.message, error.cause]).toEqual([
+    "INVALID_REQUEST",
+    "The storage can't hold what the request asks it to",
+    refusal,
+  ]);
 });

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { artifact, authRequired, completed, failed, inputRequired, rejected, working } from "../../src/manager/processor-events.ts";
+import {
+  artifact,
+  authRequired,
+  completed,
+  failed,
+  inputRequired,
+  rejected,
+  working,
+} from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   agent,
@@ -19,7 +27,8 @@ import {
   textsOf,
 } from "./fixtures.ts";
 
-const chunk = (text: string) => artifact({ artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, { append: true });
+const chunk = (text: string) =>
+  artifact({ artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, { append: true });
 
 /** The stream of a send and a subscription, both open at a turn that is under way. */
 async function openStreams() {
@@ -51,7 +60,11 @@ describe("a send's stream", () => {
     await turn.yield(completed("three"));
     await stream.ended;
     expect(stream.seen[0]).toMatch(/^task:/);
-    expect(stream.seen.filter((event) => event !== "status:WORKING").slice(1)).toEqual(["status:WORKING(one)", "artifact:a", "status:COMPLETED(three)"]);
+    expect(stream.seen.filter((event) => event !== "status:WORKING").slice(1)).toEqual([
+      "status:WORKING(one)",
+      "artifact:a",
+      "status:COMPLETED(three)",
+    ]);
   });
 
   it("begins with a task even where all is over already", async () => {
@@ -65,7 +78,10 @@ describe("a send's stream", () => {
     await settle();
     faulty.release();
     await stream.ended;
-    expect([stream.seen[0]?.startsWith("task:"), stream.seen.at(-1)?.endsWith("COMPLETED(quick)")]).toEqual([true, true]);
+    expect([stream.seen[0]?.startsWith("task:"), stream.seen.at(-1)?.endsWith("COMPLETED(quick)")]).toEqual([
+      true,
+      true,
+    ]);
   });
 
   it.each([
@@ -102,7 +118,9 @@ describe("a send's stream", () => {
     await turn.yield(completed("end"));
     await stream.ended;
     expect(stream.seen.at(-1)).toBe("status:COMPLETED(end)");
-    const { manager: answers } = await setup(answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })));
+    const { manager: answers } = await setup(
+      answering(async () => ({ parts: [{ content: { case: "text", value: "hi" } }] })),
+    );
     expect(await collected(answers.sendStreamingMessage(request("hello", { now: true })))).toEqual(["message:hi"]);
   });
 
@@ -130,7 +148,12 @@ describe("a send's stream", () => {
       agent(async function* () {
         yield working("one");
         yield chunk("two");
-        yield artifact({ artifactId: "b", name: "whole", parts: [{ content: { case: "url", value: "https://example.org" } }], metadata: { x: 1 } });
+        yield artifact({
+          artifactId: "b",
+          name: "whole",
+          parts: [{ content: { case: "url", value: "https://example.org" } }],
+          metadata: { x: 1 },
+        });
         yield completed("three");
       }),
     );
@@ -141,7 +164,8 @@ describe("a send's stream", () => {
         if (payload.case === "task") id = payload.value.id;
         else if (payload.case === "statusUpdate" || payload.case === "artifactUpdate") {
           const said = payload.case === "statusUpdate" ? payload.value.status?.message : undefined;
-          for (const { taskId, contextId } of said === undefined ? [payload.value] : [payload.value, said]) ids.push(`${taskId} ${contextId}`);
+          for (const { taskId, contextId } of said === undefined ? [payload.value] : [payload.value, said])
+            ids.push(`${taskId} ${contextId}`);
         }
       }
       return { id, ids };
@@ -199,7 +223,10 @@ describe("a send's stream", () => {
     expect(stream.isOver()).toBe(false);
     await second.yield(inputRequired("second?"));
     await stream.ended;
-    expect(stream.seen.filter((event) => event.includes("?"))).toEqual(["status:INPUT_REQUIRED(first?)", "status:INPUT_REQUIRED(second?)"]);
+    expect(stream.seen.filter((event) => event.includes("?"))).toEqual([
+      "status:INPUT_REQUIRED(first?)",
+      "status:INPUT_REQUIRED(second?)",
+    ]);
     second.return();
   });
 });
@@ -213,7 +240,8 @@ describe("subscribers", () => {
     await settle();
     const slow = manager.watchTask(id, 0n)[Symbol.asyncIterator]();
     const early = [reading(manager.watchTask(id, 0n)), reading(manager.subscribeToTask(id))];
-    for (let index = 0; index < 3000; index++) await turn.yield(artifact({ artifactId: `a${index}`, parts: [{ content: { case: "text", value: "x" } }] }));
+    for (let index = 0; index < 3000; index++)
+      await turn.yield(artifact({ artifactId: `a${index}`, parts: [{ content: { case: "text", value: "x" } }] }));
     const late = reading(manager.watchTask(id, 0n));
     await turn.yield(completed("end"));
     await Promise.all([...early, late].map(({ ended }) => ended));
@@ -304,7 +332,13 @@ describe("a cursor", () => {
     const all: { cursor: bigint; event: string }[] = [];
     const stream = manager.watchTask(id, 0n);
     for await (const event of stream) all.push({ cursor: stream.cursor, event: brief(event) });
-    expect(all.map(({ event }) => event)).toEqual(["task:SUBMITTED", "status:WORKING", "status:WORKING(b)", "status:WORKING(c)", "status:COMPLETED"]);
+    expect(all.map(({ event }) => event)).toEqual([
+      "task:SUBMITTED",
+      "status:WORKING",
+      "status:WORKING(b)",
+      "status:WORKING(c)",
+      "status:COMPLETED",
+    ]);
     expect(all.every(({ cursor }, index) => cursor > (all[index - 1]?.cursor ?? 0n))).toBe(true);
     expect(all.at(-1)?.cursor).toBe(head);
     for (let after = 1n; after <= head; after++) {

@@ -40,7 +40,10 @@ async function tasks() {
 describe("closed while it is being opened", () => {
   const openings: readonly [string, (manager: TaskManager, id: string) => TaskSubscriber][] = [
     ["a stream of a new message", (manager) => manager.sendStreamingMessage(request("new"))],
-    ["a stream of a follow-up", (manager, id) => manager.sendStreamingMessage(request(message("more", { taskId: id })))],
+    [
+      "a stream of a follow-up",
+      (manager, id) => manager.sendStreamingMessage(request(message("more", { taskId: id }))),
+    ],
     ["a subscription", (manager, id) => manager.subscribeToTask(id)],
     ["a watch", (manager, id) => manager.watchTask(id, 0n)],
   ];
@@ -96,7 +99,12 @@ it("however subscriptions are opened, read, left and closed, none leaves its fee
   for (let seed = 0; seed < 100; seed++) {
     const draw = randomOf(seed);
     const below = (count: number) => Math.floor(draw() * count);
-    faulty.failAtRandom({ seed, probability: 0.3, faults: ["held", "answer-held", "unavailable"], methods: ["getTask", "readTask", "taskExists"] });
+    faulty.failAtRandom({
+      seed,
+      probability: 0.3,
+      faults: ["held", "answer-held", "unavailable"],
+      methods: ["getTask", "readTask", "taskExists"],
+    });
     const subscribers = Array.from({ length: 4 }, () => {
       const id = [asking, running, "missing"][below(3)] as string;
       return below(2) === 0 ? manager.subscribeToTask(id) : manager.watchTask(id, BigInt(below(9)));

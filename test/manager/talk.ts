@@ -24,7 +24,9 @@ export async function talk(options: ManagerOptions = {}, maxHistoryLength = 100)
     },
     {
       answerMessage: async ({ message: { parts } }) =>
-        textOf({ parts }).startsWith("bare") ? { parts: [{ content: { case: "text", value: `re ${textOf({ parts })}` } }] } : undefined,
+        textOf({ parts }).startsWith("bare")
+          ? { parts: [{ content: { case: "text", value: `re ${textOf({ parts })}` } }] }
+          : undefined,
     },
   );
   const all = await setup(processor, { options, faulty: new FaultyStorage(createMemoryStorage({ maxHistoryLength })) });
@@ -37,7 +39,8 @@ export async function talk(options: ManagerOptions = {}, maxHistoryLength = 100)
     await all.clock.advance(ms);
   };
   const { conversations } = all.manager;
-  const list = (init: MessageInitShape<typeof ListConversationsRequestSchema> = {}) => conversations.list(create(ListConversationsRequestSchema, init), alice);
+  const list = (init: MessageInitShape<typeof ListConversationsRequestSchema> = {}) =>
+    conversations.list(create(ListConversationsRequestSchema, init), alice);
   const messages = (contextId: string, init: MessageInitShape<typeof ListMessagesRequestSchema> = {}) =>
     conversations.listMessages(create(ListMessagesRequestSchema, { contextId, ...init }), alice);
   const say = async (contextId: string, ...texts: string[]) => {
@@ -47,6 +50,9 @@ export async function talk(options: ManagerOptions = {}, maxHistoryLength = 100)
     }
   };
   const cleanup = (maxAgeMs?: bigint) =>
-    conversations.cleanup(create(CleanupExpiredConversationsRequestSchema, maxAgeMs === undefined ? {} : { maxAgeMs }), alice);
+    conversations.cleanup(
+      create(CleanupExpiredConversationsRequestSchema, maxAgeMs === undefined ? {} : { maxAgeMs }),
+      alice,
+    );
   return { ...all, conversations, pass, list, messages, say, cleanup };
 }

@@ -3,7 +3,21 @@ import { describe, expect, it } from "vitest";
 import { ArtifactSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { artifact, inputRequired } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
-import { begun, callerOf, expectRefused, kindsOf, logOf, message, reading, request, ScriptedAgent, sent, setup, silent, stateOf } from "./fixtures.ts";
+import {
+  begun,
+  callerOf,
+  expectRefused,
+  kindsOf,
+  logOf,
+  message,
+  reading,
+  request,
+  ScriptedAgent,
+  sent,
+  setup,
+  silent,
+  stateOf,
+} from "./fixtures.ts";
 
 const text = (value: string) => [{ content: { case: "text" as const, value } }];
 
@@ -13,18 +27,27 @@ describe("a context", () => {
     const { manager } = await setup(scripted);
     const caller = callerOf("t", "o", { role: "admin" });
     const call = manager.sendMessage(
-      request(message("hi", { metadata: { a: 1 } }), { metadata: { trace: "x" }, configuration: { acceptedOutputModes: ["text/html"], historyLength: 3 } }),
+      request(message("hi", { metadata: { a: 1 } }), {
+        metadata: { trace: "x" },
+        configuration: { acceptedOutputModes: ["text/html"], historyLength: 3 },
+      }),
       caller,
     );
     const { context } = await scripted.turn();
-    expect(context.options).toEqual({ blocking: true, streaming: false, historyLength: 3, acceptedOutputModes: ["text/html"], metadata: { trace: "x" } });
-    expect([context.caller.claims, context.caller.headers.get("x-owner"), context.message.metadata, context.fence, context.attempt]).toEqual([
-      { role: "admin" },
-      "o",
-      { a: 1 },
-      1n,
-      1,
-    ]);
+    expect(context.options).toEqual({
+      blocking: true,
+      streaming: false,
+      historyLength: 3,
+      acceptedOutputModes: ["text/html"],
+      metadata: { trace: "x" },
+    });
+    expect([
+      context.caller.claims,
+      context.caller.headers.get("x-owner"),
+      context.message.metadata,
+      context.fence,
+      context.attempt,
+    ]).toEqual([{ role: "admin" }, "o", { a: 1 }, 1n, 1]);
     scripted.turns[0]?.return();
     await call;
     const stream = reading(manager.sendStreamingMessage(request("hi")));
@@ -67,7 +90,11 @@ describe("a context", () => {
     await settle();
     faulty.release();
     const sequence = await durable;
-    expect([(await manager.getTask(id)).task.artifacts.length, (await manager.getTaskAt(id, 1n)).head, typeof turn]).toEqual([1, sequence, "object"]);
+    expect([
+      (await manager.getTask(id)).task.artifacts.length,
+      (await manager.getTaskAt(id, 1n)).head,
+      typeof turn,
+    ]).toEqual([1, sequence, "object"]);
     scripted.turns[0]?.return();
   });
 
@@ -83,16 +110,21 @@ describe("a context", () => {
     const { context } = await scripted.turn(3);
     expect(stateOf((await context.getTask(ids[0])).task)).toBe("COMPLETED");
     await expectRefused(context.getTask(ids[2]), "TASK_NOT_FOUND");
-    await expectRefused(Promise.resolve(context.subscribeTask(ids[0])[Symbol.asyncIterator]().next()), "UNSUPPORTED_OPERATION");
+    await expectRefused(
+      Promise.resolve(context.subscribeTask(ids[0])[Symbol.asyncIterator]().next()),
+      "UNSUPPORTED_OPERATION",
+    );
     await context.cleanTask(ids[0]);
     await context.cleanTask(ids[1]);
     await context.cleanTask(ids[2]);
     await expectRefused(context.cleanTask(context.taskId), "STILL_RUNNING");
-    expect(await Promise.all([manager.taskExists(ids[0]), manager.taskExists(ids[1]), manager.taskExists(ids[2], callerOf("t", "else"))])).toEqual([
-      false,
-      true,
-      true,
-    ]);
+    expect(
+      await Promise.all([
+        manager.taskExists(ids[0]),
+        manager.taskExists(ids[1]),
+        manager.taskExists(ids[2], callerOf("t", "else")),
+      ]),
+    ).toEqual([false, true, true]);
     scripted.turns[2]?.return();
     scripted.turns[3]?.return();
   });

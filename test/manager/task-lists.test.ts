@@ -6,15 +6,34 @@ import type { MessageProcessor } from "../../src/manager/message-processor.ts";
 import { encodePageToken } from "../../src/manager/page-token.ts";
 import { artifact, completed, inputRequired, textOf, working } from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
-import { agent, begun, callerOf, expectRefused, message, ScriptedAgent, sent, setup, stateOf, textsOf } from "./fixtures.ts";
+import {
+  agent,
+  begun,
+  callerOf,
+  expectRefused,
+  message,
+  ScriptedAgent,
+  sent,
+  setup,
+  stateOf,
+  textsOf,
+} from "./fixtures.ts";
 
 type Query = MessageInitShape<typeof ListTasksRequestSchema>;
 
-async function list(manager: TaskManager, query: Query = {}, caller?: ReturnType<typeof callerOf>): Promise<ListTasksResponse> {
+async function list(
+  manager: TaskManager,
+  query: Query = {},
+  caller?: ReturnType<typeof callerOf>,
+): Promise<ListTasksResponse> {
   return manager.listTasks(create(ListTasksRequestSchema, query), caller);
 }
 
-async function allPages(manager: TaskManager, query: Query, caller?: ReturnType<typeof callerOf>): Promise<ListTasksResponse[]> {
+async function allPages(
+  manager: TaskManager,
+  query: Query,
+  caller?: ReturnType<typeof callerOf>,
+): Promise<ListTasksResponse[]> {
   const pages: ListTasksResponse[] = [];
   let pageToken = "";
   do {
@@ -32,7 +51,8 @@ const obedient: MessageProcessor = agent(async function* ({ message }) {
   const text = textOf(message);
   if (text.startsWith("fail")) throw new Error("As it was told");
   if (text.startsWith("ask")) yield inputRequired("?");
-  else yield artifact({ artifactId: "a", parts: [{ content: { case: "text", value: "x".repeat(Number(text) || 1) } }] });
+  else
+    yield artifact({ artifactId: "a", parts: [{ content: { case: "text", value: "x".repeat(Number(text) || 1) } }] });
 });
 
 describe("a list of tasks", () => {
@@ -51,7 +71,9 @@ describe("a list of tasks", () => {
     ]);
     const tasks = pages.flatMap((page) => page.tasks);
     expect(new Set(tasks.map(({ id }) => id)).size).toBe(12);
-    const times = tasks.map(({ status }) => Number(status?.timestamp?.seconds) * 1000 + Number(status?.timestamp?.nanos) / 1e6);
+    const times = tasks.map(
+      ({ status }) => Number(status?.timestamp?.seconds) * 1000 + Number(status?.timestamp?.nanos) / 1e6,
+    );
     expect(times).toEqual(times.toSorted((a, b) => b - a));
     expect(firstTexts(tasks).slice(0, 3).toSorted()).toEqual(["t10", "t11", "t9"]);
   });
@@ -109,15 +131,21 @@ describe("a list of tasks", () => {
       expect(tasks).toHaveLength(totalSize);
       return tasks.map((task) => `${task.contextId} ${stateOf(task)}`);
     };
-    const at = (ms: number, nanos = 0) => ({ ...timestampFromMs(start + ms), nanos: timestampFromMs(start + ms).nanos + nanos });
+    const at = (ms: number, nanos = 0) => ({
+      ...timestampFromMs(start + ms),
+      nanos: timestampFromMs(start + ms).nanos + nanos,
+    });
     expect(await totals({ contextId: "c1" })).toEqual(["c1 COMPLETED", "c1 INPUT_REQUIRED"]);
     expect(await totals({ status: TaskState.INPUT_REQUIRED })).toEqual(["c2 INPUT_REQUIRED", "c1 INPUT_REQUIRED"]);
     expect(await totals({ contextId: "c2", status: TaskState.FAILED })).toEqual(["c2 FAILED"]);
     expect(await totals({ contextId: "none" })).toEqual([]);
     expect(await totals({ statusTimestampAfter: at(20) })).toEqual(["c2 FAILED", "c2 INPUT_REQUIRED"]);
     expect(await totals({ statusTimestampAfter: at(20, 1) })).toEqual(["c2 FAILED"]);
-    expect(await totals({ statusTimestampAfter: at(20), contextId: "c2", status: TaskState.INPUT_REQUIRED })).toEqual(["c2 INPUT_REQUIRED"]);
-    for (const seconds of [-62_135_596_800n, -1n, 0n]) expect(await totals({ statusTimestampAfter: { seconds, nanos: 0 } })).toHaveLength(4);
+    expect(await totals({ statusTimestampAfter: at(20), contextId: "c2", status: TaskState.INPUT_REQUIRED })).toEqual([
+      "c2 INPUT_REQUIRED",
+    ]);
+    for (const seconds of [-62_135_596_800n, -1n, 0n])
+      expect(await totals({ statusTimestampAfter: { seconds, nanos: 0 } })).toHaveLength(4);
     expect(await totals({ statusTimestampAfter: { seconds: 253_402_300_799n, nanos: 999_999_999 } })).toEqual([]);
   });
 
@@ -135,7 +163,11 @@ describe("a list of tasks", () => {
     ];
     for (const [query, artifacts, history] of views) {
       const [task] = (await list(manager, query)).tasks;
-      expect([task?.artifacts.length, textsOf(task?.history ?? []), stateOf(task as Task)]).toEqual([artifacts, history, "COMPLETED"]);
+      expect([task?.artifacts.length, textsOf(task?.history ?? []), stateOf(task as Task)]).toEqual([
+        artifacts,
+        history,
+        "COMPLETED",
+      ]);
     }
   });
 
@@ -175,7 +207,12 @@ describe("a page token", () => {
     const mallory = callerOf("t", "mallory");
     for (const caller of [callerOf("t", "alice"), mallory])
       for (let index = 0; index < 3; index++) await sent(manager, message("1", { contextId: "c" }), caller);
-    const query = { pageSize: 1, contextId: "c", status: TaskState.COMPLETED, statusTimestampAfter: timestampFromMs(0) };
+    const query = {
+      pageSize: 1,
+      contextId: "c",
+      status: TaskState.COMPLETED,
+      statusTimestampAfter: timestampFromMs(0),
+    };
     const { nextPageToken } = await list(manager, query, callerOf("t", "alice"));
     return { manager, mallory, query, pageToken: nextPageToken };
   }
@@ -183,7 +220,10 @@ describe("a page token", () => {
   it("is good for the same filters and caller, whatever the page's size and view", async () => {
     const { manager, query, pageToken } = await token();
     const alice = callerOf("t", "alice");
-    expect((await list(manager, { ...query, pageToken, pageSize: 10, includeArtifacts: true, historyLength: 3 }, alice)).tasks).toHaveLength(2);
+    expect(
+      (await list(manager, { ...query, pageToken, pageSize: 10, includeArtifacts: true, historyLength: 3 }, alice))
+        .tasks,
+    ).toHaveLength(2);
   });
 
   it.each<[string, Query]>([
@@ -202,7 +242,8 @@ describe("a page token", () => {
 
   it("is refused for another caller, and one made up leads to nothing of anybody else's", async () => {
     const { manager, mallory, query, pageToken } = await token();
-    for (const caller of [mallory, callerOf("u", "alice"), undefined]) await expectRefused(list(manager, { ...query, pageToken }, caller), "INVALID_REQUEST");
+    for (const caller of [mallory, callerOf("u", "alice"), undefined])
+      await expectRefused(list(manager, { ...query, pageToken }, caller), "INVALID_REQUEST");
     const forged = encodePageToken(["tasks", "t", "mallory", "", 0, null], [Number.MAX_SAFE_INTEGER, "z"]);
     const { tasks } = await list(manager, { pageToken: forged }, mallory);
     expect(tasks).toHaveLength(3);
@@ -237,7 +278,10 @@ describe("a page token", () => {
       encodePageToken(own, [5, ""]),
       encodePageToken(own, [5, "\ud800"]),
     ];
-    for (const pageToken of tokens) await expect(list(manager, { pageToken }), pageToken.slice(0, 80)).rejects.toMatchObject({ reason: "INVALID_REQUEST" });
+    for (const pageToken of tokens)
+      await expect(list(manager, { pageToken }), pageToken.slice(0, 80)).rejects.toMatchObject({
+        reason: "INVALID_REQUEST",
+      });
   });
 });
 

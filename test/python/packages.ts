@@ -25,7 +25,11 @@ export async function pythonPackages(requirementsFile: string): Promise<string> 
   // Aside and then renamed, so that neither an interrupted installation nor two at once leave half of one.
   const aside = await mkdtemp(join(cacheFolder, "installing-"));
   try {
-    await run("python3", ["-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", aside, "-r", requirements], { timeout: 180_000 });
+    await run(
+      "python3",
+      ["-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--target", aside, "-r", requirements],
+      { timeout: 180_000 },
+    );
     await rename(aside, target).catch(async (error: unknown) => {
       if (!(await exists(target))) throw error;
     });

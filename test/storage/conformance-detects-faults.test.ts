@@ -21,7 +21,11 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
           return database.appendTask(key, { ...append, messages });
         }
         const batch = { id: append.batch.id, entries: [first] };
-        const result = await database.appendTask(key, { ...append, batch, messages: messages.filter(({ index }) => index === 0) });
+        const result = await database.appendTask(key, {
+          ...append,
+          batch,
+          messages: messages.filter(({ index }) => index === 0),
+        });
         if (result.outcome !== "committed") {
           return result;
         }
@@ -30,7 +34,9 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
           ...following,
           after: { head: result.head, batch: append.batch.id, fence: append.header.fence },
           batch: { id: append.batch.id, entries: rest },
-          messages: messages.filter(({ index }) => index > 0).map((message) => ({ ...message, index: message.index - 1 })),
+          messages: messages
+            .filter(({ index }) => index > 0)
+            .map((message) => ({ ...message, index: message.index - 1 })),
         });
       },
     }),
@@ -65,7 +71,9 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
     engine: (database) => ({
       async appendTask(key, append) {
         const late = (await database.getTask(key))?.head !== append.after.head && append.create === undefined;
-        const messages = late ? append.messages.map(({ messageId }) => create(MessageSchema, { messageId, contextId: "context" })) : [];
+        const messages = late
+          ? append.messages.map(({ messageId }) => create(MessageSchema, { messageId, contextId: "context" }))
+          : [];
         await database.storeMessages(key, messages);
         const result = await database.appendTask(key, append);
         for (const { messageId } of messages) {
@@ -126,7 +134,9 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
     engine: (database) => ({
       async deleteTask(key) {
         const task = await database.getTask(key);
-        for (const { messageId, taskId } of task === undefined ? [] : await database.listMessagesByContextId(key, task.contextId)) {
+        for (const { messageId, taskId } of task === undefined
+          ? []
+          : await database.listMessagesByContextId(key, task.contextId)) {
           if (taskId === key.taskId) {
             await database.deleteMessage(key, messageId);
           }
@@ -156,12 +166,17 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
 
 describe("with a fault at every command, the conformance suite finds a storage that", () => {
   test.for(engines)("$name", { timeout: 60_000 }, async ({ engine }) => {
-    const failures = await failuresOf("faults", async () => createMemoryStorage(), { max: 1, faults: underFault(engine) });
+    const failures = await failuresOf("faults", async () => createMemoryStorage(), {
+      max: 1,
+      faults: underFault(engine),
+    });
     expect(failures).toEqual([expect.stringMatching(/With a fault (before|after) command/)]);
   });
 });
 
-test("with a fault at every command, the suite finds nothing where each call is one command", { timeout: 60_000 }, async () => {
+test("with a fault at every command, the suite finds nothing where each call is one command", {
+  timeout: 60_000,
+}, async () => {
   expect(await failuresOf("faults", async () => createMemoryStorage(), { faults: underFault(() => ({})) })).toEqual([]);
 });
 
@@ -200,7 +215,9 @@ function underFault(engine: Engine): OpenUnderFault {
           if (effect === "after") {
             await Reflect.apply(value, target, args);
           }
-          throw new StorageError("unavailable", `Injected: ${name} fails`, { outcome: effect === "after" || crash ? "unknown" : "none" });
+          throw new StorageError("unavailable", `Injected: ${name} fails`, {
+            outcome: effect === "after" || crash ? "unknown" : "none",
+          });
         };
       },
     });

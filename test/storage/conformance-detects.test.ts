@@ -72,7 +72,8 @@ const faults: readonly Fault[] = [
           });
           return result;
         },
-        readTask: async (key, after, bytesMax) => (await real.readTask(key, after, bytesMax)).filter(({ sequence }) => sequence <= shown),
+        readTask: async (key, after, bytesMax) =>
+          (await real.readTask(key, after, bytesMax)).filter(({ sequence }) => sequence <= shown),
       };
     },
   },
@@ -146,21 +147,28 @@ const faults: readonly Fault[] = [
     name: "begins a page of tasks with the last one of the page before",
     group: "list",
     methods: (real) => ({
-      listTasks: (query) => real.listTasks(query.after === undefined ? query : { ...query, after: { ...query.after, taskId: `${query.after.taskId}\u0000` } }),
+      listTasks: (query) =>
+        real.listTasks(
+          query.after === undefined
+            ? query
+            : { ...query, after: { ...query.after, taskId: `${query.after.taskId}\u0000` } },
+        ),
     }),
   },
   {
     name: "leaves out other tasks of the same time after a page",
     group: "list",
     methods: (real) => ({
-      listTasks: (query) => real.listTasks(query.after === undefined ? query : { ...query, after: { ...query.after, taskId: "\u0000" } }),
+      listTasks: (query) =>
+        real.listTasks(query.after === undefined ? query : { ...query, after: { ...query.after, taskId: "\u0000" } }),
     }),
   },
   {
     name: "takes the least status time as exclusive",
     group: "list",
     methods: (real) => ({
-      listTasks: ({ statusTimeMsMin, ...query }) => real.listTasks(statusTimeMsMin === undefined ? query : { ...query, statusTimeMsMin: statusTimeMsMin + 1 }),
+      listTasks: ({ statusTimeMsMin, ...query }) =>
+        real.listTasks(statusTimeMsMin === undefined ? query : { ...query, statusTimeMsMin: statusTimeMsMin + 1 }),
     }),
   },
   {
@@ -189,7 +197,9 @@ const faults: readonly Fault[] = [
       async appendTask(key, append) {
         const open = (await real.getTask(key))?.requests ?? [];
         const result = await real.appendTask(key, { ...append, answered: open.map(({ id }) => id) });
-        return result.outcome === "committed" ? { ...result, requests: open.filter(({ id }) => !append.answered.includes(id)) } : result;
+        return result.outcome === "committed"
+          ? { ...result, requests: open.filter(({ id }) => !append.answered.includes(id)) }
+          : result;
       },
     }),
   },
@@ -242,7 +252,8 @@ const faults: readonly Fault[] = [
     name: "creates a task whoever holds its claim",
     group: "claims",
     methods: (real) => ({
-      appendTask: (key, append) => real.appendTask(key, append.create?.claim === undefined ? append : withoutClaim(append)),
+      appendTask: (key, append) =>
+        real.appendTask(key, append.create?.claim === undefined ? append : withoutClaim(append)),
     }),
   },
   {
@@ -399,7 +410,8 @@ const faults: readonly Fault[] = [
   {
     name: "takes ids that differ in case for the same",
     group: "ids",
-    methods: (real) => mapKeys(real, (key) => ("taskId" in key ? { ...key, taskId: String(key.taskId).toLowerCase() } : key)),
+    methods: (real) =>
+      mapKeys(real, (key) => ("taskId" in key ? { ...key, taskId: String(key.taskId).toLowerCase() } : key)),
   },
   {
     name: "doesn't look at the owner",
@@ -470,5 +482,8 @@ function resurrect(contextId: string): TaskAppend {
 }
 
 function messageOf(messageId: string, contextId: string): Message {
-  return fromBinary(MessageSchema, toBinary(MessageSchema, { $typeName: "lf.a2a.v1.Message", messageId, contextId } as Message));
+  return fromBinary(
+    MessageSchema,
+    toBinary(MessageSchema, { $typeName: "lf.a2a.v1.Message", messageId, contextId } as Message),
+  );
 }

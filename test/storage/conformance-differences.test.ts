@@ -28,7 +28,9 @@ describe("a declared difference", () => {
   });
 
   test("that passes is an error, which names it", async () => {
-    await expect(run(sound, { differences: { [sound]: "It once didn't" } })).rejects.toThrow(`"${sound}" passes, though it is declared a difference`);
+    await expect(run(sound, { differences: { [sound]: "It once didn't" } })).rejects.toThrow(
+      `"${sound}" passes, though it is declared a difference`,
+    );
   });
 
   test("of a whole group stands for each of its cases", async () => {
@@ -39,8 +41,15 @@ describe("a declared difference", () => {
     await expect(run(sound, { differences: { "requests: *": "Some fail" } })).rejects.toThrow("passes, though");
   });
 
-  test.each(["requests: no such case", "no such group: *", "requests", "*"])("that no case is called like is refused at once: %s", (name) => {
-    expect(() => storageConformance(open, { differences: { [name]: "Why" } })).toThrow(`No case of the suite is called "${name}"`);
+  test.each([
+    "requests: no such case",
+    "no such group: *",
+    "requests",
+    "*",
+  ])("that no case is called like is refused at once: %s", (name) => {
+    expect(() => storageConformance(open, { differences: { [name]: "Why" } })).toThrow(
+      `No case of the suite is called "${name}"`,
+    );
   });
 
   test("without a reason is refused at once", () => {
@@ -48,7 +57,10 @@ describe("a declared difference", () => {
   });
 });
 
-test.each(["durability", "faults"])("what needs a hook is asked of a storage without one, too, and fails unless it is declared: %s", async (group) => {
+test.each([
+  "durability",
+  "faults",
+])("what needs a hook is asked of a storage without one, too, and fails unless it is declared: %s", async (group) => {
   const cases = storageConformance(open).filter((one) => one.group === group);
   expect(cases.length).toBeGreaterThan(3);
   for (const one of cases) {

@@ -32,7 +32,9 @@ function resultsOf(modules: readonly TestModule[]): ConformanceResults {
     }
   }
   // The engines, which are called like their URLs, before what stands elsewhere; else the order would be that in which they got done.
-  const storages = Object.keys(engines).sort((a, b) => Number(a.includes("/")) - Number(b.includes("/")) || (a < b ? -1 : 1));
+  const storages = Object.keys(engines).sort(
+    (a, b) => Number(a.includes("/")) - Number(b.includes("/")) || (a < b ? -1 : 1),
+  );
   const sorted = Object.fromEntries(storages.map((storage) => [storage, engines[storage] as string]));
   return { engines: sorted, outcomes: outcomes.filter(({ storage }) => storage in engines) };
 }

@@ -18,7 +18,10 @@ export interface CaseOutcome {
 export function summaryOf({ engines, outcomes }: ConformanceResults): string {
   const storages = Object.keys(engines);
   const groups = [...new Set(outcomes.map(({ group }) => group))];
-  const row = (title: string, meant: readonly CaseOutcome[]) => [title, ...storages.map((storage) => countsOf(meant.filter((one) => one.storage === storage)))];
+  const row = (title: string, meant: readonly CaseOutcome[]) => [
+    title,
+    ...storages.map((storage) => countsOf(meant.filter((one) => one.storage === storage))),
+  ];
   return tableOf(
     ["", ...storages],
     [
@@ -37,11 +40,14 @@ export function summaryOf({ engines, outcomes }: ConformanceResults): string {
 /** The declared differences with their reasons; a group that differs as a whole is one row. */
 export function differencesOf({ outcomes }: ConformanceResults): string {
   const rows: string[][] = [];
-  for (const [, some] of Map.groupBy(outcomes, ({ storage, group, difference = "" }) => JSON.stringify([storage, group, difference]))) {
+  for (const [, some] of Map.groupBy(outcomes, ({ storage, group, difference = "" }) =>
+    JSON.stringify([storage, group, difference]),
+  )) {
     const { storage, group, difference } = some[0] as CaseOutcome;
     if (difference !== undefined) {
       const all = outcomes.filter((one) => one.storage === storage && one.group === group);
-      const cases = some.length === all.length ? [`${group}: all ${all.length}`] : some.map(({ name }) => `${group}: ${name}`);
+      const cases =
+        some.length === all.length ? [`${group}: all ${all.length}`] : some.map(({ name }) => `${group}: ${name}`);
       rows.push(...cases.map((name) => [storage, name, difference]));
     }
   }

@@ -3,7 +3,9 @@ import { join } from "node:path";
 
 /** The test files that register a storage with the suite, from the root of the repository. */
 export function registeringFiles(root: string): readonly string[] {
-  return globSync("test/storage/*.test.ts", { cwd: root }).filter((file) => /^registerStorageConformance\(/m.test(readFileSync(join(root, file), "utf8")));
+  return globSync("test/storage/*.test.ts", { cwd: root }).filter((file) =>
+    /^registerStorageConformance\(/m.test(readFileSync(join(root, file), "utf8")),
+  );
 }
 
 /** A storage that can be made, by the function that makes it and the file that exports that. */
@@ -31,7 +33,13 @@ export interface StorageInventory {
  * Storages that are not under the suite: an engine that nobody can make by `src/index.ts`, an example that exports nothing that makes a storage,
  * a factory whose storages no registration opens, and a registration that opens none of theirs.
  */
-export function findEscapes({ engines, factories, examples, exampleFactories, opened }: StorageInventory): readonly string[] {
+export function findEscapes({
+  engines,
+  factories,
+  examples,
+  exampleFactories,
+  opened,
+}: StorageInventory): readonly string[] {
   const proven = new Set(Object.values(opened).flat());
   const isIn = (folder: string, { file }: StorageFactory) => file === folder || file.startsWith(`${folder}/`);
   return [

@@ -77,7 +77,8 @@ export class FaultyStorage {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== "function") return value;
         if (typeof name === "symbol" || name === "watch") return value.bind(target);
-        return (...args: unknown[]) => this.#call(name as FaultyMethod, args, () => Promise.resolve(value.apply(target, args)));
+        return (...args: unknown[]) =>
+          this.#call(name as FaultyMethod, args, () => Promise.resolve(value.apply(target, args)));
       },
     });
   }
@@ -154,7 +155,12 @@ export class FaultyStorage {
 
   #faultOf(method: FaultyMethod, args: readonly unknown[]): Fault | undefined {
     for (const rule of this.#rules) {
-      if (rule.times <= 0 || (rule.methods !== undefined && !rule.methods.has(method)) || rule.rule.when?.(args) === false) continue;
+      if (
+        rule.times <= 0 ||
+        (rule.methods !== undefined && !rule.methods.has(method)) ||
+        rule.rule.when?.(args) === false
+      )
+        continue;
       if (rule.skip > 0) {
         rule.skip--;
         continue;

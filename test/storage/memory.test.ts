@@ -7,6 +7,7 @@ registerStorageConformance({
   open: async (options) => createMemoryStorage(options),
   differences: {
     "durability: *": "It keeps everything in the memory of its process",
-    "faults: *": "Each of its calls is one step in its process: there is no command between it and a database that could fail",
+    "faults: *":
+      "Each of its calls is one step in its process: there is no command between it and a database that could fail",
   },
 });

@@ -20,10 +20,18 @@ describe("what it costs to send a message", () => {
     await quiet(observed);
     const key = given.taskKey("task");
     const claim = given.claimOf("m1", "task");
-    const created = given.appendOf(given.nothing, { claim, entries: [given.createdEntry("m1")], messages: [{ index: 0, messageId: "m1", timeMs: 1 }] });
+    const created = given.appendOf(given.nothing, {
+      claim,
+      entries: [given.createdEntry("m1")],
+      messages: [{ index: 0, messageId: "m1", timeMs: 1 }],
+    });
     expect(await storage.appendTask(key, created)).toMatchObject({ outcome: "committed", head: 1n });
     expect(observed.waits()).toBe(2);
-    const end = { state: TaskState.COMPLETED, entries: [given.statusEntry("m2")], messages: [{ index: 0, messageId: "m2", timeMs: 2 }] };
+    const end = {
+      state: TaskState.COMPLETED,
+      entries: [given.statusEntry("m2")],
+      messages: [{ index: 0, messageId: "m2", timeMs: 2 }],
+    };
     const after = { head: 1n, batch: created.batch.id, fence: 1n };
     expect(await storage.appendTask(key, given.appendOf(after, end))).toMatchObject({ outcome: "committed", head: 2n });
     expect(observed.waits()).toBeLessThanOrEqual(3);
@@ -44,7 +52,8 @@ describe("what it costs to send a message", () => {
     let position = await given.commit(storage, key, given.nothing);
     await quiet(observed);
     const entry = given.fillerEntry(1000);
-    for (let index = 0; index < 400; index++) position = await given.commit(storage, key, position, { entries: [entry] });
+    for (let index = 0; index < 400; index++)
+      position = await given.commit(storage, key, position, { entries: [entry] });
     const commands = observed.take().filter(({ commandName }) => commandName !== "delete");
     // 400 KB of log are seven tails of 64 KiB; each takes a read and a segment more.
     expect(commands.length).toBeLessThanOrEqual(400 + 2 * 8);
@@ -149,7 +158,8 @@ describe("guarantees", () => {
     const collections = await db.listCollections({}, { nameOnly: true }).toArray();
     expect(collections.length).toBeGreaterThanOrEqual(10);
     for (const { name } of collections) {
-      for (const index of await db.collection(name).indexes()) expect(index.unique ?? false, `${name} ${index.name}`).toBe(false);
+      for (const index of await db.collection(name).indexes())
+        expect(index.unique ?? false, `${name} ${index.name}`).toBe(false);
     }
   });
 
@@ -169,9 +179,14 @@ describe("guarantees", () => {
 async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<void> {
   const { scope } = given;
   const key = given.taskKey("task");
-  let position = await given.say(storage, key, given.nothing, "m1", 1, { claim: given.claimOf("m1", "task"), summary: given.fillerEntry(20_000) });
+  let position = await given.say(storage, key, given.nothing, "m1", 1, {
+    claim: given.claimOf("m1", "task"),
+    summary: given.fillerEntry(20_000),
+  });
   for (let index = 0; index < 5; index++) {
-    position = await given.say(storage, key, position, `n${index}`, 2 + index, { entries: [given.messageEntry(`n${index}`, "x".repeat(20_000))] });
+    position = await given.say(storage, key, position, `n${index}`, 2 + index, {
+      entries: [given.messageEntry(`n${index}`, "x".repeat(20_000))],
+    });
   }
   position = await given.commit(storage, key, position, {
     entries: [given.fillerEntry(100_000), given.fillerEntry(5_000_000)],
@@ -189,7 +204,11 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.getPushNotification(key, "config");
   await storage.listPushNotifications(key);
   await storage.deletePushNotification(key, "config");
-  await storage.storeMessages(scope, [given.messageOf("bare", "text", "context")], given.claimOf("asked", randomUUID()));
+  await storage.storeMessages(
+    scope,
+    [given.messageOf("bare", "text", "context")],
+    given.claimOf("asked", randomUUID()),
+  );
   await storage.claimMessage(scope, given.claimOf("asked", "else"));
   await storage.getMessages(scope, ["m1", "n1", "bare", "unknown"]);
   await storage.listMessagesByContextId(scope, "context");
@@ -239,7 +258,10 @@ function clientOfVersion(client: MongoClient, version: string): MongoClient {
         const db = target.db(database);
         const admin = db.admin();
         return Object.assign(db, {
-          admin: () => ({ command: async (command: Record<string, unknown>) => ("buildInfo" in command ? { version } : admin.command(command)) }),
+          admin: () => ({
+            command: async (command: Record<string, unknown>) =>
+              "buildInfo" in command ? { version } : admin.command(command),
+          }),
         });
       };
     },

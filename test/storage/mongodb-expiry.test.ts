@@ -14,7 +14,11 @@ const collections = ["tasks", "segments", "snapshots", "messages", "push_notific
 async function fill(storage: Storage, contextId: string, state: TaskState, taskId = "task"): Promise<given.Position> {
   const of = given.taskKey(taskId);
   const claim = given.claimOf(`claimed-${taskId}`, taskId, { windowMs: 1_000 });
-  let position = await given.say(storage, of, given.nothing, `m1-${taskId}`, 1, { contextId, claim, summary: given.fillerEntry(20_000) });
+  let position = await given.say(storage, of, given.nothing, `m1-${taskId}`, 1, {
+    contextId,
+    claim,
+    summary: given.fillerEntry(20_000),
+  });
   position = await given.commit(storage, of, position, { entries: [given.fillerEntry(40_000)] });
   position = await given.commit(storage, of, position, { entries: [given.fillerEntry(40_000)] });
   position = await given.commit(storage, of, position, { entries: [given.fillerEntry(200_000)] });
@@ -28,7 +32,11 @@ async function fill(storage: Storage, contextId: string, state: TaskState, taskI
 
 async function countsIn(database: string): Promise<Record<string, number>> {
   const db = testClient().db(database);
-  return Object.fromEntries(await Promise.all(collections.map(async (name) => [name, await db.collection(`a2a_${name}`).countDocuments()] as const)));
+  return Object.fromEntries(
+    await Promise.all(
+      collections.map(async (name) => [name, await db.collection(`a2a_${name}`).countDocuments()] as const),
+    ),
+  );
 }
 
 const nothing = Object.fromEntries(collections.map((name) => [name, 0]));
@@ -54,7 +62,9 @@ describe("MongoDB itself", () => {
     // The storage brings back the times of what was written while the task ran; it isn't asked for anything any more.
     await setTimeout(1_500);
     await storage[Symbol.asyncDispose]();
-    await given.eventually("all collections were empty", async () => Object.values(await countsIn(database)).every((count) => count === 0));
+    await given.eventually("all collections were empty", async () =>
+      Object.values(await countsIn(database)).every((count) => count === 0),
+    );
     expect(await countsIn(database)).toEqual(nothing);
   });
 
@@ -67,7 +77,9 @@ describe("MongoDB itself", () => {
     await setTimeout(2_000);
     expect(await storage.taskExists(key)).toBe(true);
     expect((await given.readAll(storage, key)).length).toBe(6);
-    await given.eventually("all collections were empty", async () => Object.values(await countsIn(database)).every((count) => count === 0));
+    await given.eventually("all collections were empty", async () =>
+      Object.values(await countsIn(database)).every((count) => count === 0),
+    );
     expect(Date.now() - startMs).toBeGreaterThan(3_000);
   });
 
@@ -87,17 +99,27 @@ describe("MongoDB itself", () => {
     expect(await storage.taskExists(key)).toBe(true);
     await setTimeout(1_500);
     await storage[Symbol.asyncDispose]();
-    await given.eventually("all collections were empty", async () => Object.values(await countsIn(database)).every((count) => count === 0));
+    await given.eventually("all collections were empty", async () =>
+      Object.values(await countsIn(database)).every((count) => count === 0),
+    );
   });
 
-  test("removes 10,000 conversations while others are used, which lose nothing and don't wait for it", { timeout: 180_000 }, async () => {
+  test("removes 10,000 conversations while others are used, which lose nothing and don't wait for it", {
+    timeout: 180_000,
+  }, async () => {
     const database = newDatabase();
     await using storage = await openMongo({ database, slackMs: 2_000 });
     await storage.setRetention({ conversationTtlMs: 20_000, interruptedTtlMs: 20_000 });
     const db = testClient().db(database);
-    const used = await given.say(storage, given.taskKey("used"), given.nothing, "used", 1, { contextId: "used", state: TaskState.COMPLETED });
+    const used = await given.say(storage, given.taskKey("used"), given.nothing, "used", 1, {
+      contextId: "used",
+      state: TaskState.COMPLETED,
+    });
     // Made beside the storage, from one that it made: making each through it would take longer than they live.
-    await given.say(storage, given.taskKey("pattern"), given.nothing, "pattern", 1, { contextId: "pattern", state: TaskState.COMPLETED });
+    await given.say(storage, given.taskKey("pattern"), given.nothing, "pattern", 1, {
+      contextId: "pattern",
+      state: TaskState.COMPLETED,
+    });
     await multiply(db.collection("a2a_tasks"), { taskId: "pattern" }, 10_000);
     await multiply(db.collection("a2a_conversations"), { contextId: "pattern" }, 10_000);
     let position = used;
@@ -110,7 +132,11 @@ describe("MongoDB itself", () => {
       waits.push(performance.now() - start);
       await setTimeout(20);
       rounds += 1;
-      return rounds % 20 === 0 && (await db.collection("a2a_conversations").countDocuments()) <= 1 && (await db.collection("a2a_tasks").countDocuments()) <= 1;
+      return (
+        rounds % 20 === 0 &&
+        (await db.collection("a2a_conversations").countDocuments()) <= 1 &&
+        (await db.collection("a2a_tasks").countDocuments()) <= 1
+      );
     });
     expect(waits.toSorted((a, b) => a - b)[Math.floor(waits.length * 0.95)]).toBeLessThan(1_000);
     expect((await given.readAll(storage, given.taskKey("used"))).length).toBe(Number(position.head));
@@ -119,12 +145,18 @@ describe("MongoDB itself", () => {
 });
 
 /** Copies a record under other ids, as one that is past its time. */
-async function multiply(collection: ReturnType<ReturnType<ReturnType<typeof testClient>["db"]>["collection"]>, filter: object, count: number): Promise<void> {
+async function multiply(
+  collection: ReturnType<ReturnType<ReturnType<typeof testClient>["db"]>["collection"]>,
+  filter: object,
+  count: number,
+): Promise<void> {
   const pattern = await collection.findOne(filter);
   await collection.deleteOne(filter);
   const expireAt = new Date(Date.now() - 1_000);
   for (let at = 0; at < count; at += 1_000) {
-    await collection.insertMany(Array.from({ length: 1_000 }, (_, index) => ({ ...pattern, _id: `${at + index}` as never, expireAt })));
+    await collection.insertMany(
+      Array.from({ length: 1_000 }, (_, index) => ({ ...pattern, _id: `${at + index}` as never, expireAt })),
+    );
   }
 }
 
@@ -139,7 +171,9 @@ describe("the times of records", () => {
     }
     await given.commit(storage, key, running, { state: TaskState.COMPLETED });
     await given.eventually("all times were near again", async () => {
-      const stays = await Promise.all(collections.filter((name) => name !== "claims").map((name) => staysOf(database, name)));
+      const stays = await Promise.all(
+        collections.filter((name) => name !== "claims").map((name) => staysOf(database, name)),
+      );
       return stays.every((of) => (of.at(-1) ?? 0) < 2.1 * hourMs);
     });
     expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
@@ -157,8 +191,11 @@ describe("the times of records", () => {
     const age = async (hours: number) => {
       const db = testClient().db(database);
       const older = [{ $set: { expireAt: { $subtract: ["$expireAt", hours * hourMs] } } }];
-      for (const name of ["tasks", "segments", "snapshots", "messages", "push_notifications"]) await db.collection(`a2a_${name}`).updateMany({}, older);
-      await db.collection("a2a_conversations").updateMany({}, [{ $set: { covered: { $subtract: ["$covered", hours * hourMs] } } }]);
+      for (const name of ["tasks", "segments", "snapshots", "messages", "push_notifications"])
+        await db.collection(`a2a_${name}`).updateMany({}, older);
+      await db
+        .collection("a2a_conversations")
+        .updateMany({}, [{ $set: { covered: { $subtract: ["$covered", hours * hourMs] } } }]);
     };
     await age(0.4);
     await storage.updateConversationAccess(given.scope, "context");
@@ -187,7 +224,9 @@ describe("the times of records", () => {
     const lacking = async (exists: boolean) => {
       const db = testClient().db(database);
       const counts = await Promise.all(
-        collections.filter((name) => name !== "claims").map((name) => db.collection(`a2a_${name}`).countDocuments({ expireAt: { $exists: exists } })),
+        collections
+          .filter((name) => name !== "claims")
+          .map((name) => db.collection(`a2a_${name}`).countDocuments({ expireAt: { $exists: exists } })),
       );
       return counts.every((count) => count === 0);
     };
@@ -213,7 +252,16 @@ describe("what crashes leave", () => {
     const held = testClient().db(database).collection("a2a_conversations");
     const [task] = await testClient().db(database).collection("a2a_tasks").find().toArray();
     const until = new Date(Date.now() + 1000 * hourMs);
-    await held.updateOne({}, { $set: { holds: [{ task: task?._id, fence: 1, head: 1, until, running: true }], holdUntil: until, expireAt: until } });
+    await held.updateOne(
+      {},
+      {
+        $set: {
+          holds: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
+          holdUntil: until,
+          expireAt: until,
+        },
+      },
+    );
     await storage.getTask(key);
     await given.eventually("the hold was released", async () => (await held.findOne({}))?.holds.length === 0);
     expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
@@ -234,7 +282,9 @@ describe("what crashes leave", () => {
     await db.collection("a2a_conversations").deleteOne({ contextId: "gone" });
     await using storage = await openMongo({ database });
     await given.eventually("it was finished", async () => (await db.collection("a2a_removals").countDocuments()) === 0);
-    expect((await storage.listTasks({ scope: given.scope, limit: 5 })).tasks.map((one) => one.key.taskId)).toEqual(["kept"]);
+    expect((await storage.listTasks({ scope: given.scope, limit: 5 })).tasks.map((one) => one.key.taskId)).toEqual([
+      "kept",
+    ]);
     expect(await db.collection("a2a_tasks").countDocuments()).toBe(1);
     expect(await db.collection("a2a_push_notifications").countDocuments()).toBe(1);
     expect((await given.readAll(storage, given.taskKey("kept"))).length).toBe(6);

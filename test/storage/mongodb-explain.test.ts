@@ -43,21 +43,44 @@ afterAll(async () => {
 const calls: { readonly name: string; readonly all?: true; readonly call: (storage: Storage) => Promise<unknown> }[] = [
   { name: "getTask", call: (storage) => storage.getTask(given.taskKey("task-3-1"), { snapshot: true }) },
   { name: "taskExists", call: (storage) => storage.taskExists(given.taskKey("task-3-1")) },
-  { name: "readTask, from the tail", call: (storage) => storage.readTask(given.taskKey("long"), position.head - 1n, 1000) },
+  {
+    name: "readTask, from the tail",
+    call: (storage) => storage.readTask(given.taskKey("long"), position.head - 1n, 1000),
+  },
   { name: "readTask, from segments", call: (storage) => storage.readTask(given.taskKey("long"), 2n, 100_000) },
-  { name: "appendTask", call: (storage) => given.commit(storage, given.taskKey("task-1-1"), given.nothing).catch(() => undefined) },
+  {
+    name: "appendTask",
+    call: (storage) => given.commit(storage, given.taskKey("task-1-1"), given.nothing).catch(() => undefined),
+  },
   { name: "listTasks of a scope", call: (storage) => storage.listTasks({ scope, limit: 10 }) },
-  { name: "listTasks, a later page", call: (storage) => storage.listTasks({ scope, limit: 10, after: { statusTimeMs: 60, taskId: "task-3-1" } }) },
-  { name: "listTasks in a state", call: (storage) => storage.listTasks({ scope, limit: 5, state: TaskState.COMPLETED }) },
+  {
+    name: "listTasks, a later page",
+    call: (storage) => storage.listTasks({ scope, limit: 10, after: { statusTimeMs: 60, taskId: "task-3-1" } }),
+  },
+  {
+    name: "listTasks in a state",
+    call: (storage) => storage.listTasks({ scope, limit: 5, state: TaskState.COMPLETED }),
+  },
   { name: "listTasks since a time", call: (storage) => storage.listTasks({ scope, limit: 5, statusTimeMsMin: 90 }) },
   {
     name: "listTasks in a state since a time, a later page",
-    call: (storage) => storage.listTasks({ scope, limit: 5, state: TaskState.WORKING, statusTimeMsMin: 20, after: { statusTimeMs: 60, taskId: "task-3-1" } }),
+    call: (storage) =>
+      storage.listTasks({
+        scope,
+        limit: 5,
+        state: TaskState.WORKING,
+        statusTimeMsMin: 20,
+        after: { statusTimeMs: 60, taskId: "task-3-1" },
+      }),
   },
-  { name: "listTasks of a conversation", call: (storage) => storage.listTasks({ scope, contextId: "context-3", limit: 3 }) },
+  {
+    name: "listTasks of a conversation",
+    call: (storage) => storage.listTasks({ scope, contextId: "context-3", limit: 3 }),
+  },
   {
     name: "listTasks of a conversation, a later page",
-    call: (storage) => storage.listTasks({ scope, contextId: "context-3", limit: 3, after: { statusTimeMs: 60, taskId: "task-3-1" } }),
+    call: (storage) =>
+      storage.listTasks({ scope, contextId: "context-3", limit: 3, after: { statusTimeMs: 60, taskId: "task-3-1" } }),
   },
   {
     name: "listTasks of a conversation in a state",
@@ -69,14 +92,19 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
   { name: "listMessagePage", call: (storage) => storage.listMessagePage(scope, "context-3", { limit: 3 }) },
   {
     name: "listMessagePage, a later page",
-    call: (storage) => storage.listMessagePage(scope, "context-3", { limit: 3, after: { timeMs: 32, taskId: "task-3-1", sequence: 1n } }),
+    call: (storage) =>
+      storage.listMessagePage(scope, "context-3", {
+        limit: 3,
+        after: { timeMs: 32, taskId: "task-3-1", sequence: 1n },
+      }),
   },
   { name: "deleteMessage", call: (storage) => storage.deleteMessage(scope, "n-4-1") },
   { name: "getConversation", call: (storage) => storage.getConversation(scope, "context-3") },
   { name: "listConversations", call: (storage) => storage.listConversations(scope, { limit: 5 }) },
   {
     name: "listConversations, a later page",
-    call: (storage) => storage.listConversations(scope, { limit: 5, after: { lastAccessMs: Date.now() - 1, contextId: "context-3" } }),
+    call: (storage) =>
+      storage.listConversations(scope, { limit: 5, after: { lastAccessMs: Date.now() - 1, contextId: "context-3" } }),
   },
   { name: "updateConversationAccess", call: (storage) => storage.updateConversationAccess(scope, "context-3") },
   { name: "getConversationStats of a scope", call: (storage) => storage.getConversationStats(scope) },
@@ -84,17 +112,37 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
   { name: "getExpiredConversations of a scope", call: (storage) => storage.getExpiredConversations(60_000, 5, scope) },
   { name: "cleanupExpiredConversations", call: (storage) => storage.cleanupExpiredConversations(3_600_000) },
   { name: "claimMessage", call: (storage) => storage.claimMessage(scope, given.claimOf("claimed", "task")) },
-  { name: "claimMessage, of a message that made a task", call: (storage) => storage.claimMessage(scope, given.claimOf("made", "another")) },
-  { name: "storeMessages", call: (storage) => storage.storeMessages(scope, [given.messageOf("new", "new", "context-5")], given.claimOf("claimed", "task")) },
+  {
+    name: "claimMessage, of a message that made a task",
+    call: (storage) => storage.claimMessage(scope, given.claimOf("made", "another")),
+  },
+  {
+    name: "storeMessages",
+    call: (storage) =>
+      storage.storeMessages(scope, [given.messageOf("new", "new", "context-5")], given.claimOf("claimed", "task")),
+  },
   {
     name: "storeConversation",
-    call: (storage) => storage.storeConversation(scope, { contextId: "context-6", messageIds: ["m-6-1"], lastAccessTime: new Date() }),
+    call: (storage) =>
+      storage.storeConversation(scope, { contextId: "context-6", messageIds: ["m-6-1"], lastAccessTime: new Date() }),
   },
-  { name: "storePushNotification", call: (storage) => storage.storePushNotification(given.taskKey("task-3-1"), given.configOf("c2")) },
+  {
+    name: "storePushNotification",
+    call: (storage) => storage.storePushNotification(given.taskKey("task-3-1"), given.configOf("c2")),
+  },
   { name: "listPushNotifications", call: (storage) => storage.listPushNotifications(given.taskKey("task-3-1")) },
-  { name: "deletePushNotification", call: (storage) => storage.deletePushNotification(given.taskKey("task-3-1"), "c1") },
-  { name: "requestTask", call: (storage) => storage.requestTask(given.taskKey("task-3-1"), { id: "r", bytes: new Uint8Array(3) }) },
-  { name: "storeSnapshot", call: (storage) => storage.storeSnapshot(given.taskKey("long"), { sequence: 9n, bytes: new Uint8Array(3) }) },
+  {
+    name: "deletePushNotification",
+    call: (storage) => storage.deletePushNotification(given.taskKey("task-3-1"), "c1"),
+  },
+  {
+    name: "requestTask",
+    call: (storage) => storage.requestTask(given.taskKey("task-3-1"), { id: "r", bytes: new Uint8Array(3) }),
+  },
+  {
+    name: "storeSnapshot",
+    call: (storage) => storage.storeSnapshot(given.taskKey("long"), { sequence: 9n, bytes: new Uint8Array(3) }),
+  },
   { name: "beat", call: (storage) => storage.beat("r1") },
   { name: "listReplicas", call: (storage) => storage.listReplicas() },
   { name: "claimTasks", call: (storage) => storage.claimTasks({ replicas: ["replica-1"], limit: 5 }) },
@@ -144,18 +192,28 @@ async function fill(storage: Storage): Promise<void> {
     }
     await storage.storeMessages(of, [given.messageOf(`bare-${at}`, "bare", `context-${at}`)]);
   };
-  await Promise.all(Array.from({ length: conversations }, async (_, at) => Promise.all([one(at, scope), one(at, others)])));
-  position = await given.commit(storage, given.taskKey("long"), given.nothing, { contextId: "long", claim: given.claimOf("made", "long") });
-  for (let index = 0; index < 40; index++) position = await given.commit(storage, given.taskKey("long"), position, { entries: [given.fillerEntry(8_000)] });
+  await Promise.all(
+    Array.from({ length: conversations }, async (_, at) => Promise.all([one(at, scope), one(at, others)])),
+  );
+  position = await given.commit(storage, given.taskKey("long"), given.nothing, {
+    contextId: "long",
+    claim: given.claimOf("made", "long"),
+  });
+  for (let index = 0; index < 40; index++)
+    position = await given.commit(storage, given.taskKey("long"), position, { entries: [given.fillerEntry(8_000)] });
   await storage.storeSnapshot(given.taskKey("task-3-1"), { sequence: 1n, bytes: new Uint8Array(10) });
 }
 
 const explainable: ReadonlySet<string> = new Set(["find", "aggregate", "update", "delete", "findAndModify", "count"]);
 
 /** Asks the database to explain a command that was sent. */
-async function costsOf({ client }: ObservedStorage, { commandName, command }: CommandStartedEvent): Promise<readonly Cost[]> {
+async function costsOf(
+  { client }: ObservedStorage,
+  { commandName, command }: CommandStartedEvent,
+): Promise<readonly Cost[]> {
   if (!explainable.has(commandName)) return [];
-  const { lsid, txnNumber, $db, $clusterTime, readConcern, writeConcern, $readPreference, maxTimeMS, ...bare } = command;
+  const { lsid, txnNumber, $db, $clusterTime, readConcern, writeConcern, $readPreference, maxTimeMS, ...bare } =
+    command;
   const parts = commandName === "update" ? bare.updates.map((one: Document) => ({ ...bare, updates: [one] })) : [bare];
   const costs: Cost[] = [];
   for (const part of parts) {

@@ -25,7 +25,9 @@ describe("a segment that a crash left behind", () => {
     position = await given.commit(first, key, position, { entries: [given.fillerEntry(30_000)] });
     // The tail is read (0) and becomes a segment (1); what then names it (2) isn't sent any more.
     faulty.arm({ step: 2, answerLost: false, crash: true });
-    await expect(first.appendTask(key, given.appendOf(position, { entries: [given.fillerEntry(20_000)] }))).rejects.toMatchObject({ outcome: "unknown" });
+    await expect(
+      first.appendTask(key, given.appendOf(position, { entries: [given.fillerEntry(20_000)] })),
+    ).rejects.toMatchObject({ outcome: "unknown" });
     const segments = testClient().db(database).collection("a2a_segments");
     expect(await segments.find().toArray()).toMatchObject([{ last: 2 }]);
     await using second = await createMongoStorage(real, { database });
@@ -47,7 +49,11 @@ describe("a task whose id is used again while the old one is being removed", () 
       remove: (storage: Storage) => storage.deleteConversation(given.scope, "context"),
       before: ["deleteMany", "a2a_tasks"] as const,
     },
-    { name: "by itself", remove: (storage: Storage) => storage.deleteTask(key), before: ["deleteMany", "a2a_removals"] as const },
+    {
+      name: "by itself",
+      remove: (storage: Storage) => storage.deleteTask(key),
+      before: ["deleteMany", "a2a_removals"] as const,
+    },
     {
       name: "from the history",
       remove: (storage: Storage) => storage.deleteMessage(given.scope, "m1"),
@@ -78,9 +84,16 @@ describe("a write concern error", () => {
     "insert",
   ])("leaves the outcome of a creation open at %s: it is in the log, and sent again it is lost to itself", async (command) => {
     await using server = await openFailing();
-    const append = given.appendOf(given.nothing, { batch: "first", messages: [{ index: 0, messageId: "m1", timeMs: 1 }], entries: [given.createdEntry("m1")] });
+    const append = given.appendOf(given.nothing, {
+      batch: "first",
+      messages: [{ index: 0, messageId: "m1", timeMs: 1 }],
+      entries: [given.createdEntry("m1")],
+    });
     await server.failOnce(command);
-    await expect(server.storage.appendTask(key, append)).rejects.toMatchObject({ code: "unavailable", outcome: "unknown" });
+    await expect(server.storage.appendTask(key, append)).rejects.toMatchObject({
+      code: "unavailable",
+      outcome: "unknown",
+    });
     const again = await server.storage.appendTask(key, append);
     expect(again.outcome === "committed" || given.lost(again).batch === "first").toBe(true);
     expect((await given.readAll(server.storage, key)).map(({ batch }) => batch)).toEqual(["first"]);
@@ -92,7 +105,10 @@ describe("a write concern error", () => {
     const position = await given.commit(server.storage, key, given.nothing);
     const append = given.appendOf(position, { batch: "second" });
     await server.failOnce("findAndModify");
-    await expect(server.storage.appendTask(key, append)).rejects.toMatchObject({ code: "unavailable", outcome: "unknown" });
+    await expect(server.storage.appendTask(key, append)).rejects.toMatchObject({
+      code: "unavailable",
+      outcome: "unknown",
+    });
     expect(given.lost(await server.storage.appendTask(key, append)).batch).toBe("second");
     expect((await given.readAll(server.storage, key)).slice(1).map(({ batch }) => batch)).toEqual(["second"]);
   });
@@ -104,7 +120,10 @@ describe("a write concern error", () => {
     await given.commit(other, key, position, { batch: "theirs" });
     const append = given.appendOf(position, { batch: "mine" });
     await server.failOnce("findAndModify");
-    await expect(server.storage.appendTask(key, append)).rejects.toMatchObject({ code: "unavailable", outcome: "unknown" });
+    await expect(server.storage.appendTask(key, append)).rejects.toMatchObject({
+      code: "unavailable",
+      outcome: "unknown",
+    });
     expect(given.lost(await server.storage.appendTask(key, append)).batch).toBe("theirs");
     expect((await given.readAll(server.storage, key)).slice(1).map(({ batch }) => batch)).toEqual(["theirs"]);
   });
@@ -126,14 +145,22 @@ describe("a write concern error", () => {
 async function openFailing() {
   const appName = `failing-${randomUUID()}`;
   const database = newDatabase();
-  const storage = await createMongoStorage(`${mongodbUri}${mongodbUri.includes("?") ? "&" : "/?"}appName=${appName}`, { database });
+  const storage = await createMongoStorage(`${mongodbUri}${mongodbUri.includes("?") ? "&" : "/?"}appName=${appName}`, {
+    database,
+  });
   const admin = testClient().db("admin");
-  const configure = (mode: unknown, data?: unknown) => admin.command({ configureFailPoint: "failCommand", mode, ...(data !== undefined && { data }) });
+  const configure = (mode: unknown, data?: unknown) =>
+    admin.command({ configureFailPoint: "failCommand", mode, ...(data !== undefined && { data }) });
   return {
     storage,
     database,
     async failOnce(command: string): Promise<void> {
-      const writeConcernError = { code: 64, codeName: "WriteConcernFailed", errmsg: "waiting for replication timed out", errInfo: { wtimeout: true } };
+      const writeConcernError = {
+        code: 64,
+        codeName: "WriteConcernFailed",
+        errmsg: "waiting for replication timed out",
+        errInfo: { wtimeout: true },
+      };
       await configure({ times: 1 }, { failCommands: [command], appName, writeConcernError });
     },
     async [Symbol.asyncDispose](): Promise<void> {

@@ -31,7 +31,9 @@ export class FaultyClient {
   #steps = 0;
   #dead = false;
   #struck = false;
-  #meanwhile: { readonly operation: string; readonly collection: string; readonly happens: () => Promise<void> } | undefined;
+  #meanwhile:
+    | { readonly operation: string; readonly collection: string; readonly happens: () => Promise<void> }
+    | undefined;
 
   constructor(real: MongoClient) {
     this.client = wrap(real, { db: (name: string) => this.#db(real.db(name)) });
@@ -59,7 +61,9 @@ export class FaultyClient {
   }
 
   #db(real: Db): Db {
-    return wrap(real, { collection: (...args: Parameters<Db["collection"]>) => this.#collection(real.collection(...args)) });
+    return wrap(real, {
+      collection: (...args: Parameters<Db["collection"]>) => this.#collection(real.collection(...args)),
+    });
   }
 
   #collection(real: Collection): Collection {
@@ -73,7 +77,9 @@ export class FaultyClient {
       (...args: unknown[]) =>
         this.#perform(async () => {
           await this.#letHappen(String(name), real.collectionName);
-          return (real as unknown as Record<string | symbol, (...args: unknown[]) => Promise<unknown>>)[name]?.(...args);
+          return (real as unknown as Record<string | symbol, (...args: unknown[]) => Promise<unknown>>)[name]?.(
+            ...args,
+          );
         }),
     ]);
     return wrap(real, { ...Object.fromEntries(named), find: cursor("find"), aggregate: cursor("aggregate") });

@@ -36,7 +36,9 @@ export function newDatabase(): string {
 export async function empty(database: string): Promise<void> {
   const db = client.db(database);
   const collections = await db.listCollections({}, { nameOnly: true }).toArray();
-  await Promise.all(collections.filter(({ name }) => !name.endsWith("wakeups")).map(({ name }) => db.collection(name).deleteMany({})));
+  await Promise.all(
+    collections.filter(({ name }) => !name.endsWith("wakeups")).map(({ name }) => db.collection(name).deleteMany({})),
+  );
 }
 
 /** A client of the tests' own, to look behind the storage. */

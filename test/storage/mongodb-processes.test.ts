@@ -9,14 +9,18 @@ import { newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";
 /** Storages with connections and memories of their own on one database: what processes are to each other. */
 const { scope } = given;
 
-test("processes that race for one log leave it dense, with each acknowledged batch once, however often its tail moves", { timeout: 120_000 }, async () => {
+test("processes that race for one log leave it dense, with each acknowledged batch once, however often its tail moves", {
+  timeout: 120_000,
+}, async () => {
   const database = newDatabase();
   await using one = await openMongo({ database });
   await using two = await openMongo({ database });
   await using three = await openMongo({ database });
   const key = given.taskKey("task");
   await given.commit(one, key, given.nothing);
-  const acknowledged = await Promise.all([one, two, three].map((storage, index) => appendInCompetition(storage, key, BigInt(index))));
+  const acknowledged = await Promise.all(
+    [one, two, three].map((storage, index) => appendInCompetition(storage, key, BigInt(index))),
+  );
   const entries = await given.readAll(one, key);
   const batches = entries.map(({ batch }) => batch);
   expect(entries.length).toBe(1 + acknowledged.flat().length);
@@ -80,7 +84,10 @@ async function appendInCompetition(storage: Storage, key: TaskKey, offset: bigin
   while (acknowledged.length < 40) {
     // Now and then one takes over, so that the fence moves as well.
     const nextFence = randomInt(4) === 0 ? fence + 1n + offset : fence;
-    const append = given.appendOf({ head, batch, fence }, { entries: [given.fillerEntry(randomInt(6, 30_000))], fence: nextFence });
+    const append = given.appendOf(
+      { head, batch, fence },
+      { entries: [given.fillerEntry(randomInt(6, 30_000))], fence: nextFence },
+    );
     const result = await storage.appendTask(key, append);
     if (result.outcome === "committed") {
       acknowledged.push(append.batch.id);

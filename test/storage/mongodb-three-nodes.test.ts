@@ -18,7 +18,9 @@ beforeAll(async () => {
 afterAll(() => set?.[Symbol.asyncDispose]());
 
 describe("three nodes", () => {
-  test("what a majority never held is neither shown nor built upon, before its rollback or after", { timeout: 180_000 }, async () => {
+  test("what a majority never held is neither shown nor built upon, before its rollback or after", {
+    timeout: 180_000,
+  }, async () => {
     const [primary, ...others] = await settledSet();
     const key = given.taskKey("rolled-back");
     await using storage = await open("rollback");
@@ -42,8 +44,16 @@ describe("three nodes", () => {
     expect(await primary.log()).toMatch(/"c":"ROLLBACK"/);
     // Somebody who had trusted the old primary's head has the right number, but another batch.
     const onLost = given.appendOf({ head: 2n, batch: "lost", fence: 1n });
-    expect(await patiently(() => storage.appendTask(key, onLost))).toMatchObject({ outcome: "lost", head: 2n, batch: "rival" });
-    expect(await patiently(() => storage.appendTask(key, lostAppend))).toMatchObject({ outcome: "lost", head: 2n, batch: "rival" });
+    expect(await patiently(() => storage.appendTask(key, onLost))).toMatchObject({
+      outcome: "lost",
+      head: 2n,
+      batch: "rival",
+    });
+    expect(await patiently(() => storage.appendTask(key, lostAppend))).toMatchObject({
+      outcome: "lost",
+      head: 2n,
+      batch: "rival",
+    });
     expect(await batchesOf(storage, key)).toEqual([first.batch, "rival"]);
     const after = { head: 2n, batch: "rival", fence: 1n };
     expect(await settle(storage, key, given.appendOf(after, { batch: "next" }))).toBe("committed");
@@ -55,7 +65,10 @@ describe("three nodes", () => {
     const key = given.taskKey("cut-off");
     await using storage = await open("stale");
     const first = await given.commit(storage, key, given.nothing);
-    await using stale = await createMongoStorage(`${primary.directUri}&retryWrites=false`, { database: "stale", logger: silentLogger });
+    await using stale = await createMongoStorage(`${primary.directUri}&retryWrites=false`, {
+      database: "stale",
+      logger: silentLogger,
+    });
     expect(await stale.taskExists(key)).toBe(true);
     primary.pause();
     // On its way already when the old primary goes on: it is carried out there before the old primary hears of the new one.
@@ -67,7 +80,9 @@ describe("three nodes", () => {
     expect(await batchesOf(storage, key)).toEqual([first.batch, "rival"]);
   });
 
-  test("the primary dies under load: every acknowledged batch is in its log once, and wake-ups go on", { timeout: 240_000 }, async () => {
+  test("the primary dies under load: every acknowledged batch is in its log once, and wake-ups go on", {
+    timeout: 240_000,
+  }, async () => {
     const [primary] = await settledSet();
     await using storage = await open("load");
     await using watching = await open("load");
@@ -100,7 +115,8 @@ describe("three nodes", () => {
     await primary.start();
     await setTimeout(3000);
     over = true;
-    for (const { key, acknowledged } of await Promise.all(writers)) expect(await batchesOf(storage, key)).toEqual(acknowledged);
+    for (const { key, acknowledged } of await Promise.all(writers))
+      expect(await batchesOf(storage, key)).toEqual(acknowledged);
     expect(looks).toBeGreaterThan(0);
     const before = wakes;
     await given.eventually("a wake-up arrives again", async () => {
@@ -128,7 +144,9 @@ async function settledSet(): Promise<[Mongod, ...Mongod[]]> {
 }
 
 /** The members as the primary sees them. */
-async function membersOf(nodes: readonly Mongod[]): Promise<readonly { readonly name: string; readonly stateStr: string }[]> {
+async function membersOf(
+  nodes: readonly Mongod[],
+): Promise<readonly { readonly name: string; readonly stateStr: string }[]> {
   for (const node of nodes) {
     try {
       const status = await onNode(node, (client) => client.db("admin").command({ replSetGetStatus: 1 }));
@@ -156,7 +174,10 @@ function failPoint(node: Mongod, name: string, mode: "alwaysOn" | "off"): Promis
 }
 
 async function onNode<T>(node: Mongod, use: (client: MongoClient) => Promise<T>): Promise<T> {
-  const client = new MongoClient(node.directUri, { serverSelectionTimeoutMS: 2000, readPreference: "primaryPreferred" });
+  const client = new MongoClient(node.directUri, {
+    serverSelectionTimeoutMS: 2000,
+    readPreference: "primaryPreferred",
+  });
   try {
     return await use(client);
   } finally {

@@ -31,7 +31,10 @@ export function withMethods(real: Storage, methods: Partial<Storage>): Storage {
 }
 
 /** All methods, with every argument that carries a scope changed. */
-export function mapKeys(real: Storage, change: (key: Scope & { readonly taskId?: unknown }) => Scope): Partial<Storage> {
+export function mapKeys(
+  real: Storage,
+  change: (key: Scope & { readonly taskId?: unknown }) => Scope,
+): Partial<Storage> {
   const changed = new Proxy(real, {
     get(target, property) {
       const value: unknown = Reflect.get(target, property);

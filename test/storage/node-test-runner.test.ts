@@ -10,11 +10,18 @@ import { storageConformance } from "../../src/storage/conformance/index.ts";
 const root = join(import.meta.dirname, "..", "..");
 const file = "examples/storages/map/prove.ts";
 
-test("the suite runs under node:test as examples/storages/README.md shows it, every case of it", { timeout: 120_000 }, async () => {
+test("the suite runs under node:test as examples/storages/README.md shows it, every case of it", {
+  timeout: 120_000,
+}, async () => {
   const cases = storageConformance(async (options) => createMapStorage(options), { differences }).length;
   const args = ["--test", "--test-reporter=tap", file];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, maxBuffer: 16 * 1024 * 1024 });
-  const counts = Object.fromEntries([...stdout.matchAll(/^# (pass|fail|skipped|cancelled|todo) (\d+)$/gm)].map(([, what, count]) => [what, Number(count)]));
+  const counts = Object.fromEntries(
+    [...stdout.matchAll(/^# (pass|fail|skipped|cancelled|todo) (\d+)$/gm)].map(([, what, count]) => [
+      what,
+      Number(count),
+    ]),
+  );
   expect(counts).toEqual({ pass: cases, fail: 0, skipped: 0, cancelled: 0, todo: 0 });
 });
 

@@ -4,7 +4,12 @@ import { type ConformanceOptions, type OpenStorage, storageConformance } from ".
 declare module "vitest" {
   interface TaskMeta {
     /** Which case of the storage suite a test is, of which storage. */
-    storageCase?: { readonly storage: string; readonly group: string; readonly name: string; readonly difference?: string };
+    storageCase?: {
+      readonly storage: string;
+      readonly group: string;
+      readonly name: string;
+      readonly difference?: string;
+    };
     /** What a storage runs on. */
     storageEngine?: { readonly storage: string; readonly engine: string };
   }
@@ -32,7 +37,11 @@ export function registerStorageConformance({ name: storage, engine, open, ...opt
       describe(group, () => {
         for (const { name, difference, run } of cases) {
           const storageCase = { storage, group, name, ...(difference !== undefined && { difference }) };
-          test(difference === undefined ? name : `differs, as declared: ${name}`, { timeout: 60_000, meta: { storageCase } }, run);
+          test(
+            difference === undefined ? name : `differs, as declared: ${name}`,
+            { timeout: 60_000, meta: { storageCase } },
+            run,
+          );
         }
       });
     }

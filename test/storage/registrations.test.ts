@@ -12,9 +12,9 @@ const root = join(import.meta.dirname, "..", "..");
 
 const engines = globSync("src/storage/*/", { cwd: root }).filter((folder) => folder !== "src/storage/conformance");
 const examples = globSync("examples/storages/*", { cwd: root }).filter((place) => !place.endsWith(".md"));
-const factories = [...readFileSync(join(root, "src/index.ts"), "utf8").matchAll(/export \{([^}]*)\} from "\.\/(storage\/[^"]*)"/g)].flatMap(
-  ([, names = "", file = ""]) => factoriesIn(names, `src/${file}`),
-);
+const factories = [
+  ...readFileSync(join(root, "src/index.ts"), "utf8").matchAll(/export \{([^}]*)\} from "\.\/(storage\/[^"]*)"/g),
+].flatMap(([, names = "", file = ""]) => factoriesIn(names, `src/${file}`));
 const exampleFactories = globSync("examples/storages/**/*.ts", { cwd: root }).flatMap((file) => {
   const exported = readFileSync(join(root, file), "utf8").matchAll(/export (?:async )?function (\w+)/g);
   return [...exported].flatMap(([, name = ""]) => factoriesIn(name, file));
@@ -28,7 +28,9 @@ function factoriesIn(names: string, file: string): readonly StorageFactory[] {
 
 const registered: Registration[] = [];
 const makers = new WeakMap<Storage, string>();
-vi.doMock("./register.ts", () => ({ registerStorageConformance: (registration: Registration) => registered.push(registration) }));
+vi.doMock("./register.ts", () => ({
+  registerStorageConformance: (registration: Registration) => registered.push(registration),
+}));
 for (const { name, file } of [...factories, ...exampleFactories]) {
   const path = join(root, file);
   vi.doMock(path, async (original) => {
@@ -95,7 +97,10 @@ describe("the suite", () => {
     },
     {
       name: "an engine that lost its registration",
-      change: ({ opened, ...rest }: StorageInventory) => ({ ...rest, opened: { ...opened, "sqlite:": ["createMemoryStorage"] } }),
+      change: ({ opened, ...rest }: StorageInventory) => ({
+        ...rest,
+        opened: { ...opened, "sqlite:": ["createMemoryStorage"] },
+      }),
       says: "createSqliteStorage of src/storage/sqlite/sqlite-storage.ts is under no registration with the suite",
     },
     {
@@ -105,7 +110,10 @@ describe("the suite", () => {
     },
     {
       name: "a new example",
-      change: ({ examples, ...rest }: StorageInventory) => ({ ...rest, examples: [...examples, "examples/storages/redis"] }),
+      change: ({ examples, ...rest }: StorageInventory) => ({
+        ...rest,
+        examples: [...examples, "examples/storages/redis"],
+      }),
       says: "examples/storages/redis exports nothing that is called create…Storage",
     },
     {
@@ -130,14 +138,21 @@ describe("docs/storage-conformance.md", () => {
 
   test("has every case of the suite, every storage and every declared difference, and no others", () => {
     const cases = storageConformance(() => Promise.reject(new Error("Not to be run")));
-    const expected = [...Map.groupBy(cases, ({ group }) => group)].flatMap(([group, some]) => [`# ${group}`, ...some.map(({ name }) => name)]);
+    const expected = [...Map.groupBy(cases, ({ group }) => group)].flatMap(([group, some]) => [
+      `# ${group}`,
+      ...some.map(({ name }) => name),
+    ]);
     const all = page.slice(page.indexOf("## All cases"));
     const found = [...all.matchAll(/^(?:##(# .*)|\| (.*?) +\| [✓≠✗ |]+)$/gm)].map(([, group, name]) => group ?? name);
     expect(found, "The page is stale: run `node scripts/conformance-table.ts --write`").toEqual(expected);
     expect(cellsOf(page, /^\| +\| (.*) \|$/m).toSorted()).toEqual(registered.map(({ name }) => name).toSorted());
-    const reasons = registered.flatMap(({ name, differences = {} }) => Object.values(differences).map((reason) => `${name}: ${reason}`));
+    const reasons = registered.flatMap(({ name, differences = {} }) =>
+      Object.values(differences).map((reason) => `${name}: ${reason}`),
+    );
     const section = page.slice(page.indexOf("## Declared differences"), page.indexOf("## All cases"));
-    const rows = [...section.matchAll(/^\| (\S+) +\| .*? +\| (.*?) +\|$/gm)].map(([, storage, reason]) => `${storage}: ${reason}`);
+    const rows = [...section.matchAll(/^\| (\S+) +\| .*? +\| (.*?) +\|$/gm)].map(
+      ([, storage, reason]) => `${storage}: ${reason}`,
+    );
     expect(rows.filter((row) => !row.startsWith("storage: ")).toSorted()).toEqual(reasons.toSorted());
   });
 

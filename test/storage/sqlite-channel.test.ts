@@ -14,7 +14,10 @@ describe("a channel", () => {
     for (const call of waiting) {
       await expect(call).rejects.toMatchObject({ name: "StorageError", code: "unavailable", outcome: "unknown" });
     }
-    await expect(channel.call("beat", { replica: "r" })).rejects.toMatchObject({ code: "unavailable", outcome: "none" });
+    await expect(channel.call("beat", { replica: "r" })).rejects.toMatchObject({
+      code: "unavailable",
+      outcome: "none",
+    });
     await channel.close();
   });
 
@@ -28,7 +31,10 @@ describe("a channel", () => {
     const silent = worker("");
     const channel = new SqliteChannel<typeof writeOperations>(silent, "writer");
     const waiting = Promise.allSettled(Array.from({ length: 20_000 }, () => channel.call("beat", { replica: "r" })));
-    await expect(channel.call("beat", { replica: "r" })).rejects.toMatchObject({ code: "unavailable", outcome: "none" });
+    await expect(channel.call("beat", { replica: "r" })).rejects.toMatchObject({
+      code: "unavailable",
+      outcome: "none",
+    });
     await silent.terminate();
     expect((await waiting).map(({ status }) => status)).toEqual(Array(20_000).fill("rejected"));
   });

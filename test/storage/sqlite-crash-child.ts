@@ -13,7 +13,10 @@ await Promise.all(
     const taskId = `task-${i}`;
     for (let head = 1; ; head++) {
       const entry = new Uint8Array(100 + ((i * 7919 + head * 104_729) % 20_000));
-      const { outcome } = await storage.appendTask(taskKey(taskId), head === 1 ? creation(`context-${i}`, entry) : progress(head, entry));
+      const { outcome } = await storage.appendTask(
+        taskKey(taskId),
+        head === 1 ? creation(`context-${i}`, entry) : progress(head, entry),
+      );
       if (outcome !== "committed") {
         throw new Error(`Append ${head} of ${taskId} was ${outcome}`);
       }

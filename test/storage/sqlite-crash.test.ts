@@ -13,7 +13,9 @@ const child = join(import.meta.dirname, "sqlite-crash-child.ts");
 /** The number of acknowledgements after which the process is killed: drawn anew in every run, and named in the test for when it fails. */
 const killPoints = Array.from({ length: 5 }, () => 1 + Math.floor(Math.random() * 3000));
 
-test.each(killPoints)("a process that is killed after %i acknowledgements loses none of them", { timeout: 60_000 }, async (killPoint) => {
+test.each(killPoints)("a process that is killed after %i acknowledgements loses none of them", {
+  timeout: 60_000,
+}, async (killPoint) => {
   const file = join(temporaryFolder(), "tasks.db");
   const acknowledged = await runUntilKilled(file, killPoint);
 
@@ -24,7 +26,9 @@ test.each(killPoints)("a process that is killed after %i acknowledgements loses 
     expect(task?.head).toBeGreaterThanOrEqual(head);
     // Entries and header agree: all there are, dense, and the next append fits on.
     const entries = await storage.readTask(key, 0n, Number.POSITIVE_INFINITY);
-    expect(entries.map(({ batch }) => batch)).toEqual(Array.from({ length: Number(task?.head) }, (_, i) => `batch-${i + 1}`));
+    expect(entries.map(({ batch }) => batch)).toEqual(
+      Array.from({ length: Number(task?.head) }, (_, i) => `batch-${i + 1}`),
+    );
     expect((await storage.appendTask(key, progress(Number(task?.head) + 1))).outcome).toBe("committed");
   }
   const db = new DatabaseSync(file, { readOnly: true });

@@ -14,7 +14,9 @@ describe("group commit", () => {
     const file = join(temporaryFolder(), "tasks.db");
     await using storage = await createSqliteStorage(file);
     const before = readWal(file).commits;
-    const results = await Promise.all(Array.from({ length: 200 }, (_, i) => storage.appendTask(taskKey(`t${i}`), creation(`c${i}`))));
+    const results = await Promise.all(
+      Array.from({ length: 200 }, (_, i) => storage.appendTask(taskKey(`t${i}`), creation(`c${i}`))),
+    );
     expect(results.map(({ outcome }) => outcome)).toEqual(Array(200).fill("committed"));
     expect(readWal(file).commits - before).toBeLessThanOrEqual(3);
   });
@@ -97,7 +99,10 @@ describe("removing", () => {
     }
     await storage.deleteConversation(scope, "deleted");
     await storage.deleteTask(taskKey("task-of-expired-1"));
-    await storage.appendTask(taskKey("task-of-expired-2"), { ...progress(2), header: { ...progress(2).header, state: 3 } });
+    await storage.appendTask(taskKey("task-of-expired-2"), {
+      ...progress(2),
+      header: { ...progress(2).header, state: 3 },
+    });
     await setImmediate();
     await storage.claimMessage(scope, { messageId: "m", contentHash: "h", taskId: "t", windowMs: 0 });
     await expect.poll(() => storage.cleanupExpiredConversations(0)).toBe(1);
@@ -109,7 +114,9 @@ describe("removing", () => {
     await using storage = await createSqliteStorage(join(temporaryFolder(), "tasks.db"), { maxHistoryLength: 10_000 });
     const large = taskKey("large");
     await storage.appendTask(large, creation("large"));
-    await Promise.all(Array.from({ length: 20 }, (_, i) => storage.appendTask(large, progress(i + 2, new Uint8Array(3_000_000)))));
+    await Promise.all(
+      Array.from({ length: 20 }, (_, i) => storage.appendTask(large, progress(i + 2, new Uint8Array(3_000_000)))),
+    );
     await storage.appendTask(taskKey("live"), creation("live"));
     let removed = false;
     const removing = storage.deleteConversation(scope, "large").then(() => {
@@ -146,7 +153,11 @@ describe("removing", () => {
     for (const taskId of [`task-of-${context}-1`, `task-of-${context}-2`]) {
       const key = taskKey(taskId);
       const create = { contextId: context, claim: { ...claim, messageId: taskId, taskId } };
-      await storage.appendTask(key, { ...creation(context), messages: [{ index: 0, messageId: taskId, timeMs: 1 }], create });
+      await storage.appendTask(key, {
+        ...creation(context),
+        messages: [{ index: 0, messageId: taskId, timeMs: 1 }],
+        create,
+      });
       await storage.requestTask(key, { id: "request", bytes: new Uint8Array(2) });
       await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array(3_000_000) });
     }
@@ -156,7 +167,9 @@ describe("removing", () => {
   function countRows(file: string): Readonly<Record<string, number>> {
     const db = new DatabaseSync(file);
     const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-    const counts = tables.map(({ name }) => [String(name), Number(db.prepare(`SELECT count(*) AS n FROM ${name}`).get()?.n)] as const);
+    const counts = tables.map(
+      ({ name }) => [String(name), Number(db.prepare(`SELECT count(*) AS n FROM ${name}`).get()?.n)] as const,
+    );
     db.close();
     return Object.fromEntries(counts.filter(([, count]) => count > 0));
   }
@@ -180,7 +193,10 @@ describe("opening", () => {
   });
 
   test("says of a folder that it can't be opened", async () => {
-    await expect(createSqliteStorage(temporaryFolder())).rejects.toMatchObject({ name: "StorageError", code: "unavailable" });
+    await expect(createSqliteStorage(temporaryFolder())).rejects.toMatchObject({
+      name: "StorageError",
+      code: "unavailable",
+    });
   });
 
   test("a page that was overwritten is reported as damage, not as absence", async () => {
@@ -189,7 +205,9 @@ describe("opening", () => {
     await first.appendTask(taskKey("t"), creation("c", new Uint8Array(100_000)));
     await first[Symbol.asyncDispose]();
     const db = new DatabaseSync(file);
-    const { page } = db.prepare("SELECT rootpage AS page FROM sqlite_schema WHERE name = 'a2a_segments'").get() as { page: number };
+    const { page } = db.prepare("SELECT rootpage AS page FROM sqlite_schema WHERE name = 'a2a_segments'").get() as {
+      page: number;
+    };
     const { page_size: size } = db.prepare("PRAGMA page_size").get() as { page_size: number };
     db.close();
     const { open } = await import("node:fs/promises");
@@ -197,7 +215,10 @@ describe("opening", () => {
     await handle.write(Buffer.alloc(size, 0xff), 0, size, (page - 1) * size);
     await handle.close();
     await using storage = await createSqliteStorage(file);
-    await expect(storage.readTask(taskKey("t"), 0n, 1)).rejects.toMatchObject({ name: "StorageError", code: "corrupt" });
+    await expect(storage.readTask(taskKey("t"), 0n, 1)).rejects.toMatchObject({
+      name: "StorageError",
+      code: "corrupt",
+    });
   });
 
   test("its tables have the names that those of the Go package had", async () => {
@@ -205,7 +226,9 @@ describe("opening", () => {
     await using _storage = await createSqliteStorage(file);
     using db = new DatabaseSync(file, { readOnly: true });
     const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-    expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(["a2a_messages", "a2a_conversations", "a2a_tasks", "a2a_push_notifications"]));
+    expect(tables.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["a2a_messages", "a2a_conversations", "a2a_tasks", "a2a_push_notifications"]),
+    );
   });
 
   test("two storages with different prefixes share a file and nothing else", async () => {

@@ -41,7 +41,10 @@ export function readWal(file: string): { readonly frames: number; readonly commi
     const frame = Buffer.alloc(24);
     let frames = 0;
     let commits = 0;
-    while (readSync(wal, frame, 0, 24, 32 + frames * frameBytes) === 24 && frame.subarray(8, 16).equals(header.subarray(16, 24))) {
+    while (
+      readSync(wal, frame, 0, 24, 32 + frames * frameBytes) === 24 &&
+      frame.subarray(8, 16).equals(header.subarray(16, 24))
+    ) {
       frames += 1;
       // The frame that ends a transaction holds the size of the database, every other one 0.
       commits += frame.readUInt32BE(4) === 0 ? 0 : 1;

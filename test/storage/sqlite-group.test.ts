@@ -40,7 +40,8 @@ describe("a group of writes", () => {
       context.db.exec("PRAGMA defer_foreign_keys = ON; INSERT INTO a2a_summaries (task, bytes) VALUES (12345, x'00')");
     },
   };
-  const calls = (...names: readonly (keyof typeof operations)[]) => names.map((name, id) => ({ id, name, args: { replica: `replica-${id}` }, bytes: 0 }));
+  const calls = (...names: readonly (keyof typeof operations)[]) =>
+    names.map((name, id) => ({ id, name, args: { replica: `replica-${id}` }, bytes: 0 }));
   const replicas = () => listReplicas(context, {}).map(({ replica }) => replica);
 
   test("keeps what succeeded and nothing of what failed", () => {
@@ -72,7 +73,9 @@ describe("a group of writes", () => {
     const other = new DatabaseSync(context.db.location() ?? "");
     other.exec("BEGIN IMMEDIATE");
     context.db.exec("PRAGMA busy_timeout = 1");
-    expect(runWrites(context, operations, calls("beat"))).toMatchObject([{ id: 0, error: { code: "unavailable", outcome: "none" } }]);
+    expect(runWrites(context, operations, calls("beat"))).toMatchObject([
+      { id: 0, error: { code: "unavailable", outcome: "none" } },
+    ]);
     other.close();
   });
 
@@ -146,7 +149,8 @@ describe("migrations", () => {
     const file = await migrated([...migrations, { ...next, readableBy: 2 }]);
     await expect(createSqliteStorage(file)).rejects.toMatchObject({
       code: "invalid",
-      message: "The database has schema version 2, which releases from schema version 2 on can read; this release has 1",
+      message:
+        "The database has schema version 2, which releases from schema version 2 on can read; this release has 1",
     });
   });
 
@@ -187,7 +191,9 @@ describe("the encoding of batches", () => {
   });
 
   test("may hold fields that this release doesn't know", () => {
-    const bytes = new Uint8Array([0x10, 0x96, 0x01, 0x0a, 1, 7, 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8, 0x2a, 2, 9, 9, 0x0a, 0]);
+    const bytes = new Uint8Array([
+      0x10, 0x96, 0x01, 0x0a, 1, 7, 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8, 0x2a, 2, 9, 9, 0x0a, 0,
+    ]);
     expect(entryRanges(bytes).map(({ begin, end }) => [...bytes.slice(begin, end)])).toEqual([[7], []]);
   });
 

@@ -46,7 +46,9 @@ test("of snapshots stored at once one is kept, whole", async () => {
     await storage.appendTask(key, progress(head));
   }
   await Promise.all(
-    [1n, 5n, 3n, 5n, 2n].map((sequence) => storage.storeSnapshot(key, { sequence, bytes: new Uint8Array(9 * megabyte).fill(Number(sequence)) })),
+    [1n, 5n, 3n, 5n, 2n].map((sequence) =>
+      storage.storeSnapshot(key, { sequence, bytes: new Uint8Array(9 * megabyte).fill(Number(sequence)) }),
+    ),
   );
   const snapshot = (await storage.getTask(key, { snapshot: true }))?.snapshot;
   expect(snapshot?.bytes.byteLength).toBe(9 * megabyte);
@@ -59,7 +61,9 @@ test("of snapshots stored at once one is kept, whole", async () => {
 
 test("the numbers of states in statements are those of the contract", () => {
   expect(held).toContain(`state IN (${TaskState.SUBMITTED}, ${TaskState.WORKING})`);
-  expect(held).toContain(`IN (${TaskState.SUBMITTED}, ${TaskState.WORKING}, ${TaskState.INPUT_REQUIRED}, ${TaskState.AUTH_REQUIRED})`);
+  expect(held).toContain(
+    `IN (${TaskState.SUBMITTED}, ${TaskState.WORKING}, ${TaskState.INPUT_REQUIRED}, ${TaskState.AUTH_REQUIRED})`,
+  );
   expect(held).toContain(`IN (${TaskState.SUBMITTED}, ${TaskState.WORKING}) OR`);
 });
 

@@ -54,8 +54,14 @@ function openInline(file: string, options: StorageOptions | undefined, trap?: Tr
   // Faults here are no power cuts, so nothing need wait for the disk.
   real.exec("PRAGMA synchronous = OFF");
   const db = trap === undefined ? real : trap.database(real);
-  const writing = new InlineWorker(createContext(db, { prefix, maxHistoryLength }), (context, calls) => runWrites(context, writeOperations, calls), trap);
-  const reading = new InlineWorker(createContext(openReader(file), { prefix, maxHistoryLength }), (context, calls) => runReads(context, readOperations, calls));
+  const writing = new InlineWorker(
+    createContext(db, { prefix, maxHistoryLength }),
+    (context, calls) => runWrites(context, writeOperations, calls),
+    trap,
+  );
+  const reading = new InlineWorker(createContext(openReader(file), { prefix, maxHistoryLength }), (context, calls) =>
+    runReads(context, readOperations, calls),
+  );
   const writer = new SqliteChannel<typeof writeOperations>(writing as unknown as Worker, "writer");
   const reader = new SqliteChannel<typeof readOperations>(reading as unknown as Worker, "reader");
   return sqliteStorageOver({ writer, reader, steps: new SqliteSteps(writer) });

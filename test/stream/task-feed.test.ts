@@ -7,7 +7,11 @@ import { chunkEntry, key } from "../log/log-fixtures.ts";
 import { settle } from "../runtime/manual-clock.ts";
 
 function entries(from: number, to: number, bytes = 10): PlacedEntry[] {
-  return Array.from({ length: to - from + 1 }, (_, index) => ({ sequence: BigInt(from + index), entry: chunkEntry(`${from + index}`), bytes }));
+  return Array.from({ length: to - from + 1 }, (_, index) => ({
+    sequence: BigInt(from + index),
+    entry: chunkEntry(`${from + index}`),
+    bytes,
+  }));
 }
 
 function feedOf(...published: readonly PlacedEntry[][]): TaskFeed {
@@ -25,7 +29,15 @@ test("a feed that knows nothing sends its readers to the log", () => {
 
 test("a reader gets what follows its cursor, nothing at the head, and the log where memory doesn't reach", () => {
   const feed = feedOf(entries(4, 6), entries(7, 8));
-  expect([0, 2, 3, 6, 7, 8, 9].map((cursor) => after(feed, cursor))).toEqual([undefined, undefined, [4, 5, 6, 7, 8], [7, 8], [8], [], []]);
+  expect([0, 2, 3, 6, 7, 8, 9].map((cursor) => after(feed, cursor))).toEqual([
+    undefined,
+    undefined,
+    [4, 5, 6, 7, 8],
+    [7, 8],
+    [8],
+    [],
+    [],
+  ]);
 });
 
 test("after a wake-up only the head is in doubt", () => {
@@ -53,7 +65,13 @@ test("what comes after a gap replaces what was before it", () => {
 test("what is told late makes the readers ask the log, and never hides what came after it", () => {
   for (const late of [entries(3, 4), entries(6, 6), entries(5, 7)]) {
     const feed = feedOf(entries(1, 6), late);
-    expect([0, 3, 5, 6, 7].map((cursor) => after(feed, cursor))).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    expect([0, 3, 5, 6, 7].map((cursor) => after(feed, cursor))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
     feed.publish(entries(8, 9));
     feed.publish(entries(10, 10));
     expect([after(feed, 7), after(feed, 10)]).toEqual([[8, 9, 10], []]);
@@ -63,7 +81,8 @@ test("what is told late makes the readers ask the log, and never hides what came
 test("memory is bounded by entries, whatever is read", () => {
   const feed = new TaskFeed(key);
   for (let sequence = 1; sequence <= 10_000; sequence += 100) feed.publish(entries(sequence, sequence + 99));
-  const oldest = Array.from({ length: 10_000 }, (_, cursor) => cursor).find((cursor) => after(feed, cursor) !== undefined) ?? -1;
+  const oldest =
+    Array.from({ length: 10_000 }, (_, cursor) => cursor).find((cursor) => after(feed, cursor) !== undefined) ?? -1;
   expect(10_000 - oldest).toBeGreaterThanOrEqual(feedEntriesMax);
   expect(10_000 - oldest).toBeLessThanOrEqual(feedEntriesMax * 2);
   expect(after(feed, oldest)?.length).toBe(10_000 - oldest);
@@ -92,7 +111,8 @@ test("waiting ends at the next wake-up, at once if it came already, and at an ab
   const feed = new TaskFeed(key);
   const abort = new AbortController();
   const ended: string[] = [];
-  const wait = (name: string, wakes: number, signal = abort.signal) => void feed.waitFor(wakes, signal).then(() => ended.push(name));
+  const wait = (name: string, wakes: number, signal = abort.signal) =>
+    void feed.waitFor(wakes, signal).then(() => ended.push(name));
   const { wakes } = feed;
   wait("woken", wakes);
   await settle();

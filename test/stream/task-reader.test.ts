@@ -6,7 +6,18 @@ import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts"
 import type { TaskFeed } from "../../src/stream/task-hub.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { TaskReader } from "../../src/stream/task-reader.ts";
-import { chunkEntry, contextId, createdEntry, createdTask, key, openWriter, takeOver, textOf, texts, wholeLog } from "../log/log-fixtures.ts";
+import {
+  chunkEntry,
+  contextId,
+  createdEntry,
+  createdTask,
+  key,
+  openWriter,
+  takeOver,
+  textOf,
+  texts,
+  wholeLog,
+} from "../log/log-fixtures.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 

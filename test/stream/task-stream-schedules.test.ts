@@ -7,7 +7,17 @@ import { feedBytesMax, feedEntriesMax } from "../../src/runtime/limits.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { type TaskFeed, TaskHub } from "../../src/stream/task-hub.ts";
 import { TaskReader } from "../../src/stream/task-reader.ts";
-import { chunkEntry, contextId, createdTask, key, newId, takeOver, textOf, wholeLog, writerOptions } from "../log/log-fixtures.ts";
+import {
+  chunkEntry,
+  contextId,
+  createdTask,
+  key,
+  newId,
+  takeOver,
+  textOf,
+  wholeLog,
+  writerOptions,
+} from "../log/log-fixtures.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage, randomOf } from "../storage/faulty-storage.ts";
 
@@ -69,10 +79,19 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
   const clock = new ManualClock();
   const hub = new TaskHub();
   const feed = hub.open(key);
-  const hooks: Partial<WriterOptions> = { clock, onCommitted: (entries) => feed.publish(entries), onLost: () => feed.wake() };
+  const hooks: Partial<WriterOptions> = {
+    clock,
+    onCommitted: (entries) => feed.publish(entries),
+    onLost: () => feed.wake(),
+  };
   const options = writerOptions(writing.storage, await createdTask(memory), hooks);
   let writer = new TaskWriter(options);
-  writing.failAtRandom({ seed: seed + 1, probability: random() * 0.6, faults: ["held", "answer-held", "executed-unknown"], methods: ["appendTask"] });
+  writing.failAtRandom({
+    seed: seed + 1,
+    probability: random() * 0.6,
+    faults: ["held", "answer-held", "executed-unknown"],
+    methods: ["appendTask"],
+  });
   reading.failAtRandom({
     seed: seed + 2,
     probability: random() * 0.6,
@@ -99,7 +118,9 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
   const write = () => {
     const count = heavy && random() < 0.3 ? feedEntriesMax + below(feedEntriesMax * 2) : 1 + below(4);
     const large = !heavy && random() < 0.02;
-    const entries = Array.from({ length: count }, () => chunkEntry(`e${names++}${large ? "x".repeat(feedBytesMax) : ""}`));
+    const entries = Array.from({ length: count }, () =>
+      chunkEntry(`e${names++}${large ? "x".repeat(feedBytesMax) : ""}`),
+    );
     try {
       writer.append(entries);
     } catch {
@@ -151,7 +172,10 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
     const after = reading.calls.length + writing.calls.length + watchers.reduce((sum, { pages }) => sum + pages, 0);
     quiet = before === after && reading.held + writing.held + clock.waiting === 0 ? quiet + 1 : 0;
   }
-  const log = (await wholeLog(memory)).map(({ sequence, bytes }) => ({ sequence, text: textOf(decodeEntry(bytes, { taskId: key.taskId, contextId })) }));
+  const log = (await wholeLog(memory)).map(({ sequence, bytes }) => ({
+    sequence,
+    text: textOf(decodeEntry(bytes, { taskId: key.taskId, contextId })),
+  }));
   if (ending === "remove") {
     await memory.deleteTask(key);
     hub.wake(key);
@@ -165,7 +189,9 @@ async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Ou
 const seedsPerTest = 20;
 const groups = Array.from({ length: 16 }, (_, group) => group * seedsPerTest);
 
-test.for(groups)("every reader sees what follows its cursor, in order, each once, and never hangs: seeds from %i", async (first) => {
+test.for(
+  groups,
+)("every reader sees what follows its cursor, in order, each once, and never hangs: seeds from %i", async (first) => {
   for (let seed = first; seed < first + seedsPerTest; seed++) {
     const ending = seed % 2 === 0 ? "abort" : "remove";
     const { watchers, log, reads, feed } = await runSchedule(seed, ending);
@@ -173,9 +199,13 @@ test.for(groups)("every reader sees what follows its cursor, in order, each once
       const what = `Seed ${seed}, reader ${place} from ${watcher.from} of ${log.length}`;
       // Not by `toEqual`, which is slow on thousands of entries: where they first differ, if anywhere.
       const expected = log.slice(watcher.from);
-      const differs = watcher.seen.findIndex(({ sequence, text }, index) => sequence !== expected[index]?.sequence || text !== expected[index]?.text);
+      const differs = watcher.seen.findIndex(
+        ({ sequence, text }, index) => sequence !== expected[index]?.sequence || text !== expected[index]?.text,
+      );
       expect([watcher.seen.length, differs], what).toEqual([expected.length, -1]);
-      expect(watcher.end, what).toEqual(ending === "abort" ? "aborted" : expect.objectContaining({ reason: "TASK_NOT_FOUND" }));
+      expect(watcher.end, what).toEqual(
+        ending === "abort" ? "aborted" : expect.objectContaining({ reason: "TASK_NOT_FOUND" }),
+      );
     }
     // No reader turns in circles: it reads once for each page, each wake-up and each failure at most.
     const most = watchers.reduce((sum, { pages, failures }) => sum + pages + failures + feed.wakes + 1, 0);

@@ -18,7 +18,11 @@ test.each([
   ["none", header(), []],
   ["an empty line", header(""), []],
   ["one", header("urn:x:a:v1"), ["urn:x:a:v1"]],
-  ["several lines and commas, blanks and repetitions", header("urn:x:a:v1 ,,urn:x:b:v1", "urn:x:a:v1"), ["urn:x:a:v1", "urn:x:b:v1"]],
+  [
+    "several lines and commas, blanks and repetitions",
+    header("urn:x:a:v1 ,,urn:x:b:v1", "urn:x:a:v1"),
+    ["urn:x:a:v1", "urn:x:b:v1"],
+  ],
 ] as const)("a request lists %s", (_name, given, listed) => {
   expect([...requestedExtensions(given)]).toEqual(listed);
 });

@@ -3,7 +3,10 @@ import { checkVersion, namedVersion, type VersionMode } from "../../src/transpor
 import { taskErrorOf } from "./thrown.ts";
 
 function source(header: string | undefined, query = "") {
-  return { requestHeader: new Headers(header === undefined ? {} : { "a2a-version": header }), url: `http://localhost/tasks${query}` };
+  return {
+    requestHeader: new Headers(header === undefined ? {} : { "a2a-version": header }),
+    url: `http://localhost/tasks${query}`,
+  };
 }
 
 test.each([
@@ -35,7 +38,10 @@ test.each([
   ["two queries that differ", source(undefined, "?A2A-Version=1.0&a2a-version=0.3")],
 ] as const)("refused in either mode: %s", (_name, given) => {
   for (const mode of ["strict", "lenient"] as const) {
-    expect(taskErrorOf(() => checkVersion(given, mode))).toMatchObject({ reason: "VERSION_NOT_SUPPORTED", metadata: { supportedVersions: "1.0" } });
+    expect(taskErrorOf(() => checkVersion(given, mode))).toMatchObject({
+      reason: "VERSION_NOT_SUPPORTED",
+      metadata: { supportedVersions: "1.0" },
+    });
   }
 });
 

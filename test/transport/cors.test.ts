@@ -10,17 +10,28 @@ afterEach(closeAll);
 async function ask(origins: readonly string[], method: string, headers: Record<string, string>) {
   const { number } = await open({ handler: firstOf([allowOrigins(origins)], echo) });
   const first = await http1Request(number, { method, headers });
-  const stream = http2Client(`http://127.0.0.1:${number}`).request({ ":method": method, ":path": "/", ...headers }, { endStream: true });
+  const stream = http2Client(`http://127.0.0.1:${number}`).request(
+    { ":method": method, ":path": "/", ...headers },
+    { endStream: true },
+  );
   const second = await new Promise<Record<string, unknown>>((resolve) => stream.once("response", resolve));
   const body = await text(stream);
   const shown = (all: Record<string, unknown>) =>
     Object.fromEntries(Object.entries(all).filter(([name]) => name === "vary" || name.startsWith("access-control-")));
-  expect([second[":status"], shown(second), body.replace("2.0", "1.1")]).toEqual([first.status, shown(first.headers), first.body]);
+  expect([second[":status"], shown(second), body.replace("2.0", "1.1")]).toEqual([
+    first.status,
+    shown(first.headers),
+    first.body,
+  ]);
   return { status: first.status, body: first.body, headers: shown(first.headers) };
 }
 
 const page = "https://page.example";
-const preflight = { origin: page, "access-control-request-method": "POST", "access-control-request-headers": "content-type,connect-timeout-ms,x-own" };
+const preflight = {
+  origin: page,
+  "access-control-request-method": "POST",
+  "access-control-request-headers": "content-type,connect-timeout-ms,x-own",
+};
 
 describe("a server that lets pages of one origin call", () => {
   it("allows their preflights", async () => {
@@ -40,7 +51,9 @@ describe("a server that lets pages of one origin call", () => {
     const { status, headers } = await ask([page], "POST", { origin: page });
     expect([status, headers["access-control-allow-origin"], headers.vary]).toEqual([200, page, "Origin"]);
     const exposed = String(headers["access-control-expose-headers"]).toLowerCase().split(",");
-    expect(exposed).toEqual(expect.arrayContaining(["grpc-status", "grpc-message", "grpc-status-details-bin", "a2a-extensions", "etag"]));
+    expect(exposed).toEqual(
+      expect.arrayContaining(["grpc-status", "grpc-message", "grpc-status-details-bin", "a2a-extensions", "etag"]),
+    );
   });
 
   it.each([
@@ -53,12 +66,19 @@ describe("a server that lets pages of one origin call", () => {
     const answered = await ask([page], "POST", headers);
     expect([answered.status, answered.body, answered.headers.vary]).toEqual([200, "1.1 POST / 0", "Origin"]);
     expect(answered.headers).not.toHaveProperty("access-control-allow-origin");
-    const asked = await ask([page], "OPTIONS", { ...preflight, ...headers, ...("origin" in headers ? {} : { origin: "" }) });
+    const asked = await ask([page], "OPTIONS", {
+      ...preflight,
+      ...headers,
+      ...("origin" in headers ? {} : { origin: "" }),
+    });
     expect(asked.headers).not.toHaveProperty("access-control-allow-origin");
   });
 
   it.each(["http://192.168.0.7", "http://localhost:5173", "null"])("lets %s in where it is named", async (origin) => {
-    expect((await ask([page, origin], "POST", { origin })).headers).toMatchObject({ "access-control-allow-origin": origin, vary: "Origin" });
+    expect((await ask([page, origin], "POST", { origin })).headers).toMatchObject({
+      "access-control-allow-origin": origin,
+      vary: "Origin",
+    });
   });
 });
 

@@ -1,14 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RawServer, startRawServer, userMessage } from "./raw-server.ts";
 
-const refused = { error: { code: 403, status: "PERMISSION_DENIED", message: expect.stringContaining("--"), details: [] } };
+const refused = {
+  error: { code: 403, status: "PERMISSION_DENIED", message: expect.stringContaining("--"), details: [] },
+};
 
 describe("a server for its own machine", () => {
   let raw: RawServer;
   beforeAll(async () => {
     raw = await startRawServer();
     const headers = { "content-type": "application/json" };
-    await raw.http1("/message:send", { method: "POST", headers, body: JSON.stringify({ message: userMessage("hello") }) });
+    await raw.http1("/message:send", {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ message: userMessage("hello") }),
+    });
   });
   afterAll(() => raw[Symbol.asyncDispose]());
 
@@ -57,18 +63,31 @@ describe("a server for its own machine", () => {
     expect((await raw.http2("/tasks", { headers: { ":authority": host } })).status).toBe(403);
   });
 
-  test.each(["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "[::1]", "agent.localhost"])("answers to what means this machine: %s", async (name) => {
+  test.each([
+    "localhost",
+    "LOCALHOST",
+    "127.0.0.1",
+    "127.8.9.1",
+    "[::1]",
+    "agent.localhost",
+  ])("answers to what means this machine: %s", async (name) => {
     const host = `${name}:${raw.server.url.port}`;
-    for (const headers of [{ host }, { host, origin: `http://${host}` }]) expect((await raw.http1("/tasks", { headers })).status).toBe(200);
+    for (const headers of [{ host }, { host, origin: `http://${host}` }])
+      expect((await raw.http1("/tasks", { headers })).status).toBe(200);
   });
 
   test("tells everybody how it is", async () => {
-    expect((await raw.http1("/readyz", { headers: { host: "10.0.0.1:8080", origin: "https://page.example" } })).status).toBe(200);
+    expect(
+      (await raw.http1("/readyz", { headers: { host: "10.0.0.1:8080", origin: "https://page.example" } })).status,
+    ).toBe(200);
   });
 });
 
 test("pages of named origins and of the public URL may call, others may not", async () => {
-  await using raw = await startRawServer({ corsOrigins: ["https://page.example"], publicUrl: new URL("https://agent.example/a2a") });
+  await using raw = await startRawServer({
+    corsOrigins: ["https://page.example"],
+    publicUrl: new URL("https://agent.example/a2a"),
+  });
   for (const [host, origin, status] of [
     ["127.0.0.1", "https://page.example", 200],
     ["127.0.0.1", "https://agent.example", 200],
@@ -77,7 +96,11 @@ test("pages of named origins and of the public URL may call, others may not", as
     ["agent.example", "https://other.example", 403],
     ["other.example", "https://page.example", 403],
   ] as const) {
-    expect([host, origin, (await raw.http1("/tasks", { headers: { host, origin } })).status]).toEqual([host, origin, status]);
+    expect([host, origin, (await raw.http1("/tasks", { headers: { host, origin } })).status]).toEqual([
+      host,
+      origin,
+      status,
+    ]);
   }
 });
 
@@ -91,5 +114,6 @@ test("where anybody is served, by any name, pages of other sites are not", async
 
 test("where all pages may call, all of them may", async () => {
   await using raw = await startRawServer({ corsOrigins: ["*"] });
-  for (const origin of ["https://page.example", "null"]) expect((await raw.http1("/tasks", { headers: { origin } })).status).toBe(200);
+  for (const origin of ["https://page.example", "null"])
+    expect((await raw.http1("/tasks", { headers: { origin } })).status).toBe(200);
 });

@@ -22,7 +22,11 @@ async function ask(state: ReadinessState, method: string, path: string): Promise
   const stream = http2Client(`http://127.0.0.1:${number}`).request({ ":method": method, ":path": path });
   const headers = await new Promise<Record<string, unknown>>((resolve) => stream.once("response", resolve));
   stream.end();
-  expect({ status: headers[":status"], body: (await text(stream)).replace("2.0", "1.1"), cached: headers["cache-control"] ?? null }).toEqual(first);
+  expect({
+    status: headers[":status"],
+    body: (await text(stream)).replace("2.0", "1.1"),
+    cached: headers["cache-control"] ?? null,
+  }).toEqual(first);
   return first;
 }
 
@@ -32,7 +36,12 @@ describe("the pages for health checks", () => {
     ["/healthz", "storage-silent", 200, '{"status":"ok"}'],
     ["/healthz", "draining", 200, '{"status":"ok"}'],
     ["/readyz", "ready", 200, '{"status":"ok"}'],
-    ["/readyz?verbose", "storage-silent", 503, '{"status":"unavailable","reason":"The storage has not answered for 10 s"}'],
+    [
+      "/readyz?verbose",
+      "storage-silent",
+      503,
+      '{"status":"unavailable","reason":"The storage has not answered for 10 s"}',
+    ],
     ["/readyz", "draining", 503, '{"status":"unavailable","reason":"The server is going down"}'],
   ] as const)("%s of a server that is %s is answered with %d, by GET and HEAD", async (path, state, status, body) => {
     expect(await ask(state, "GET", path)).toEqual({ status, body, cached: "no-store" });

@@ -18,7 +18,9 @@ beforeEach(() => {
   const service = healthService(readiness, ["some.Service", "other.Service"]);
   client = createClient(
     Health,
-    createRouterTransport(({ service: serve }) => serve(Health, service), { router: { shutdownSignal: shutdown.signal } }),
+    createRouterTransport(({ service: serve }) => serve(Health, service), {
+      router: { shutdownSignal: shutdown.signal },
+    }),
   );
 });
 
@@ -36,7 +38,11 @@ function watch(service: string, signal?: AbortSignal) {
 }
 
 describe("Check", () => {
-  it.each(["", "some.Service", "other.Service"])('says of "%s" whether there should be work for it', async (service) => {
+  it.each([
+    "",
+    "some.Service",
+    "other.Service",
+  ])('says of "%s" whether there should be work for it', async (service) => {
     expect((await client.check({ service })).status).toBe(Status.SERVING);
     await clock.advance(storageSilenceMs);
     expect((await client.check({ service })).status).toBe(Status.NOT_SERVING);
@@ -52,10 +58,15 @@ describe("Check", () => {
 });
 
 it("List says it of all", async () => {
-  const statusesNow = async () => Object.entries((await client.list({})).statuses).map(([service, { status }]) => [service, status]);
-  expect(await statusesNow()).toEqual(["", "some.Service", "other.Service"].map((service) => [service, Status.SERVING]));
+  const statusesNow = async () =>
+    Object.entries((await client.list({})).statuses).map(([service, { status }]) => [service, status]);
+  expect(await statusesNow()).toEqual(
+    ["", "some.Service", "other.Service"].map((service) => [service, Status.SERVING]),
+  );
   readiness.drain();
-  expect(await statusesNow()).toEqual(["", "some.Service", "other.Service"].map((service) => [service, Status.NOT_SERVING]));
+  expect(await statusesNow()).toEqual(
+    ["", "some.Service", "other.Service"].map((service) => [service, Status.NOT_SERVING]),
+  );
 });
 
 describe("Watch", () => {

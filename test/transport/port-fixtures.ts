@@ -26,7 +26,9 @@ export const echo: PortHandler = (request, response) => {
   });
 };
 
-export async function open(options: Partial<PortOptions> = {}): Promise<{ readonly port: Port; readonly number: number }> {
+export async function open(
+  options: Partial<PortOptions> = {},
+): Promise<{ readonly port: Port; readonly number: number }> {
   const port = createPort({ handler: echo, host: "127.0.0.1", port: 0, ...options });
   opened.push(port);
   const address = await port.listen();
@@ -60,7 +62,9 @@ export function http1Call(
 ): Promise<string> {
   const { agent, path = "/", method = "POST", body = "" } = options;
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ host: "127.0.0.1", port, path, method, ...(agent && { agent }) }, (response) => resolve(text(response)));
+    const request = httpRequest({ host: "127.0.0.1", port, path, method, ...(agent && { agent }) }, (response) =>
+      resolve(text(response)),
+    );
     request.on("error", reject);
     request.end(body);
   });
@@ -69,7 +73,11 @@ export function http1Call(
 /** A call whose answer is looked at in full. */
 export function http1Request(
   port: number,
-  options: { readonly agent?: Agent; readonly method?: string; readonly headers?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly agent?: Agent;
+    readonly method?: string;
+    readonly headers?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<{ readonly status: number | undefined; readonly headers: IncomingHttpHeaders; readonly body: string }> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({ host: "127.0.0.1", port, method: "POST", ...options }, (response) => {

@@ -4,7 +4,18 @@ import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import type { PortHandler } from "../../src/transport/port.ts";
 import { ManualClock } from "../runtime/manual-clock.ts";
-import { clients, closeAll, echo, http1Call, http1Request, http2Call, http2Client, open, tcpClient, whenClosed } from "./port-fixtures.ts";
+import {
+  clients,
+  closeAll,
+  echo,
+  http1Call,
+  http1Request,
+  http2Call,
+  http2Client,
+  open,
+  tcpClient,
+  whenClosed,
+} from "./port-fixtures.ts";
 
 afterEach(closeAll);
 
@@ -120,7 +131,10 @@ describe("a request over HTTP/2 that doesn't end", () => {
     expect(await http2Call(session, "/")).toBe("2.0 POST / 0");
   });
 
-  it.each(["POST", "GET"])("is no other than %s that waits for its answer for as long as that takes", async (method) => {
+  it.each([
+    "POST",
+    "GET",
+  ])("is no other than %s that waits for its answer for as long as that takes", async (method) => {
     const gate = Promise.withResolvers<void>();
     const read = Promise.withResolvers<void>();
     const { clock, stream, closed } = await begun((request, response) => {
@@ -151,7 +165,10 @@ describe("a request over HTTP/2 that doesn't end", () => {
 
 describe("a silent HTTP/2 connection", () => {
   const limits = { silentMs: 1000, pingAnswerMs: 500, idleMs: 3_600_000 };
-  const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]);
+  const preface = Buffer.concat([
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+  ]);
 
   it("is asked by PING, and goes on as long as the client answers", async () => {
     const clock = new ManualClock();
@@ -210,7 +227,11 @@ describe("a connection of a certain age", () => {
   it("over HTTP/2 is told to go by GOAWAY, lets streams end, and is cut behind the grace time", async () => {
     const clock = new ManualClock();
     const gates: (() => void)[] = [];
-    const { number } = await open({ clock, limits, handler: (request, response) => void gates.push(() => echo(request, response)) });
+    const { number } = await open({
+      clock,
+      limits,
+      handler: (request, response) => void gates.push(() => echo(request, response)),
+    });
     const [short, long] = [http2Client(`http://127.0.0.1:${number}`), http2Client(`http://127.0.0.1:${number}`)];
     const goaways = [short, long].map((session) => new Promise((resolve) => session.once("goaway", resolve)));
     const answer = http2Call(short, "/");

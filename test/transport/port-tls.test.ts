@@ -19,7 +19,19 @@ describe("a port with TLS", () => {
     folder = mkdtempSync(join(tmpdir(), "port-test-"));
     const files = { key: join(folder, "key.pem"), cert: join(folder, "cert.pem") };
     const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    const parts = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-keyout", files.key, "-out", files.cert];
+    const parts = [
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "1",
+      "-keyout",
+      files.key,
+      "-out",
+      files.cert,
+    ];
     execFileSync("openssl", ["req", "-x509", ...parts, ...subject], { stdio: "pipe" });
     cert = readFileSync(files.cert, "utf8");
     key = readFileSync(files.key, "utf8");
@@ -34,7 +46,15 @@ describe("a port with TLS", () => {
     expect(session.alpnProtocol).toBe("h2");
     for (const ALPNProtocols of [["http/1.1"], undefined]) {
       const answer = new Promise<string>((resolve, reject) => {
-        const options = { host: "127.0.0.1", port: number, method: "POST", path: "/", ca: cert, agent: false, ...(ALPNProtocols && { ALPNProtocols }) };
+        const options = {
+          host: "127.0.0.1",
+          port: number,
+          method: "POST",
+          path: "/",
+          ca: cert,
+          agent: false,
+          ...(ALPNProtocols && { ALPNProtocols }),
+        };
         httpsRequest(options, (response) => resolve(text(response)))
           .on("error", reject)
           .end("x".repeat(500_000));
@@ -49,13 +69,18 @@ describe("a port with TLS", () => {
       new Promise<string | null>((resolve) => {
         const versions = version && ({ minVersion: version, maxVersion: version } as const);
         // A client that would take any cipher, so that what is refused is the version.
-        const client = connectTls({ host: "127.0.0.1", port: number, ca: cert, ciphers: "ALL@SECLEVEL=0", ...versions }, () => {
-          resolve(client.getProtocol());
-          client.destroy();
-        });
+        const client = connectTls(
+          { host: "127.0.0.1", port: number, ca: cert, ciphers: "ALL@SECLEVEL=0", ...versions },
+          () => {
+            resolve(client.getProtocol());
+            client.destroy();
+          },
+        );
         client.on("error", ({ code = "" }: NodeJS.ErrnoException) => resolve(code));
       });
-    expect(await Promise.all([undefined, "TLSv1.3", "TLSv1.2"].map((version) => spoken(version as SecureVersion)))).toEqual(["TLSv1.3", "TLSv1.3", "TLSv1.2"]);
+    expect(
+      await Promise.all([undefined, "TLSv1.3", "TLSv1.2"].map((version) => spoken(version as SecureVersion))),
+    ).toEqual(["TLSv1.3", "TLSv1.3", "TLSv1.2"]);
     for (const version of ["TLSv1.1", "TLSv1"] as const) expect(await spoken(version)).toMatch(/PROTOCOL_VERSION/);
   });
 

@@ -4,7 +4,17 @@ import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { createPort } from "../../src/transport/port.ts";
 import { ManualClock } from "../runtime/manual-clock.ts";
-import { clients, closeAll, echo, http1Call, http2Call, http2Client, open, tcpClient, whenClosed } from "./port-fixtures.ts";
+import {
+  clients,
+  closeAll,
+  echo,
+  http1Call,
+  http2Call,
+  http2Client,
+  open,
+  tcpClient,
+  whenClosed,
+} from "./port-fixtures.ts";
 
 afterEach(closeAll);
 
@@ -29,7 +39,11 @@ describe("a cleartext port", () => {
       await http2Call(session, `/${index}`, index % 5 === 0 ? body : ""),
     ]);
     const answers = await Promise.all(calls);
-    expect(answers).toEqual(answers.map((_, index) => ["1.1", "2.0"].map((version) => `${version} POST /${index} ${index % 5 === 0 ? body.length : 0}`)));
+    expect(answers).toEqual(
+      answers.map((_, index) =>
+        ["1.1", "2.0"].map((version) => `${version} POST /${index} ${index % 5 === 0 ? body.length : 0}`),
+      ),
+    );
   });
 
   it("recognises a preface and a request that come one byte at a time", async () => {

@@ -37,7 +37,10 @@ export async function startRawServer(options: Partial<ServerOptions> = {}): Prom
   await server.listen();
   const open = (path: string, { method = "GET", headers = {}, body }: RawRequest = {}) =>
     new Promise<IncomingMessage>((resolve, reject) => {
-      const request = http1Request({ host: "127.0.0.1", port: server.url.port, path, method, headers, agent: false }, resolve);
+      const request = http1Request(
+        { host: "127.0.0.1", port: server.url.port, path, method, headers, agent: false },
+        resolve,
+      );
       request.on("error", reject);
       request.end(body);
     });
@@ -86,11 +89,18 @@ export function userMessage(content: string, init: object = {}) {
 }
 
 /** The events of a stream's body, and its comments. */
-export function eventsOf(body: string): { readonly events: readonly Record<string, string>[]; readonly comments: number } {
+export function eventsOf(body: string): {
+  readonly events: readonly Record<string, string>[];
+  readonly comments: number;
+} {
   const blocks = body.split("\n\n").filter((block) => block !== "");
   const events = blocks.filter((block) => !block.startsWith(":"));
   return {
-    events: events.map((block) => Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]))),
+    events: events.map((block) =>
+      Object.fromEntries(
+        block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+      ),
+    ),
     comments: blocks.length - events.length,
   };
 }

@@ -30,7 +30,11 @@ type Init = {
   readonly oneof?: boolean;
 };
 
-function field(name: string, number: number, { type = Type.STRING, typeName, repeated, required, optional, oneof }: Init = {}): FieldDescriptorProto {
+function field(
+  name: string,
+  number: number,
+  { type = Type.STRING, typeName, repeated, required, optional, oneof }: Init = {},
+): FieldDescriptorProto {
   const options = create(FieldOptionsSchema);
   if (required) setExtension(options, field_behavior, [FieldBehavior.REQUIRED]);
   return create(FieldDescriptorProtoSchema, {
@@ -100,14 +104,23 @@ const file = create(FileDescriptorProtoSchema, {
   name: "test.proto",
   package: "test",
   syntax: "proto3",
-  dependency: ["timestamp", "duration", "field_mask", "wrappers", "struct"].map((name) => `google/protobuf/${name}.proto`),
-  enumType: [{ name: "Colour", value: ["COLOUR_UNSPECIFIED", "COLOUR_RED", "COLOUR_BLUE"].map((name, number) => ({ name, number })) }],
+  dependency: ["timestamp", "duration", "field_mask", "wrappers", "struct"].map(
+    (name) => `google/protobuf/${name}.proto`,
+  ),
+  enumType: [
+    {
+      name: "Colour",
+      value: ["COLOUR_UNSPECIFIED", "COLOUR_RED", "COLOUR_BLUE"].map((name, number) => ({ name, number })),
+    },
+  ],
   messageType: [
     {
       name: "Everything",
       field: everything,
       oneofDecl: [{ name: "choice" }, { name: "_maybe" }],
-      nestedType: [{ name: "ByColourEntry", field: [field("key", 1), field("value", 2, colour())], options: { mapEntry: true } }],
+      nestedType: [
+        { name: "ByColourEntry", field: [field("key", 1), field("value", 2, colour())], options: { mapEntry: true } },
+      ],
     },
     { name: "Required", field: required },
   ],
@@ -121,7 +134,14 @@ const file = create(FileDescriptorProtoSchema, {
         method("Files", { pattern: { case: "get", value: "/files/{inner.name=**}" } }),
         method("Counted", { pattern: { case: "get", value: "/counts/{big_count}" } }),
         method("Custom", { pattern: { case: "custom", value: { kind: "PURGE", path: "/things/{name}" } } }),
-        method("Watch", { pattern: { case: "get", value: "/things/{name}:watch" }, additionalBindings: [{ pattern: { case: "get", value: "/watch" } }] }, true),
+        method(
+          "Watch",
+          {
+            pattern: { case: "get", value: "/things/{name}:watch" },
+            additionalBindings: [{ pattern: { case: "get", value: "/watch" } }],
+          },
+          true,
+        ),
       ],
     },
   ],
@@ -134,7 +154,9 @@ const dependencies = [
   file_google_protobuf_wrappers,
   file_google_protobuf_struct,
 ];
-const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: [...dependencies.map(({ proto }) => proto), file] }));
+const registry = createFileRegistry(
+  create(FileDescriptorSetSchema, { file: [...dependencies.map(({ proto }) => proto), file] }),
+);
 
 function found<T>(desc: T | undefined): T {
   if (desc === undefined) throw new Error("The test's proto lacks a type");

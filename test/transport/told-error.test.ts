@@ -22,7 +22,10 @@ test.each([
 });
 
 test("fields at fault are named as they are in JSON, and keys of maps as they are", () => {
-  const violations = ["page_size", 'message.parts[0].media_type["a_b"].c_d', "Last-Event-ID"].map((field) => ({ field, description: "is wrong" }));
+  const violations = ["page_size", 'message.parts[0].media_type["a_b"].c_d', "Last-Event-ID"].map((field) => ({
+    field,
+    description: "is wrong",
+  }));
   const [, badRequest] = toldError(connectErrorOf(invalidRequest(violations))).details;
   const fields = ["pageSize", 'message.parts[0].mediaType["a_b"].cD', "Last-Event-ID"];
   expect(badRequest).toEqual({

@@ -108,7 +108,8 @@ export function storedTask(task: Task, withSnapshot: boolean): StoredTask {
     summary: new Uint8Array(summary),
     logBytes: log.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
     requests: requestsOf(task),
-    ...(withSnapshot && snapshot !== undefined && { snapshot: { sequence: snapshot.sequence, bytes: new Uint8Array(snapshot.bytes) } }),
+    ...(withSnapshot &&
+      snapshot !== undefined && { snapshot: { sequence: snapshot.sequence, bytes: new Uint8Array(snapshot.bytes) } }),
   };
 }
 
@@ -146,7 +147,9 @@ export function placeOf({ timeMs, task, sequence }: Said): MessagePlace {
 export function messagesOf(said: readonly Said[]): readonly Message[] {
   return said
     .map(({ task, conversation: { contextId }, bytes }) =>
-      task === undefined ? fromBinary(MessageSchema, bytes) : historyMessageOf(bytes, { taskId: task.key.taskId, contextId }),
+      task === undefined
+        ? fromBinary(MessageSchema, bytes)
+        : historyMessageOf(bytes, { taskId: task.key.taskId, contextId }),
     )
     .filter((message) => message !== undefined);
 }

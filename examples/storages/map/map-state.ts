@@ -1,5 +1,21 @@
-import { type MessageClaim, type Retention, type Scope, StorageError, type StorageOptions } from "../../../src/index.ts";
-import { type Claim, type Conversation, comparePlaces, holds, isSame, keyOf, placeOf, type Said, type Task } from "./map-records.ts";
+import {
+  type MessageClaim,
+  type Retention,
+  type Scope,
+  StorageError,
+  type StorageOptions,
+} from "../../../src/index.ts";
+import {
+  type Claim,
+  type Conversation,
+  comparePlaces,
+  holds,
+  isSame,
+  keyOf,
+  placeOf,
+  type Said,
+  type Task,
+} from "./map-records.ts";
 
 /** The records of a map storage, and the changes that touch several of them. */
 export class MapState {
@@ -39,7 +55,9 @@ export class MapState {
 
   /** Of all scopes if none is given. */
   conversationsIn(scope: Scope | undefined): Conversation[] {
-    return [...this.conversations.values()].filter((conversation) => scope === undefined || isSame(conversation.scope, scope));
+    return [...this.conversations.values()].filter(
+      (conversation) => scope === undefined || isSame(conversation.scope, scope),
+    );
   }
 
   /** Conversations that nobody accessed for longer than that, and that no task holds. */
@@ -86,13 +104,25 @@ export class MapState {
 
   /** Makes a claim, which nothing has come of yet. */
   claim(scope: Scope, claim: MessageClaim, nowMs: number): Claim {
-    const made: Claim = { scope: { ...scope }, claim, endsMs: nowMs + claim.windowMs, conversation: undefined, answer: undefined };
+    const made: Claim = {
+      scope: { ...scope },
+      claim,
+      endsMs: nowMs + claim.windowMs,
+      conversation: undefined,
+      answer: undefined,
+    };
     this.claims.push(made);
     return made;
   }
 
   /** Ties a claim to what came of it. One that another task holds by now, because this one's window was over, is left alone. */
-  settle(scope: Scope, claim: MessageClaim, conversation: Conversation, answer: Uint8Array | undefined, nowMs: number): void {
+  settle(
+    scope: Scope,
+    claim: MessageClaim,
+    conversation: Conversation,
+    answer: Uint8Array | undefined,
+    nowMs: number,
+  ): void {
     const held = this.claimsOf(scope, claim.messageId).find((other) => other.claim.contentHash === claim.contentHash);
     const mine = held ?? this.claim(scope, claim, nowMs);
     if (mine.claim.taskId === claim.taskId) {

@@ -1,5 +1,10 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema, type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  MessageSchema,
+  type TaskPushNotificationConfig,
+  TaskPushNotificationConfigSchema,
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   type AppendResult,
   type ClaimResult,
@@ -75,11 +80,17 @@ class MapStorage implements Storage {
     if (task === undefined) {
       return { outcome: "gone" };
     }
-    const isAfter = after.head === records.headOf(task) && after.batch === records.lastBatchOf(task) && after.fence === task.fence;
+    const isAfter =
+      after.head === records.headOf(task) && after.batch === records.lastBatchOf(task) && after.fence === task.fence;
     return isAfter ? this.#commit(task, append, nowMs) : records.lostTo(task);
   }
 
-  #create(key: TaskKey, append: TaskAppend, { contextId, claim }: NonNullable<TaskAppend["create"]>, nowMs: number): AppendResult {
+  #create(
+    key: TaskKey,
+    append: TaskAppend,
+    { contextId, claim }: NonNullable<TaskAppend["create"]>,
+    nowMs: number,
+  ): AppendResult {
     const rivals = claim === undefined ? [] : this.#state.claimsOf(key, claim.messageId);
     const same = rivals.find((rival) => rival.claim.contentHash === claim?.contentHash);
     const otherContent = rivals.some((rival) => rival !== same);
@@ -109,7 +120,11 @@ class MapStorage implements Storage {
     return { ...this.#commit(task, append, nowMs), ...(otherContent && { otherContent }) };
   }
 
-  #commit(task: Task, { batch, header, messages, answered }: TaskAppend, nowMs: number): Extract<AppendResult, { outcome: "committed" }> {
+  #commit(
+    task: Task,
+    { batch, header, messages, answered }: TaskAppend,
+    nowMs: number,
+  ): Extract<AppendResult, { outcome: "committed" }> {
     const first = records.headOf(task) + 1n;
     task.log.push(...batch.entries.map((bytes) => ({ batch: batch.id, bytes })));
     Object.assign(task, {
@@ -125,7 +140,14 @@ class MapStorage implements Storage {
     }
     const { conversation } = task;
     for (const { index, messageId, timeMs } of messages) {
-      this.#state.say({ conversation, messageId, timeMs, task, sequence: first + BigInt(index), bytes: batch.entries[index] as Uint8Array });
+      this.#state.say({
+        conversation,
+        messageId,
+        timeMs,
+        task,
+        sequence: first + BigInt(index),
+        bytes: batch.entries[index] as Uint8Array,
+      });
     }
     if (messages.length > 0 || isSettled(header.state)) {
       conversation.lastAccessMs = nowMs;
@@ -173,7 +195,11 @@ class MapStorage implements Storage {
   async storeSnapshot(key: TaskKey, snapshot: Snapshot): Promise<void> {
     check.checkSnapshot(key, snapshot);
     const task = this.#find(key);
-    if (task !== undefined && snapshot.sequence > (task.snapshot?.sequence ?? 0n) && snapshot.sequence <= records.headOf(task)) {
+    if (
+      task !== undefined &&
+      snapshot.sequence > (task.snapshot?.sequence ?? 0n) &&
+      snapshot.sequence <= records.headOf(task)
+    ) {
       task.snapshot = snapshot;
     }
   }
@@ -183,7 +209,9 @@ class MapStorage implements Storage {
     if (task !== undefined) {
       this.#state.tasks.delete(records.keyOf(key, key.taskId));
       this.#state.history = this.#state.history.filter((said) => said.task !== task);
-      this.#state.claims = this.#state.claims.filter(({ conversation, claim }) => conversation !== task.conversation || claim.taskId !== key.taskId);
+      this.#state.claims = this.#state.claims.filter(
+        ({ conversation, claim }) => conversation !== task.conversation || claim.taskId !== key.taskId,
+      );
     }
     return task !== undefined;
   }
@@ -214,7 +242,8 @@ class MapStorage implements Storage {
       check.checkId("message id", id);
     }
     this.#state.begin();
-    const newest = (id: string) => this.#state.history.findLast((said) => said.messageId === id && records.isSame(said.conversation.scope, scope));
+    const newest = (id: string) =>
+      this.#state.history.findLast((said) => said.messageId === id && records.isSame(said.conversation.scope, scope));
     return records.messagesOf(messageIds.map(newest).filter((said) => said !== undefined));
   }
 
@@ -224,11 +253,17 @@ class MapStorage implements Storage {
     return records.messagesOf(all.slice(most === undefined ? 0 : Math.max(0, all.length - most)));
   }
 
-  async listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage> {
+  async listMessagePage(
+    scope: Scope,
+    contextId: string,
+    page: { readonly after?: MessagePlace; readonly limit: number },
+  ): Promise<MessagePage> {
     check.checkMessagePage(page);
     const { after, limit } = page;
     const all = this.#state.historyOf(this.#findConversation(scope, contextId));
-    const following = all.filter((said) => after === undefined || records.comparePlaces(records.placeOf(said), after) > 0);
+    const following = all.filter(
+      (said) => after === undefined || records.comparePlaces(records.placeOf(said), after) > 0,
+    );
     const some = following.slice(0, limit);
     const last = some.at(-1);
     const next = last !== undefined && following.length > limit && { next: records.placeOf(last) };
@@ -248,7 +283,9 @@ class MapStorage implements Storage {
       const conversation = this.#state.ensure(scope, message.contextId, nowMs);
       conversation.lastAccessMs = nowMs;
       // Stored again, because the outcome of the first time was unknown, it must not be there twice.
-      this.#state.history = this.#state.history.filter((said) => said.conversation !== conversation || said.messageId !== messageId || said.task !== undefined);
+      this.#state.history = this.#state.history.filter(
+        (said) => said.conversation !== conversation || said.messageId !== messageId || said.task !== undefined,
+      );
       this.#bare += 1n;
       this.#state.say({ conversation, messageId, timeMs: nowMs, task: undefined, sequence: this.#bare, bytes });
       if (settle !== undefined && message === messages.at(-1)) {
@@ -261,7 +298,9 @@ class MapStorage implements Storage {
     check.checkMessageKey(scope, messageId);
     this.#state.begin();
     const before = this.#state.history.length;
-    this.#state.history = this.#state.history.filter((said) => said.messageId !== messageId || !records.isSame(said.conversation.scope, scope));
+    this.#state.history = this.#state.history.filter(
+      (said) => said.messageId !== messageId || !records.isSame(said.conversation.scope, scope),
+    );
     return this.#state.history.length < before;
   }
 
@@ -288,12 +327,19 @@ class MapStorage implements Storage {
     const conversation = this.#state.ensure(scope, stored.contextId, this.#state.begin());
     conversation.lastAccessMs = stored.lastAccessTime.getTime();
     const kept = new Set(stored.messageIds);
-    this.#state.history = this.#state.history.filter((said) => said.conversation !== conversation || kept.has(said.messageId));
+    this.#state.history = this.#state.history.filter(
+      (said) => said.conversation !== conversation || kept.has(said.messageId),
+    );
   }
 
   async getConversation(scope: Scope, contextId: string): Promise<ConversationHistory | undefined> {
     const conversation = this.#findConversation(scope, contextId);
-    return conversation && { ...summaryOf(conversation), messageIds: this.#state.historyOf(conversation).map(({ messageId }) => messageId) };
+    return (
+      conversation && {
+        ...summaryOf(conversation),
+        messageIds: this.#state.historyOf(conversation).map(({ messageId }) => messageId),
+      }
+    );
   }
 
   async listConversations(scope: Scope, page: PageQuery): Promise<ConversationPage> {
@@ -329,8 +375,12 @@ class MapStorage implements Storage {
   async getExpiredConversations(maxAgeMs: number, limit: number, scope?: Scope): Promise<readonly ConversationKey[]> {
     check.checkExpired(maxAgeMs, scope);
     check.checkLimit(limit);
-    const expired = this.#state.olderThan(maxAgeMs, this.#state.begin(), scope).sort((a, b) => a.lastAccessMs - b.lastAccessMs);
-    return expired.slice(0, limit).map((conversation) => ({ ...conversation.scope, contextId: conversation.contextId }));
+    const expired = this.#state
+      .olderThan(maxAgeMs, this.#state.begin(), scope)
+      .sort((a, b) => a.lastAccessMs - b.lastAccessMs);
+    return expired
+      .slice(0, limit)
+      .map((conversation) => ({ ...conversation.scope, contextId: conversation.contextId }));
   }
 
   async cleanupExpiredConversations(maxAgeMs: number, scope?: Scope): Promise<number> {
@@ -352,7 +402,8 @@ class MapStorage implements Storage {
     return {
       totalConversations: conversations.length,
       totalMessages: this.#state.history.filter(({ conversation }) => all.has(conversation)).length,
-      ...(oldest !== undefined && newest !== undefined && { oldestAccess: new Date(oldest), newestAccess: new Date(newest) }),
+      ...(oldest !== undefined &&
+        newest !== undefined && { oldestAccess: new Date(oldest), newestAccess: new Date(newest) }),
     };
   }
 
@@ -413,7 +464,9 @@ class MapStorage implements Storage {
   async claimTasks({ replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
     check.checkLimit(limit);
     this.#state.begin();
-    const tasks = [...this.#state.tasks.values()].filter((task) => (records.isRunning(task) || task.pending) && replicas.includes(task.replica));
+    const tasks = [...this.#state.tasks.values()].filter(
+      (task) => (records.isRunning(task) || task.pending) && replicas.includes(task.replica),
+    );
     // In no order that two callers would share.
     const shuffled = tasks.map((task) => ({ task, place: Math.random() })).sort((a, b) => a.place - b.place);
     return shuffled.slice(0, limit).map(({ task }) => ({ ...task.key }));

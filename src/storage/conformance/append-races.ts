@@ -11,7 +11,12 @@ export const appendRaceCases: readonly CaseSpec[] = [
     name: "of 20 that create a task, one does",
     async run(storage) {
       const results = await Promise.all(
-        racers.map((racer) => storage.appendTask(key, given.appendOf(given.nothing, { batch: `batch-${racer}`, entries: [given.textEntry(`${racer}`)] }))),
+        racers.map((racer) =>
+          storage.appendTask(
+            key,
+            given.appendOf(given.nothing, { batch: `batch-${racer}`, entries: [given.textEntry(`${racer}`)] }),
+          ),
+        ),
       );
       const winner = results.findIndex(({ outcome }) => outcome === "committed");
       assert.deepEqual(
@@ -94,7 +99,9 @@ export const appendRaceCases: readonly CaseSpec[] = [
       const write = async () => {
         try {
           for (let round = 1; round <= 60; round++) {
-            position = await given.commit(storage, key, position, { entries: [given.textEntry(`${round}a`), given.fillerEntry(3000)] });
+            position = await given.commit(storage, key, position, {
+              entries: [given.textEntry(`${round}a`), given.fillerEntry(3000)],
+            });
           }
         } finally {
           writing = false;
@@ -153,7 +160,11 @@ async function appendTen(storage: Storage, racer: number): Promise<void> {
     const batch = batchOf(racer, round);
     const result = await storage.appendTask(key, given.appendOf(after, { batch: batch.id, entries: batch.entries }));
     if (result.outcome === "committed") {
-      assert.equal(result.head, after.head + BigInt(batch.entries.length), "It was appended after something else than it said");
+      assert.equal(
+        result.head,
+        after.head + BigInt(batch.entries.length),
+        "It was appended after something else than it said",
+      );
       after = { ...after, head: result.head, batch: batch.id };
       round += 1;
     } else {

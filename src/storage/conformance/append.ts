@@ -55,7 +55,11 @@ export const appendCases: readonly CaseSpec[] = [
   {
     name: "creating is lost to a task that exists, and changes nothing",
     async run(storage) {
-      const position = await given.commit(storage, key, given.nothing, { entries: [given.textEntry("old")], replica: "r1", fence: 3n });
+      const position = await given.commit(storage, key, given.nothing, {
+        entries: [given.textEntry("old")],
+        replica: "r1",
+        fence: 3n,
+      });
       const before = await imageOf(storage);
       const again = given.appendOf(given.nothing, { ...withMessage, state: TaskState.COMPLETED, contextId: "other" });
       const result = given.lost(await storage.appendTask(key, again));
@@ -69,11 +73,17 @@ export const appendCases: readonly CaseSpec[] = [
       { name: "a head that is too low", wrong: ({ after }) => ({ ...after, head: after.head - 1n }) },
       { name: "a head that is too high", wrong: ({ after }) => ({ ...after, head: after.head + 1n }) },
       { name: "another batch at the same head", wrong: ({ after }) => ({ ...after, batch: "another" }) },
-      { name: "a batch id that differs in case alone", wrong: ({ after }) => ({ ...after, batch: after.batch.toUpperCase() }) },
+      {
+        name: "a batch id that differs in case alone",
+        wrong: ({ after }) => ({ ...after, batch: after.batch.toUpperCase() }),
+      },
       { name: "the batch before", wrong: ({ before }) => ({ ...before, head: 3n }) },
       { name: "a lower fence", wrong: ({ after }) => ({ ...after, fence: after.fence - 1n }) },
       { name: "a higher fence", wrong: ({ after }) => ({ ...after, fence: after.fence + 1n }) },
-    ] satisfies readonly { name: string; wrong: (places: { before: given.Position; after: given.Position }) => given.Position }[]
+    ] satisfies readonly {
+      name: string;
+      wrong: (places: { before: given.Position; after: given.Position }) => given.Position;
+    }[]
   ).map(
     ({ name, wrong }): CaseSpec => ({
       name: `an append after ${name} is lost, and changes nothing`,
@@ -115,7 +125,9 @@ export const appendCases: readonly CaseSpec[] = [
       const late = given.lost(await storage.appendTask(key, given.appendOf(old, { replica: "r1" })));
       assert.deepEqual(late, { outcome: "lost", head: 2n, batch: "takeover", replica: "r2", fence: 2n });
       // Even one who knows the head, but not the fence.
-      const paused = given.lost(await storage.appendTask(key, given.appendOf({ ...taken, fence: 1n }, { replica: "r1" })));
+      const paused = given.lost(
+        await storage.appendTask(key, given.appendOf({ ...taken, fence: 1n }, { replica: "r1" })),
+      );
       assert.equal(paused.replica, "r2");
       await given.commit(storage, key, taken, { replica: "r2" });
       assert.equal((await given.taskOf(storage, key)).head, 3n);
@@ -137,11 +149,22 @@ export const appendCases: readonly CaseSpec[] = [
   {
     name: "an append changes the header, and keeps the summary unless it brings one",
     async run(storage) {
-      const one = await given.commit(storage, key, given.nothing, { summary: new Uint8Array([1]), state: TaskState.SUBMITTED });
-      const two = await given.commit(storage, key, one, { state: TaskState.WORKING, statusTimeMs: 2_000_000, replica: "r2", fence: 8n });
+      const one = await given.commit(storage, key, given.nothing, {
+        summary: new Uint8Array([1]),
+        state: TaskState.SUBMITTED,
+      });
+      const two = await given.commit(storage, key, one, {
+        state: TaskState.WORKING,
+        statusTimeMs: 2_000_000,
+        replica: "r2",
+        fence: 8n,
+      });
       const kept = await given.taskOf(storage, key);
       given.assertBytes(kept.summary, new Uint8Array([1]));
-      assert.deepEqual([kept.state, kept.statusTimeMs, kept.replica, kept.fence, kept.batch], [TaskState.WORKING, 2_000_000, "r2", 8n, two.batch]);
+      assert.deepEqual(
+        [kept.state, kept.statusTimeMs, kept.replica, kept.fence, kept.batch],
+        [TaskState.WORKING, 2_000_000, "r2", 8n, two.batch],
+      );
       await given.commit(storage, key, two, { state: TaskState.COMPLETED, summary: new Uint8Array([2, 2]) });
       const replaced = await given.taskOf(storage, key);
       given.assertBytes(replaced.summary, new Uint8Array([2, 2]));
@@ -191,13 +214,25 @@ export const appendCases: readonly CaseSpec[] = [
   ...(
     [
       { name: "without entries", change: { batch: { id: "b", entries: [] } } },
-      { name: "of 257 entries", change: { batch: { id: "b", entries: Array.from({ length: 257 }, () => given.textEntry("x")) } } },
-      { name: "of an entry above 12 MiB", change: { batch: { id: "b", entries: [given.fillerEntry(entryBytesMax + 1)] } } },
+      {
+        name: "of 257 entries",
+        change: { batch: { id: "b", entries: Array.from({ length: 257 }, () => given.textEntry("x")) } },
+      },
+      {
+        name: "of an entry above 12 MiB",
+        change: { batch: { id: "b", entries: [given.fillerEntry(entryBytesMax + 1)] } },
+      },
       { name: "without a batch id", change: { batch: { id: "", entries: [given.textEntry("x")] } } },
-      { name: "with a batch id of 65 characters", change: { batch: { id: "b".repeat(65), entries: [given.textEntry("x")] } } },
+      {
+        name: "with a batch id of 65 characters",
+        change: { batch: { id: "b".repeat(65), entries: [given.textEntry("x")] } },
+      },
       { name: "with a message outside of it", change: { messages: [{ index: 1, messageId: "m", timeMs: 1 }] } },
       { name: "with a message without an id", change: { messages: [{ index: 0, messageId: "", timeMs: 1 }] } },
-      { name: "with a message id of 257 bytes", change: { messages: [{ index: 0, messageId: "m".repeat(257), timeMs: 1 }] } },
+      {
+        name: "with a message id of 257 bytes",
+        change: { messages: [{ index: 0, messageId: "m".repeat(257), timeMs: 1 }] },
+      },
       { name: "without a context", change: { create: { contextId: "" } } },
       { name: "that creates after something", change: { after: { head: 1n, batch: "b", fence: 1n } } },
     ] satisfies readonly { name: string; change: Partial<TaskAppend> }[]
@@ -205,7 +240,9 @@ export const appendCases: readonly CaseSpec[] = [
     ({ name, change }): CaseSpec => ({
       name: `an append ${name} is refused as invalid`,
       async run(storage) {
-        await given.assertFails("invalid", () => storage.appendTask(key, { ...given.appendOf(given.nothing), ...change }));
+        await given.assertFails("invalid", () =>
+          storage.appendTask(key, { ...given.appendOf(given.nothing), ...change }),
+        );
         assert.equal(await storage.taskExists(key), false);
         assert.equal((await storage.getConversationStats()).totalConversations, 0);
       },

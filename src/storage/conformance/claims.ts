@@ -9,7 +9,9 @@ export const claimCases: readonly CaseSpec[] = [
   {
     name: "of 20 that claim one message, one is accepted, and the others get its task",
     async run(storage) {
-      const results = await Promise.all(racers.map((racer) => storage.claimMessage(given.scope, given.claimOf("m1", `task-${racer}`))));
+      const results = await Promise.all(
+        racers.map((racer) => storage.claimMessage(given.scope, given.claimOf("m1", `task-${racer}`))),
+      );
       const winner = results.findIndex(({ outcome }) => outcome === "accepted");
       assert.deepEqual(results[winner], { outcome: "accepted", otherContent: false });
       const others = results.filter((_, racer) => racer !== winner);
@@ -34,7 +36,9 @@ export const claimCases: readonly CaseSpec[] = [
       const other = { ...given.claimOf("m1", "task-2", { contentHash: "b".repeat(64) }), strict: true };
       assert.deepEqual(await storage.claimMessage(given.scope, other), { outcome: "reused" });
       const key = given.taskKey("task-2");
-      assert.deepEqual(await storage.appendTask(key, given.appendOf(given.nothing, { claim: other })), { outcome: "reused" });
+      assert.deepEqual(await storage.appendTask(key, given.appendOf(given.nothing, { claim: other })), {
+        outcome: "reused",
+      });
       assert.equal(await storage.taskExists(key), false);
       // Nothing was kept of the refused one: without strictness it is still new.
       assert.equal((await storage.claimMessage(given.scope, { ...other, strict: false })).outcome, "accepted");
@@ -129,7 +133,9 @@ export const claimCases: readonly CaseSpec[] = [
   {
     name: "of 20 tasks that are created with claims of one message, one is made",
     async run(storage) {
-      const results = await Promise.all(racers.map((racer) => storage.appendTask(given.taskKey(`task-${racer}`), creating(`task-${racer}`))));
+      const results = await Promise.all(
+        racers.map((racer) => storage.appendTask(given.taskKey(`task-${racer}`), creating(`task-${racer}`))),
+      );
       const winner = results.findIndex(({ outcome }) => outcome === "committed");
       const others = results.filter((_, racer) => racer !== winner);
       assert.deepEqual(others, Array(19).fill({ outcome: "duplicate", claim: { taskId: `task-${winner}` } }));
@@ -180,9 +186,15 @@ export const claimCases: readonly CaseSpec[] = [
       assert.equal(await storage.deleteTask(given.taskKey("task-1")), true);
       assert.equal(await storage.deleteTask(given.taskKey("task-4")), false);
       for (const claim of [otherContent, otherMessage, notMade]) {
-        assert.deepEqual(await storage.claimMessage(given.scope, { ...claim, taskId: "another" }), duplicate(claim.taskId));
+        assert.deepEqual(
+          await storage.claimMessage(given.scope, { ...claim, taskId: "another" }),
+          duplicate(claim.taskId),
+        );
       }
-      assert.deepEqual(await storage.claimMessage(given.scope, { ...one, taskId: "another" }), { outcome: "accepted", otherContent: true });
+      assert.deepEqual(await storage.claimMessage(given.scope, { ...one, taskId: "another" }), {
+        outcome: "accepted",
+        otherContent: true,
+      });
     },
   },
   {
@@ -235,7 +247,9 @@ export const claimCases: readonly CaseSpec[] = [
     ({ name, change }): CaseSpec => ({
       name: `a claim ${name} is refused as invalid`,
       async run(storage) {
-        await given.assertFails("invalid", () => storage.claimMessage(given.scope, given.claimOf("m1", "task-1", change)));
+        await given.assertFails("invalid", () =>
+          storage.claimMessage(given.scope, given.claimOf("m1", "task-1", change)),
+        );
       },
     }),
   ),

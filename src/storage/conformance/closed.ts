@@ -25,7 +25,8 @@ const calls: { readonly [method in Exclude<keyof Storage, "traits" | symbol>]: (
   storeMessages: (storage) => storage.storeMessages(scope, [given.messageOf("m1", "m1", "context")]),
   deleteMessage: (storage) => storage.deleteMessage(scope, "m1"),
   claimMessage: (storage) => storage.claimMessage(scope, given.claimOf("m1", "task")),
-  storeConversation: (storage) => storage.storeConversation(scope, { contextId: "c", messageIds: [], lastAccessTime: new Date() }),
+  storeConversation: (storage) =>
+    storage.storeConversation(scope, { contextId: "c", messageIds: [], lastAccessTime: new Date() }),
   getConversation: (storage) => storage.getConversation(scope, "context"),
   listConversations: (storage) => storage.listConversations(scope, { limit: 1 }),
   updateConversationAccess: (storage) => storage.updateConversationAccess(scope, "context"),
@@ -77,7 +78,9 @@ export const closedCases: readonly CaseSpec[] = [
   {
     name: "a call that was made before the close is done, or fails as closed",
     async run(storage) {
-      const results = [1, 2, 3, 4, 5].map((index) => storage.appendTask(given.taskKey(`task-${index}`), given.appendOf(given.nothing)));
+      const results = [1, 2, 3, 4, 5].map((index) =>
+        storage.appendTask(given.taskKey(`task-${index}`), given.appendOf(given.nothing)),
+      );
       const closing = storage[Symbol.asyncDispose]();
       for (const result of await Promise.allSettled(results)) {
         const code = result.status === "fulfilled" ? result.value.outcome : (result.reason as { code?: unknown }).code;

@@ -14,7 +14,11 @@ export const conversationCases: readonly CaseSpec[] = [
       assert.equal(await storage.getConversation(given.scope, "c1"), undefined);
       const lastAccessTime = new Date(1_700_000_000_123);
       await storage.storeConversation(given.scope, { contextId: "c1", messageIds: ["unknown"], lastAccessTime });
-      assert.deepEqual(await storage.getConversation(given.scope, "c1"), { contextId: "c1", messageIds: [], lastAccessTime });
+      assert.deepEqual(await storage.getConversation(given.scope, "c1"), {
+        contextId: "c1",
+        messageIds: [],
+        lastAccessTime,
+      });
     },
   },
   {
@@ -24,7 +28,11 @@ export const conversationCases: readonly CaseSpec[] = [
       await storage.storeMessages(given.scope, [given.messageOf("m2", "m2", "c1"), given.messageOf("m3", "m3", "c1")]);
       await storage.storeMessages(given.scope, [given.messageOf("m4", "m4", "c2")]);
       const lastAccessTime = new Date(1_700_000_000_000);
-      await storage.storeConversation(given.scope, { contextId: "c1", messageIds: ["m3", "none", "m4", "m1"], lastAccessTime });
+      await storage.storeConversation(given.scope, {
+        contextId: "c1",
+        messageIds: ["m3", "none", "m4", "m1"],
+        lastAccessTime,
+      });
       const expected = { contextId: "c1", messageIds: ["m1", "m3"], lastAccessTime };
       assert.deepEqual(await storage.getConversation(given.scope, "c1"), expected);
       assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(given.scope, "c1")), ["m1", "m3"]);
@@ -72,7 +80,10 @@ export const conversationCases: readonly CaseSpec[] = [
         assert.ok(conversations.every(({ messageIds }) => messageIds.length === 0));
         assert.equal(pages, Math.ceil(expected.length / limit));
       }
-      assert.deepEqual(await storage.listConversations({ tenant: "none", owner: "" }, { limit: 1 }), { conversations: [], more: false });
+      assert.deepEqual(await storage.listConversations({ tenant: "none", owner: "" }, { limit: 1 }), {
+        conversations: [],
+        more: false,
+      });
     },
   },
   {
@@ -104,13 +115,33 @@ export const conversationCases: readonly CaseSpec[] = [
         ["m1", "m2"].map((id) => given.messageOf(id, id, "c1")),
       );
       await given.say(storage, given.taskKey("task"), given.nothing, "m3", 1000, { contextId: "c2" });
-      await storage.storeConversation(given.scope, { contextId: "c1", messageIds: ["m1", "m2"], lastAccessTime: new Date(2000) });
-      await storage.storeConversation(given.scope, { contextId: "c2", messageIds: ["m3"], lastAccessTime: new Date(3000) });
+      await storage.storeConversation(given.scope, {
+        contextId: "c1",
+        messageIds: ["m1", "m2"],
+        lastAccessTime: new Date(2000),
+      });
+      await storage.storeConversation(given.scope, {
+        contextId: "c2",
+        messageIds: ["m3"],
+        lastAccessTime: new Date(3000),
+      });
       await storage.storeConversation(other, { contextId: "c1", messageIds: [], lastAccessTime: new Date(1000) });
-      const mine = { totalConversations: 2, totalMessages: 3, oldestAccess: new Date(2000), newestAccess: new Date(3000) };
+      const mine = {
+        totalConversations: 2,
+        totalMessages: 3,
+        oldestAccess: new Date(2000),
+        newestAccess: new Date(3000),
+      };
       assert.deepEqual(await storage.getConversationStats(given.scope), mine);
-      assert.deepEqual(await storage.getConversationStats(), { ...mine, totalConversations: 3, oldestAccess: new Date(1000) });
-      assert.deepEqual(await storage.getConversationStats({ tenant: "none", owner: "" }), { totalConversations: 0, totalMessages: 0 });
+      assert.deepEqual(await storage.getConversationStats(), {
+        ...mine,
+        totalConversations: 3,
+        oldestAccess: new Date(1000),
+      });
+      assert.deepEqual(await storage.getConversationStats({ tenant: "none", owner: "" }), {
+        totalConversations: 0,
+        totalMessages: 0,
+      });
     },
   },
   {
@@ -121,9 +152,18 @@ export const conversationCases: readonly CaseSpec[] = [
         await storeAged(storage, contextId, hours);
       }
       await storeAged(storage, "elsewhere", 9, { tenant: "other", owner: "o" });
-      const states = { submitted: TaskState.SUBMITTED, working: TaskState.WORKING, input: TaskState.INPUT_REQUIRED, done: TaskState.COMPLETED };
+      const states = {
+        submitted: TaskState.SUBMITTED,
+        working: TaskState.WORKING,
+        input: TaskState.INPUT_REQUIRED,
+        done: TaskState.COMPLETED,
+      };
       for (const [contextId, state] of Object.entries(states)) {
-        await given.commit(storage, given.taskKey(contextId), given.nothing, { contextId, state, statusTimeMs: Date.now() });
+        await given.commit(storage, given.taskKey(contextId), given.nothing, {
+          contextId,
+          state,
+          statusTimeMs: Date.now(),
+        });
         await storeAged(storage, contextId, 2.5);
       }
       const expired = async (maxAgeMs: number, limit: number, of?: Scope) =>
@@ -132,7 +172,9 @@ export const conversationCases: readonly CaseSpec[] = [
       assert.deepEqual(await expired(2 * hourMs, 2, given.scope), ["oldest", "older"]);
       assert.deepEqual(await expired(2 * hourMs, 2), ["elsewhere", "oldest"]);
       assert.deepEqual(await expired(0, 10, given.scope), ["oldest", "older", "old", "done", "young"]);
-      assert.deepEqual(await storage.getExpiredConversations(8 * hourMs, 5), [{ tenant: "other", owner: "o", contextId: "elsewhere" }]);
+      assert.deepEqual(await storage.getExpiredConversations(8 * hourMs, 5), [
+        { tenant: "other", owner: "o", contextId: "elsewhere" },
+      ]);
       await given.assertFails("invalid", () => storage.getExpiredConversations(-1, 5));
     },
   },
@@ -143,7 +185,10 @@ export const conversationCases: readonly CaseSpec[] = [
         ["done", TaskState.COMPLETED],
         ["running", TaskState.WORKING],
       ] as const) {
-        await given.say(storage, given.taskKey(taskId), given.nothing, `of-${taskId}`, 1000, { contextId: taskId, state });
+        await given.say(storage, given.taskKey(taskId), given.nothing, `of-${taskId}`, 1000, {
+          contextId: taskId,
+          state,
+        });
         await storage.storeMessages(given.scope, [given.messageOf(`bare-${taskId}`, "bare", taskId)]);
         await storeAged(storage, taskId, 3);
       }
@@ -184,7 +229,10 @@ async function assertAccessed(storage: Storage, expected: boolean): Promise<void
   await storeAged(storage, "context");
 }
 
-async function pageThrough(storage: Storage, limit: number): Promise<{ readonly conversations: readonly ConversationHistory[]; readonly pages: number }> {
+async function pageThrough(
+  storage: Storage,
+  limit: number,
+): Promise<{ readonly conversations: readonly ConversationHistory[]; readonly pages: number }> {
   const conversations: ConversationHistory[] = [];
   for (let after: ConversationPlace | undefined, pages = 1; ; pages++) {
     const page = await storage.listConversations(given.scope, { limit, ...(after !== undefined && { after }) });

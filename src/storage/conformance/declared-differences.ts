@@ -4,7 +4,10 @@ import type { ConformanceCase } from "./conformance-case.ts";
  * The cases with what is declared about them: one that is listed passes by failing, so that the list can't hold what isn't so any more. Throws
  * for a name that no case has, and for a reason that says nothing.
  */
-export function declareDifferences(cases: readonly ConformanceCase[], differences: Readonly<Record<string, string>>): readonly ConformanceCase[] {
+export function declareDifferences(
+  cases: readonly ConformanceCase[],
+  differences: Readonly<Record<string, string>>,
+): readonly ConformanceCase[] {
   const declared = new Map<ConformanceCase, string>();
   for (const [name, reason] of Object.entries(differences)) {
     const meant = cases.filter((one) => name === caseName(one) || name === `${one.group}: *`);

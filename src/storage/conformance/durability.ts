@@ -16,14 +16,31 @@ export const durabilityCases: readonly ReopenSpec[] = [
         { index: 0, messageId: "m1", timeMs: 1000 },
         { index: 2, messageId: "m2", timeMs: 2000 },
       ];
-      const one = await given.commit(first, key, given.nothing, { entries, messages, claim: given.claimOf("m1", "task"), replica: "r1" });
-      const two = await given.commit(first, key, one, { state: TaskState.INPUT_REQUIRED, statusTimeMs: 5_000_000, fence: 3n });
+      const one = await given.commit(first, key, given.nothing, {
+        entries,
+        messages,
+        claim: given.claimOf("m1", "task"),
+        replica: "r1",
+      });
+      const two = await given.commit(first, key, one, {
+        state: TaskState.INPUT_REQUIRED,
+        statusTimeMs: 5_000_000,
+        fence: 3n,
+      });
       await first.storeSnapshot(key, { sequence: 3n, bytes: given.fillerEntry(300_000) });
       await first.requestTask(key, { id: "request", bytes: new Uint8Array([1, 2]) });
       await first.storePushNotification(key, given.configOf("config"));
       const claim = given.claimOf("question", "never-made");
-      await first.storeMessages(scope, [given.messageOf("bare-1", "bare-1", "c2"), given.messageOf("bare-2", "bare-2", "c2")], claim);
-      await first.storeConversation(scope, { contextId: "c3", messageIds: [], lastAccessTime: new Date(1_700_000_000_000) });
+      await first.storeMessages(
+        scope,
+        [given.messageOf("bare-1", "bare-1", "c2"), given.messageOf("bare-2", "bare-2", "c2")],
+        claim,
+      );
+      await first.storeConversation(scope, {
+        contextId: "c3",
+        messageIds: [],
+        lastAccessTime: new Date(1_700_000_000_000),
+      });
       await first.beat("r1");
       await first.beat("r1");
       const expected = await imageOf(first);
@@ -80,7 +97,10 @@ export const durabilityCases: readonly ReopenSpec[] = [
     async run(first, reopen) {
       const hourMs = 3_600_000;
       await given.commit(first, key, given.nothing, { state: TaskState.COMPLETED });
-      await given.commit(first, given.taskKey("young"), given.nothing, { contextId: "young", state: TaskState.COMPLETED });
+      await given.commit(first, given.taskKey("young"), given.nothing, {
+        contextId: "young",
+        state: TaskState.COMPLETED,
+      });
       await given.setLastAccess(first, "context", new Date(Date.now() - 2 * hourMs));
       await using storage = await reopen(first);
       await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });

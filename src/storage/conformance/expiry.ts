@@ -33,7 +33,11 @@ export const expiryCases: readonly CaseSpec[] = [
       assert.equal(await storage.taskExists(key), false);
       assert.deepEqual(await storage.readTask(key, 0n, 1000), []);
       assert.deepEqual(await storage.listTasks({ scope, limit: 5 }), { tasks: [], total: 0, more: false });
-      assert.deepEqual(await storage.listTasks({ scope, contextId: "context", limit: 5 }), { tasks: [], total: 0, more: false });
+      assert.deepEqual(await storage.listTasks({ scope, contextId: "context", limit: 5 }), {
+        tasks: [],
+        total: 0,
+        more: false,
+      });
       assert.equal(await storage.requestTask(key, { id: "r", bytes: new Uint8Array() }), false);
       await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array() });
       assert.deepEqual(await storage.appendTask(key, given.appendOf(position)), { outcome: "gone" });
@@ -60,14 +64,25 @@ export const expiryCases: readonly CaseSpec[] = [
     async run(storage) {
       await storage.setRetention(retention);
       for (const [index, contextId] of ["live-1", "past-1", "live-2", "past-2", "live-3"].entries()) {
-        await given.commit(storage, given.taskKey(contextId), given.nothing, { contextId, state: TaskState.COMPLETED, statusTimeMs: index });
+        await given.commit(storage, given.taskKey(contextId), given.nothing, {
+          contextId,
+          state: TaskState.COMPLETED,
+          statusTimeMs: index,
+        });
       }
       await age(storage, "past-1", 2);
       await age(storage, "past-2", 2);
       const page = await storage.listTasks({ scope: given.scope, limit: 2 });
-      assert.deepEqual([page.tasks.map((task) => task.contextId), page.total, page.more], [["live-3", "live-2"], 3, true]);
+      assert.deepEqual(
+        [page.tasks.map((task) => task.contextId), page.total, page.more],
+        [["live-3", "live-2"], 3, true],
+      );
       const conversations = await storage.listConversations(given.scope, { limit: 10 });
-      assert.deepEqual(conversations.conversations.map(({ contextId }) => contextId).toSorted(), ["live-1", "live-2", "live-3"]);
+      assert.deepEqual(conversations.conversations.map(({ contextId }) => contextId).toSorted(), [
+        "live-1",
+        "live-2",
+        "live-3",
+      ]);
     },
   },
   {
@@ -105,7 +120,11 @@ export const expiryCases: readonly CaseSpec[] = [
         await storage.setRetention(retention);
         const hoursAgo = (hours: number) => Date.now() - hours * hourMs;
         const holding = await given.commit(storage, key, given.nothing, { state, statusTimeMs: hoursAgo(9) });
-        await given.commit(storage, given.taskKey("too-old"), given.nothing, { state, statusTimeMs: hoursAgo(11), contextId: "too-old" });
+        await given.commit(storage, given.taskKey("too-old"), given.nothing, {
+          state,
+          statusTimeMs: hoursAgo(11),
+          contextId: "too-old",
+        });
         await age(storage, "context", 9);
         await age(storage, "too-old", 9);
         assert.equal(await storage.taskExists(key), true);
@@ -149,7 +168,10 @@ export const expiryCases: readonly CaseSpec[] = [
       await storage.setRetention({ conversationTtlMs: 120, interruptedTtlMs: 120 });
       const start = Date.now();
       await makeConversation(storage, "context");
-      await given.eventually("the conversation expired", async () => (await storage.getConversation(given.scope, "context")) === undefined);
+      await given.eventually(
+        "the conversation expired",
+        async () => (await storage.getConversation(given.scope, "context")) === undefined,
+      );
       assert.ok(Date.now() - start >= 120, "It expired too early");
       assert.equal(await storage.taskExists(key), false);
       assert.deepEqual(await storage.listMessagesByContextId(given.scope, "context"), []);
@@ -160,12 +182,17 @@ export const expiryCases: readonly CaseSpec[] = [
     async run(storage) {
       await storage.setRetention({ conversationTtlMs: 1500, interruptedTtlMs: 1500 });
       await makeConversation(storage, "accessed");
-      let position = await given.commit(storage, given.taskKey("said"), given.nothing, { contextId: "said", state: TaskState.COMPLETED });
+      let position = await given.commit(storage, given.taskKey("said"), given.nothing, {
+        contextId: "said",
+        state: TaskState.COMPLETED,
+      });
       await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
       const start = Date.now();
       while (Date.now() - start < 3000) {
         assert.equal(await storage.updateConversationAccess(given.scope, "accessed"), true);
-        position = await given.say(storage, given.taskKey("said"), position, "again", 1000, { state: TaskState.COMPLETED });
+        position = await given.say(storage, given.taskKey("said"), position, "again", 1000, {
+          state: TaskState.COMPLETED,
+        });
         await storage.storeMessages(given.scope, [given.messageOf("m1", "m1", "stored")]);
         await setTimeout(30);
       }
@@ -184,7 +211,10 @@ export const expiryCases: readonly CaseSpec[] = [
       const held = await given.say(storage, running, given.nothing, "of-running", 1000, { contextId: "held" });
       await age(storage, "held", 1000);
       const used = given.taskKey("used");
-      let position = await given.say(storage, used, given.nothing, "of-used", 1000, { contextId: "used", state: TaskState.COMPLETED });
+      let position = await given.say(storage, used, given.nothing, "of-used", 1000, {
+        contextId: "used",
+        state: TaskState.COMPLETED,
+      });
 
       let cleaning = true;
       const cleanup = storage.cleanupExpiredConversations(hourMs).finally(() => {
@@ -224,7 +254,10 @@ async function makeManyPast(storage: Storage): Promise<void> {
     while (next < manyPast) {
       const contextId = `past-${next++}`;
       if (next % 50 === 0) {
-        await given.say(storage, given.taskKey(contextId), given.nothing, `of-${contextId}`, 1000, { contextId, state: TaskState.COMPLETED });
+        await given.say(storage, given.taskKey(contextId), given.nothing, `of-${contextId}`, 1000, {
+          contextId,
+          state: TaskState.COMPLETED,
+        });
         await age(storage, contextId, 2);
       } else {
         await storage.storeConversation(given.scope, { contextId, messageIds: [], lastAccessTime });
@@ -235,7 +268,11 @@ async function makeManyPast(storage: Storage): Promise<void> {
 }
 
 /** A conversation with a task, COMPLETED if nothing else is said, a message of it and one without a task. */
-async function makeConversation(storage: Storage, contextId: string, state: TaskState = TaskState.COMPLETED): Promise<given.Position> {
+async function makeConversation(
+  storage: Storage,
+  contextId: string,
+  state: TaskState = TaskState.COMPLETED,
+): Promise<given.Position> {
   const position = await given.say(storage, key, given.nothing, "of-task", 1000, { contextId, state });
   await storage.storeMessages(given.scope, [given.messageOf("bare", "bare", contextId)]);
   return position;

@@ -14,7 +14,9 @@ export const faultKinds: readonly FaultKind[] = [
 ];
 
 /** Two of them that stand for all: ending before a command leaves what ending after the one before leaves; a lost answer is met by who goes on. */
-export const usualKinds: readonly FaultKind[] = faultKinds.filter(({ effect, crash }) => crash === (effect === "before"));
+export const usualKinds: readonly FaultKind[] = faultKinds.filter(
+  ({ effect, crash }) => crash === (effect === "before"),
+);
 
 /** Runs at once, each with its own fault: nearly all that they do is wait for a database. */
 const lanes = 4;
@@ -25,7 +27,9 @@ const triesMax = 4;
 const retention: Retention = { conversationTtlMs: 3_600_000, interruptedTtlMs: 86_400_000 };
 
 /** What a call came to: its result, or the error that the fault made of it. */
-export type Once<T> = { readonly result: T; readonly error?: undefined } | { readonly result?: undefined; readonly error: StorageError };
+export type Once<T> =
+  | { readonly result: T; readonly error?: undefined }
+  | { readonly result?: undefined; readonly error: StorageError };
 
 /** One use of a storage, with a fault somewhere in it. */
 export class FaultRun {
@@ -88,7 +92,11 @@ export class FaultRun {
 }
 
 /** Makes the same run again and again, each time with the fault one command later, until it comes after the end. */
-export async function atEveryCommand(open: OpenUnderFault, kind: Omit<FaultKind, "name">, live: (run: FaultRun) => Promise<void>): Promise<void> {
+export async function atEveryCommand(
+  open: OpenUnderFault,
+  kind: Omit<FaultKind, "name">,
+  live: (run: FaultRun) => Promise<void>,
+): Promise<void> {
   const ends = await Promise.allSettled(
     Array.from({ length: lanes }, async (_, lane) => {
       let step = lane;

@@ -18,7 +18,12 @@ export const removalFaultCases: readonly FaultSpec[] = [
           await fill(run.storage, "kept", "context");
           const storage = await removed(run, (one) => one.deleteTask(given.taskKey("task")), ["task"]);
           await assertAnew(storage, "task", "context");
-          assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")).toSorted(), ["kept-1", "kept-2", "task-1", "task-2"]);
+          assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")).toSorted(), [
+            "kept-1",
+            "kept-2",
+            "task-1",
+            "task-2",
+          ]);
         });
       }
     },
@@ -55,7 +60,9 @@ export const removalFaultCases: readonly FaultSpec[] = [
       for (const kind of usualKinds) {
         await atEveryCommand(open, kind, async (run) => {
           const key = given.taskKey("task");
-          await given.commit(run.storage, key, given.nothing, { entries: [given.textEntry("one"), given.textEntry("two")] });
+          await given.commit(run.storage, key, given.nothing, {
+            entries: [given.textEntry("one"), given.textEntry("two")],
+          });
           await run.storage.storeSnapshot(key, { sequence: 1n, bytes: small });
           run.arm();
           const { error } = await run.once((storage) => storage.storeSnapshot(key, { sequence: 2n, bytes: large }));
@@ -75,7 +82,11 @@ export const removalFaultCases: readonly FaultSpec[] = [
 async function fill(storage: Storage, taskId: string, contextId: string): Promise<void> {
   const key = given.taskKey(taskId);
   const claim = given.claimOf(`${taskId}-1`, taskId);
-  let position = await given.say(storage, key, given.nothing, `${taskId}-1`, 1, { contextId, claim, summary: given.fillerEntry(20_000) });
+  let position = await given.say(storage, key, given.nothing, `${taskId}-1`, 1, {
+    contextId,
+    claim,
+    summary: given.fillerEntry(20_000),
+  });
   position = await given.commit(storage, key, position, { entries: [given.fillerEntry(60_000)] });
   position = await given.commit(storage, key, position, { entries: [given.fillerEntry(200_000)] });
   await storage.storeSnapshot(key, { sequence: 2n, bytes: given.fillerEntry(1000) });
@@ -100,11 +111,22 @@ async function imageOf(storage: Storage, taskId: string): Promise<unknown> {
 }
 
 function imageOfNothing() {
-  return { task: undefined, exists: false, entries: [], messages: [], configs: [], claim: { outcome: "accepted", otherContent: false } };
+  return {
+    task: undefined,
+    exists: false,
+    entries: [],
+    messages: [],
+    configs: [],
+    claim: { outcome: "accepted", otherContent: false },
+  };
 }
 
 /** Cuts a removal off, finds the tasks whole or gone, all the same way, and removes them. "kept" is never touched. */
-async function removed(run: FaultRun, remove: (storage: Storage) => Promise<boolean>, taskIds: readonly string[]): Promise<Storage> {
+async function removed(
+  run: FaultRun,
+  remove: (storage: Storage) => Promise<boolean>,
+  taskIds: readonly string[],
+): Promise<Storage> {
   const before = await imagesOf(run.storage, [...taskIds, "kept"]);
   run.arm();
   const once: Once<boolean> = await run.once(remove);

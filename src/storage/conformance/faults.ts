@@ -28,7 +28,10 @@ export const faultCases: readonly FaultSpec[] = [
           }
         });
       }
-      assert.ok(found.inLog > 0 && found.notInLog > 0, `Of the appends that were cut off, ${found.inLog} were in the log and ${found.notInLog} were not`);
+      assert.ok(
+        found.inLog > 0 && found.notInLog > 0,
+        `Of the appends that were cut off, ${found.inLog} were in the log and ${found.notInLog} were not`,
+      );
     },
   },
   {
@@ -47,7 +50,11 @@ export const faultCases: readonly FaultSpec[] = [
           await run.storage.claimMessage(scope, given.claimOf("m1", "another"));
           run.arm();
           await run.once((storage) => storage.appendTask(key, creation("task", "m1")));
-          assert.equal(await (await run.end()).getConversation(scope, "context"), undefined, "An empty conversation is left");
+          assert.equal(
+            await (await run.end()).getConversation(scope, "context"),
+            undefined,
+            "An empty conversation is left",
+          );
         });
       }
     },
@@ -81,7 +88,10 @@ export const faultCases: readonly FaultSpec[] = [
           const { error } = await run.once((storage) => storage.storeMessages(scope, exchange, question));
           const found = await exchangeIn(await run.end());
           assert.notEqual(found, "in part");
-          assert.ok(error?.outcome !== "none" || found === "nothing", "A failure that changed nothing has changed something");
+          assert.ok(
+            error?.outcome !== "none" || found === "nothing",
+            "A failure that changed nothing has changed something",
+          );
         });
       }
     },
@@ -104,10 +114,20 @@ const life: readonly given.AppendParts[] = [
   { entries: [given.fillerEntry(40_000), given.textEntry("small")] },
   { entries: [given.messageEntry("m3")], messages: [{ index: 0, messageId: "m3", timeMs: 3 }] },
   { entries: [given.textEntry("asks")], state: TaskState.INPUT_REQUIRED, statusTimeMs: Date.now() },
-  { entries: [given.messageEntry("m4")], messages: [{ index: 0, messageId: "m4", timeMs: 4 }], summary: given.fillerEntry(20_000) },
+  {
+    entries: [given.messageEntry("m4")],
+    messages: [{ index: 0, messageId: "m4", timeMs: 4 }],
+    summary: given.fillerEntry(20_000),
+  },
   { entries: [given.fillerEntry(150_000), given.textEntry("behind")] },
   { entries: [given.textEntry("taken over")], replica: "replica-2", fence: 2n },
-  { entries: [given.statusEntry("m5")], messages: [{ index: 0, messageId: "m5", timeMs: 5 }], state: TaskState.COMPLETED, replica: "replica-2", fence: 2n },
+  {
+    entries: [given.statusEntry("m5")],
+    messages: [{ index: 0, messageId: "m5", timeMs: 5 }],
+    state: TaskState.COMPLETED,
+    replica: "replica-2",
+    fence: 2n,
+  },
 ];
 
 /** The life as appends, each after the one before. */
@@ -117,7 +137,11 @@ function appendsOf(parts: readonly given.AppendParts[]): readonly TaskAppend[] {
   let after = given.nothing;
   return parts.map((one, index) => {
     const append = given.appendOf(after, { ...one, batch: `batch-${index}` });
-    after = { head: after.head + BigInt(append.batch.entries.length), batch: append.batch.id, fence: append.header.fence };
+    after = {
+      head: after.head + BigInt(append.batch.entries.length),
+      batch: append.batch.id,
+      fence: append.header.fence,
+    };
     return append;
   });
 }
@@ -128,7 +152,10 @@ async function liveThrough(run: FaultRun): Promise<void> {
     const { result, open } = await run.sure((storage) => storage.appendTask(key, append));
     if (result.outcome !== "committed") {
       assert.ok(open, `${append.batch.id} is ${result.outcome}, although nothing came before it`);
-      assert.ok((await run.sure((storage) => isInLog(storage, append))).result, `${append.batch.id} is ${result.outcome} for good`);
+      assert.ok(
+        (await run.sure((storage) => isInLog(storage, append))).result,
+        `${append.batch.id} is ${result.outcome} for good`,
+      );
     }
   }
   const storage = await run.end();
@@ -143,11 +170,17 @@ async function liveThrough(run: FaultRun): Promise<void> {
     expected.map(({ bytes }) => bytes),
   );
   const task = await given.taskOf(storage, key);
-  assert.deepEqual([task.head, task.batch, task.state, task.replica, task.fence], [BigInt(log.length), "batch-8", TaskState.COMPLETED, "replica-2", 2n]);
+  assert.deepEqual(
+    [task.head, task.batch, task.state, task.replica, task.fence],
+    [BigInt(log.length), "batch-8", TaskState.COMPLETED, "replica-2", 2n],
+  );
   const messageIds = ["m1", "m2", "m3", "m4", "m5"];
   assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), messageIds);
   assert.deepEqual((await storage.getConversation(scope, "context"))?.messageIds, messageIds);
-  assert.deepEqual(await storage.claimMessage(scope, given.claimOf("m1", "other")), { outcome: "duplicate", taskId: "task" });
+  assert.deepEqual(await storage.claimMessage(scope, given.claimOf("m1", "other")), {
+    outcome: "duplicate",
+    taskId: "task",
+  });
   // Nothing holds the conversation any more.
   await given.setLastAccess(storage, "context", new Date(Date.now() - 2 * 3_600_000));
   assert.equal(await storage.taskExists(key), false);
@@ -175,7 +208,10 @@ async function settleUnknown(run: FaultRun): Promise<"inLog" | "notInLog" | unde
   assert.equal(given.lost(await storage.appendTask(key, mine)).batch, "rival");
   const batches = (await given.readAll(storage, key)).map(({ batch }) => batch);
   assert.deepEqual(batches, [first.batch, ...(present ? ["mine", "mine"] : []), "rival"]);
-  assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), present ? ["m1", "m2"] : ["m1"]);
+  assert.deepEqual(
+    given.idsOf(await storage.listMessagesByContextId(scope, "context")),
+    present ? ["m1", "m2"] : ["m1"],
+  );
   return error?.outcome === "unknown" ? (present ? "inLog" : "notInLog") : undefined;
 }
 
@@ -255,7 +291,10 @@ function creation(taskId: string, messageId: string, changes: Parameters<typeof 
 // ── Messages without a task ──
 
 const question = given.claimOf("question", "never-made");
-const exchange = [given.messageOf("question", "question", "context"), given.messageOf("answer", "x".repeat(5_000), "context")];
+const exchange = [
+  given.messageOf("question", "question", "context"),
+  given.messageOf("answer", "x".repeat(5_000), "context"),
+];
 
 async function exchangeIn(storage: Storage): Promise<"nothing" | "in part" | "whole"> {
   const history = given.idsOf(await storage.listMessagesByContextId(scope, "context"));

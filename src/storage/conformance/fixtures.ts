@@ -12,7 +12,15 @@ import {
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { EntrySchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { Scope, TaskKey } from "../../domain/scope.ts";
-import type { AppendResult, MessageClaim, MessagePointer, Storage, StoredEntry, StoredTask, TaskAppend } from "../storage.ts";
+import type {
+  AppendResult,
+  MessageClaim,
+  MessagePointer,
+  Storage,
+  StoredEntry,
+  StoredTask,
+  TaskAppend,
+} from "../storage.ts";
 import type { StorageError } from "../storage-error.ts";
 
 export const scope: Scope = { tenant: "tenant", owner: "owner" };
@@ -25,7 +33,10 @@ export function taskKey(taskId: string, of: Scope = scope): TaskKey {
 
 /** An encoded entry that accepts a message. */
 export function messageEntry(messageId: string, text = messageId): Uint8Array {
-  return toBinary(EntrySchema, create(EntrySchema, { body: { case: "message", value: { message: messageOf(messageId, text) } } }));
+  return toBinary(
+    EntrySchema,
+    create(EntrySchema, { body: { case: "message", value: { message: messageOf(messageId, text) } } }),
+  );
 }
 
 /** An encoded entry that creates a task with a message. */
@@ -52,13 +63,24 @@ export function fillerEntry(size: number): Uint8Array {
   randomFillSync(entry);
   const length = size - 6;
   // Field 15, length-delimited; the length as a varint stretched to 5 bytes, so that any size can be had.
-  entry.set([0x7a, (length & 0x7f) | 0x80, ((length >>> 7) & 0x7f) | 0x80, ((length >>> 14) & 0x7f) | 0x80, ((length >>> 21) & 0x7f) | 0x80]);
+  entry.set([
+    0x7a,
+    (length & 0x7f) | 0x80,
+    ((length >>> 7) & 0x7f) | 0x80,
+    ((length >>> 14) & 0x7f) | 0x80,
+    ((length >>> 21) & 0x7f) | 0x80,
+  ]);
   entry[5] = length >>> 28;
   return entry;
 }
 
 export function messageOf(messageId: string, text = messageId, contextId = ""): Message {
-  return create(MessageSchema, { messageId, contextId, role: Role.USER, parts: [{ content: { case: "text", value: text } }] });
+  return create(MessageSchema, {
+    messageId,
+    contextId,
+    role: Role.USER,
+    parts: [{ content: { case: "text", value: text } }],
+  });
 }
 
 /** The text of a message that `messageOf` made. */
@@ -120,12 +142,19 @@ export function appendOf(after: Position, parts: AppendParts = {}): TaskAppend {
     },
     messages: parts.messages ?? [],
     answered: parts.answered ?? [],
-    ...(creates && { create: { contextId: parts.contextId ?? "context", ...(parts.claim !== undefined && { claim: parts.claim }) } }),
+    ...(creates && {
+      create: { contextId: parts.contextId ?? "context", ...(parts.claim !== undefined && { claim: parts.claim }) },
+    }),
   };
 }
 
 /** Appends, asserts that it was committed, and returns where the log ends now. */
-export async function commit(storage: Storage, key: TaskKey, after: Position, parts: AppendParts = {}): Promise<Position> {
+export async function commit(
+  storage: Storage,
+  key: TaskKey,
+  after: Position,
+  parts: AppendParts = {},
+): Promise<Position> {
   const append = appendOf(after, parts);
   const result = await storage.appendTask(key, append);
   const head = after.head + BigInt(append.batch.entries.length);
@@ -135,7 +164,14 @@ export async function commit(storage: Storage, key: TaskKey, after: Position, pa
 }
 
 /** Appends one message to a task and to its conversation's history; creates the task after `nothing`. */
-export async function say(storage: Storage, key: TaskKey, after: Position, messageId: string, timeMs: number, parts: AppendParts = {}): Promise<Position> {
+export async function say(
+  storage: Storage,
+  key: TaskKey,
+  after: Position,
+  messageId: string,
+  timeMs: number,
+  parts: AppendParts = {},
+): Promise<Position> {
   const entry = after.head === 0n ? createdEntry(messageId) : messageEntry(messageId);
   return commit(storage, key, after, { ...parts, entries: [entry], messages: [{ index: 0, messageId, timeMs }] });
 }
@@ -155,7 +191,12 @@ export function claimOf(messageId: string, taskId: string, changes: Partial<Mess
 }
 
 /** Sets a conversation's last access, keeping its messages. */
-export async function setLastAccess(storage: Storage, contextId: string, lastAccessTime: Date, of: Scope = scope): Promise<void> {
+export async function setLastAccess(
+  storage: Storage,
+  contextId: string,
+  lastAccessTime: Date,
+  of: Scope = scope,
+): Promise<void> {
   const messageIds = (await storage.getConversation(of, contextId))?.messageIds ?? [];
   await storage.storeConversation(of, { contextId, messageIds, lastAccessTime });
 }
@@ -163,7 +204,11 @@ export async function setLastAccess(storage: Storage, contextId: string, lastAcc
 // ── Reading and asserting ──
 
 /** A task that must be there. */
-export async function taskOf(storage: Storage, key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask> {
+export async function taskOf(
+  storage: Storage,
+  key: TaskKey,
+  options?: { readonly snapshot?: boolean },
+): Promise<StoredTask> {
   const task = await storage.getTask(key, options);
   assert.ok(task, `There is no task "${key.taskId}"`);
   return task;
@@ -212,7 +257,10 @@ export function assertMessage(actual: Message | undefined, expected: Message): v
 /** A message with a field that no release knows. */
 export function messageWithUnknownField(messageId: string, contextId: string): Message {
   const unknown = new Uint8Array([0xfa, 0x3f, 3, 1, 2, 3]);
-  return fromBinary(MessageSchema, Buffer.concat([toBinary(MessageSchema, messageOf(messageId, messageId, contextId)), unknown]));
+  return fromBinary(
+    MessageSchema,
+    Buffer.concat([toBinary(MessageSchema, messageOf(messageId, messageId, contextId)), unknown]),
+  );
 }
 
 /** Asserts that a call fails with a `StorageError` of that code, which changed nothing. */

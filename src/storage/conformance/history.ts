@@ -14,7 +14,12 @@ export const historyCases: readonly CaseSpec[] = [
     name: "a message is found in an entry of each kind that brings one, with the ids of its log",
     async run(storage) {
       await given.commit(storage, given.taskKey("task"), given.nothing, {
-        entries: [given.createdEntry("m1", "one"), given.textEntry("no message"), given.messageEntry("m2", "two"), given.statusEntry("m3", "three")],
+        entries: [
+          given.createdEntry("m1", "one"),
+          given.textEntry("no message"),
+          given.messageEntry("m2", "two"),
+          given.statusEntry("m3", "three"),
+        ],
         messages: [
           { index: 0, messageId: "m1", timeMs: 1000 },
           { index: 2, messageId: "m2", timeMs: 1000 },
@@ -39,7 +44,10 @@ export const historyCases: readonly CaseSpec[] = [
     name: "an entry brings a message to the history only if the append says so",
     async run(storage) {
       const entries = [given.createdEntry("m1"), given.messageEntry("m2")];
-      await given.commit(storage, given.taskKey("task"), given.nothing, { entries, messages: [{ index: 1, messageId: "m2", timeMs: 1 }] });
+      await given.commit(storage, given.taskKey("task"), given.nothing, {
+        entries,
+        messages: [{ index: 1, messageId: "m2", timeMs: 1 }],
+      });
       assert.deepEqual(await historyOf(storage), ["m2"]);
       assert.equal(await storage.getMessage(given.scope, "m1"), undefined);
     },
@@ -180,7 +188,10 @@ async function historyOf(storage: Storage): Promise<readonly string[]> {
   return listed;
 }
 
-async function pageThrough(storage: Storage, limit: number): Promise<{ readonly ids: readonly string[]; readonly sizes: readonly number[] }> {
+async function pageThrough(
+  storage: Storage,
+  limit: number,
+): Promise<{ readonly ids: readonly string[]; readonly sizes: readonly number[] }> {
   const ids: string[] = [];
   const sizes: number[] = [];
   for (let after: MessagePlace | undefined; ; ) {

@@ -62,7 +62,10 @@ export const idCases: readonly CaseSpec[] = [
     async run(storage) {
       for (const [index, id] of oddIds.entries()) {
         const parts = { contextId: id, entries: [given.createdEntry(id, `text ${index}`)], statusTimeMs: index };
-        await given.commit(storage, given.taskKey(id), given.nothing, { ...parts, messages: [{ index: 0, messageId: id, timeMs: 1000 }] });
+        await given.commit(storage, given.taskKey(id), given.nothing, {
+          ...parts,
+          messages: [{ index: 0, messageId: id, timeMs: 1000 }],
+        });
         await storage.storePushNotification(given.taskKey(id), given.configOf(id, `https://example.org/${index}`));
       }
       for (const [index, id] of oddIds.entries()) {
@@ -71,7 +74,10 @@ export const idCases: readonly CaseSpec[] = [
         assert.deepEqual([task.key, task.contextId], [key, id]);
         given.assertEntries(await storage.readTask(key, 0n, 100_000), [given.createdEntry(id, `text ${index}`)]);
         const message = await storage.getMessage(given.scope, id);
-        assert.deepEqual([message?.messageId, given.textOf(message), message?.taskId, message?.contextId], [id, `text ${index}`, id, id]);
+        assert.deepEqual(
+          [message?.messageId, given.textOf(message), message?.taskId, message?.contextId],
+          [id, `text ${index}`, id, id],
+        );
         assert.deepEqual((await storage.getConversation(given.scope, id))?.messageIds, [id]);
         assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(given.scope, id)), [id]);
         assert.equal((await storage.listTasks({ scope: given.scope, contextId: id, limit: 2 })).total, 1);
@@ -117,7 +123,9 @@ export const idCases: readonly CaseSpec[] = [
         { tenant: "", owner: id },
       ]);
       for (const [index, scope] of scopes.entries()) {
-        await given.commit(storage, given.taskKey("task", scope), given.nothing, { entries: [given.textEntry(`${index}`)] });
+        await given.commit(storage, given.taskKey("task", scope), given.nothing, {
+          entries: [given.textEntry(`${index}`)],
+        });
       }
       for (const [index, scope] of scopes.entries()) {
         const key = given.taskKey("task", scope);

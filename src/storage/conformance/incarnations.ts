@@ -30,7 +30,11 @@ export const incarnationCases: readonly CaseSpec[] = [
     name: "an id used again by storing its conversation finds nothing of what it stood for",
     async run(storage) {
       await makePast(storage);
-      await storage.storeConversation(scope, { contextId: "context", messageIds: ["of-task", "bare"], lastAccessTime: new Date() });
+      await storage.storeConversation(scope, {
+        contextId: "context",
+        messageIds: ["of-task", "bare"],
+        lastAccessTime: new Date(),
+      });
       await assertOnly(storage);
     },
   },
@@ -60,7 +64,10 @@ export const incarnationCases: readonly CaseSpec[] = [
     name: "a message id used again is the new message, and stays when the old one is swept",
     async run(storage) {
       await makePast(storage);
-      await storage.storeMessages(scope, [given.messageOf("of-task", "new", "another"), given.messageOf("bare", "new too", "another")]);
+      await storage.storeMessages(scope, [
+        given.messageOf("of-task", "new", "another"),
+        given.messageOf("bare", "new too", "another"),
+      ]);
       await storage.cleanupExpiredConversations(hourMs);
       assert.deepEqual((await storage.getMessages(scope, ["of-task", "bare"])).map(given.textOf), ["new", "new too"]);
     },
@@ -83,7 +90,9 @@ export const incarnationCases: readonly CaseSpec[] = [
       const ids = Array.from({ length: 20 }, (_, index) => `new-${index}`);
       await Promise.all(
         ids.map((id, index) =>
-          index % 2 === 0 ? given.say(storage, given.taskKey(id), given.nothing, id, 500) : storage.storeMessages(scope, [given.messageOf(id, id, "context")]),
+          index % 2 === 0
+            ? given.say(storage, given.taskKey(id), given.nothing, id, 500)
+            : storage.storeMessages(scope, [given.messageOf(id, id, "context")]),
         ),
       );
       assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")).toSorted(), ids.toSorted());
@@ -99,7 +108,9 @@ export const incarnationCases: readonly CaseSpec[] = [
         const claim = given.claimOf("m1", "task-1", { windowMs: 24 * hourMs });
         await storage.claimMessage(scope, claim);
         await storage.storeMessages(scope, [given.messageOf("answer", "old", "context")], claim);
-        await (end === "deleted" ? storage.deleteConversation(scope, "context") : given.setLastAccess(storage, "context", new Date(Date.now() - 2 * hourMs)));
+        await (end === "deleted"
+          ? storage.deleteConversation(scope, "context")
+          : given.setLastAccess(storage, "context", new Date(Date.now() - 2 * hourMs)));
         const result = await storage.claimMessage(scope, { ...claim, taskId: "task-2" });
         assert.ok(!("answer" in result) || result.answer === undefined);
       },

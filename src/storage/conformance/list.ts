@@ -29,7 +29,13 @@ export const listCases: readonly CaseSpec[] = [
       }
       const { tasks } = await storage.listTasks({ scope: given.scope, limit: 10 });
       assert.deepEqual(taskIds(tasks), ["a", "e", "d", "c", "b"]);
-      assert.deepEqual(taskIds(await pageThrough(storage, { scope: given.scope, limit: 1 })), ["a", "e", "d", "c", "b"]);
+      assert.deepEqual(taskIds(await pageThrough(storage, { scope: given.scope, limit: 1 })), [
+        "a",
+        "e",
+        "d",
+        "c",
+        "b",
+      ]);
     },
   },
   {
@@ -47,7 +53,9 @@ export const listCases: readonly CaseSpec[] = [
     name: "a page says what it leaves out: exactly the limit, one more, one less",
     async run(storage) {
       for (let index = 0; index < 6; index++) {
-        await given.commit(storage, given.taskKey(`task-${index}`), given.nothing, { statusTimeMs: 1000 + (index % 2) });
+        await given.commit(storage, given.taskKey(`task-${index}`), given.nothing, {
+          statusTimeMs: 1000 + (index % 2),
+        });
       }
       const pages = [];
       for (const limit of [5, 6, 7]) {
@@ -108,7 +116,11 @@ export const listCases: readonly CaseSpec[] = [
     name: "a listed task is its header",
     async run(storage) {
       const key = given.taskKey("task");
-      await given.commit(storage, key, given.nothing, { summary: new Uint8Array([4, 2]), contextId: "c1", state: TaskState.FAILED });
+      await given.commit(storage, key, given.nothing, {
+        summary: new Uint8Array([4, 2]),
+        contextId: "c1",
+        state: TaskState.FAILED,
+      });
       const [listed] = (await storage.listTasks({ scope: given.scope, limit: 1 })).tasks;
       assert.deepEqual(listed, await storage.getTask(key));
     },
@@ -119,7 +131,10 @@ export const listCases: readonly CaseSpec[] = [
       const positions = new Map<string, given.Position>();
       for (let index = 0; index < 40; index++) {
         const taskId = `task-${index}`;
-        positions.set(taskId, await given.commit(storage, given.taskKey(taskId), given.nothing, { statusTimeMs: 1000 + (index % 5) }));
+        positions.set(
+          taskId,
+          await given.commit(storage, given.taskKey(taskId), given.nothing, { statusTimeMs: 1000 + (index % 5) }),
+        );
       }
       const changing = Array.from({ length: 13 }, (_, index) => `task-${index * 3}`);
       let timeMs = 5000;
@@ -140,7 +155,10 @@ export const listCases: readonly CaseSpec[] = [
       assert.equal(changed.length, 13);
       const changedIds = new Set(taskIds(changed));
       const unchanged = taskIds(listed).filter((taskId) => !changedIds.has(taskId));
-      assert.deepEqual(unchanged.toSorted(), [...positions.keys()].filter((taskId) => !changedIds.has(taskId)).toSorted());
+      assert.deepEqual(
+        unchanged.toSorted(),
+        [...positions.keys()].filter((taskId) => !changedIds.has(taskId)).toSorted(),
+      );
       assert.equal(new Set(taskIds(listed)).size, listed.length, "A task was listed twice");
     },
   },
@@ -179,6 +197,8 @@ function taskIds(tasks: readonly StoredTask[]): readonly string[] {
 
 function passes(task: StoredTask, filter: Omit<TaskQuery, "scope" | "limit">): boolean {
   return (
-    (filter.contextId ?? task.contextId) === task.contextId && (filter.state ?? task.state) === task.state && (filter.statusTimeMsMin ?? 0) <= task.statusTimeMs
+    (filter.contextId ?? task.contextId) === task.contextId &&
+    (filter.state ?? task.state) === task.state &&
+    (filter.statusTimeMsMin ?? 0) <= task.statusTimeMs
   );
 }

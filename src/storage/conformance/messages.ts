@@ -30,7 +30,11 @@ export const messageCases: readonly CaseSpec[] = [
     name: "a message is stored with all others of its call or not at all",
     async run(storage) {
       const good = given.messageOf("good", "good", context);
-      for (const bad of [given.messageOf("", "x", context), given.messageOf("bad", "x", ""), given.messageOf("b".repeat(257), "x", context)]) {
+      for (const bad of [
+        given.messageOf("", "x", context),
+        given.messageOf("bad", "x", ""),
+        given.messageOf("b".repeat(257), "x", context),
+      ]) {
         await given.assertFails("invalid", () => storage.storeMessages(given.scope, [good, bad]));
       }
       assert.equal(await storage.getMessage(given.scope, "good"), undefined);
@@ -48,8 +52,15 @@ export const messageCases: readonly CaseSpec[] = [
     name: "messages come back in the order asked for, without those that don't exist",
     async run(storage) {
       await given.say(storage, given.taskKey("task"), given.nothing, "m1", 1000);
-      await storage.storeMessages(given.scope, [given.messageOf("m2", "m2", context), given.messageOf("m3", "m3", "other")]);
-      assert.deepEqual(given.idsOf(await storage.getMessages(given.scope, ["m3", "none", "m1", "m2"])), ["m3", "m1", "m2"]);
+      await storage.storeMessages(given.scope, [
+        given.messageOf("m2", "m2", context),
+        given.messageOf("m3", "m3", "other"),
+      ]);
+      assert.deepEqual(given.idsOf(await storage.getMessages(given.scope, ["m3", "none", "m1", "m2"])), [
+        "m3",
+        "m1",
+        "m2",
+      ]);
       assert.deepEqual(await storage.getMessages(given.scope, []), []);
       assert.deepEqual(await storage.getMessages(given.scope, ["none"]), []);
       assert.equal(await storage.getMessage(given.scope, "none"), undefined);
@@ -69,7 +80,10 @@ export const messageCases: readonly CaseSpec[] = [
 
       async function say(text: string, taskId: string, timeMs: number): Promise<void> {
         const entries = [given.createdEntry("same", text)];
-        await given.commit(storage, given.taskKey(taskId), given.nothing, { entries, messages: [{ index: 0, messageId: "same", timeMs }] });
+        await given.commit(storage, given.taskKey(taskId), given.nothing, {
+          entries,
+          messages: [{ index: 0, messageId: "same", timeMs }],
+        });
       }
     },
   },
@@ -91,7 +105,10 @@ export const messageCases: readonly CaseSpec[] = [
     async run(storage) {
       const key = given.taskKey("task");
       await given.say(storage, key, given.nothing, "m1", 1000);
-      await storage.storeMessages(given.scope, [given.messageOf("m2", "m2", context), given.messageOf("m3", "m3", context)]);
+      await storage.storeMessages(given.scope, [
+        given.messageOf("m2", "m2", context),
+        given.messageOf("m3", "m3", context),
+      ]);
       assert.equal(await storage.deleteMessage(given.scope, "m1"), true);
       assert.equal(await storage.deleteMessage(given.scope, "m2"), true);
       assert.equal(await storage.deleteMessage(given.scope, "m1"), false);

@@ -78,5 +78,8 @@ export const pushCases: readonly CaseSpec[] = [
 
 function assertConfig(actual: TaskPushNotificationConfig | undefined, expected: TaskPushNotificationConfig): void {
   assert.ok(actual, `There is no config "${expected.id}"`);
-  given.assertBytes(toBinary(TaskPushNotificationConfigSchema, actual), toBinary(TaskPushNotificationConfigSchema, expected));
+  given.assertBytes(
+    toBinary(TaskPushNotificationConfigSchema, actual),
+    toBinary(TaskPushNotificationConfigSchema, expected),
+  );
 }

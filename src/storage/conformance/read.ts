@@ -113,7 +113,12 @@ export const readCases: readonly CaseSpec[] = [
       await storage.storeSnapshot(key, { sequence: 1n, bytes: Buffer.from([3, 4]) });
       await storage.requestTask(key, { id: "request", bytes: Buffer.from([5, 6]) });
       const task = await given.taskOf(storage, key, { snapshot: true });
-      for (const bytes of [(await storage.readTask(key, 0n, 100))[0]?.bytes, task.summary, task.snapshot?.bytes, task.requests[0]?.bytes]) {
+      for (const bytes of [
+        (await storage.readTask(key, 0n, 100))[0]?.bytes,
+        task.summary,
+        task.snapshot?.bytes,
+        task.requests[0]?.bytes,
+      ]) {
         bytes?.fill(0);
       }
       const again = await given.taskOf(storage, key, { snapshot: true });

@@ -54,11 +54,19 @@ export const replicaCases: readonly CaseSpec[] = [
     async run(storage) {
       const key = given.taskKey("task");
       const claimed = () => storage.claimTasks({ replicas: ["dead"], limit: 10 });
-      const created = await given.commit(storage, key, given.nothing, { state: TaskState.AUTH_REQUIRED, replica: "dead", pending: true });
+      const created = await given.commit(storage, key, given.nothing, {
+        state: TaskState.AUTH_REQUIRED,
+        replica: "dead",
+        pending: true,
+      });
       assert.deepEqual(await claimed(), [key]);
       const quiet = await given.commit(storage, key, created, { state: TaskState.AUTH_REQUIRED, replica: "dead" });
       assert.deepEqual(await claimed(), []);
-      const pending = await given.commit(storage, key, quiet, { state: TaskState.AUTH_REQUIRED, replica: "dead", pending: true });
+      const pending = await given.commit(storage, key, quiet, {
+        state: TaskState.AUTH_REQUIRED,
+        replica: "dead",
+        pending: true,
+      });
       assert.deepEqual(await claimed(), [key]);
       const working = await given.commit(storage, key, pending, { state: TaskState.WORKING, replica: "dead" });
       assert.deepEqual(await claimed(), [key]);

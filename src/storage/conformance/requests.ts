@@ -11,7 +11,9 @@ export const requestCases: readonly CaseSpec[] = [
     async run(storage) {
       let position = await given.commit(storage, key, given.nothing);
       const append = async (parts: given.AppendParts = {}) => {
-        const result = given.committed(await storage.appendTask(key, given.appendOf(position, { ...parts, batch: `at-${position.head}` })));
+        const result = given.committed(
+          await storage.appendTask(key, given.appendOf(position, { ...parts, batch: `at-${position.head}` })),
+        );
         position = { ...position, head: result.head, batch: `at-${position.head}` };
         return idsOf(result.requests);
       };

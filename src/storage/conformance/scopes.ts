@@ -8,7 +8,11 @@ import * as given from "./fixtures.ts";
 const pairs: readonly { readonly name: string; readonly mine: Scope; readonly other: Scope }[] = [
   { name: "another tenant", mine: { tenant: "a", owner: "b" }, other: { tenant: "c", owner: "b" } },
   { name: "another owner", mine: { tenant: "a", owner: "b" }, other: { tenant: "a", owner: "c" } },
-  { name: "a tenant and owner that are joined the same", mine: { tenant: "a", owner: "b" }, other: { tenant: "ab", owner: "" } },
+  {
+    name: "a tenant and owner that are joined the same",
+    mine: { tenant: "a", owner: "b" },
+    other: { tenant: "ab", owner: "" },
+  },
   { name: "tenant and owner exchanged", mine: { tenant: "a", owner: "b" }, other: { tenant: "b", owner: "a" } },
   { name: "a separator in them", mine: { tenant: "1:a", owner: "b" }, other: { tenant: "1", owner: ":ab" } },
 ];
@@ -79,9 +83,15 @@ async function assertNothing(storage: Storage, scope: Scope): Promise<void> {
   assert.equal(await storage.getTask(key), undefined);
   assert.equal(await storage.taskExists(key), false);
   assert.deepEqual(await storage.readTask(key, 0n, 1000), []);
-  assert.deepEqual(await storage.appendTask(key, given.appendOf({ head: 1n, batch: "b", fence: 1n })), { outcome: "gone" });
+  assert.deepEqual(await storage.appendTask(key, given.appendOf({ head: 1n, batch: "b", fence: 1n })), {
+    outcome: "gone",
+  });
   assert.deepEqual(await storage.listTasks({ scope, limit: 5 }), { tasks: [], total: 0, more: false });
-  assert.deepEqual(await storage.listTasks({ scope, contextId: "context", limit: 5 }), { tasks: [], total: 0, more: false });
+  assert.deepEqual(await storage.listTasks({ scope, contextId: "context", limit: 5 }), {
+    tasks: [],
+    total: 0,
+    more: false,
+  });
   await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array() });
   assert.equal(await storage.requestTask(key, { id: "request", bytes: new Uint8Array() }), false);
   assert.equal(await storage.deleteTask(key), false);

@@ -73,7 +73,11 @@ export const snapshotCases: readonly CaseSpec[] = [
     name: "of snapshots that are stored at once, the highest stays",
     async run(storage) {
       await makeTask(storage);
-      await Promise.all([3n, 5n, 1n, 4n, 2n].map((sequence) => storage.storeSnapshot(key, { sequence, bytes: new Uint8Array([Number(sequence)]) })));
+      await Promise.all(
+        [3n, 5n, 1n, 4n, 2n].map((sequence) =>
+          storage.storeSnapshot(key, { sequence, bytes: new Uint8Array([Number(sequence)]) }),
+        ),
+      );
       assert.equal((await snapshotOf(storage))?.sequence, 5n);
       given.assertBytes((await snapshotOf(storage))?.bytes, new Uint8Array([5]));
     },

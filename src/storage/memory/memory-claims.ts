@@ -30,7 +30,12 @@ export function findRival(
   return { duplicate, otherContent: hasOtherContent(state, scope, claim, nowMs) };
 }
 
-function hasOtherContent(state: MemoryState, scope: Scope, { messageId, contentHash }: MessageClaim, nowMs: number): boolean {
+function hasOtherContent(
+  state: MemoryState,
+  scope: Scope,
+  { messageId, contentHash }: MessageClaim,
+  nowMs: number,
+): boolean {
   const sameId = state.findScope(scope)?.claims.get(messageId);
   return sameId?.values().some((other) => other.contentHash !== contentHash && isHeld(state, other, nowMs)) ?? false;
 }
@@ -39,7 +44,13 @@ function hasOtherContent(state: MemoryState, scope: Scope, { messageId, contentH
  * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for another task by now,
  * because this one's window is over, is left alone.
  */
-export function settleClaim(state: MemoryState, conversation: ConversationRecord, claim: MessageClaim, answer: Uint8Array | undefined, nowMs: number): void {
+export function settleClaim(
+  state: MemoryState,
+  conversation: ConversationRecord,
+  claim: MessageClaim,
+  answer: Uint8Array | undefined,
+  nowMs: number,
+): void {
   const { scope } = conversation.scope;
   const record = findClaim(state, scope, claim, nowMs) ?? addClaim(state, scope, claim, nowMs);
   if (record.taskId !== claim.taskId) {

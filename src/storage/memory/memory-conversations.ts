@@ -1,7 +1,13 @@
 import { setImmediate } from "node:timers/promises";
 import type { ConversationKey, Scope } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
-import type { ConversationHistory, ConversationPage, ConversationPlace, ConversationStats, PageQuery } from "../storage.ts";
+import type {
+  ConversationHistory,
+  ConversationPage,
+  ConversationPlace,
+  ConversationStats,
+  PageQuery,
+} from "../storage.ts";
 import type { ConversationRecord } from "./memory-records.ts";
 import type { MemoryState } from "./memory-state.ts";
 
@@ -25,7 +31,12 @@ function summaryOf({ contextId, lastAccessMs }: ConversationRecord): Conversatio
   return { contextId, messageIds: [], lastAccessTime: new Date(lastAccessMs) };
 }
 
-export function listConversations(state: MemoryState, scope: Scope, { after, limit }: PageQuery, nowMs: number): ConversationPage {
+export function listConversations(
+  state: MemoryState,
+  scope: Scope,
+  { after, limit }: PageQuery,
+  nowMs: number,
+): ConversationPage {
   const list = state.findScope(scope)?.conversationsByAccess;
   if (list === undefined) {
     return { conversations: [], more: false };
@@ -64,7 +75,12 @@ export function getExpiredConversations(
 }
 
 /** Removes conversations in steps, between which other calls run; `isOpen` says whether there is still something to clean up. */
-export async function cleanupExpiredConversations(state: MemoryState, maxAgeMs: number, scope: Scope | undefined, isOpen: () => boolean): Promise<number> {
+export async function cleanupExpiredConversations(
+  state: MemoryState,
+  maxAgeMs: number,
+  scope: Scope | undefined,
+  isOpen: () => boolean,
+): Promise<number> {
   let removed = 0;
   for (const [index, conversation] of findExpired(state, maxAgeMs, scope, Date.now()).entries()) {
     if (index > 0 && index % cleanupStep === 0) {
@@ -96,8 +112,15 @@ export function getConversationStats(state: MemoryState, scope: Scope | undefine
   return { totalConversations, totalMessages, ...accesses };
 }
 
-function findExpired(state: MemoryState, maxAgeMs: number, scope: Scope | undefined, nowMs: number): ConversationRecord[] {
-  return Array.from(conversationsOf(state, scope)).filter((conversation) => isExpired(state, conversation, maxAgeMs, nowMs));
+function findExpired(
+  state: MemoryState,
+  maxAgeMs: number,
+  scope: Scope | undefined,
+  nowMs: number,
+): ConversationRecord[] {
+  return Array.from(conversationsOf(state, scope)).filter((conversation) =>
+    isExpired(state, conversation, maxAgeMs, nowMs),
+  );
 }
 
 function isExpired(state: MemoryState, conversation: ConversationRecord, maxAgeMs: number, nowMs: number): boolean {

@@ -19,7 +19,13 @@ export function getMessage(state: MemoryState, scope: Scope, messageId: string, 
   return newest === undefined ? undefined : readMessage(newest);
 }
 
-export function listMessages(state: MemoryState, scope: Scope, contextId: string, limit: number | undefined, nowMs: number): readonly Message[] {
+export function listMessages(
+  state: MemoryState,
+  scope: Scope,
+  contextId: string,
+  limit: number | undefined,
+  nowMs: number,
+): readonly Message[] {
   const records = state.findConversation(scope, contextId, nowMs)?.messages.items ?? [];
   return readMessages(records.slice(limit === undefined ? 0 : Math.max(0, records.length - limit)));
 }
@@ -43,7 +49,13 @@ export function listMessagePage(
   return { messages: readMessages(records), ...(more && { next: placeOf(last) }) };
 }
 
-export function storeMessages(state: MemoryState, scope: Scope, messages: readonly Message[], settle: MessageClaim | undefined, nowMs: number): void {
+export function storeMessages(
+  state: MemoryState,
+  scope: Scope,
+  messages: readonly Message[],
+  settle: MessageClaim | undefined,
+  nowMs: number,
+): void {
   // All that can fail comes before anything is changed.
   const encoded = messages.map((message) => toBinary(MessageSchema, message));
   for (const bytes of encoded) {
@@ -55,7 +67,14 @@ export function storeMessages(state: MemoryState, scope: Scope, messages: readon
     state.setLastAccess(conversation, nowMs);
     removeEqual(state, conversation, message.messageId);
     const order = state.nextOrder();
-    state.addMessage({ conversation, messageId: message.messageId, timeMs: nowMs, sequence: order, order, source: { bytes } });
+    state.addMessage({
+      conversation,
+      messageId: message.messageId,
+      timeMs: nowMs,
+      sequence: order,
+      order,
+      source: { bytes },
+    });
     if (settle !== undefined && index === messages.length - 1) {
       settleClaim(state, conversation, settle, bytes, nowMs);
     }
@@ -97,5 +116,9 @@ function placeOf(record: MessageRecord): MessagePlace {
 }
 
 function compareToPlace(record: MessageRecord, place: MessagePlace): number {
-  return record.timeMs - place.timeMs || compareIds(taskIdOf(record), place.taskId) || record.sequence - Number(place.sequence);
+  return (
+    record.timeMs - place.timeMs ||
+    compareIds(taskIdOf(record), place.taskId) ||
+    record.sequence - Number(place.sequence)
+  );
 }

@@ -46,7 +46,9 @@ export class MemoryState {
         tasks: new Map(),
         tasksByStatus: new SortedList(compareTasks),
         conversations: new Map(),
-        conversationsByAccess: new SortedList((a, b) => a.lastAccessMs - b.lastAccessMs || compareIds(b.contextId, a.contextId)),
+        conversationsByAccess: new SortedList(
+          (a, b) => a.lastAccessMs - b.lastAccessMs || compareIds(b.contextId, a.contextId),
+        ),
         messages: new Map(),
         claims: new Map(),
       };
@@ -155,7 +157,12 @@ export class MemoryState {
   /** Changes fields of a task that indexes depend on. */
   updateTask(task: TaskRecord, fields: Pick<TaskRecord, "state" | "statusTimeMs" | "replica" | "pending">): void {
     const { state, statusTimeMs, replica, pending } = fields;
-    if (task.state === state && task.statusTimeMs === statusTimeMs && task.replica === replica && task.pending === pending) {
+    if (
+      task.state === state &&
+      task.statusTimeMs === statusTimeMs &&
+      task.replica === replica &&
+      task.pending === pending
+    ) {
       return;
     }
     this.#unindex(task);
@@ -165,7 +172,9 @@ export class MemoryState {
 
   removeTask(task: TaskRecord): void {
     const { conversation } = task;
-    for (const message of conversation.messages.items.filter(({ source }) => "task" in source && source.task === task)) {
+    for (const message of conversation.messages.items.filter(
+      ({ source }) => "task" in source && source.task === task,
+    )) {
       this.removeMessage(message);
     }
     this.#unindex(task);

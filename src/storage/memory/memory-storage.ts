@@ -1,5 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  type TaskPushNotificationConfig,
+  TaskPushNotificationConfigSchema,
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
 import * as check from "../check-arguments.ts";
 import { compareIds } from "../compare-ids.ts";
@@ -137,7 +141,11 @@ class MemoryStorage implements Storage {
     return messages.listMessages(this.#state, scope, contextId, check.checkHistoryLimit(limit), Date.now());
   }
 
-  async listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage> {
+  async listMessagePage(
+    scope: Scope,
+    contextId: string,
+    page: { readonly after?: MessagePlace; readonly limit: number },
+  ): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(page);
     return messages.listMessagePage(this.#state, scope, contextId, page, Date.now());

@@ -1,7 +1,18 @@
 import type { TaskKey } from "../../domain/scope.ts";
 import { isSettled } from "../../domain/task-state.ts";
 import { compareIds } from "../compare-ids.ts";
-import type { AppendResult, Snapshot, StoredEntry, StoredTask, TaskAppend, TaskClaim, TaskPage, TaskPlace, TaskQuery, TaskRequest } from "../storage.ts";
+import type {
+  AppendResult,
+  Snapshot,
+  StoredEntry,
+  StoredTask,
+  TaskAppend,
+  TaskClaim,
+  TaskPage,
+  TaskPlace,
+  TaskQuery,
+  TaskRequest,
+} from "../storage.ts";
 import { findRival, settleClaim } from "./memory-claims.ts";
 import type { TaskRecord } from "./memory-records.ts";
 import type { MemoryState } from "./memory-state.ts";
@@ -72,7 +83,12 @@ function createTask(
   return rival?.otherContent ? { ...committed, otherContent: true } : committed;
 }
 
-function commit(state: MemoryState, task: TaskRecord, { batch, header, messages, answered }: TaskAppend, nowMs: number): Committed {
+function commit(
+  state: MemoryState,
+  task: TaskRecord,
+  { batch, header, messages, answered }: TaskAppend,
+  nowMs: number,
+): Committed {
   const { conversation } = task;
   const head = task.entries.length;
   for (const entry of batch.entries) {
@@ -92,7 +108,14 @@ function commit(state: MemoryState, task: TaskRecord, { batch, header, messages,
     task.requests.delete(id);
   }
   for (const { index, messageId, timeMs } of messages) {
-    state.addMessage({ conversation, messageId, timeMs, sequence: head + index + 1, order: state.nextOrder(), source: { task } });
+    state.addMessage({
+      conversation,
+      messageId,
+      timeMs,
+      sequence: head + index + 1,
+      order: state.nextOrder(),
+      source: { task },
+    });
   }
   if (messages.length > 0 || isSettled(header.state)) {
     state.setLastAccess(conversation, nowMs);
@@ -108,7 +131,8 @@ function lostTo(task: TaskRecord): AppendResult {
 
 /** What a caller sees of a task. The caller owns the bytes, so all of them are copies. */
 export function storedTask(task: TaskRecord, withSnapshot: boolean): StoredTask {
-  const { key, conversation, entries, batches, state, statusTimeMs, replica, fence, summary, logBytes, snapshot } = task;
+  const { key, conversation, entries, batches, state, statusTimeMs, replica, fence, summary, logBytes, snapshot } =
+    task;
   return {
     key: { ...key },
     contextId: conversation.contextId,
@@ -121,7 +145,8 @@ export function storedTask(task: TaskRecord, withSnapshot: boolean): StoredTask 
     summary: copyOf(summary),
     logBytes,
     requests: requestsOf(task),
-    ...(withSnapshot && snapshot !== undefined && { snapshot: { sequence: snapshot.sequence, bytes: copyOf(snapshot.bytes) } }),
+    ...(withSnapshot &&
+      snapshot !== undefined && { snapshot: { sequence: snapshot.sequence, bytes: copyOf(snapshot.bytes) } }),
   };
 }
 

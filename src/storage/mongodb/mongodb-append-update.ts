@@ -22,7 +22,12 @@ export interface AppendParts {
 }
 
 /** The condition of an append. That there is room in the tail is part of it, since the hint that says so may be old. */
-export function appendFilter(task: Binary, hint: TaskHint, { after }: TaskAppend, { item, moved }: AppendParts): Filter<TaskRecord> {
+export function appendFilter(
+  task: Binary,
+  hint: TaskHint,
+  { after }: TaskAppend,
+  { item, moved }: AppendParts,
+): Filter<TaskRecord> {
   return {
     _id: task,
     log: hint.log,
@@ -33,7 +38,10 @@ export function appendFilter(task: Binary, hint: TaskHint, { after }: TaskAppend
   };
 }
 
-export function appendUpdate({ after, batch, header, answered }: TaskAppend, { item, moved, summary, far, stay }: AppendParts): UpdateFilter<TaskRecord> {
+export function appendUpdate(
+  { after, batch, header, answered }: TaskAppend,
+  { item, moved, summary, far, stay }: AppendParts,
+): UpdateFilter<TaskRecord> {
   const head = Number(after.head) + batch.entries.length;
   const size = itemBytes(item);
   return {
@@ -56,7 +64,13 @@ export function appendUpdate({ after, batch, header, answered }: TaskAppend, { i
 /** What a header says, as the fields of the record. Setting a field to what it is already costs no index anything. */
 export function headerFields(header: TaskAppend["header"]): Document {
   const { fence, state, statusTimeMs, replica } = header;
-  return { fence: longOf(fence), state, statusTime: statusTimeMs, replica, ...(hasRunner(header) && { runner: replica }) };
+  return {
+    fence: longOf(fence),
+    state,
+    statusTime: statusTimeMs,
+    replica,
+    ...(hasRunner(header) && { runner: replica }),
+  };
 }
 
 function hasRunner({ state, pending = false }: TaskAppend["header"]): boolean {
@@ -64,10 +78,16 @@ function hasRunner({ state, pending = false }: TaskAppend["header"]): boolean {
 }
 
 /** The record's own time, if it needs another: far ahead while the task runs, moved only now and then; near when it doesn't any more. */
-export function stayChange(context: MongoContext, { state, expireAt }: TaskHint, header: TaskAppend["header"]): { readonly expireAt?: Date } {
+export function stayChange(
+  context: MongoContext,
+  { state, expireAt }: TaskHint,
+  header: TaskAppend["header"],
+): { readonly expireAt?: Date } {
   if (!isRunning(header.state)) {
     return stayOf(context, { running: false, until: heldUntil(context, header) });
   }
   const enoughMs = databaseNowMs(context) + holdMsOf(context) / 2 + (ttlOf(context) ?? 0);
-  return isRunning(state) && expireAt !== undefined && expireAt.getTime() > enoughMs ? {} : stayOf(context, { running: true });
+  return isRunning(state) && expireAt !== undefined && expireAt.getTime() > enoughMs
+    ? {}
+    : stayOf(context, { running: true });
 }

@@ -59,7 +59,9 @@ export function hintOf(record: Omit<TaskRecord, "tail">, confirmedAt: number): T
 }
 
 /** What an append needs to know of the record that it changed: as it was before, since that names what isn't needed any more. */
-type UpdatedTask = Pick<TaskRecord, "tailBytes" | "requests" | "watchers" | "expireAt" | "far"> & { readonly summary?: { readonly blob?: Binary } };
+type UpdatedTask = Pick<TaskRecord, "tailBytes" | "requests" | "watchers" | "expireAt" | "far"> & {
+  readonly summary?: { readonly blob?: Binary };
+};
 const updatedFields = { tailBytes: 1, requests: 1, watchers: 1, expireAt: 1, far: 1, "summary.blob": 1 };
 
 class Attempt {
@@ -124,7 +126,9 @@ class Attempt {
       // Not before the takeover was committed: until then the hold is another's.
       await this.#access();
     }
-    return accesses && this.#touched === undefined ? { outcome: "gone" } : this.#committed(before, { item, summary, moved, far, stay });
+    return accesses && this.#touched === undefined
+      ? { outcome: "gone" }
+      : this.#committed(before, { item, summary, moved, far, stay });
   }
 
   async #access(): Promise<void> {

@@ -7,19 +7,31 @@ import type { Inline } from "./mongodb-records.ts";
 /** Large bytes that a record names instead of holding them, so that rewriting the record doesn't rewrite them. */
 
 /** The bytes as a record holds them, kept beside it if they are many. They are there before any record names them. */
-export async function putInline(context: MongoContext, home: { readonly log: Binary; readonly incarnation: Binary }, bytes: Uint8Array): Promise<Inline> {
+export async function putInline(
+  context: MongoContext,
+  home: { readonly log: Binary; readonly incarnation: Binary },
+  bytes: Uint8Array,
+): Promise<Inline> {
   const d = new Binary(bytes);
   if (bytes.byteLength <= inlineBytesMax) {
     return d;
   }
   const blob = blobKey(home.log);
   // Named by a record of a task that may run for long, so it stays as long as such a one.
-  await context.collections.snapshots.insertOne({ _id: blob, incarnation: home.incarnation, d, ...stayOf(context, { running: true }) });
+  await context.collections.snapshots.insertOne({
+    _id: blob,
+    incarnation: home.incarnation,
+    d,
+    ...stayOf(context, { running: true }),
+  });
   return { blob };
 }
 
 /** The bytes of several; undefined for those whose blob is gone, as what names it must be by now. */
-export async function readInline(context: MongoContext, inlines: readonly Inline[]): Promise<readonly (Uint8Array | undefined)[]> {
+export async function readInline(
+  context: MongoContext,
+  inlines: readonly Inline[],
+): Promise<readonly (Uint8Array | undefined)[]> {
   const blobs = inlines.flatMap((inline) => (isBlob(inline) ? [inline.blob] : []));
   const found = new Map<string, Binary>();
   if (blobs.length > 0) {

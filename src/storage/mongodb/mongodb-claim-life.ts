@@ -15,21 +15,35 @@ const makingMs = 60_000;
  * task can be found or may still be being made, and while the conversation is that of then. Not while its task is being removed: the task's
  * record, which can't be found any more, or the note of its removal has the claim's token.
  */
-export async function liveClaims(context: MongoContext, scope: Scope, entries: readonly ClaimEntry[]): Promise<readonly ClaimEntry[]> {
+export async function liveClaims(
+  context: MongoContext,
+  scope: Scope,
+  entries: readonly ClaimEntry[],
+): Promise<readonly ClaimEntry[]> {
   const led = entries.filter(({ conversation }) => conversation !== undefined);
   if (led.length === 0) {
     return entries;
   }
   const ids = led.flatMap(({ conversation }) => conversation ?? []);
-  const keys = led.filter(({ incarnation }) => incarnation === undefined).map(({ task }) => taskKey({ ...scope, taskId: task }));
+  const keys = led
+    .filter(({ incarnation }) => incarnation === undefined)
+    .map(({ task }) => taskKey({ ...scope, taskId: task }));
   const [found, made, removed] = await allOf([
-    context.collections.conversations.find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } }).toArray(),
+    context.collections.conversations
+      .find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } })
+      .toArray(),
     keys.length === 0 ? Promise.resolve([]) : findMade(context, keys),
-    keys.length === 0 ? Promise.resolve([]) : context.collections.removals.find({ of: { $in: keys } }, { projection: { claim: 1 } }).toArray(),
+    keys.length === 0
+      ? Promise.resolve([])
+      : context.collections.removals.find({ of: { $in: keys } }, { projection: { claim: 1 } }).toArray(),
   ]);
   const homes = new Map(found.map((home) => [nameOf(home._id), home]));
   const tasks = new Map(made.map((task) => [nameOf(task._id), task]));
-  const ended = new Set([...made.filter(({ live }) => !live), ...removed].flatMap(({ claim }) => (claim === undefined ? [] : nameOf(claim.token))));
+  const ended = new Set(
+    [...made.filter(({ live }) => !live), ...removed].flatMap(({ claim }) =>
+      claim === undefined ? [] : nameOf(claim.token),
+    ),
+  );
   return entries.filter(({ conversation, incarnation, task, at, token }) => {
     if (conversation === undefined) {
       return true;
@@ -44,12 +58,18 @@ export async function liveClaims(context: MongoContext, scope: Scope, entries: r
     if (ended.has(nameOf(token))) {
       return false;
     }
-    return databaseNowMs(context) - at.getTime() < makingMs || (home !== undefined && home.born.getTime() <= at.getTime() + makingMs);
+    return (
+      databaseNowMs(context) - at.getTime() < makingMs ||
+      (home !== undefined && home.born.getTime() <= at.getTime() + makingMs)
+    );
   });
 }
 
 /** The records of tasks that are there, and whether each can be found. */
-function findMade(context: MongoContext, keys: readonly Binary[]): Promise<(Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean })[]> {
+function findMade(
+  context: MongoContext,
+  keys: readonly Binary[],
+): Promise<(Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean })[]> {
   const { conversations, tasks } = context.collections;
   const isHome = { $and: [{ $eq: ["$$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$home.")] };
   const live = { $anyElementTrue: [{ $map: { input: "$home", as: "home", in: isHome } }] };

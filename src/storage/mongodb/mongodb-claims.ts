@@ -29,7 +29,12 @@ export async function claimMessage(context: MongoContext, scope: Scope, claim: M
 }
 
 /** The claim of a task that is being created, which may be held for it already. */
-export function claimForTask(context: MongoContext, scope: Scope, claim: MessageClaim, conversation: Binary): Promise<ClaimAttempt> {
+export function claimForTask(
+  context: MongoContext,
+  scope: Scope,
+  claim: MessageClaim,
+  conversation: Binary,
+): Promise<ClaimAttempt> {
   return take(context, scope, claim, conversation, ({ task }) => task === claim.taskId);
 }
 
@@ -55,29 +60,51 @@ async function take(
     const live = await liveClaims(context, scope, rivals);
     const [held] = live;
     if (held !== undefined) {
-      return same === undefined ? { outcome: "reused" } : { outcome: "duplicate", ...(await duplicateOf(context, held)) };
+      return same === undefined
+        ? { outcome: "reused" }
+        : { outcome: "duplicate", ...(await duplicateOf(context, held)) };
     }
     const dead = rivals.map((entry) => entry.token);
     await context.collections.claims.updateOne({ _id }, { $pull: { entries: { token: { $in: dead } } } });
   }
-  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too fast`, { outcome: "unknown" });
+  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too fast`, {
+    outcome: "unknown",
+  });
 }
 
 /** Ties a claim, made now if need be, to its answer. One that is held for another task by now, because this one's window is over, is left alone. */
-export async function settleClaim(context: MongoContext, scope: Scope, claim: MessageClaim, home: Home, bytes: Uint8Array): Promise<void> {
+export async function settleClaim(
+  context: MongoContext,
+  scope: Scope,
+  claim: MessageClaim,
+  home: Home,
+  bytes: Uint8Array,
+): Promise<void> {
   const answer = await putAnswer(context, home, claim, bytes);
   const settled = { conversation: home.conversation, incarnation: home.incarnation, answer };
-  const stages = [...takeStages({ ...claim, strict: false }, newId(), undefined), { $set: { entries: merged(claim.contentHash, claim.taskId, settled) } }];
+  const stages = [
+    ...takeStages({ ...claim, strict: false }, newId(), undefined),
+    { $set: { entries: merged(claim.contentHash, claim.taskId, settled) } },
+  ];
   await update(context, scope, stages, claim);
 }
 
 /** Gives a claim up again that was taken for something that then didn't happen. */
-export async function releaseClaim(context: MongoContext, scope: Scope, { messageId }: MessageClaim, token: Binary): Promise<void> {
+export async function releaseClaim(
+  context: MongoContext,
+  scope: Scope,
+  { messageId }: MessageClaim,
+  token: Binary,
+): Promise<void> {
   await context.collections.claims.updateOne({ _id: messageKey(scope, messageId) }, { $pull: { entries: { token } } });
 }
 
 /** Takes a content unless it is held, or, if strict, unless any is. Those whose window is over go. */
-function takeStages({ contentHash, taskId, windowMs, strict = false }: MessageClaim, token: Binary, conversation: Binary | undefined): Document[] {
+function takeStages(
+  { contentHash, taskId, windowMs, strict = false }: MessageClaim,
+  token: Binary,
+  conversation: Binary | undefined,
+): Document[] {
   const same = { $filter: { input: "$entries", cond: { $eq: ["$$this.hash", literal(contentHash)] } } };
   const inTheWay = strict ? "$entries" : same;
   const mine = {
@@ -89,10 +116,18 @@ function takeStages({ contentHash, taskId, windowMs, strict = false }: MessageCl
     ...(conversation !== undefined && { conversation }),
   };
   return [
-    { $set: { entries: { $filter: { input: { $ifNull: ["$entries", []] }, cond: { $gt: ["$$this.ends", "$$NOW"] } } } } },
+    {
+      $set: { entries: { $filter: { input: { $ifNull: ["$entries", []] }, cond: { $gt: ["$$this.ends", "$$NOW"] } } } },
+    },
     {
       $set: {
-        entries: { $cond: [{ $gt: [{ $size: inTheWay }, 0] }, "$entries", { $concatArrays: [{ $slice: ["$entries", 1 - claimsPerMessageMax] }, [mine]] }] },
+        entries: {
+          $cond: [
+            { $gt: [{ $size: inTheWay }, 0] },
+            "$entries",
+            { $concatArrays: [{ $slice: ["$entries", 1 - claimsPerMessageMax] }, [mine]] },
+          ],
+        },
       },
     },
     ...(conversation === undefined ? [] : [{ $set: { entries: merged(contentHash, taskId, { conversation }) } }]),
@@ -103,13 +138,23 @@ function takeStages({ contentHash, taskId, windowMs, strict = false }: MessageCl
 /** The entries, with more in that of a content if it is held for a task. */
 function merged(contentHash: string, taskId: string, fields: Document): Document {
   const isMine = { $and: [{ $eq: ["$$this.hash", literal(contentHash)] }, { $eq: ["$$this.task", literal(taskId)] }] };
-  return { $map: { input: "$entries", in: { $cond: [isMine, { $mergeObjects: ["$$this", literal(fields)] }, "$$this"] } } };
+  return {
+    $map: { input: "$entries", in: { $cond: [isMine, { $mergeObjects: ["$$this", literal(fields)] }, "$$this"] } },
+  };
 }
 
-async function update(context: MongoContext, scope: Scope, stages: Document[], { messageId }: MessageClaim): Promise<ClaimRecord> {
+async function update(
+  context: MongoContext,
+  scope: Scope,
+  stages: Document[],
+  { messageId }: MessageClaim,
+): Promise<ClaimRecord> {
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     try {
-      const found = await context.collections.claims.findOneAndUpdate({ _id: messageKey(scope, messageId) }, stages, { upsert: true, returnDocument: "after" });
+      const found = await context.collections.claims.findOneAndUpdate({ _id: messageKey(scope, messageId) }, stages, {
+        upsert: true,
+        returnDocument: "after",
+      });
       if (found !== null) {
         return found;
       }
@@ -123,17 +168,30 @@ async function update(context: MongoContext, scope: Scope, stages: Document[], {
   throw new StorageError("unavailable", `Message "${messageId}" is claimed too often at once`, { outcome: "unknown" });
 }
 
-async function putAnswer(context: MongoContext, { incarnation }: Home, { windowMs }: MessageClaim, bytes: Uint8Array): Promise<Inline> {
+async function putAnswer(
+  context: MongoContext,
+  { incarnation }: Home,
+  { windowMs }: MessageClaim,
+  bytes: Uint8Array,
+): Promise<Inline> {
   const d = new Binary(bytes);
   if (bytes.byteLength <= answerInlineBytesMax) {
     return d;
   }
   const blob = blobKey(newId());
-  await context.collections.snapshots.insertOne({ _id: blob, incarnation, d, expireAt: new Date(Date.now() + 2 * Math.min(windowMs, 8e14) + 60_000) });
+  await context.collections.snapshots.insertOne({
+    _id: blob,
+    incarnation,
+    d,
+    expireAt: new Date(Date.now() + 2 * Math.min(windowMs, 8e14) + 60_000),
+  });
   return { blob };
 }
 
-async function duplicateOf(context: MongoContext, { task, answer }: ClaimEntry): Promise<{ readonly taskId: string; readonly answer?: Message }> {
+async function duplicateOf(
+  context: MongoContext,
+  { task, answer }: ClaimEntry,
+): Promise<{ readonly taskId: string; readonly answer?: Message }> {
   const [bytes] = answer === undefined ? [] : await readInline(context, [answer]);
   return { taskId: task, ...(bytes !== undefined && { answer: fromBinary(MessageSchema, bytes) }) };
 }

@@ -54,7 +54,13 @@ export function liveExpression(ttlMs: number | undefined, prefix = "$"): Documen
 }
 
 /** Makes the conversation if there is none that lives, in the place of one past its time, and touches it. */
-export function ensureStages(scope: Scope, contextId: string, incarnation: Binary, times: LifeTimes, touch: Touch): Document[] {
+export function ensureStages(
+  scope: Scope,
+  contextId: string,
+  incarnation: Binary,
+  times: LifeTimes,
+  touch: Touch,
+): Document[] {
   const fresh = {
     _id: "$_id",
     incarnation,
@@ -87,7 +93,10 @@ export function touchStages(times: LifeTimes, { access, hold, said = 0, stored =
         touch: token,
         prior: {
           lastAccess: "$lastAccess",
-          hold: hold === undefined ? "$$REMOVE" : { $ifNull: [{ $first: holdsWhere({ $eq: ["$$this.task", hold.task] }) }, "$$REMOVE"] },
+          hold:
+            hold === undefined
+              ? "$$REMOVE"
+              : { $ifNull: [{ $first: holdsWhere({ $eq: ["$$this.task", hold.task] }) }, "$$REMOVE"] },
         },
         ...(access === "now" && { lastAccess: "$$NOW" }),
         ...(access instanceof Date && { lastAccess: { $literal: access } }),
@@ -110,7 +119,9 @@ export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, b
     {
       $set: {
         lastAccess: { $cond: [mine, { $ifNull: ["$prior.lastAccess", "$lastAccess"] }, "$lastAccess"] },
-        ...(hold !== undefined && { holds: replacedHold(hold, true, before === undefined ? [] : [{ $literal: before }]) }),
+        ...(hold !== undefined && {
+          holds: replacedHold(hold, true, before === undefined ? [] : [{ $literal: before }]),
+        }),
         said: { $subtract: ["$said", said] },
         touch: newId(),
       },
@@ -122,19 +133,32 @@ export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, b
 /** The time of a conversation, from its last access and its holds. Without retention it is left as it is, since what belongs to it has one. */
 export function expiryStages({ ttlMs }: LifeTimes): Document[] {
   const held = { $set: { holdUntil: { $max: "$holds.until" } } };
-  return ttlMs === undefined ? [held] : [held, { $set: { expireAt: { $max: [{ $add: ["$lastAccess", ttlMs] }, "$holdUntil"] } } }];
+  return ttlMs === undefined
+    ? [held]
+    : [held, { $set: { expireAt: { $max: [{ $add: ["$lastAccess", ttlMs] }, "$holdUntil"] } } }];
 }
 
 function changedHolds({ holdMs }: LifeTimes, hold: HoldChange): Document {
   const until = hold.until === "running" ? { $add: ["$$NOW", holdMs] } : hold.until;
-  const made = { task: hold.task, fence: longOf(hold.fence), head: hold.head, until, running: { $literal: hold.until === "running" } };
+  const made = {
+    task: hold.task,
+    fence: longOf(hold.fence),
+    head: hold.head,
+    until,
+    running: { $literal: hold.until === "running" },
+  };
   return replacedHold(hold, { $gt: ["$$this.until", "$$NOW"] }, until === undefined ? [] : [made]);
 }
 
 /** The holds with another one for a task, unless there is one that comes later by (fence, head); of others, those that `keep` says. */
 function replacedHold({ task, fence, head }: HoldChange, keep: unknown, hold: readonly Document[]): Document {
   const bound = longOf(fence);
-  const isLater = { $or: [{ $gt: ["$$this.fence", bound] }, { $and: [{ $eq: ["$$this.fence", bound] }, { $gt: ["$$this.head", head] }] }] };
+  const isLater = {
+    $or: [
+      { $gt: ["$$this.fence", bound] },
+      { $and: [{ $eq: ["$$this.fence", bound] }, { $gt: ["$$this.head", head] }] },
+    ],
+  };
   const others = holdsWhere({ $and: [{ $ne: ["$$this.task", task] }, keep] });
   const later = holdsWhere({ $and: [{ $eq: ["$$this.task", task] }, isLater] });
   return { $concatArrays: [others, { $cond: [{ $gt: [{ $size: later }, 0] }, later, hold] }] };

@@ -5,15 +5,24 @@ import { type MongoContext, ttlOf } from "./mongodb-context.ts";
 import { liveExpression } from "./mongodb-conversation-pipelines.ts";
 import { scopeKey } from "./mongodb-keys.ts";
 
-export async function listConversations(context: MongoContext, scope: Scope, { after, limit }: PageQuery): Promise<ConversationPage> {
+export async function listConversations(
+  context: MongoContext,
+  scope: Scope,
+  { after, limit }: PageQuery,
+): Promise<ConversationPage> {
   const place = after === undefined ? {} : { $or: beyond(new Date(after.lastAccessMs), after.contextId) };
   const found = await context.collections.conversations
-    .find({ scope: scopeKey(scope), ...place, $expr: liveExpression(ttlOf(context)) }, { projection: { contextId: 1, lastAccess: 1 } })
+    .find(
+      { scope: scopeKey(scope), ...place, $expr: liveExpression(ttlOf(context)) },
+      { projection: { contextId: 1, lastAccess: 1 } },
+    )
     .sort({ lastAccess: -1, contextId: 1 })
     // One more than asked for tells whether there are more.
     .limit(limit + 1)
     .toArray();
-  const conversations = found.slice(0, limit).map(({ contextId, lastAccess }) => ({ contextId, messageIds: [], lastAccessTime: lastAccess }));
+  const conversations = found
+    .slice(0, limit)
+    .map(({ contextId, lastAccess }) => ({ contextId, messageIds: [], lastAccessTime: lastAccess }));
   return { conversations, more: found.length > limit };
 }
 
@@ -22,10 +31,19 @@ function beyond(lastAccess: Date, contextId: string): Document[] {
   return [{ lastAccess: { $lt: lastAccess } }, { lastAccess, contextId: { $gt: contextId } }];
 }
 
-export async function getConversationStats(context: MongoContext, scope: Scope | undefined): Promise<ConversationStats> {
+export async function getConversationStats(
+  context: MongoContext,
+  scope: Scope | undefined,
+): Promise<ConversationStats> {
   const { conversations, messages, tasks } = context.collections;
   const count = (from: string, match: Document) => ({
-    $lookup: { from, localField: "incarnation", foreignField: "incarnation", as: from, pipeline: [{ $match: match }, { $count: "count" }] },
+    $lookup: {
+      from,
+      localField: "incarnation",
+      foreignField: "incarnation",
+      as: from,
+      pipeline: [{ $match: match }, { $count: "count" }],
+    },
   });
   const stages = [
     { $match: { ...(scope !== undefined && { scope: scopeKey(scope) }), $expr: liveExpression(ttlOf(context)) } },
@@ -37,7 +55,14 @@ export async function getConversationStats(context: MongoContext, scope: Scope |
         _id: null,
         totalConversations: { $sum: 1 },
         // What is about to be trimmed isn't in a history any more.
-        totalMessages: { $sum: { $min: [context.maxHistoryLength, { $add: [countIn(messages.collectionName), countIn(tasks.collectionName)] }] } },
+        totalMessages: {
+          $sum: {
+            $min: [
+              context.maxHistoryLength,
+              { $add: [countIn(messages.collectionName), countIn(tasks.collectionName)] },
+            ],
+          },
+        },
         oldestAccess: { $min: "$lastAccess" },
         newestAccess: { $max: "$lastAccess" },
       },

@@ -44,13 +44,21 @@ export interface Touched {
 }
 
 /** The conversation of that id, touched; made in this step if there is none that lives. */
-export async function ensureConversation(context: MongoContext, scope: Scope, contextId: string, touch: Touch): Promise<Touched> {
+export async function ensureConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  touch: Touch,
+): Promise<Touched> {
   const { conversations } = context.collections;
   const incarnation = newId();
   const stages = ensureStages(scope, contextId, incarnation, lifeTimesOf(context), touch);
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     try {
-      const found = await conversations.findOneAndUpdate({ _id: conversationKey(scope, contextId) }, stages, { upsert: true, returnDocument: "after" });
+      const found = await conversations.findOneAndUpdate({ _id: conversationKey(scope, contextId) }, stages, {
+        upsert: true,
+        returnDocument: "after",
+      });
       if (found !== null) {
         const made = sameKey(found.incarnation, incarnation);
         if (made && found.replaced !== undefined) {
@@ -66,7 +74,9 @@ export async function ensureConversation(context: MongoContext, scope: Scope, co
       }
     }
   }
-  throw new StorageError("unavailable", `Conversation "${contextId}" is made and removed too fast`, { outcome: "unknown" });
+  throw new StorageError("unavailable", `Conversation "${contextId}" is made and removed too fast`, {
+    outcome: "unknown",
+  });
 }
 
 /** Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold. */
@@ -103,7 +113,11 @@ export async function undoTouch(context: MongoContext, { record, made }: Touched
 }
 
 /** A conversation that can be found, by its id. */
-export async function findConversation(context: MongoContext, scope: Scope, contextId: string): Promise<ConversationRecord | undefined> {
+export async function findConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+): Promise<ConversationRecord | undefined> {
   const filter = { _id: conversationKey(scope, contextId), $expr: liveExpression(ttlOf(context)) };
   return (await context.collections.conversations.findOne(filter)) ?? undefined;
 }
@@ -114,16 +128,26 @@ export function joinHome(context: MongoContext): Document[] {
   return [
     { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
     { $unwind: "$home" },
-    { $match: { $expr: { $and: [{ $eq: ["$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$home.")] } } },
+    {
+      $match: {
+        $expr: { $and: [{ $eq: ["$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$home.")] },
+      },
+    },
   ];
 }
 
 /** Sets the last access to now; false if there is no such conversation. */
-export async function updateConversationAccess(context: MongoContext, scope: Scope, contextId: string): Promise<boolean> {
+export async function updateConversationAccess(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+): Promise<boolean> {
   const touch: Touch = { access: "now", token: newId() };
   const times = lifeTimesOf(context);
   const filter = { _id: conversationKey(scope, contextId), $expr: liveExpression(times.ttlMs) };
-  const found = await context.collections.conversations.findOneAndUpdate(filter, touchStages(times, touch), { returnDocument: "after" });
+  const found = await context.collections.conversations.findOneAndUpdate(filter, touchStages(times, touch), {
+    returnDocument: "after",
+  });
   if (found !== null) {
     noteTouch(context, found, touch);
   }

@@ -26,12 +26,24 @@ type Create = NonNullable<TaskAppend["create"]>;
  * Creates a task. The claim and the conversation with the hold on it first, both at once; then the task's record, which decides: it holds the
  * first batch and the pointer to the message that made the task. What was done first is undone if the task isn't made.
  */
-export async function createTask(context: MongoContext, key: TaskKey, append: TaskAppend, { contextId, claim }: Create): Promise<AppendResult> {
+export async function createTask(
+  context: MongoContext,
+  key: TaskKey,
+  append: TaskAppend,
+  { contextId, claim }: Create,
+): Promise<AppendResult> {
   const task = taskKey(key);
   const { header, batch, messages } = append;
-  const touch: Touch = { access: "now", hold: holdOf(context, task, header, batch.entries.length), said: messages.length, token: newId() };
+  const touch: Touch = {
+    access: "now",
+    hold: holdOf(context, task, header, batch.entries.length),
+    said: messages.length,
+    token: newId(),
+  };
   const [claimed, touched] = await allOf([
-    claim === undefined ? Promise.resolve(undefined) : claimForTask(context, key, claim, conversationKey(key, contextId)),
+    claim === undefined
+      ? Promise.resolve(undefined)
+      : claimForTask(context, key, claim, conversationKey(key, contextId)),
     ensureConversation(context, key, contextId, touch),
   ]);
   if (claimed !== undefined && claimed.outcome !== "accepted") {
@@ -57,7 +69,16 @@ export async function createTask(context: MongoContext, key: TaskKey, append: Ta
     return { outcome: "lost", head: BigInt(head), batch: rival.batch, replica, fence: bigintOf(fence) };
   }
   const { log, conversation, incarnation, tailBytes, state, expireAt } = record;
-  const hint = { log, conversation, incarnation, contextId, tailBytes, state, expireAt, confirmedAt: performance.now() };
+  const hint = {
+    log,
+    conversation,
+    incarnation,
+    contextId,
+    tailBytes,
+    state,
+    expireAt,
+    confirmedAt: performance.now(),
+  };
   context.hints.set(task, hint);
   context.running.note(task, hint, touch.hold);
   trimIfLong(context, touched.record);
@@ -65,7 +86,13 @@ export async function createTask(context: MongoContext, key: TaskKey, append: Ta
     context.ended.add(context, { ...hint, until: heldUntil(context, header) });
   }
   const otherContent = claimed?.outcome === "accepted" && claimed.otherContent;
-  return { outcome: "committed", head: BigInt(record.head), ...(otherContent && { otherContent }), watchers: [], requests: [] };
+  return {
+    outcome: "committed",
+    head: BigInt(record.head),
+    ...(otherContent && { otherContent }),
+    watchers: [],
+    requests: [],
+  };
 }
 
 async function taskRecord(
@@ -79,9 +106,16 @@ async function taskRecord(
   const { tenant, owner, taskId } = key;
   const { batch, header, messages } = append;
   const owner_ = { log: newId(), incarnation: record.incarnation };
-  const [item, summary] = await allOf([writeItem(context, owner_, 1, batch), putInline(context, owner_, header.summary ?? new Uint8Array())]);
+  const [item, summary] = await allOf([
+    writeItem(context, owner_, 1, batch),
+    putInline(context, owner_, header.summary ?? new Uint8Array()),
+  ]);
   const [first] = messages;
-  const stay = stayOf(context, { running: isRunning(header.state), until: heldUntil(context, header), covered: record.covered });
+  const stay = stayOf(context, {
+    running: isRunning(header.state),
+    until: heldUntil(context, header),
+    covered: record.covered,
+  });
   return {
     _id: taskKey(key),
     log: owner_.log,
@@ -151,7 +185,12 @@ async function insert(context: MongoContext, record: TaskRecord): Promise<FoundT
   throw new StorageError("unavailable", `Task "${record.taskId}" is made and removed too fast`, { outcome: "unknown" });
 }
 
-async function undoClaim(context: MongoContext, key: TaskKey, claim: MessageClaim | undefined, claimed: ClaimAttempt | undefined): Promise<void> {
+async function undoClaim(
+  context: MongoContext,
+  key: TaskKey,
+  claim: MessageClaim | undefined,
+  claimed: ClaimAttempt | undefined,
+): Promise<void> {
   if (claim !== undefined && claimed?.outcome === "accepted") {
     await releaseClaim(context, key, claim, claimed.token);
   }

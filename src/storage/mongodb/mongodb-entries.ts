@@ -11,7 +11,9 @@ export function sizeOf(entries: readonly Uint8Array[]): number {
 }
 
 export function encodeEntries(entries: readonly Uint8Array[]): Binary {
-  return new Binary(toBinary(EntryBatchSchema, { $typeName: EntryBatchSchema.typeName, entries: entries as Uint8Array[] }));
+  return new Binary(
+    toBinary(EntryBatchSchema, { $typeName: EntryBatchSchema.typeName, entries: entries as Uint8Array[] }),
+  );
 }
 
 /** Throws `StorageError` "corrupt" if it is no batch. */

@@ -19,11 +19,15 @@ export function storageError(error: unknown, kind: "read" | "write", closed: boo
   if (invalidCodes.has(code)) {
     return new StorageError("invalid", `MongoDB refuses the call: ${error.message}`, { cause: error });
   }
-  const nothingDone = kind === "read" || refusedCodes.has(code) || error.hasErrorLabel(MongoErrorLabel.NoWritesPerformed);
+  const nothingDone =
+    kind === "read" || refusedCodes.has(code) || error.hasErrorLabel(MongoErrorLabel.NoWritesPerformed);
   const outcome = nothingDone ? "none" : "unknown";
   return closed
     ? new StorageError("closed", "The storage was closed meanwhile", { outcome, cause: error })
-    : new StorageError("unavailable", `MongoDB can't be reached or refuses: ${error.message}`, { outcome, cause: error });
+    : new StorageError("unavailable", `MongoDB can't be reached or refuses: ${error.message}`, {
+        outcome,
+        cause: error,
+      });
 }
 
 /** A record of that `_id` is there, and a majority holds that: with a write concern error the driver throws another class. */
@@ -32,7 +36,9 @@ export function isDuplicateKey(error: unknown): boolean {
 }
 
 /** Waits for all of them, so that none is still under way afterwards, and throws the first error in their order. */
-export async function allOf<T extends readonly unknown[]>(promises: readonly [...{ [index in keyof T]: Promise<T[index]> }]): Promise<T> {
+export async function allOf<T extends readonly unknown[]>(
+  promises: readonly [...{ [index in keyof T]: Promise<T[index]> }],
+): Promise<T> {
   const results = await Promise.allSettled(promises);
   for (const result of results) {
     if (result.status === "rejected") {

@@ -1,6 +1,13 @@
 import { setTimeout } from "node:timers/promises";
 import type { Binary, Filter, UpdateFilter } from "mongodb";
-import { databaseNowMs, type EndedNotes, type EndedTask, type MongoContext, slackOf, ttlOf } from "./mongodb-context.ts";
+import {
+  databaseNowMs,
+  type EndedNotes,
+  type EndedTask,
+  type MongoContext,
+  slackOf,
+  ttlOf,
+} from "./mongodb-context.ts";
 import { keyBytes, keysOf, nameOf } from "./mongodb-keys.ts";
 import { endedDelayMs, jobStepRecords } from "./mongodb-limits.ts";
 import type { Belonging, ConversationRecord } from "./mongodb-records.ts";
@@ -104,7 +111,10 @@ export class EndedTasks implements EndedNotes {
 /** Moves a task's record up to what its conversation relies on, off the request path, if that is later than where its end put it. */
 export function coverTaskLater(context: MongoContext, task: Binary, log: Binary, covered: Date): void {
   context.jobs.run(`cover ${nameOf(task)}`, async () => {
-    await context.collections.tasks.updateOne({ _id: task, log, expireAt: { $lt: covered } }, { $set: { expireAt: covered } });
+    await context.collections.tasks.updateOne(
+      { _id: task, log, expireAt: { $lt: covered } },
+      { $set: { expireAt: covered } },
+    );
   });
 }
 
@@ -132,7 +142,10 @@ async function bringBack(context: MongoContext, tasks: readonly EndedTask[]): Pr
     ] as const;
     for (const [collection, of] of lengths) {
       const ranges = some.flatMap(({ log }) => of.map((length) => ({ _id: keysOf(log, length) })));
-      await (collection as unknown as typeof segments).updateMany({ $or: ranges, expireAt: { $gt: expireAt } }, { $set: { expireAt } });
+      await (collection as unknown as typeof segments).updateMany(
+        { $or: ranges, expireAt: { $gt: expireAt } },
+        { $set: { expireAt } },
+      );
     }
   }
 }

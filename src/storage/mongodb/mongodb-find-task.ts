@@ -12,7 +12,11 @@ export interface FindOptions {
 }
 
 /** The task of that key, if it can be found: its conversation is there and not past its time. */
-export async function findTask(context: MongoContext, _id: Binary, options: FindOptions = {}): Promise<FoundTask | undefined> {
+export async function findTask(
+  context: MongoContext,
+  _id: Binary,
+  options: FindOptions = {},
+): Promise<FoundTask | undefined> {
   const stages = [{ $match: { _id } }, tailStage(options), ...joinHome(context), homeStage];
   const [task] = await context.collections.tasks.aggregate<FoundTask>(stages).toArray();
   return task;
@@ -22,7 +26,11 @@ export async function findTask(context: MongoContext, _id: Binary, options: Find
 function tailStage({ tailAfter }: FindOptions): Document {
   return tailAfter === undefined
     ? { $unset: "tail" }
-    : { $set: { tail: { $filter: { input: "$tail", cond: { $gt: [{ $add: ["$$this.s", "$$this.n"] }, tailAfter + 1] } } } } };
+    : {
+        $set: {
+          tail: { $filter: { input: "$tail", cond: { $gt: [{ $add: ["$$this.s", "$$this.n"] }, tailAfter + 1] } } },
+        },
+      };
 }
 
 const homeStage = { $set: { home: { _id: "$home._id", holds: "$home.holds", covered: "$home.covered" } } };

@@ -27,10 +27,20 @@ export interface Pointer {
 }
 
 /** A log's record, cut to the batches that are asked for. */
-type CutLog = { readonly _id: Binary; readonly log: Binary; readonly head: number; readonly tailFirst: number; readonly tail: readonly LogItem[] };
+type CutLog = {
+  readonly _id: Binary;
+  readonly log: Binary;
+  readonly head: number;
+  readonly tailFirst: number;
+  readonly tail: readonly LogItem[];
+};
 
 /** "open": its batch isn't in the log yet, and may still come. "lost": it never will be. */
-export type Found = { readonly at: "log"; readonly item: LogItem } | { readonly at: "own" } | { readonly at: "open" } | { readonly at: "lost" };
+export type Found =
+  | { readonly at: "log"; readonly item: LogItem }
+  | { readonly at: "own" }
+  | { readonly at: "open" }
+  | { readonly at: "lost" };
 
 /** Looks up where pointers point, in the order given. What isn't in the log at its place isn't in the history. */
 export async function locate(context: MongoContext, pointers: readonly Pointer[]): Promise<readonly Found[]> {
@@ -66,7 +76,10 @@ export async function locate(context: MongoContext, pointers: readonly Pointer[]
 }
 
 /** The messages that pointers stand for; undefined for those that are in no history. */
-export async function readMessages(context: MongoContext, pointers: readonly Pointer[]): Promise<readonly (Message | undefined)[]> {
+export async function readMessages(
+  context: MongoContext,
+  pointers: readonly Pointer[],
+): Promise<readonly (Message | undefined)[]> {
   const found = await locate(context, pointers);
   return Promise.all(
     found.map(async (where, index) => {
@@ -82,18 +95,29 @@ export async function readMessages(context: MongoContext, pointers: readonly Poi
 
 /** Of each task, the batches of its tail that hold one of the sequences asked for: tails are large, and histories go through many tasks. */
 function cutStages(byTask: ReadonlyMap<string, readonly Pointer[]>): Document[] {
-  const wanted = [...byTask.values()].map((pointers) => ({ task: pointers[0]?.task, sequences: pointers.map(({ sequence }) => sequence) }));
+  const wanted = [...byTask.values()].map((pointers) => ({
+    task: pointers[0]?.task,
+    sequences: pointers.map(({ sequence }) => sequence),
+  }));
   const isIn = { $and: [{ $gte: ["$$at", "$$item.s"] }, { $lt: ["$$at", { $add: ["$$item.s", "$$item.n"] }] }] };
   const holdsOne = { $anyElementTrue: { $map: { input: "$wanted.sequences", as: "at", in: isIn } } };
   return [
     { $match: { _id: { $in: wanted.map(({ task }) => task) } } },
-    { $set: { wanted: { $first: { $filter: { input: { $literal: wanted }, cond: { $eq: ["$$this.task", "$_id"] } } } } } },
+    {
+      $set: {
+        wanted: { $first: { $filter: { input: { $literal: wanted }, cond: { $eq: ["$$this.task", "$_id"] } } } },
+      },
+    },
     { $project: { log: 1, head: 1, tailFirst: 1, tail: { $filter: { input: "$tail", as: "item", cond: holdsOne } } } },
   ];
 }
 
 /** The batch at each pointer's place. Neighbours are often in one segment, so each is read once. */
-async function itemsOf(context: MongoContext, { log, tail, tailFirst }: CutLog, pointers: readonly Pointer[]): Promise<Map<Pointer, LogItem | undefined>> {
+async function itemsOf(
+  context: MongoContext,
+  { log, tail, tailFirst }: CutLog,
+  pointers: readonly Pointer[],
+): Promise<Map<Pointer, LogItem | undefined>> {
   const items = new Map<Pointer, LogItem | undefined>();
   let segment: SegmentRecord | undefined;
   for (const pointer of pointers.toSorted((a, b) => b.sequence - a.sequence)) {
@@ -125,7 +149,9 @@ async function entryOf(context: MongoContext, pointer: Pointer, { s, d, x }: Log
   let entries = d === undefined ? [] : decodeEntries(d);
   for (const [index, { n }] of (x?.pieces ?? []).entries()) {
     if (sequence < first + n) {
-      const piece = await context.collections.batchPieces.findOne({ _id: pieceKey(pointer.log as Binary, (x as { id: Binary }).id, index) });
+      const piece = await context.collections.batchPieces.findOne({
+        _id: pieceKey(pointer.log as Binary, (x as { id: Binary }).id, index),
+      });
       entries = piece === null ? [] : decodeEntries(piece.d);
       break;
     }

@@ -100,7 +100,13 @@ class Tail {
     const [last] = await this.#collection.find({}, options).sort({ $natural: -1 }).limit(1).toArray();
     const filter = { to: this.#replica, at: { $gt: last?.at ?? new Timestamp({ t: 0, i: 0 }) } };
     const { signal } = this.#abort;
-    const cursor = this.#collection.find(filter, { ...options, tailable: true, awaitData: true, maxAwaitTimeMS: awaitMs, signal });
+    const cursor = this.#collection.find(filter, {
+      ...options,
+      tailable: true,
+      awaitData: true,
+      maxAwaitTimeMS: awaitMs,
+      signal,
+    });
     try {
       // Opened now, before anybody is told to look: what comes after the look is then in the tail.
       let next = await cursor.tryNext();

@@ -22,12 +22,19 @@ export async function listTasks(context: MongoContext, query: TaskQuery): Promis
   if (contextId !== undefined && conversation === undefined) {
     return { tasks: [], total: 0, more: false };
   }
-  const [page, total] = await allOf([findPage(context, query, conversation?.incarnation), countTasks(context, query, conversation?.incarnation)]);
+  const [page, total] = await allOf([
+    findPage(context, query, conversation?.incarnation),
+    countTasks(context, query, conversation?.incarnation),
+  ]);
   const tasks = await storedTasks(context, page.slice(0, limit));
   return { tasks, total, more: page.length > limit };
 }
 
-async function findPage(context: MongoContext, query: TaskQuery, incarnation: Binary | undefined): Promise<readonly TaskRecord[]> {
+async function findPage(
+  context: MongoContext,
+  query: TaskQuery,
+  incarnation: Binary | undefined,
+): Promise<readonly TaskRecord[]> {
   const { tasks } = context.collections;
   const stages = [
     { $match: pageFilter(query, incarnation) },
@@ -38,7 +45,9 @@ async function findPage(context: MongoContext, query: TaskQuery, incarnation: Bi
     // One more than asked for tells whether there are more.
     { $limit: query.limit + 1 },
   ];
-  return tasks.aggregate<TaskRecord>(stages, { ...(incarnation !== undefined && { hint: conversationIndex }) }).toArray();
+  return tasks
+    .aggregate<TaskRecord>(stages, { ...(incarnation !== undefined && { hint: conversationIndex }) })
+    .toArray();
 }
 
 /** Ranges that an index holds in one piece each, so that nothing is read that isn't shown. */
@@ -52,10 +61,18 @@ function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarna
   const { statusTimeMs, taskId } = after;
   if (incarnation !== undefined && state === undefined) {
     // One range of each state: of two, MongoDB wouldn't merge the states in order. Passed over are tasks of the very same time alone.
-    return { ...of, ...inState, statusTime: { $lte: statusTimeMs, ...since }, $nor: [{ statusTime: statusTimeMs, taskId: { $gte: taskId } }] };
+    return {
+      ...of,
+      ...inState,
+      statusTime: { $lte: statusTimeMs, ...since },
+      $nor: [{ statusTime: statusTimeMs, taskId: { $gte: taskId } }],
+    };
   }
   const sameTime = { statusTime: statusTimeMs, taskId: { $lt: taskId } };
-  const ranges = [{ statusTime: { $lt: statusTimeMs, ...since } }, ...(statusTimeMsMin !== undefined && statusTimeMs < statusTimeMsMin ? [] : [sameTime])];
+  const ranges = [
+    { statusTime: { $lt: statusTimeMs, ...since } },
+    ...(statusTimeMsMin !== undefined && statusTimeMs < statusTimeMsMin ? [] : [sameTime]),
+  ];
   return { ...of, ...inState, $or: ranges };
 }
 
@@ -63,7 +80,11 @@ function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarna
  * Counts from the conversations that can be found, each one's tasks on an index alone: no task's record is read, and none counts whose
  * conversation is gone while its own record waits for its removal.
  */
-async function countTasks(context: MongoContext, { scope, state, statusTimeMsMin }: TaskQuery, incarnation: Binary | undefined): Promise<number> {
+async function countTasks(
+  context: MongoContext,
+  { scope, state, statusTimeMsMin }: TaskQuery,
+  incarnation: Binary | undefined,
+): Promise<number> {
   const { conversations, tasks } = context.collections;
   const filter: Filter<TaskRecord> = {
     state: state ?? { $in: states as TaskState[] },

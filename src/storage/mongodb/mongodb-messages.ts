@@ -11,7 +11,13 @@ import { ensureConversation, findConversation } from "./mongodb-conversations.ts
 import { allOf } from "./mongodb-errors.ts";
 import { locate, type Pointer, readMessages } from "./mongodb-history.ts";
 import { bareMessageKey, messageKey, nameOf, newId } from "./mongodb-keys.ts";
-import { deletePointers, findPointers, findPointersByKey, type KeyedPointer, walkPointers } from "./mongodb-pointer-queries.ts";
+import {
+  deletePointers,
+  findPointers,
+  findPointersByKey,
+  type KeyedPointer,
+  walkPointers,
+} from "./mongodb-pointer-queries.ts";
 import { isOnlyDuplicates, now } from "./mongodb-pointers.ts";
 import type { MessageRecord } from "./mongodb-records.ts";
 import { trimIfLong, trimmed } from "./mongodb-trim.ts";
@@ -27,7 +33,12 @@ const pointerPage = 200;
  * Keeps messages without a task. Their conversations are touched first, which gives each its time and its place. Those of one conversation go
  * in one command; the claim comes last, so that who gets the answer finds the messages.
  */
-export async function storeMessages(context: MongoContext, scope: Scope, messages: readonly Message[], settle: MessageClaim | undefined): Promise<void> {
+export async function storeMessages(
+  context: MongoContext,
+  scope: Scope,
+  messages: readonly Message[],
+  settle: MessageClaim | undefined,
+): Promise<void> {
   // All that can fail comes before anything is changed. Of one id in one conversation the last counts.
   const encoded = new Map<string, Map<string, Uint8Array>>();
   for (const message of messages) {
@@ -47,7 +58,12 @@ export async function storeMessages(context: MongoContext, scope: Scope, message
   }
 }
 
-async function storeInConversation(context: MongoContext, scope: Scope, contextId: string, messages: ReadonlyMap<string, Uint8Array>) {
+async function storeInConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  messages: ReadonlyMap<string, Uint8Array>,
+) {
   const touch: Touch = { access: "now", said: messages.size, stored: messages.size, token: newId() };
   const { record } = await ensureConversation(context, scope, contextId, touch);
   const { _id: conversation, incarnation, lastAccess, stored, covered } = record;
@@ -89,7 +105,11 @@ async function insertOrReplace(context: MongoContext, records: readonly MessageR
   }
 }
 
-export async function getMessages(context: MongoContext, scope: Scope, messageIds: readonly string[]): Promise<readonly Message[]> {
+export async function getMessages(
+  context: MongoContext,
+  scope: Scope,
+  messageIds: readonly string[],
+): Promise<readonly Message[]> {
   const found: (Message | undefined)[] = [];
   for (let at = 0; at < messageIds.length; at += lookupsAtOnce) {
     const some = messageIds.slice(at, at + lookupsAtOnce);
@@ -111,9 +131,16 @@ async function getMessage(context: MongoContext, key: Binary): Promise<Message |
 }
 
 /** Pointers by a message's id, once the histories that they are in are as short as they should be. */
-async function findTrimmed(context: MongoContext, key: Binary, before: Timestamp | undefined, limit: number): Promise<readonly KeyedPointer[]> {
+async function findTrimmed(
+  context: MongoContext,
+  key: Binary,
+  before: Timestamp | undefined,
+  limit: number,
+): Promise<readonly KeyedPointer[]> {
   const pointers = await findPointersByKey(context, key, before, limit);
-  const long = new Map(pointers.filter(({ home }) => home.said > context.maxHistoryLength).map(({ home }) => [nameOf(home._id), home]));
+  const long = new Map(
+    pointers.filter(({ home }) => home.said > context.maxHistoryLength).map(({ home }) => [nameOf(home._id), home]),
+  );
   if (long.size === 0) {
     return pointers;
   }
@@ -136,7 +163,12 @@ export async function deleteMessage(context: MongoContext, scope: Scope, message
   }
 }
 
-export async function listMessages(context: MongoContext, scope: Scope, contextId: string, limit: number | undefined): Promise<readonly Message[]> {
+export async function listMessages(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  limit: number | undefined,
+): Promise<readonly Message[]> {
   const conversation = await findConversation(context, scope, contextId);
   const most = Math.min(limit ?? Number.POSITIVE_INFINITY, context.maxHistoryLength);
   if (conversation === undefined || most === 0) {
@@ -150,12 +182,17 @@ export async function listMessages(context: MongoContext, scope: Scope, contextI
 /** The newest pointers whose messages are in the history, oldest first. */
 async function newestPointers(context: MongoContext, incarnation: Binary, most: number): Promise<readonly Pointer[]> {
   const pointers: Pointer[] = [];
-  await walkPointers(context, incarnation, { direction: "down", page: Math.min(most, pointerPage) }, (pointer, { at }) => {
-    if (at === "log" || at === "own") {
-      pointers.push(pointer);
-    }
-    return pointers.length < most;
-  });
+  await walkPointers(
+    context,
+    incarnation,
+    { direction: "down", page: Math.min(most, pointerPage) },
+    (pointer, { at }) => {
+      if (at === "log" || at === "own") {
+        pointers.push(pointer);
+      }
+      return pointers.length < most;
+    },
+  );
   return pointers.reverse();
 }
 
@@ -171,21 +208,34 @@ export async function listMessagePage(
   }
   await trimmed(context, conversation);
   const pointers: Pointer[] = [];
-  const from = after === undefined ? undefined : { time: after.timeMs, taskId: after.taskId, sequence: Number(after.sequence) };
+  const from =
+    after === undefined ? undefined : { time: after.timeMs, taskId: after.taskId, sequence: Number(after.sequence) };
   // One more than asked for tells whether there are more.
-  await walkPointers(context, conversation.incarnation, { direction: "up", after: from, page: Math.min(limit + 1, pointerPage) }, (pointer, { at }) => {
-    if (at === "log" || at === "own") {
-      pointers.push(pointer);
-    }
-    return pointers.length <= limit;
-  });
+  await walkPointers(
+    context,
+    conversation.incarnation,
+    { direction: "up", after: from, page: Math.min(limit + 1, pointerPage) },
+    (pointer, { at }) => {
+      if (at === "log" || at === "own") {
+        pointers.push(pointer);
+      }
+      return pointers.length <= limit;
+    },
+  );
   const shown = pointers.slice(0, limit);
   const last = pointers.length > limit ? shown.at(-1) : undefined;
   const messages = (await readMessages(context, shown)).filter((message) => message !== undefined);
-  return { messages, ...(last !== undefined && { next: { timeMs: last.time, taskId: last.taskId, sequence: BigInt(last.sequence) } }) };
+  return {
+    messages,
+    ...(last !== undefined && { next: { timeMs: last.time, taskId: last.taskId, sequence: BigInt(last.sequence) } }),
+  };
 }
 
-export async function getConversation(context: MongoContext, scope: Scope, contextId: string): Promise<ConversationHistory | undefined> {
+export async function getConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+): Promise<ConversationHistory | undefined> {
   const conversation = await findConversation(context, scope, contextId);
   if (conversation === undefined) {
     return undefined;
@@ -195,13 +245,21 @@ export async function getConversation(context: MongoContext, scope: Scope, conte
   return { contextId, messageIds: pointers.map(({ messageId }) => messageId), lastAccessTime: conversation.lastAccess };
 }
 
-export async function storeConversation(context: MongoContext, scope: Scope, { contextId, messageIds, lastAccessTime }: ConversationHistory): Promise<void> {
+export async function storeConversation(
+  context: MongoContext,
+  scope: Scope,
+  { contextId, messageIds, lastAccessTime }: ConversationHistory,
+): Promise<void> {
   const { record } = await ensureConversation(context, scope, contextId, { access: lastAccessTime, token: newId() });
   await trimmed(context, record);
   const kept = new Set(messageIds);
   let after: Pointer | undefined;
   do {
-    const pointers: readonly Pointer[] = await findPointers(context, record.incarnation, { direction: "up", after, limit: pointerPage });
+    const pointers: readonly Pointer[] = await findPointers(context, record.incarnation, {
+      direction: "up",
+      after,
+      limit: pointerPage,
+    });
     await deletePointers(
       context,
       pointers.filter(({ messageId }) => !kept.has(messageId)),

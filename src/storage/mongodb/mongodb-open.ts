@@ -17,7 +17,11 @@ export interface OpenedMongo {
 }
 
 /** Connects, and refuses what this engine can't keep its promises on. */
-export async function openMongo(urlOrClient: string | MongoClient, database: string | undefined, logger: Logger): Promise<OpenedMongo> {
+export async function openMongo(
+  urlOrClient: string | MongoClient,
+  database: string | undefined,
+  logger: Logger,
+): Promise<OpenedMongo> {
   const made: MongoClient[] = [];
   const close = async () => {
     await Promise.all(made.map((client) => client.close()));
@@ -51,7 +55,11 @@ function makeClient(url: string, serverSelectionTimeoutMS: number): MongoClient 
     });
   } catch (error) {
     // The driver's own message may quote the URL, with its password.
-    throw new StorageError("invalid", "The MongoDB URL can't be used: it is malformed or holds an option that doesn't exist", { cause: error });
+    throw new StorageError(
+      "invalid",
+      "The MongoDB URL can't be used: it is malformed or holds an option that doesn't exist",
+      { cause: error },
+    );
   }
 }
 
@@ -81,7 +89,10 @@ async function checkServer(db: Db, logger: Logger): Promise<void> {
   const { version } = await db.admin().command({ buildInfo: 1 });
   const hello = await db.admin().command({ hello: 1 });
   if (!(Number.parseInt(String(version), 10) >= serverMajorMin)) {
-    throw new StorageError("invalid", `The MongoDB server has version ${version}; ${serverMajorMin}.0 is the oldest that can be used`);
+    throw new StorageError(
+      "invalid",
+      `The MongoDB server has version ${version}; ${serverMajorMin}.0 is the oldest that can be used`,
+    );
   }
   if (hello.setName === undefined && hello.msg !== "isdbgrid") {
     logger.warn(

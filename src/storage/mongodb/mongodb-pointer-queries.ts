@@ -32,7 +32,8 @@ export async function findPointers(
   const { direction, after, limit } = range;
   const filter = (fields: Fields) => ({ incarnation, ...beyond(fields, direction, after) }) as Document;
   const order = direction === "up" ? 1 : -1;
-  const sort = (fields: Fields) => ({ [fields.time]: order, taskId: order, [fields.sequence]: order }) as Record<string, 1 | -1>;
+  const sort = (fields: Fields) =>
+    ({ [fields.time]: order, taskId: order, [fields.sequence]: order }) as Record<string, 1 | -1>;
   const [own, first] = await allOf([
     messages.find(filter(ownFields)).sort(sort(ownFields)).limit(limit).toArray(),
     tasks.find(filter(firstFields), { projection: firstProjection }).sort(sort(firstFields)).limit(limit).toArray(),
@@ -70,7 +71,12 @@ export type KeyedPointer = Pointer & { readonly at: Timestamp; readonly home: Po
 export type PointerHome = Pick<ConversationRecord, "_id" | "incarnation" | "said">;
 
 /** Pointers to messages of one id in all conversations that can be found, the one stored last first, from a time on. */
-export async function findPointersByKey(context: MongoContext, key: Binary, before: Timestamp | undefined, limit: number): Promise<readonly KeyedPointer[]> {
+export async function findPointersByKey(
+  context: MongoContext,
+  key: Binary,
+  before: Timestamp | undefined,
+  limit: number,
+): Promise<readonly KeyedPointer[]> {
   const { messages, tasks } = context.collections;
   const until = before === undefined ? {} : { at: { $lt: before } };
   const stages = (fields: Fields, more: Document = {}) => [
@@ -100,7 +106,9 @@ export async function deletePointers(context: MongoContext, pointers: readonly P
   const first = pointers.filter(({ isFirst }) => isFirst).map(({ _id, log }) => ({ _id, log: log as Binary }));
   await allOf([
     own.length === 0 ? Promise.resolve() : context.collections.messages.deleteMany({ _id: { $in: own } }),
-    first.length === 0 ? Promise.resolve() : context.collections.tasks.updateMany({ $or: first }, { $unset: { first: "" } }),
+    first.length === 0
+      ? Promise.resolve()
+      : context.collections.tasks.updateMany({ $or: first }, { $unset: { first: "" } }),
   ]);
 }
 
@@ -111,7 +119,13 @@ function ownPointer(record: MessageRecord): Pointer {
   return { _id, isFirst: false, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, sure };
 }
 
-function firstPointer({ _id, first, contextId, taskId, log }: Pick<TaskRecord, "_id" | "first" | "contextId" | "taskId" | "log">): Pointer {
+function firstPointer({
+  _id,
+  first,
+  contextId,
+  taskId,
+  log,
+}: Pick<TaskRecord, "_id" | "first" | "contextId" | "taskId" | "log">): Pointer {
   const { messageId = "", time = 0, sequence = 0 } = first ?? {};
   return { _id, isFirst: true, messageId, contextId, time, taskId, sequence, task: _id, log };
 }

@@ -10,7 +10,12 @@ import { bytesOf, configKey, keyBytes, keysOf, taskKey } from "./mongodb-keys.ts
 import type { PushNotificationRecord } from "./mongodb-records.ts";
 
 /** Configs are keyed by the log of their task: those of a task that is gone are nobody's, even if its id is used again. */
-export async function storePushNotification(context: MongoContext, key: TaskKey, configId: string, bytes: Uint8Array): Promise<void> {
+export async function storePushNotification(
+  context: MongoContext,
+  key: TaskKey,
+  configId: string,
+  bytes: Uint8Array,
+): Promise<void> {
   const _id = taskKey(key);
   const task = await findTask(context, _id);
   if (task === undefined) {
@@ -18,7 +23,11 @@ export async function storePushNotification(context: MongoContext, key: TaskKey,
   }
   const { log, incarnation, home } = task;
   // As far ahead as a running task's: it may be going to run.
-  const record = { configId, bytes: new Binary(bytes), ...belongingOf(incarnation, stayOf(context, { running: true, covered: home.covered })) };
+  const record = {
+    configId,
+    bytes: new Binary(bytes),
+    ...belongingOf(incarnation, stayOf(context, { running: true, covered: home.covered })),
+  };
   await context.collections.pushNotifications.replaceOne({ _id: configKey(log, configId) }, record, { upsert: true });
   const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { far: true } });
   if (matchedCount === 0) {
@@ -26,13 +35,23 @@ export async function storePushNotification(context: MongoContext, key: TaskKey,
   }
 }
 
-export async function getPushNotification(context: MongoContext, key: TaskKey, configId: string): Promise<TaskPushNotificationConfig | undefined> {
+export async function getPushNotification(
+  context: MongoContext,
+  key: TaskKey,
+  configId: string,
+): Promise<TaskPushNotificationConfig | undefined> {
   const task = await findTask(context, taskKey(key));
-  const found = task === undefined ? null : await context.collections.pushNotifications.findOne({ _id: configKey(task.log, configId) });
+  const found =
+    task === undefined
+      ? null
+      : await context.collections.pushNotifications.findOne({ _id: configKey(task.log, configId) });
   return found === null ? undefined : decode(found);
 }
 
-export async function listPushNotifications(context: MongoContext, key: TaskKey): Promise<readonly TaskPushNotificationConfig[]> {
+export async function listPushNotifications(
+  context: MongoContext,
+  key: TaskKey,
+): Promise<readonly TaskPushNotificationConfig[]> {
   const task = await findTask(context, taskKey(key));
   if (task === undefined) {
     return [];
@@ -43,7 +62,10 @@ export async function listPushNotifications(context: MongoContext, key: TaskKey)
 
 export async function deletePushNotification(context: MongoContext, key: TaskKey, configId: string): Promise<boolean> {
   const task = await findTask(context, taskKey(key));
-  return task !== undefined && (await context.collections.pushNotifications.deleteOne({ _id: configKey(task.log, configId) })).deletedCount > 0;
+  return (
+    task !== undefined &&
+    (await context.collections.pushNotifications.deleteOne({ _id: configKey(task.log, configId) })).deletedCount > 0
+  );
 }
 
 function decode({ bytes, configId }: PushNotificationRecord): TaskPushNotificationConfig {

@@ -16,7 +16,12 @@ const segmentsMax = 64;
  * Entries after a sequence: the task's record first, then the segments below its tail. What the record says is below the tail is committed and
  * stays, so nothing is missing and nothing is seen that isn't committed. A hole, which is the end of the task or damage, ends what is read.
  */
-export async function readTask(context: MongoContext, key: TaskKey, after: bigint, bytesMax: number): Promise<readonly StoredEntry[]> {
+export async function readTask(
+  context: MongoContext,
+  key: TaskKey,
+  after: bigint,
+  bytesMax: number,
+): Promise<readonly StoredEntry[]> {
   if (after >= BigInt(Number.MAX_SAFE_INTEGER)) {
     return [];
   }
@@ -41,7 +46,13 @@ export async function readTask(context: MongoContext, key: TaskKey, after: bigin
 }
 
 /** The segment that holds a sequence and some of those behind it, as many as the bytes that are wanted may take. */
-async function findSegments(context: MongoContext, log: Binary, from: number, below: number, bytes: number): Promise<readonly SegmentRecord[]> {
+async function findSegments(
+  context: MongoContext,
+  log: Binary,
+  from: number,
+  below: number,
+  bytes: number,
+): Promise<readonly SegmentRecord[]> {
   const { segments } = context.collections;
   const limit = Math.min(Math.max(Math.ceil(bytes / tailBytesMax), 1), segmentsMax);
   const [first, more] = await allOf([
@@ -105,7 +116,9 @@ class EntryPage {
           this.full = true;
           return false;
         }
-        const piece = await this.#context.collections.batchPieces.findOne({ _id: pieceKey(this.#log, (item.x as { id: Binary }).id, index) });
+        const piece = await this.#context.collections.batchPieces.findOne({
+          _id: pieceKey(this.#log, (item.x as { id: Binary }).id, index),
+        });
         if (piece === null || !this.#addEntries(item, first, decodeEntries(piece.d))) {
           return false;
         }

@@ -11,9 +11,14 @@ import type { Belonging, ClaimPointer, RemovalRecord, TaskRecord } from "./mongo
  */
 
 /** Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records for ever. */
-export async function noteRemovals(context: MongoContext, removals: readonly Omit<RemovalRecord, "at">[]): Promise<void> {
+export async function noteRemovals(
+  context: MongoContext,
+  removals: readonly Omit<RemovalRecord, "at">[],
+): Promise<void> {
   const at = new Date();
-  const writes = removals.map(({ _id, ...rest }) => ({ replaceOne: { filter: { _id }, replacement: { ...rest, at }, upsert: true } }));
+  const writes = removals.map(({ _id, ...rest }) => ({
+    replaceOne: { filter: { _id }, replacement: { ...rest, at }, upsert: true },
+  }));
   await context.collections.removals.bulkWrite(writes, { ordered: false });
 }
 
@@ -26,7 +31,11 @@ export async function forgetRemovals(context: MongoContext, ids: readonly Binary
 /** Removes all that belongs to incarnations that are gone, the claims that their tasks were created with among them, and then the notes; these stay if a close cut it short. */
 export async function removeBelongings(context: MongoContext, incarnations: readonly Binary[]): Promise<void> {
   if (incarnations.length > 0) {
-    await allOf(belongings(context).map((collection) => deleteAll(context, collection, { incarnation: { $in: [...incarnations] } })));
+    await allOf(
+      belongings(context).map((collection) =>
+        deleteAll(context, collection, { incarnation: { $in: [...incarnations] } }),
+      ),
+    );
     await forgetRemovals(context, context.jobs.closed ? [] : incarnations);
   }
 }
@@ -73,7 +82,11 @@ export async function resumeRemovals(context: MongoContext): Promise<void> {
         ? await conversations.findOne({ _id: of, incarnation: _id }, { projection: { _id: 1 } })
         : await tasks.findOne({ _id: of, log: _id }, { projection: { _id: 1 } });
     // What is still there was noted, but never removed.
-    await (present !== null ? forgetRemovals(context, [_id]) : kind === "incarnation" ? removeBelongings(context, [_id]) : removeLog(context, _id, claim));
+    await (present !== null
+      ? forgetRemovals(context, [_id])
+      : kind === "incarnation"
+        ? removeBelongings(context, [_id])
+        : removeLog(context, _id, claim));
   }
 }
 
@@ -86,7 +99,9 @@ export function belongings(context: MongoContext): readonly Collection<Belonging
 /** Gives up claims of tasks that are gone. By their tokens: what was claimed anew since stays. */
 async function dropClaims(context: MongoContext, claims: readonly ClaimPointer[]): Promise<void> {
   if (claims.length > 0) {
-    const pulls = claims.map(({ key, token }) => ({ updateOne: { filter: { _id: key }, update: { $pull: { entries: { token } } } } }));
+    const pulls = claims.map(({ key, token }) => ({
+      updateOne: { filter: { _id: key }, update: { $pull: { entries: { token } } } },
+    }));
     await context.collections.claims.bulkWrite(pulls, { ordered: false });
   }
 }
@@ -105,7 +120,9 @@ async function deleteAll(context: MongoContext, collection: Collection<Belonging
         some.flatMap((record) => (record as Pick<TaskRecord, "claim">).claim ?? []),
       );
       // The filter again: under a task's id there may be another one by now, which is none of these.
-      await collection.deleteMany({ $and: [filter as Filter<Belonging>, { _id: { $in: some.map(({ _id }) => _id) } }] });
+      await collection.deleteMany({
+        $and: [filter as Filter<Belonging>, { _id: { $in: some.map(({ _id }) => _id) } }],
+      });
     }
     if (some.length < jobStepRecords) {
       return;

@@ -38,7 +38,11 @@ export async function deleteConversation(context: MongoContext, scope: Scope, co
 }
 
 /** Removes those of the given incarnations that an expression still holds for; says how many. */
-async function removeConversations(context: MongoContext, found: readonly ConversationRecord[], condition: Document): Promise<number> {
+async function removeConversations(
+  context: MongoContext,
+  found: readonly ConversationRecord[],
+  condition: Document,
+): Promise<number> {
   if (found.length === 0) {
     return 0;
   }
@@ -53,7 +57,8 @@ async function removeConversations(context: MongoContext, found: readonly Conver
       return { incarnation, deleted: deletedCount > 0 };
     }),
   );
-  const incarnationsOf = (deleted: boolean): readonly Binary[] => results.filter((result) => result.deleted === deleted).map(({ incarnation }) => incarnation);
+  const incarnationsOf = (deleted: boolean): readonly Binary[] =>
+    results.filter((result) => result.deleted === deleted).map(({ incarnation }) => incarnation);
   await forgetRemovals(context, incarnationsOf(false));
   const removed = incarnationsOf(true);
   await removeBelongings(context, removed);
@@ -70,7 +75,11 @@ export async function getExpiredConversations(
   return found.map(({ tenant, owner, contextId }) => ({ tenant, owner, contextId }));
 }
 
-export async function cleanupExpiredConversations(context: MongoContext, maxAgeMs: number, scope: Scope | undefined): Promise<number> {
+export async function cleanupExpiredConversations(
+  context: MongoContext,
+  maxAgeMs: number,
+  scope: Scope | undefined,
+): Promise<number> {
   let total = 0;
   let after: ConversationRecord | undefined;
   try {
@@ -80,7 +89,9 @@ export async function cleanupExpiredConversations(context: MongoContext, maxAgeM
       after = page.length < cleanupStepConversations ? undefined : page.at(-1);
     } while (after !== undefined && !context.jobs.closed);
   } catch (error) {
-    throw total === 0 ? error : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
+    throw total === 0
+      ? error
+      : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
   }
   return total;
 }

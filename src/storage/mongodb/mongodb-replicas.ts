@@ -12,7 +12,11 @@ import { attemptsMax, replicaKeptMs } from "./mongodb-limits.ts";
 export async function beat(context: MongoContext, replica: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await context.collections.replicas.updateOne({ _id: replica }, { $inc: { counter: Long.ONE }, $currentDate: { beat: true } }, { upsert: true });
+      await context.collections.replicas.updateOne(
+        { _id: replica },
+        { $inc: { counter: Long.ONE }, $currentDate: { beat: true } },
+        { upsert: true },
+      );
       return;
     } catch (error) {
       if (!isDuplicateKey(error) || attempt === attemptsMax) {

@@ -28,7 +28,11 @@ export async function requestTask(context: MongoContext, key: TaskKey, { id, byt
   }
   removeBlobsLater(context, [inline]);
   const again = await findTask(context, _id);
-  if (again !== undefined && again.requests.length >= requestsMax && !again.requests.some((request) => request.id === id)) {
+  if (
+    again !== undefined &&
+    again.requests.length >= requestsMax &&
+    !again.requests.some((request) => request.id === id)
+  ) {
     throw new StorageError("unavailable", `Task "${key.taskId}" has ${requestsMax} open requests`);
   }
   return again !== undefined;

@@ -14,9 +14,15 @@ import { belongings } from "./mongodb-removal-steps.ts";
 export async function applyRetention(context: MongoContext): Promise<void> {
   const mortal = ttlOf(context) !== undefined;
   // What is done doesn't match any more, so that every page is the first. The index is named: it is the one that holds next to nothing of this.
-  const filter: Filter<ConversationRecord> = mortal ? { expireAt: { $exists: false } } : { expireAt: { $gt: new Date(0) } };
+  const filter: Filter<ConversationRecord> = mortal
+    ? { expireAt: { $exists: false } }
+    : { expireAt: { $gt: new Date(0) } };
   while (!context.jobs.closed && mortal === (ttlOf(context) !== undefined)) {
-    const page = await context.collections.conversations.find(filter).hint({ expireAt: 1 }).limit(jobStepRecords).toArray();
+    const page = await context.collections.conversations
+      .find(filter)
+      .hint({ expireAt: 1 })
+      .limit(jobStepRecords)
+      .toArray();
     if (page.length === 0) {
       return;
     }

@@ -25,7 +25,11 @@ export class RunningTasks implements RunningNotes {
   readonly #tasks = new Map<string, RunningTask>();
 
   /** A task is in a state now. */
-  note(task: Binary, { conversation, incarnation, state }: Home & { readonly state: TaskState }, hold: HoldChange | undefined): void {
+  note(
+    task: Binary,
+    { conversation, incarnation, state }: Home & { readonly state: TaskState },
+    hold: HoldChange | undefined,
+  ): void {
     if (isRunning(state) && hold !== undefined) {
       this.#tasks.set(nameOf(task), { task, conversation, incarnation, hold });
     } else {

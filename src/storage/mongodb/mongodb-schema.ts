@@ -46,7 +46,10 @@ const indexes: { readonly [collection in Indexed]: readonly Index[] } = {
  */
 export async function prepareSchema(db: Db, collections: MongoCollections, prefix: string): Promise<void> {
   await checkVersion(collections);
-  await Promise.all([...Object.entries(indexes).map(([name, of]) => createIndexes(collections, name as Indexed, of)), createInbox(db, inboxName(prefix))]);
+  await Promise.all([
+    ...Object.entries(indexes).map(([name, of]) => createIndexes(collections, name as Indexed, of)),
+    createInbox(db, inboxName(prefix)),
+  ]);
   await raiseVersion(collections);
 }
 
@@ -90,7 +93,11 @@ async function checkVersion({ schema }: MongoCollections): Promise<void> {
 /** A record of a newer release that this one can work beside stays as it is. */
 async function raiseVersion({ schema }: MongoCollections): Promise<void> {
   try {
-    await schema.updateOne({ _id: "schema", version: { $lt: version } }, { $set: { version, readableBy } }, { upsert: true });
+    await schema.updateOne(
+      { _id: "schema", version: { $lt: version } },
+      { $set: { version, readableBy } },
+      { upsert: true },
+    );
   } catch (error) {
     if (!isDuplicateKey(error)) {
       throw error;

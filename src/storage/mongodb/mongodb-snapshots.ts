@@ -28,7 +28,12 @@ export async function storeSnapshot(context: MongoContext, key: TaskKey, { seque
     await context.collections.snapshots.insertOne({ _id: pieceKey(log, id, index), incarnation, d, ...stay });
   }
   const before = await context.collections.tasks.findOneAndUpdate(
-    { _id: task._id, log, head: { $gte: at }, $or: [{ snapshot: { $exists: false } }, { "snapshot.sequence": { $lt: at } }] },
+    {
+      _id: task._id,
+      log,
+      head: { $gte: at },
+      $or: [{ snapshot: { $exists: false } }, { "snapshot.sequence": { $lt: at } }],
+    },
     { $set: { snapshot: { id, sequence: at, pieces }, far: true } },
     { returnDocument: "before", projection: { snapshot: 1 } },
   );
@@ -41,9 +46,15 @@ export async function storeSnapshot(context: MongoContext, key: TaskKey, { seque
 }
 
 /** A snapshot's bytes; undefined if its pieces are gone. */
-export async function readSnapshot(context: MongoContext, log: Binary, { id, sequence, pieces }: SnapshotRecord): Promise<Snapshot | undefined> {
+export async function readSnapshot(
+  context: MongoContext,
+  log: Binary,
+  { id, sequence, pieces }: SnapshotRecord,
+): Promise<Snapshot | undefined> {
   // One command each: all together may be more than one answer of the database can hold.
-  const found = await allOf(pieceKeys(log, { id, pieces }).map((_id) => context.collections.snapshots.findOne({ _id })));
+  const found = await allOf(
+    pieceKeys(log, { id, pieces }).map((_id) => context.collections.snapshots.findOne({ _id })),
+  );
   const bytes: Uint8Array[] = [];
   for (const piece of found) {
     if (piece === null) {

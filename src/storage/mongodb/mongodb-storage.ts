@@ -1,6 +1,10 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { MongoClient } from "mongodb";
-import { type Message, type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  type TaskPushNotificationConfig,
+  TaskPushNotificationConfigSchema,
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
 import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import * as check from "../check-arguments.ts";
@@ -60,12 +64,20 @@ export interface MongoStorageOptions extends StorageOptions {
  * Throws `StorageError`: "invalid" for options and URLs it can't use, a server that is too old, or a database of a newer release;
  * "unavailable" if no server can be reached.
  */
-export async function createMongoStorage(urlOrClient: string | MongoClient, options: MongoStorageOptions = {}): Promise<Storage> {
+export async function createMongoStorage(
+  urlOrClient: string | MongoClient,
+  options: MongoStorageOptions = {},
+): Promise<Storage> {
   const { database, slackMs, logger = warningLogger } = options;
-  return new MongoStorage(await MongoSession.open(urlOrClient, { ...check.checkStorageOptions(options), database, slackMs, logger }));
+  return new MongoStorage(
+    await MongoSession.open(urlOrClient, { ...check.checkStorageOptions(options), database, slackMs, logger }),
+  );
 }
 
-const warningLogger: Logger = { ...silentLogger, warn: (_fields, text) => process.emitWarning(text, "MongoStorageWarning") };
+const warningLogger: Logger = {
+  ...silentLogger,
+  warn: (_fields, text) => process.emitWarning(text, "MongoStorageWarning"),
+};
 
 /** The port's calls, checked and handed to the operations. */
 class MongoStorage implements Storage {
@@ -84,7 +96,9 @@ class MongoStorage implements Storage {
   async appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult> {
     check.checkTaskAppend(key, append);
     const { create } = append;
-    return this.#session.write((context) => (create === undefined ? advanceTask(context, key, append) : createTask(context, key, append, create)));
+    return this.#session.write((context) =>
+      create === undefined ? advanceTask(context, key, append) : createTask(context, key, append, create),
+    );
   }
 
   async getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined> {
@@ -143,7 +157,11 @@ class MongoStorage implements Storage {
     return this.#session.read((context) => messages.listMessages(context, scope, contextId, most));
   }
 
-  async listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage> {
+  async listMessagePage(
+    scope: Scope,
+    contextId: string,
+    page: { readonly after?: MessagePlace; readonly limit: number },
+  ): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(page);
     return this.#session.read((context) => messages.listMessagePage(context, scope, contextId, page));

@@ -23,7 +23,12 @@ export function fitsRecord({ entries }: TaskAppend["batch"]): boolean {
  * The batch as the record names it. One that is too large for the record is written beside it first, under an id of its own: until a record
  * names it, nobody reads it.
  */
-export async function writeItem(context: MongoContext, owner: LogOwner, first: number, batch: TaskAppend["batch"]): Promise<LogItem> {
+export async function writeItem(
+  context: MongoContext,
+  owner: LogOwner,
+  first: number,
+  batch: TaskAppend["batch"],
+): Promise<LogItem> {
   const place = { s: first, n: batch.entries.length, b: batch.id };
   if (fitsRecord(batch)) {
     return { ...place, d: encodeEntries(batch.entries) };
@@ -60,7 +65,12 @@ export function removeItemLater(context: MongoContext, { log }: LogOwner, { x }:
  * Invariant: a segment holds committed entries alone. It is made of a record that a majority holds; one that is there already, because
  * somebody got this far before, is a prefix of it, or longer, and the longer one stays.
  */
-export async function moveTail(context: MongoContext, task: Binary, owner: LogOwner, after: TaskAppend["after"]): Promise<boolean> {
+export async function moveTail(
+  context: MongoContext,
+  task: Binary,
+  owner: LogOwner,
+  after: TaskAppend["after"],
+): Promise<boolean> {
   const found = await findTask(context, task, { tailAfter: 0 });
   const expected =
     found !== undefined &&

@@ -11,11 +11,20 @@ import { releaseLater } from "./mongodb-repair.ts";
 import { readSnapshot } from "./mongodb-snapshots.ts";
 
 export async function taskExists(context: MongoContext, key: TaskKey): Promise<boolean> {
-  const stages = [{ $match: { _id: taskKey(key) } }, { $project: { conversation: 1, incarnation: 1 } }, ...joinHome(context), { $project: { _id: 1 } }];
+  const stages = [
+    { $match: { _id: taskKey(key) } },
+    { $project: { conversation: 1, incarnation: 1 } },
+    ...joinHome(context),
+    { $project: { _id: 1 } },
+  ];
   return (await context.collections.tasks.aggregate(stages).toArray()).length > 0;
 }
 
-export async function getTask(context: MongoContext, key: TaskKey, withSnapshot: boolean): Promise<StoredTask | undefined> {
+export async function getTask(
+  context: MongoContext,
+  key: TaskKey,
+  withSnapshot: boolean,
+): Promise<StoredTask | undefined> {
   const _id = taskKey(key);
   for (let attempt = 1; ; attempt++) {
     const task = await findTask(context, _id);
@@ -23,7 +32,8 @@ export async function getTask(context: MongoContext, key: TaskKey, withSnapshot:
       return undefined;
     }
     releaseLater(context, task);
-    const snapshot = withSnapshot && task.snapshot !== undefined ? await readSnapshot(context, task.log, task.snapshot) : undefined;
+    const snapshot =
+      withSnapshot && task.snapshot !== undefined ? await readSnapshot(context, task.log, task.snapshot) : undefined;
     const [stored] = await storedTasks(context, [task]);
     // A snapshot or a blob was replaced between two reads: the record names the new one by now. A snapshot is only a cache.
     const whole = stored !== undefined && (!withSnapshot || task.snapshot === undefined || snapshot !== undefined);
@@ -72,7 +82,10 @@ function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly Ta
 }
 
 /** The open requests of a record. One whose blob is gone was answered meanwhile. */
-export async function readRequests(context: MongoContext, requests: readonly RequestRecord[]): Promise<readonly TaskRequest[]> {
+export async function readRequests(
+  context: MongoContext,
+  requests: readonly RequestRecord[],
+): Promise<readonly TaskRequest[]> {
   const bytes = await readInline(
     context,
     requests.map((request) => request.bytes),

@@ -9,14 +9,20 @@ import type { ConversationRecord } from "./mongodb-records.ts";
  * Takes the oldest messages out of a history that is too long, off the request path. Whoever reads histories waits for that (`trimmed`), or
  * looks at the newest alone. Pointers to what isn't in the log don't count, so they are looked up, once each.
  */
-export function trimIfLong(context: MongoContext, conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">): void {
+export function trimIfLong(
+  context: MongoContext,
+  conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">,
+): void {
   if (conversation.said > context.maxHistoryLength) {
     context.jobs.run(trimName(conversation), () => trim(context, conversation));
   }
 }
 
 /** Resolves when the history is as short as it should be, whoever made it too long, and whether or not he lives to trim it. */
-export function trimmed(context: MongoContext, conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">): Promise<void> {
+export function trimmed(
+  context: MongoContext,
+  conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">,
+): Promise<void> {
   trimIfLong(context, conversation);
   return context.jobs.settled(trimName(conversation));
 }
@@ -25,7 +31,10 @@ function trimName({ _id }: Pick<ConversationRecord, "_id">): string {
   return `trim ${nameOf(_id)}`;
 }
 
-async function trim(context: MongoContext, { _id, incarnation }: Pick<ConversationRecord, "_id" | "incarnation">): Promise<void> {
+async function trim(
+  context: MongoContext,
+  { _id, incarnation }: Pick<ConversationRecord, "_id" | "incarnation">,
+): Promise<void> {
   const { conversations, messages } = context.collections;
   // Read before the pointers: if it is the same afterwards, none was added meanwhile.
   const conversation = await conversations.findOne({ _id, incarnation }, { projection: { said: 1 } });
@@ -36,23 +45,32 @@ async function trim(context: MongoContext, { _id, incarnation }: Pick<Conversati
   let oldestKept: Place | undefined;
   const seen: Pointer[] = [];
   const lost: Pointer[] = [];
-  await walkPointers(context, incarnation, { direction: "down", page: Math.min(context.maxHistoryLength + 1, jobStepRecords) }, (pointer, { at }) => {
-    if (at === "lost") {
-      lost.push(pointer);
-    } else if (at !== "open") {
-      kept += 1;
-      oldestKept = pointer;
-      seen.push(pointer);
-    }
-    return kept < context.maxHistoryLength;
-  });
+  await walkPointers(
+    context,
+    incarnation,
+    { direction: "down", page: Math.min(context.maxHistoryLength + 1, jobStepRecords) },
+    (pointer, { at }) => {
+      if (at === "lost") {
+        lost.push(pointer);
+      } else if (at !== "open") {
+        kept += 1;
+        oldestKept = pointer;
+        seen.push(pointer);
+      }
+      return kept < context.maxHistoryLength;
+    },
+  );
   await deletePointers(context, lost);
   await messages.updateMany(
     { _id: { $in: seen.filter(({ isFirst, sure }) => !isFirst && sure !== true).map((pointer) => pointer._id) } },
     { $set: { sure: true } },
   );
   while (kept >= context.maxHistoryLength && oldestKept !== undefined) {
-    const old = await findPointers(context, incarnation, { direction: "down", after: oldestKept, limit: jobStepRecords });
+    const old = await findPointers(context, incarnation, {
+      direction: "down",
+      after: oldestKept,
+      limit: jobStepRecords,
+    });
     await deletePointers(context, old);
     if (old.length < jobStepRecords) {
       break;

@@ -54,10 +54,14 @@ export class SqliteChannel<O extends Operations> {
   call<K extends keyof O & string>(name: K, args: Args<O, K>, options: CallOptions = {}): Promise<ReturnType<O[K]>> {
     const { bytes = 0, transfer = [] } = options;
     if (this.#died !== undefined) {
-      return Promise.reject(new StorageError("unavailable", `The ${this.#role} of the SQLite storage has ended`, this.#died));
+      return Promise.reject(
+        new StorageError("unavailable", `The ${this.#role} of the SQLite storage has ended`, this.#died),
+      );
     }
     if (this.#pending.size >= queueOperationsMax || this.#pendingBytes + bytes > queueBytesMax) {
-      return Promise.reject(new StorageError("unavailable", `Too much waits for the ${this.#role} of the SQLite storage`));
+      return Promise.reject(
+        new StorageError("unavailable", `Too much waits for the ${this.#role} of the SQLite storage`),
+      );
     }
     const id = this.#nextId++;
     this.#pendingBytes += bytes;
@@ -127,7 +131,12 @@ export class SqliteChannel<O extends Operations> {
     this.#died ??= { cause };
     const outcome = this.#role === "writer" ? "unknown" : "none";
     for (const id of [...this.#pending.keys()]) {
-      this.#settle(id)?.reject(new StorageError("unavailable", `The ${this.#role} of the SQLite storage ended`, { outcome, cause: this.#died.cause }));
+      this.#settle(id)?.reject(
+        new StorageError("unavailable", `The ${this.#role} of the SQLite storage ended`, {
+          outcome,
+          cause: this.#died.cause,
+        }),
+      );
     }
   }
 }
@@ -151,7 +160,8 @@ export async function openChannel<O extends Operations>(task: WorkerTask): Promi
         reject("failed" in message ? fromWire(message.failed) : new Error("The worker answered before it was ready"));
       }
     });
-    const fail = (cause: unknown) => reject(new StorageError("unavailable", `The ${task.role} of the SQLite storage didn't start`, { cause }));
+    const fail = (cause: unknown) =>
+      reject(new StorageError("unavailable", `The ${task.role} of the SQLite storage didn't start`, { cause }));
     worker.once("error", fail);
     worker.once("exit", fail);
   });

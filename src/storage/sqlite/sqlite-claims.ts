@@ -20,7 +20,11 @@ export function messageKey(scope: Scope, messageId: string): Uint8Array {
   return hashKey(scope.tenant, scope.owner, messageId);
 }
 
-export function claimMessage(context: SqliteContext, { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim }, nowMs: number): ClaimOutcome {
+export function claimMessage(
+  context: SqliteContext,
+  { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim },
+  nowMs: number,
+): ClaimOutcome {
   const key = messageKey(scope, claim.messageId);
   const { same, otherContent } = findClaims(context, key, claim.contentHash, nowMs);
   if (same !== undefined) {

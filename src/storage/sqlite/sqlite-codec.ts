@@ -60,11 +60,15 @@ export function transferable(arrays: readonly Uint8Array[]): readonly ArrayBuffe
 }
 
 export function appendResult(result: AppendOutcome): AppendResult {
-  return result.outcome === "duplicate" ? { outcome: "duplicate", claim: { taskId: result.claim.taskId, ...answerOf(result.claim.answer) } } : result;
+  return result.outcome === "duplicate"
+    ? { outcome: "duplicate", claim: { taskId: result.claim.taskId, ...answerOf(result.claim.answer) } }
+    : result;
 }
 
 export function claimResult(result: ClaimOutcome): ClaimResult {
-  return result.outcome === "duplicate" ? { outcome: "duplicate", taskId: result.taskId, ...answerOf(result.answer) } : result;
+  return result.outcome === "duplicate"
+    ? { outcome: "duplicate", taskId: result.taskId, ...answerOf(result.answer) }
+    : result;
 }
 
 function answerOf(bytes: Uint8Array | undefined): { readonly answer?: Message } {
@@ -85,7 +89,9 @@ export function entriesOf({ batches, bytes }: EntryRun, after: bigint): readonly
 
 export function messagesOf(kept: readonly KeptMessage[]): readonly Message[] {
   return kept
-    .map((message) => (message.isEntry ? historyMessageOf(message.bytes, message) : decode(MessageSchema, message.bytes)))
+    .map((message) =>
+      message.isEntry ? historyMessageOf(message.bytes, message) : decode(MessageSchema, message.bytes),
+    )
     .filter((message) => message !== undefined);
 }
 
@@ -105,6 +111,8 @@ export function decode<T extends DescMessage>(schema: T, bytes: Uint8Array): Mes
   try {
     return fromBinary(schema, bytes);
   } catch (error) {
-    throw new StorageError("corrupt", `The SQLite database holds something other than a ${schema.name}`, { cause: error });
+    throw new StorageError("corrupt", `The SQLite database holds something other than a ${schema.name}`, {
+      cause: error,
+    });
   }
 }

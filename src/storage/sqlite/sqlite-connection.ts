@@ -35,7 +35,10 @@ export function createWalLimiter(db: DatabaseSync, file: string): () => void {
   let commits = 0;
   return () => {
     commits += 1;
-    if (commits % commitsPerWalCheck === 0 && (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > walBytesKept) {
+    if (
+      commits % commitsPerWalCheck === 0 &&
+      (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > walBytesKept
+    ) {
       try {
         db.exec("PRAGMA wal_checkpoint(RESTART)");
       } catch {

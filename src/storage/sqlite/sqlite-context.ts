@@ -15,7 +15,10 @@ export interface SqliteContext {
 
 export type Row = Record<string, SQLOutputValue>;
 
-export function createContext(db: DatabaseSync, options: { readonly prefix: string; readonly maxHistoryLength: number }): SqliteContext {
+export function createContext(
+  db: DatabaseSync,
+  options: { readonly prefix: string; readonly maxHistoryLength: number },
+): SqliteContext {
   return {
     db,
     sql: prepareStatements(db, options.prefix),
@@ -34,7 +37,10 @@ export interface LifeTimes {
 }
 
 export function lifeTimes({ retention }: SqliteContext, nowMs: number): LifeTimes {
-  return { liveSince: before(nowMs, retention.conversationTtlMs), heldSince: before(nowMs, retention.interruptedTtlMs) };
+  return {
+    liveSince: before(nowMs, retention.conversationTtlMs),
+    heldSince: before(nowMs, retention.interruptedTtlMs),
+  };
 }
 
 /** So many milliseconds ago, as a whole number that SQLite can compare: any moment is after "Infinity ago". */
@@ -44,7 +50,11 @@ export function before(nowMs: number, ageMs: number): number {
 
 /** Marks the bytes of an answer, when they are many, as the receiver's. They must be a whole buffer and not be used here afterwards. */
 export function handOver(context: SqliteContext, bytes: Uint8Array): Uint8Array {
-  if (bytes.byteLength >= transferBytesMin && bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) {
+  if (
+    bytes.byteLength >= transferBytesMin &&
+    bytes.buffer instanceof ArrayBuffer &&
+    bytes.byteLength === bytes.buffer.byteLength
+  ) {
     context.handedOver.push(bytes.buffer);
   }
   return bytes;

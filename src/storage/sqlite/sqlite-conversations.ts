@@ -20,13 +20,26 @@ export function scopeKey(scope: Scope): Uint8Array {
 }
 
 /** The conversation that is current under a context id; undefined if there is none or if it is past its time. */
-export function findConversation(context: SqliteContext, scope: Scope, contextId: string, nowMs: number): FoundConversation | undefined {
-  const row = context.sql.findConversation.get({ key: conversationKey(scope, contextId), ...lifeTimes(context, nowMs) });
+export function findConversation(
+  context: SqliteContext,
+  scope: Scope,
+  contextId: string,
+  nowMs: number,
+): FoundConversation | undefined {
+  const row = context.sql.findConversation.get({
+    key: conversationKey(scope, contextId),
+    ...lifeTimes(context, nowMs),
+  });
   return row?.live === 1 ? foundConversation(row) : undefined;
 }
 
 /** The same, made if there is none. One that is past its time makes way: it loses its key, and the sweep takes its rows away. */
-export function ensureConversation(context: SqliteContext, scope: Scope, contextId: string, nowMs: number): FoundConversation {
+export function ensureConversation(
+  context: SqliteContext,
+  scope: Scope,
+  contextId: string,
+  nowMs: number,
+): FoundConversation {
   const key = conversationKey(scope, contextId);
   const row = context.sql.findConversation.get({ key, ...lifeTimes(context, nowMs) });
   if (row?.live === 1) {
@@ -36,7 +49,14 @@ export function ensureConversation(context: SqliteContext, scope: Scope, context
     removeConversation(context, row.id as number);
   }
   const { tenant, owner } = scope;
-  const made = context.sql.insertConversation.run({ key, scope: scopeKey(scope), tenant, owner, contextId, lastAccessMs: nowMs });
+  const made = context.sql.insertConversation.run({
+    key,
+    scope: scopeKey(scope),
+    tenant,
+    owner,
+    contextId,
+    lastAccessMs: nowMs,
+  });
   return { id: made.lastInsertRowid as number, messageCount: 0 };
 }
 
@@ -44,7 +64,11 @@ export function removeConversation(context: SqliteContext, id: number): void {
   context.sql.removeConversation.run({ id });
 }
 
-export function storeConversation(context: SqliteContext, { scope, contextId, messageIds, lastAccessMs }: StoreConversationArgs, nowMs: number): void {
+export function storeConversation(
+  context: SqliteContext,
+  { scope, contextId, messageIds, lastAccessMs }: StoreConversationArgs,
+  nowMs: number,
+): void {
   const conversation = ensureConversation(context, scope, contextId, nowMs);
   context.sql.setLastAccess.run({ id: conversation.id, lastAccessMs });
   const kept = new Set(messageIds);
@@ -62,7 +86,11 @@ export interface StoreConversationArgs {
   readonly lastAccessMs: number;
 }
 
-export function updateConversationAccess(context: SqliteContext, { scope, contextId }: ConversationArgs, nowMs: number): boolean {
+export function updateConversationAccess(
+  context: SqliteContext,
+  { scope, contextId }: ConversationArgs,
+  nowMs: number,
+): boolean {
   const conversation = findConversation(context, scope, contextId, nowMs);
   if (conversation === undefined) {
     return false;
@@ -76,7 +104,11 @@ export interface ConversationArgs {
   readonly contextId: string;
 }
 
-export function deleteConversation(context: SqliteContext, { scope, contextId }: ConversationArgs, nowMs: number): boolean {
+export function deleteConversation(
+  context: SqliteContext,
+  { scope, contextId }: ConversationArgs,
+  nowMs: number,
+): boolean {
   const conversation = findConversation(context, scope, contextId, nowMs);
   if (conversation === undefined) {
     return false;
@@ -85,12 +117,21 @@ export function deleteConversation(context: SqliteContext, { scope, contextId }:
   return true;
 }
 
-export function getConversation(context: SqliteContext, { scope, contextId }: ConversationArgs, nowMs: number): ConversationHistory | undefined {
-  const row = context.sql.findConversation.get({ key: conversationKey(scope, contextId), ...lifeTimes(context, nowMs) });
+export function getConversation(
+  context: SqliteContext,
+  { scope, contextId }: ConversationArgs,
+  nowMs: number,
+): ConversationHistory | undefined {
+  const row = context.sql.findConversation.get({
+    key: conversationKey(scope, contextId),
+    ...lifeTimes(context, nowMs),
+  });
   if (row?.live !== 1) {
     return undefined;
   }
-  const messageIds = context.sql.messageIds.all({ conversation: row.id as number }).map((message) => message.message_id as string);
+  const messageIds = context.sql.messageIds
+    .all({ conversation: row.id as number })
+    .map((message) => message.message_id as string);
   return { contextId, messageIds, lastAccessTime: new Date(row.last_access_ms as number) };
 }
 
@@ -115,10 +156,16 @@ export function listConversations(
   return { conversations, more: rows.length > limit };
 }
 
-export function getConversationStats(context: SqliteContext, { scope }: { readonly scope: Scope | undefined }, nowMs: number): ConversationStats {
+export function getConversationStats(
+  context: SqliteContext,
+  { scope }: { readonly scope: Scope | undefined },
+  nowMs: number,
+): ConversationStats {
   const times = lifeTimes(context, nowMs);
   const row =
-    scope === undefined ? context.sql.conversationStats.get({ ...times }) : context.sql.conversationStatsInScope.get({ scope: scopeKey(scope), ...times });
+    scope === undefined
+      ? context.sql.conversationStats.get({ ...times })
+      : context.sql.conversationStatsInScope.get({ scope: scopeKey(scope), ...times });
   const { conversations, messages, oldest, newest } = row as Row;
   return {
     totalConversations: conversations as number,

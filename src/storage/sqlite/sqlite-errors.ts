@@ -53,15 +53,23 @@ export function storageErrorOf(error: unknown, outcome: StorageError["outcome"] 
 export function toWire(error: unknown): WireError {
   if (error instanceof StorageError) {
     const { code, outcome, message, cause } = error;
-    return { code, outcome, message, ...(cause instanceof Error && { cause: { message: cause.message, stack: cause.stack } }) };
+    return {
+      code,
+      outcome,
+      message,
+      ...(cause instanceof Error && { cause: { message: cause.message, stack: cause.stack } }),
+    };
   }
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   return { outcome: "none", message, cause: { message, stack } };
 }
 
 export function fromWire(wire: WireError): Error {
-  const cause = wire.cause === undefined ? undefined : Object.assign(new Error(wire.cause.message), { stack: wire.cause.stack });
-  return wire.code === undefined ? new Error(wire.message, { cause }) : new StorageError(wire.code, wire.message, { outcome: wire.outcome, cause });
+  const cause =
+    wire.cause === undefined ? undefined : Object.assign(new Error(wire.cause.message), { stack: wire.cause.stack });
+  return wire.code === undefined
+    ? new Error(wire.message, { cause })
+    : new StorageError(wire.code, wire.message, { outcome: wire.outcome, cause });
 }
 
 function resultCode(error: unknown): number | undefined {

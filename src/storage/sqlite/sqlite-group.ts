@@ -29,7 +29,13 @@ export function runWrites(context: SqliteContext, operations: Operations, calls:
     rollBack(context);
     // SQLite's texts on COMMIT quote nothing, and an operator must see that a disk is full.
     const why = error instanceof Error ? `: ${error.message}` : "";
-    return failAll(calls, new StorageError("unavailable", `The SQLite database failed to commit${why}`, { outcome: "unknown", cause: error }));
+    return failAll(
+      calls,
+      new StorageError("unavailable", `The SQLite database failed to commit${why}`, {
+        outcome: "unknown",
+        cause: error,
+      }),
+    );
   }
   return replies;
 }

@@ -5,7 +5,9 @@ export interface MessageRow {
   readonly key: Uint8Array;
   readonly messageId: string;
   readonly timeMs: number;
-  readonly source: { readonly task: number; readonly taskId: string; readonly sequence: number } | { readonly bytes: Uint8Array };
+  readonly source:
+    | { readonly task: number; readonly taskId: string; readonly sequence: number }
+    | { readonly bytes: Uint8Array };
 }
 
 /** Adds messages to a conversation's history, whose oldest then leave it if it is too long, and notes the access. */
@@ -27,7 +29,11 @@ export function addMessages(
   context.sql.noteMessages.run({ id: conversation.id, change: messages.length - Math.max(0, excess), nowMs });
 }
 
-function insertMessage(context: SqliteContext, conversation: number, { key, messageId, timeMs, source }: MessageRow): void {
+function insertMessage(
+  context: SqliteContext,
+  conversation: number,
+  { key, messageId, timeMs, source }: MessageRow,
+): void {
   // Row numbers grow with the time of storing, by which the message of an id that was stored last is found.
   const id = (context.sql.lastMessage.get()?.id as number) + 1;
   const place =

@@ -24,7 +24,11 @@ export interface KeptMessage {
 
 export function storeMessages(
   context: SqliteContext,
-  args: { readonly scope: Scope; readonly messages: readonly EncodedMessage[]; readonly settle: MessageClaim | undefined },
+  args: {
+    readonly scope: Scope;
+    readonly messages: readonly EncodedMessage[];
+    readonly settle: MessageClaim | undefined;
+  },
   nowMs: number,
 ): void {
   const { scope, messages, settle } = args;
@@ -43,7 +47,11 @@ export function storeMessages(
   }
 }
 
-export function deleteMessage(context: SqliteContext, { scope, messageId }: { readonly scope: Scope; readonly messageId: string }, nowMs: number): boolean {
+export function deleteMessage(
+  context: SqliteContext,
+  { scope, messageId }: { readonly scope: Scope; readonly messageId: string },
+  nowMs: number,
+): boolean {
   const rows = context.sql.messagesByKey.all({ key: messageKey(scope, messageId), ...lifeTimes(context, nowMs) });
   for (const row of rows) {
     removeMessages(context, row.conversation as number, [row.id as number]);
@@ -85,7 +93,12 @@ export function listMessages(
 
 export function listMessagePage(
   context: SqliteContext,
-  args: { readonly scope: Scope; readonly contextId: string; readonly after: MessagePlace | undefined; readonly limit: number },
+  args: {
+    readonly scope: Scope;
+    readonly contextId: string;
+    readonly after: MessagePlace | undefined;
+    readonly limit: number;
+  },
   nowMs: number,
 ): { readonly messages: readonly KeptMessage[]; readonly next: MessagePlace | undefined } {
   const { scope, contextId, after, limit } = args;
@@ -117,7 +130,14 @@ function readMessages(context: SqliteContext, rows: readonly Row[], contextId: s
 
 /** Reads the messages that rows stand for. Neighbours are often in one segment, so the last one is kept. */
 function createMessageReader(context: SqliteContext): (row: Row, contextId: string) => KeptMessage {
-  let segment: { readonly task: number; readonly first: number; readonly bytes: Uint8Array; readonly ranges: readonly EntryRange[] } | undefined;
+  let segment:
+    | {
+        readonly task: number;
+        readonly first: number;
+        readonly bytes: Uint8Array;
+        readonly ranges: readonly EntryRange[];
+      }
+    | undefined;
   return (row, contextId) => {
     const taskId = row.task_id as string;
     const own = row.bytes as Uint8Array | null;

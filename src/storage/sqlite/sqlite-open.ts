@@ -16,7 +16,10 @@ export interface SqliteChannels {
 /** Opens a file, made if there is none. Throws what `createSqliteStorage` does. */
 export async function openChannels(file: string, options: Required<StorageOptions>): Promise<SqliteChannels> {
   if (file === "" || file === ":memory:") {
-    throw new StorageError("invalid", `A SQLite storage needs a file, and "${file}" is none; use the memory storage for what need not last`);
+    throw new StorageError(
+      "invalid",
+      `A SQLite storage needs a file, and "${file}" is none; use the memory storage for what need not last`,
+    );
   }
   // As a path and nothing else: SQLite takes some names, such as "file:…?mode=memory", for something other than a file.
   const path = resolve(file);

@@ -11,7 +11,12 @@ import {
   updateConversationAccess,
 } from "./sqlite-conversations.ts";
 import { deleteMessage, getMessages, listMessagePage, listMessages, storeMessages } from "./sqlite-messages.ts";
-import { deletePushNotification, getPushNotification, listPushNotifications, storePushNotification } from "./sqlite-push-notifications.ts";
+import {
+  deletePushNotification,
+  getPushNotification,
+  listPushNotifications,
+  storePushNotification,
+} from "./sqlite-push-notifications.ts";
 import { beat, leave, listReplicas } from "./sqlite-replicas.ts";
 import { storeSnapshot } from "./sqlite-snapshots.ts";
 import { cleanupConversations, forgetReplicas, sweep } from "./sqlite-sweep.ts";

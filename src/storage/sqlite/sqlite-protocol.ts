@@ -24,4 +24,6 @@ export interface Call {
 /** From a worker: first that it is ready or why it can't be, then the answers of one group after another. */
 export type FromWorker = "ready" | { readonly failed: WireError } | readonly Reply[];
 
-export type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: WireError };
+export type Reply =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: WireError };

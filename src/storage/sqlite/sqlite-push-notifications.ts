@@ -20,18 +20,32 @@ export function storePushNotification(
   context.sql.putPushNotification.run({ task: task.id, configId, bytes });
 }
 
-export function getPushNotification(context: SqliteContext, { key, configId }: PushNotificationArgs, nowMs: number): Uint8Array | undefined {
+export function getPushNotification(
+  context: SqliteContext,
+  { key, configId }: PushNotificationArgs,
+  nowMs: number,
+): Uint8Array | undefined {
   const task = findTask(context, key, nowMs);
   const row = task === undefined ? undefined : context.sql.getPushNotification.get({ task: task.id, configId });
   return row?.bytes as Uint8Array | undefined;
 }
 
-export function listPushNotifications(context: SqliteContext, { key }: { readonly key: TaskKey }, nowMs: number): readonly Uint8Array[] {
+export function listPushNotifications(
+  context: SqliteContext,
+  { key }: { readonly key: TaskKey },
+  nowMs: number,
+): readonly Uint8Array[] {
   const task = findTask(context, key, nowMs);
-  return task === undefined ? [] : context.sql.listPushNotifications.all({ task: task.id }).map((row) => row.bytes as Uint8Array);
+  return task === undefined
+    ? []
+    : context.sql.listPushNotifications.all({ task: task.id }).map((row) => row.bytes as Uint8Array);
 }
 
-export function deletePushNotification(context: SqliteContext, { key, configId }: PushNotificationArgs, nowMs: number): boolean {
+export function deletePushNotification(
+  context: SqliteContext,
+  { key, configId }: PushNotificationArgs,
+  nowMs: number,
+): boolean {
   const task = findTask(context, key, nowMs);
   return task !== undefined && context.sql.deletePushNotification.run({ task: task.id, configId }).changes === 1;
 }

@@ -10,5 +10,7 @@ export function leave(context: SqliteContext, { replica }: { readonly replica: s
 }
 
 export function listReplicas(context: SqliteContext, _args: unknown): readonly ReplicaRecord[] {
-  return context.sql.listReplicas.all().map((row) => ({ replica: row.replica as string, counter: BigInt(row.counter as number) }));
+  return context.sql.listReplicas
+    .all()
+    .map((row) => ({ replica: row.replica as string, counter: BigInt(row.counter as number) }));
 }

@@ -46,7 +46,9 @@ export function readSnapshot(context: SqliteContext, row: Row): Snapshot | undef
     return undefined;
   }
   const snapshot = row.snapshot as number;
-  const pieces = context.sql.snapshotPieces.all({ task: row.id as number, snapshot }).map((piece) => piece.bytes as Uint8Array);
+  const pieces = context.sql.snapshotPieces
+    .all({ task: row.id as number, snapshot })
+    .map((piece) => piece.bytes as Uint8Array);
   const bytes = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
   for (const piece of pieces) {

@@ -34,7 +34,10 @@ export class SqliteSteps {
       const step = snapshotCallBytes / snapshotPieceBytes;
       for (let piece = 0; piece < pieces.length; piece += step) {
         const some = pieces.slice(piece, piece + step);
-        const options = { bytes: some.reduce((sum, { byteLength }) => sum + byteLength, 0), transfer: transferable(some) };
+        const options = {
+          bytes: some.reduce((sum, { byteLength }) => sum + byteLength, 0),
+          transfer: transferable(some),
+        };
         const last = piece + step >= pieces.length;
         if (!(await this.#writer.call("storeSnapshot", { ...args, piece, pieces: some, last }, options))) {
           return;
@@ -57,7 +60,9 @@ export class SqliteSteps {
         } while (from !== undefined && !this.#closed);
         await this.#writer.call("forgetReplicas", {});
       } catch (error) {
-        throw total === 0 ? error : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
+        throw total === 0
+          ? error
+          : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
       }
       return total;
     });

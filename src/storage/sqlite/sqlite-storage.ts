@@ -1,5 +1,10 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema, type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  MessageSchema,
+  type TaskPushNotificationConfig,
+  TaskPushNotificationConfigSchema,
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
 import * as check from "../check-arguments.ts";
 import type {
@@ -70,7 +75,10 @@ class SqliteStorage implements Storage {
   async setRetention({ conversationTtlMs, interruptedTtlMs }: Retention): Promise<void> {
     const retention = { conversationTtlMs, interruptedTtlMs };
     check.checkRetention(retention);
-    await Promise.all([this.#writer.call("setRetention", { retention }), this.#reader.call("setRetention", { retention })]);
+    await Promise.all([
+      this.#writer.call("setRetention", { retention }),
+      this.#reader.call("setRetention", { retention }),
+    ]);
   }
 
   async appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult> {
@@ -89,7 +97,10 @@ class SqliteStorage implements Storage {
     check.checkTaskKey(key);
     check.checkSequence("sequence", after);
     check.checkAmount("number of bytes", bytesMax);
-    return codec.entriesOf(await this.#reader.call("readTask", { key: taskKeyOf(key), after: Number(after), bytesMax }), after);
+    return codec.entriesOf(
+      await this.#reader.call("readTask", { key: taskKeyOf(key), after: Number(after), bytesMax }),
+      after,
+    );
   }
 
   async taskExists(key: TaskKey): Promise<boolean> {
@@ -142,7 +153,11 @@ class SqliteStorage implements Storage {
     return codec.messagesOf(await this.#reader.call("listMessages", args));
   }
 
-  async listMessagePage(scope: Scope, contextId: string, page: { readonly after?: MessagePlace; readonly limit: number }): Promise<MessagePage> {
+  async listMessagePage(
+    scope: Scope,
+    contextId: string,
+    page: { readonly after?: MessagePlace; readonly limit: number },
+  ): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(page);
     const args = { scope: scopeOf(scope), contextId, after: page.after, limit: page.limit };
@@ -225,7 +240,11 @@ class SqliteStorage implements Storage {
     check.checkPushNotification(key, config);
     const bytes = codec.ownBytes(toBinary(TaskPushNotificationConfigSchema, config));
     check.checkBytes("config", bytes);
-    await this.#writer.call("storePushNotification", { key: taskKeyOf(key), configId: config.id, bytes }, { bytes: bytes.byteLength });
+    await this.#writer.call(
+      "storePushNotification",
+      { key: taskKeyOf(key), configId: config.id, bytes },
+      { bytes: bytes.byteLength },
+    );
   }
 
   async getPushNotification(key: TaskKey, configId: string): Promise<TaskPushNotificationConfig | undefined> {

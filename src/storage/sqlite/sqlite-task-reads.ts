@@ -125,16 +125,30 @@ export function listTasks(context: SqliteContext, { query }: { readonly query: T
     total = count(context.sql.countByConversation.get({ ...filter, statusTimeMsMin }));
   } else {
     const key = scopeKey(scope);
-    rows = state === undefined ? context.sql.pageByScope.all({ scope: key, ...place }) : context.sql.pageByState.all({ scope: key, state, ...place });
+    rows =
+      state === undefined
+        ? context.sql.pageByScope.all({ scope: key, ...place })
+        : context.sql.pageByState.all({ scope: key, state, ...place });
     total = countTasks(context, key, state, statusTimeMsMin, times);
   }
-  const tasks = rows.slice(0, limit).map((row) => storedTask(context, { ...scope, taskId: row.task_id as string }, row));
+  const tasks = rows
+    .slice(0, limit)
+    .map((row) => storedTask(context, { ...scope, taskId: row.task_id as string }, row));
   return { tasks, total, more: rows.length > limit };
 }
 
-function countTasks(context: SqliteContext, scope: Uint8Array, state: TaskState | undefined, statusTimeMsMin: number, times: LifeTimes): number {
+function countTasks(
+  context: SqliteContext,
+  scope: Uint8Array,
+  state: TaskState | undefined,
+  statusTimeMsMin: number,
+  times: LifeTimes,
+): number {
   const { sql } = context;
-  const all = state === undefined ? sql.countByScope.get({ scope, statusTimeMsMin }) : sql.countByState.get({ scope, state, statusTimeMsMin });
+  const all =
+    state === undefined
+      ? sql.countByScope.get({ scope, statusTimeMsMin })
+      : sql.countByState.get({ scope, state, statusTimeMsMin });
   const filter = { scope, state: state ?? null, statusTimeMsMin };
   return count(all) - count(sql.countPast.get({ ...filter, ...times })) - count(sql.countRemoved.get(filter));
 }

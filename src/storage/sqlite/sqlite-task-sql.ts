@@ -41,7 +41,10 @@ export const taskSql = {
   // A page of tasks, by what there is to filter; the place before the first is above all.
   pageByScope: page("{tasks}_by_scope", "t.scope = :scope"),
   pageByState: page("{tasks}_by_state", "t.scope = :scope AND t.state = :state"),
-  pageByConversation: page("{tasks}_by_conversation", "t.conversation = :conversation AND (:state IS NULL OR t.state = :state)"),
+  pageByConversation: page(
+    "{tasks}_by_conversation",
+    "t.conversation = :conversation AND (:state IS NULL OR t.state = :state)",
+  ),
   // Counting all and taking away what is past its time reads indexes alone, but for the conversations past their time, which are few.
   countByScope: `SELECT count(*) AS count FROM {tasks} AS t WHERE t.scope = :scope AND t.status_time_ms >= :statusTimeMsMin`,
   countByState: `

@@ -82,8 +82,11 @@ function advanceTask(context: SqliteContext, task: FoundTask, { after, batch, he
   };
   const { state, statusTimeMs, replica } = header;
   const runner = runnerOf(header);
-  const unchanged = state === task.state && statusTimeMs === task.statusTimeMs && replica === task.replica && runner === task.runner;
-  const result = unchanged ? context.sql.advanceTask.run(progress) : context.sql.changeTask.run({ ...progress, state, statusTimeMs, replica, runner });
+  const unchanged =
+    state === task.state && statusTimeMs === task.statusTimeMs && replica === task.replica && runner === task.runner;
+  const result = unchanged
+    ? context.sql.advanceTask.run(progress)
+    : context.sql.changeTask.run({ ...progress, state, statusTimeMs, replica, runner });
   return result.changes === 1;
 }
 
@@ -128,7 +131,12 @@ function createTask(
   if (claim !== undefined) {
     settleClaim(context, key, claim, { conversation: conversation.id }, nowMs);
   }
-  const task = { id: made.lastInsertRowid as number, conversation: conversation.id, messageCount: conversation.messageCount, head: 0 };
+  const task = {
+    id: made.lastInsertRowid as number,
+    conversation: conversation.id,
+    messageCount: conversation.messageCount,
+    head: 0,
+  };
   const committed = commit(context, key, task, append, nowMs);
   return rival?.otherContent ? { ...committed, otherContent: true } : committed;
 }
@@ -161,7 +169,12 @@ function commit(
     context.sql.setLastAccess.run({ id: task.conversation, lastAccessMs: nowMs });
   }
   // Readers of this storage are in this process and hear of an append without a wake-up, so there is nobody to name.
-  return { outcome: "committed", head: BigInt(task.head + count), watchers: [], requests: listRequests(context, task.id) };
+  return {
+    outcome: "committed",
+    head: BigInt(task.head + count),
+    watchers: [],
+    requests: listRequests(context, task.id),
+  };
 }
 
 /** The replica, if it has something to do on the task. */
@@ -185,7 +198,11 @@ export function deleteTask(context: SqliteContext, { key }: { readonly key: Task
   return true;
 }
 
-export function requestTask(context: SqliteContext, { key, request }: { readonly key: TaskKey; readonly request: TaskRequest }, nowMs: number): boolean {
+export function requestTask(
+  context: SqliteContext,
+  { key, request }: { readonly key: TaskKey; readonly request: TaskRequest },
+  nowMs: number,
+): boolean {
   const task = findTask(context, key, nowMs);
   if (task === undefined) {
     return false;
@@ -196,7 +213,9 @@ export function requestTask(context: SqliteContext, { key, request }: { readonly
 
 /** A task's open requests, oldest first. */
 export function listRequests(context: SqliteContext, task: number): readonly TaskRequest[] {
-  return context.sql.listRequests.all({ task }).map((row) => ({ id: row.request_id as string, bytes: row.bytes as Uint8Array }));
+  return context.sql.listRequests
+    .all({ task })
+    .map((row) => ({ id: row.request_id as string, bytes: row.bytes as Uint8Array }));
 }
 
 function findTaskRow(context: SqliteContext, key: TaskKey, nowMs: number): FoundTask | undefined {

@@ -15,8 +15,12 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
   let context: SqliteContext;
   let runGroup: (calls: readonly Call[]) => readonly Reply[];
   try {
-    context = createContext(role === "writer" ? openWriter(file, prefix) : openReader(file), { prefix, maxHistoryLength });
-    runGroup = role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readOperations, calls);
+    context = createContext(role === "writer" ? openWriter(file, prefix) : openReader(file), {
+      prefix,
+      maxHistoryLength,
+    });
+    runGroup =
+      role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readOperations, calls);
   } catch (error) {
     post(port, { failed: toWire(storageErrorOf(error)) });
     return;

@@ -44,7 +44,8 @@ export class AgentCards {
   constructor(options: CardOptions) {
     this.#options = options;
     if (options.extendedCard !== undefined && !options.allowAnonymous) {
-      const description = "needs allowAnonymous: there is no authentication yet, so anybody who reaches the port gets it";
+      const description =
+        "needs allowAnonymous: there is no authentication yet, so anybody who reaches the port gets it";
       throw invalidRequest([{ field: "extendedCard", description }]);
     }
     // Where the server will be reached isn't known yet; all else that may be wrong is.
@@ -91,7 +92,8 @@ export class AgentCards {
     const { keys, keysUrl, logger } = this.#options;
     if (keys.length === 0) return;
     const paths = contestedPaths(cardJson(card));
-    if (paths.length > 0) logger.warn({ paths }, "Some verifiers refuse the signature of an agent card with empty values: leave them out");
+    if (paths.length > 0)
+      logger.warn({ paths }, "Some verifiers refuse the signature of an agent card with empty values: leave them out");
     card.signatures = await signaturesOf(cardJson(card), keys, keysUrl);
   }
 
@@ -100,7 +102,9 @@ export class AgentCards {
     const { keys, keysUrl, withOlderMembers } = this.#options;
     const more = withOlderMembers(json);
     if (more === json || keys.length === 0) return more;
-    const signatures = (await signaturesOf(more, keys, keysUrl)).map((signature) => toA2AJson(AgentCardSignatureSchema, signature));
+    const signatures = (await signaturesOf(more, keys, keysUrl)).map((signature) =>
+      toA2AJson(AgentCardSignatureSchema, signature),
+    );
     return { ...more, signatures: [...(json.signatures as JsonObject[]), ...signatures] };
   }
 
@@ -119,7 +123,10 @@ function dialable(listening: URL, logger: Logger): URL {
   if (listening.hostname !== "0.0.0.0" && listening.hostname !== "[::]") return listening;
   const named = new URL(listening);
   named.hostname = "localhost";
-  logger.warn({ url: named.origin }, "The agent card can only name this machine as localhost; say where clients reach it by publicUrl (--public-url)");
+  logger.warn(
+    { url: named.origin },
+    "The agent card can only name this machine as localhost; say where clients reach it by publicUrl (--public-url)",
+  );
   return named;
 }
 
@@ -129,7 +136,9 @@ function named(which: string, complete: () => AgentCard): AgentCard {
     return complete();
   } catch (error) {
     if (!(error instanceof TaskError)) throw error;
-    throw invalidRequest(error.violations.map(({ field, description }) => ({ field: `${which}.${field}`, description })));
+    throw invalidRequest(
+      error.violations.map(({ field, description }) => ({ field: `${which}.${field}`, description })),
+    );
   }
 }
 
@@ -146,7 +155,12 @@ function pageOf(card: JsonObject): Page {
 function namesServedVersion({ headers, url = "" }: Request): boolean {
   const named = headers[versionParameter.toLowerCase()];
   try {
-    return namedVersion({ requestHeader: new Headers(named === undefined ? {} : { [versionParameter]: String(named) }), url }) === servedVersion;
+    return (
+      namedVersion({
+        requestHeader: new Headers(named === undefined ? {} : { [versionParameter]: String(named) }),
+        url,
+      }) === servedVersion
+    );
   } catch {
     return false;
   }

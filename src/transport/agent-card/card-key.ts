@@ -34,14 +34,21 @@ export async function readCardKey({ key: text, kid }: CardKeyText, field: string
     throw unusable(`can't sign by ${alg}; RSA needs 2048 bits`);
   }
   const publicJwk = createPublicKey(key).export({ format: "jwk" });
-  return { key, alg, kid: kid ?? ownKid ?? (await calculateJwkThumbprint(publicJwk as Parameters<typeof calculateJwkThumbprint>[0])) };
+  return {
+    key,
+    alg,
+    kid: kid ?? ownKid ?? (await calculateJwkThumbprint(publicJwk as Parameters<typeof calculateJwkThumbprint>[0])),
+  };
 }
 
 function parse(text: string): { readonly key: KeyObject; readonly ownKid?: string } | undefined {
   try {
     if (!text.trimStart().startsWith("{")) return { key: createPrivateKey(text) };
     const jwk = JSON.parse(text) as { readonly kid?: unknown };
-    return { key: createPrivateKey({ key: jwk as never, format: "jwk" }), ...(typeof jwk.kid === "string" && jwk.kid !== "" && { ownKid: jwk.kid }) };
+    return {
+      key: createPrivateKey({ key: jwk as never, format: "jwk" }),
+      ...(typeof jwk.kid === "string" && jwk.kid !== "" && { ownKid: jwk.kid }),
+    };
   } catch {
     return undefined;
   }

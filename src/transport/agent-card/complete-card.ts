@@ -50,8 +50,13 @@ const overHttp: ReadonlySet<string> = new Set<ServedBinding["protocolBinding"]>(
 export function completeCard(given: AgentCardInit | undefined, facts: CardFacts): AgentCard {
   const card = clone(AgentCardSchema, create(AgentCardSchema, given ?? undescribed));
   const faults: FieldViolation[] = [];
-  if (card.signatures.length > 0) faults.push({ field: "signatures", description: "are made by the server, over the completed card: leave them out" });
-  if (card.capabilities?.pushNotifications) faults.push({ field: "capabilities.pushNotifications", description: "is true, but there are none: leave it out" });
+  if (card.signatures.length > 0)
+    faults.push({
+      field: "signatures",
+      description: "are made by the server, over the completed card: leave them out",
+    });
+  if (card.capabilities?.pushNotifications)
+    faults.push({ field: "capabilities.pushNotifications", description: "is true, but there are none: leave it out" });
   card.supportedInterfaces = interfacesOf(card.supportedInterfaces, facts, faults);
   card.capabilities = completeCapabilities(given, facts.hasExtendedCard);
   if (card.version === "") card.version = "0.0.0";
@@ -63,9 +68,14 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
     const { name, description } = card;
     card.skills = [create(AgentSkillSchema, { id: "default", name, description, tags: ["agent"] })];
   }
-  for (const { field, description } of validate(AgentCardSchema, card)) faults.push({ field: jsonFieldPath(field), description });
+  for (const { field, description } of validate(AgentCardSchema, card))
+    faults.push({ field: jsonFieldPath(field), description });
   for (const [index, { uri }] of card.capabilities.extensions.entries()) {
-    if (uri === "") faults.push({ field: `capabilities.extensions[${index}].uri`, description: "is missing: an extension is known by its URI" });
+    if (uri === "")
+      faults.push({
+        field: `capabilities.extensions[${index}].uri`,
+        description: "is missing: an extension is known by its URI",
+      });
   }
   checkRequirements(card, faults);
   if (faults.length > 0) throw invalidRequest(faults);
@@ -73,7 +83,10 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
 }
 
 /** A requirement that no declared scheme can meet would keep every client out. */
-function checkRequirements({ securitySchemes, securityRequirements, skills }: AgentCard, faults: FieldViolation[]): void {
+function checkRequirements(
+  { securitySchemes, securityRequirements, skills }: AgentCard,
+  faults: FieldViolation[],
+): void {
   const wanted = [
     { owner: "", requirements: securityRequirements },
     ...skills.map((skill, index) => ({ owner: `skills[${index}].`, requirements: skill.securityRequirements })),
@@ -81,7 +94,10 @@ function checkRequirements({ securitySchemes, securityRequirements, skills }: Ag
   for (const { owner, requirements } of wanted) {
     for (const [index, { schemes }] of requirements.entries()) {
       for (const name of Object.keys(schemes).filter((each) => !Object.hasOwn(securitySchemes, each))) {
-        faults.push({ field: `${owner}securityRequirements[${index}].schemes[${JSON.stringify(name)}]`, description: "is none of the card's securitySchemes" });
+        faults.push({
+          field: `${owner}securityRequirements[${index}].schemes[${JSON.stringify(name)}]`,
+          description: "is none of the card's securitySchemes",
+        });
       }
     }
   }
@@ -90,14 +106,22 @@ function checkRequirements({ securitySchemes, securityRequirements, skills }: Ag
 function completeCapabilities(given: AgentCardInit | undefined, hasExtendedCard: boolean): AgentCapabilities {
   const { streaming, extendedAgentCard, extensions } = capabilitiesOf(given, hasExtendedCard);
   // False is left out: the contract reads both alike (R7–R9).
-  return create(AgentCapabilitiesSchema, { ...(streaming && { streaming }), ...(extendedAgentCard && { extendedAgentCard }), extensions: [...extensions] });
+  return create(AgentCapabilitiesSchema, {
+    ...(streaming && { streaming }),
+    ...(extendedAgentCard && { extendedAgentCard }),
+    extensions: [...extensions],
+  });
 }
 
 /**
  * The author's interfaces, in his order, or those that are served, in ours. One of his without a URL is completed by what is served: by what fits its binding, version and tenant.
  * So he can name tenants alone. One with a URL is his to know.
  */
-function interfacesOf(given: readonly AgentInterface[], { publicUrl, served }: CardFacts, faults: FieldViolation[]): AgentInterface[] {
+function interfacesOf(
+  given: readonly AgentInterface[],
+  { publicUrl, served }: CardFacts,
+  faults: FieldViolation[],
+): AgentInterface[] {
   const wanted = given.length > 0 ? given : [create(AgentInterfaceSchema)];
   return wanted.flatMap((each, index) => {
     const field = `supportedInterfaces[${index}]`;
@@ -105,18 +129,27 @@ function interfacesOf(given: readonly AgentInterface[], { publicUrl, served }: C
       const url = URL.parse(each.url);
       // `localhost:8080` is a URL too, of the scheme `localhost`.
       const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-      if (overHttp.has(each.protocolBinding) && !isHttp) faults.push({ field: `${field}.url`, description: "must be an absolute URL, http or https" });
-      else if (each.protocolBinding !== "GRPC" && url === null) faults.push({ field: `${field}.url`, description: "must be an absolute URL" });
+      if (overHttp.has(each.protocolBinding) && !isHttp)
+        faults.push({ field: `${field}.url`, description: "must be an absolute URL, http or https" });
+      else if (each.protocolBinding !== "GRPC" && url === null)
+        faults.push({ field: `${field}.url`, description: "must be an absolute URL" });
       return [create(AgentInterfaceSchema, { ...each, protocolVersion: each.protocolVersion || servedVersion })];
     }
     const fitting = served.filter((binding) => fits(each, binding));
     if (fitting.length === 0) {
-      const names = served.map(({ protocolBinding, protocolVersion = servedVersion }) => `${protocolBinding} ${protocolVersion}`).join(", ");
+      const names = served
+        .map(({ protocolBinding, protocolVersion = servedVersion }) => `${protocolBinding} ${protocolVersion}`)
+        .join(", ");
       faults.push({ field, description: `needs a url, or to be one of what is served here: ${names}` });
     }
     return fitting.map((binding) => {
       const { protocolBinding, protocolVersion = servedVersion } = binding;
-      return create(AgentInterfaceSchema, { ...each, protocolBinding, protocolVersion, url: addressOf(binding, publicUrl) });
+      return create(AgentInterfaceSchema, {
+        ...each,
+        protocolBinding,
+        protocolVersion,
+        url: addressOf(binding, publicUrl),
+      });
     });
   });
 }

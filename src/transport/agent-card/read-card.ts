@@ -52,7 +52,8 @@ function lookAtField(field: DescField, key: string, value: JsonValue, path: stri
     else for (const [index, item] of value.entries()) look(message, item, `${path}[${index}]`, faults);
   } else if (field.fieldKind === "map") {
     if (!isObject(value)) faults.push({ field: path, description: "must be an object" });
-    else for (const [name, item] of Object.entries(value)) look(message, item, `${path}[${JSON.stringify(name)}]`, faults);
+    else
+      for (const [name, item] of Object.entries(value)) look(message, item, `${path}[${JSON.stringify(name)}]`, faults);
   } else {
     look(message, value, path, faults);
   }

@@ -10,12 +10,18 @@ import type { CardKey } from "./card-key.ts";
  *
  * @param keysUrl where verifiers find the public keys (`jku`).
  */
-export async function signaturesOf(card: JsonObject, keys: readonly CardKey[], keysUrl: URL | undefined): Promise<AgentCardSignature[]> {
+export async function signaturesOf(
+  card: JsonObject,
+  keys: readonly CardKey[],
+  keysUrl: URL | undefined,
+): Promise<AgentCardSignature[]> {
   const payload = new TextEncoder().encode(canonicalCard(card));
   return Promise.all(
     keys.map(async ({ key, alg, kid }) => {
       const header = { alg, kid, typ: "JOSE", ...(keysUrl && { jku: keysUrl.href }) };
-      const { protected: protectedHeader = "", signature } = await new FlattenedSign(payload).setProtectedHeader(header).sign(key);
+      const { protected: protectedHeader = "", signature } = await new FlattenedSign(payload)
+        .setProtectedHeader(header)
+        .sign(key);
       return create(AgentCardSignatureSchema, { protected: protectedHeader, signature });
     }),
   );

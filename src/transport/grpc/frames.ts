@@ -24,7 +24,12 @@ export function framed(messages: readonly Uint8Array[]): Buffer {
  * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, ConnectError with the codes that gRPC gives for none, for more than
  * one, and for a compressed one without a word of how, and the signal's reason once that is aborted.
  */
-export async function readMessage(request: Request, schema: DescMessage, bytesMax: number, signal: AbortSignal): Promise<Message> {
+export async function readMessage(
+  request: Request,
+  schema: DescMessage,
+  bytesMax: number,
+  signal: AbortSignal,
+): Promise<Message> {
   const body = await readBytes(request, prefixBytes + bytesMax, signal);
   if (body.byteLength === 0) throw new ConnectError("The call has no request message", Code.Unimplemented);
   if (body.byteLength < prefixBytes) throw cutOff();
@@ -34,11 +39,17 @@ export async function readMessage(request: Request, schema: DescMessage, bytesMa
   if (end > prefixBytes + bytesMax) throw new TaskError("TOO_LARGE", "The request is larger than requests may be");
   if (end > byteLength) throw cutOff();
   if (end < byteLength) throw new ConnectError("The call has more than one request message", Code.Unimplemented);
-  if (view.getUint8(0) !== 0) throw new ConnectError("The request message is flagged as compressed, and no grpc-encoding says how", Code.Internal);
+  if (view.getUint8(0) !== 0)
+    throw new ConnectError(
+      "The request message is flagged as compressed, and no grpc-encoding says how",
+      Code.Internal,
+    );
   try {
     return fromBinary(schema, body.subarray(prefixBytes));
   } catch (error) {
-    throw new TaskError("INVALID_REQUEST", `parse binary: ${error instanceof Error ? error.message : error}`, { cause: error });
+    throw new TaskError("INVALID_REQUEST", `parse binary: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
   }
 }
 

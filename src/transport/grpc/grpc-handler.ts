@@ -26,7 +26,8 @@ export function grpcHandler(services: readonly ServedService[], settings: CallSe
   const calls = new Map<string, OneRequest>();
   for (const { service, methods } of services) {
     for (const call of Object.values(methods)) {
-      if (call.kind === "unary" || call.kind === "server_streaming") calls.set(`/${service.typeName}/${call.method.name}`, call);
+      if (call.kind === "unary" || call.kind === "server_streaming")
+        calls.set(`/${service.typeName}/${call.method.name}`, call);
     }
   }
   return (request, response) => {
@@ -50,9 +51,22 @@ function isHttp2(response: Response): response is Http2ServerResponse {
 }
 
 /** Never rejects: whatever goes wrong is a status. */
-async function answer(request: Request, response: Http2ServerResponse, call: OneRequest, settings: CallSettings): Promise<void> {
-  const { timeoutMs, error: badTimeout } = parseTimeout(request.headers["grpc-timeout"]?.toString() ?? null, Number.POSITIVE_INFINITY);
-  const context = callContext(request, { ...callSignals(response, settings), ...timerMs(timeoutMs) }, call.method, protocolName);
+async function answer(
+  request: Request,
+  response: Http2ServerResponse,
+  call: OneRequest,
+  settings: CallSettings,
+): Promise<void> {
+  const { timeoutMs, error: badTimeout } = parseTimeout(
+    request.headers["grpc-timeout"]?.toString() ?? null,
+    Number.POSITIVE_INFINITY,
+  );
+  const context = callContext(
+    request,
+    { ...callSignals(response, settings), ...timerMs(timeoutMs) },
+    call.method,
+    protocolName,
+  );
   try {
     settings.gate(context);
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
@@ -108,7 +122,11 @@ function refuse(response: Http2ServerResponse, context: HandlerContext, error: C
     response.addTrailers(Object.fromEntries(status));
     response.end();
   } else {
-    const headers = { ...Object.fromEntries(context.responseHeader), ...Object.fromEntries(status), "content-type": "application/grpc+proto" };
+    const headers = {
+      ...Object.fromEntries(context.responseHeader),
+      ...Object.fromEntries(status),
+      "content-type": "application/grpc+proto",
+    };
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.end();
   }

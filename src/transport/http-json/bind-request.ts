@@ -1,4 +1,12 @@
-import { create, type DescField, type DescMessage, equals, type JsonValue, type Message, ScalarType } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  equals,
+  type JsonValue,
+  type Message,
+  ScalarType,
+} from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
 import { type FieldViolation, invalidRequest, TaskError } from "../../domain/task-error.ts";
@@ -10,7 +18,12 @@ import { fieldsAt, type Route } from "./routes.ts";
  * The request message out of body, path and query. Whatever says the same thing twice must say the same (trap 26): so `?tenant=` works everywhere, and a body may repeat
  * the id of its path. Unknown parameters are ignored, like unknown fields. Throws TaskError INVALID_REQUEST that names every field at fault.
  */
-export function bindRequest({ call, body }: Route, json: JsonValue | undefined, variables: ReadonlyMap<string, string>, query: URLSearchParams): Message {
+export function bindRequest(
+  { call, body }: Route,
+  json: JsonValue | undefined,
+  variables: ReadonlyMap<string, string>,
+  query: URLSearchParams,
+): Message {
   const { input } = call.method;
   const request = fromBody(input, body, json);
   const violations: FieldViolation[] = [];
@@ -33,7 +46,12 @@ function fromBody(input: DescMessage, body: Route["body"], json: JsonValue | und
 }
 
 /** Sets a field from texts; returns what is wrong with them. */
-function setField(request: ReflectMessage, fields: readonly DescField[], values: readonly string[], from: string): string | undefined {
+function setField(
+  request: ReflectMessage,
+  fields: readonly DescField[],
+  values: readonly string[],
+  from: string,
+): string | undefined {
   const field = fields.at(-1);
   const json = field && jsonOf(field, values);
   if (field === undefined || json === undefined) return `can't be given in the ${from}`;
@@ -48,7 +66,8 @@ function setField(request: ReflectMessage, fields: readonly DescField[], values:
   const holder = holderOf(request, fields);
   const given = create(field.parent);
   if (holder.isSet(field)) reflect(field.parent, given).set(field, holder.get(field));
-  if (holder.isSet(field) && !equals(field.parent, given, parsed)) return `differs between the ${from} and the rest of the request`;
+  if (holder.isSet(field) && !equals(field.parent, given, parsed))
+    return `differs between the ${from} and the rest of the request`;
   holder.set(field, reflect(field.parent, parsed).get(field));
   return undefined;
 }
@@ -65,7 +84,10 @@ function holderOf(request: ReflectMessage, fields: readonly DescField[]): Reflec
 }
 
 /** What the texts of a path or a query stand for, in ProtoJSON (R173); undefined where they can't stand for anything: messages, maps. */
-function jsonOf(field: DescField, values: readonly string[]): { readonly value: JsonValue } | { readonly fault: string } | undefined {
+function jsonOf(
+  field: DescField,
+  values: readonly string[],
+): { readonly value: JsonValue } | { readonly fault: string } | undefined {
   const element = field.fieldKind === "map" ? undefined : elementReader(field);
   if (element === undefined) return undefined;
   // Repeated by repetition and by commas.
@@ -87,4 +109,8 @@ function elementReader({ message, scalar }: DescField): ((text: string) => JsonV
 }
 
 /** Messages that are texts in ProtoJSON. */
-const textTypes: ReadonlySet<string> = new Set(["google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"]);
+const textTypes: ReadonlySet<string> = new Set([
+  "google.protobuf.Timestamp",
+  "google.protobuf.Duration",
+  "google.protobuf.FieldMask",
+]);

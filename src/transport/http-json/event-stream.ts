@@ -25,7 +25,11 @@ export interface EventStream<T> {
 }
 
 /** Headers that proxies understand: never cached, never changed, never held back. */
-const streamHeaders = { "content-type": eventStreamType, "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" };
+const streamHeaders = {
+  "content-type": eventStreamType,
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
+};
 
 /** Read by nobody: that it goes over the line is all it is for. */
 const comment = Buffer.from(":\n\n");

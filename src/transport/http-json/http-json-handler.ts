@@ -4,7 +4,15 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 import { callStreaming, callUnary } from "../call-method.ts";
 import { sequenceTold } from "../event-sequence.ts";
-import { type CallContext, callContext, callSignals, endCall, type HttpResponse, nothing, queryOf } from "../http-exchange.ts";
+import {
+  type CallContext,
+  callContext,
+  callSignals,
+  endCall,
+  type HttpResponse,
+  nothing,
+  queryOf,
+} from "../http-exchange.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import { readBody } from "../read-body.ts";
@@ -36,7 +44,12 @@ export function httpJsonHandler(services: readonly ServedService[], options: Cal
 }
 
 /** Never rejects: whatever goes wrong is an answer. */
-async function answer(request: Request, response: HttpResponse, found: FoundPath, options: CallSettings): Promise<void> {
+async function answer(
+  request: Request,
+  response: HttpResponse,
+  found: FoundPath,
+  options: CallSettings,
+): Promise<void> {
   let type: JsonType = jsonTypes[0];
   let context: CallContext | undefined;
   const signals = callSignals(response, options);
@@ -46,7 +59,11 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
     const accepted = answerType(request, isStream);
     if (accepted === undefined) {
       const types = [...jsonTypes, ...(isStream ? [eventStreamType] : [])];
-      throw new HttpFault(406, "INVALID_ARGUMENT", `Nothing that "${request.headers.accept}" accepts can be answered: ${types.join(", ")} can`);
+      throw new HttpFault(
+        406,
+        "INVALID_ARGUMENT",
+        `Nothing that "${request.headers.accept}" accepts can be answered: ${types.join(", ")} can`,
+      );
     }
     type = accepted;
     context = callContext(request, signals, route.call.method, protocolName);
@@ -61,13 +78,17 @@ async function answer(request: Request, response: HttpResponse, found: FoundPath
     }
   } catch (error) {
     const { http, headers, body } = errorAnswer(error, options.logger);
-    if (!response.headersSent) send(request, response, http, type, { ...(context && headersFrom(context)), ...headers }, JSON.stringify(body));
+    if (!response.headersSent)
+      send(request, response, http, type, { ...(context && headersFrom(context)), ...headers }, JSON.stringify(body));
   } finally {
     if (context !== undefined) endCall(context);
   }
 }
 
-function routeOf(request: Request, found: FoundPath): { readonly route: Route; readonly variables: ReadonlyMap<string, string> } {
+function routeOf(
+  request: Request,
+  found: FoundPath,
+): { readonly route: Route; readonly variables: ReadonlyMap<string, string> } {
   const verb = request.method === "HEAD" ? "GET" : (request.method ?? "");
   const route = decoded("path", () => found.route(verb));
   if (route !== undefined) return route;
@@ -87,7 +108,11 @@ function decoded<T>(where: "path" | "query", decode: () => T): T {
   try {
     return decode();
   } catch (error) {
-    throw new TaskError("INVALID_REQUEST", `The ${where} has a percent sign that doesn't begin an encoded byte of UTF-8`, { cause: error });
+    throw new TaskError(
+      "INVALID_REQUEST",
+      `The ${where} has a percent sign that doesn't begin an encoded byte of UTF-8`,
+      { cause: error },
+    );
   }
 }
 
@@ -97,11 +122,21 @@ async function readJsonBody(request: Request, bytesMax: number, signal: AbortSig
   if (bytes.byteLength === 0) return undefined;
   if (isJsonBody(request)) return parseJson(bytes);
   const given = request.headers["content-type"];
-  const text = given === undefined ? "A body without a Content-Type is not accepted" : `The content type "${given}" is not supported`;
+  const text =
+    given === undefined
+      ? "A body without a Content-Type is not accepted"
+      : `The content type "${given}" is not supported`;
   throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", `${text}: ${jsonTypes.join(" and ")} are, in UTF-8`);
 }
 
-async function answerStream(request: Request, response: HttpResponse, { call }: Route, message: Message, context: HandlerContext, options: CallSettings) {
+async function answerStream(
+  request: Request,
+  response: HttpResponse,
+  { call }: Route,
+  message: Message,
+  context: HandlerContext,
+  options: CallSettings,
+) {
   const events = callStreaming(call, message, context);
   const first = await events.next();
   const headers = headersFrom(context);
@@ -127,7 +162,14 @@ function headersFrom({ responseHeader }: HandlerContext): OutgoingHttpHeaders {
   return Object.fromEntries(responseHeader);
 }
 
-function send(request: Request, response: HttpResponse, status: number, type: JsonType, headers: OutgoingHttpHeaders, body: string): void {
+function send(
+  request: Request,
+  response: HttpResponse,
+  status: number,
+  type: JsonType,
+  headers: OutgoingHttpHeaders,
+  body: string,
+): void {
   const bytes = Buffer.from(body);
   response.writeHead(status, { ...headers, "content-type": type, "content-length": bytes.byteLength });
   response.end(request.method === "HEAD" ? nothing : bytes);

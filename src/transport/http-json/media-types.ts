@@ -24,7 +24,9 @@ export function answerType({ headers }: Request, isStream: boolean): JsonType | 
   // The first of the list wins where Accept doesn't say, as with `*/*`. JSON has no charset, but clients that ask for one mean JSON.
   const available = types.flatMap((type) => [type, `${type};charset=utf-8`]);
   // An empty header excludes nothing.
-  const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } }).mediaTypes(available).map(bareType);
+  const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } })
+    .mediaTypes(available)
+    .map(bareType);
   if (accepted.length === 0) return undefined;
   return accepted.find(isJsonType) ?? standard;
 }

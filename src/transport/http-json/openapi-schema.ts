@@ -13,7 +13,9 @@ import { comments } from "../../../gen/comments.ts";
 import { isAnnotatedRequired } from "../../domain/validate.ts";
 
 /** What its proto says of it, as a member of the document; nothing of protos that aren't ours. */
-export function descriptionOf(desc: DescService | DescMethod | DescMessage | DescField | DescEnum | DescEnumValue): { readonly description?: string } {
+export function descriptionOf(desc: DescService | DescMethod | DescMessage | DescField | DescEnum | DescEnumValue): {
+  readonly description?: string;
+} {
   const description = comments.get("typeName" in desc ? desc.typeName : `${desc.parent.typeName}.${desc.name}`);
   return { ...(description !== undefined && { description }) };
 }
@@ -42,9 +44,17 @@ export class OpenApiSchemas {
   object(desc: DescMessage, fields: readonly DescField[]): JsonObject {
     const properties = Object.fromEntries(fields.map((field) => [field.jsonName, this.field(field)]));
     const required = fields.filter(isAnnotatedRequired).map(({ jsonName }) => jsonName);
-    const oneofs = desc.oneofs.map((oneof) => `\`${oneof.name}\` is one of ${oneof.fields.map(({ jsonName }) => `\`${jsonName}\``).join(", ")}.`);
+    const oneofs = desc.oneofs.map(
+      (oneof) => `\`${oneof.name}\` is one of ${oneof.fields.map(({ jsonName }) => `\`${jsonName}\``).join(", ")}.`,
+    );
     const description = [...Object.values(descriptionOf(desc)), ...oneofs].join("\n\n");
-    return { title: desc.name, ...(description !== "" && { description }), type: "object", properties, ...(required.length > 0 && { required }) };
+    return {
+      title: desc.name,
+      ...(description !== "" && { description }),
+      type: "object",
+      properties,
+      ...(required.length > 0 && { required }),
+    };
   }
 
   field(field: DescField): JsonObject {
@@ -75,9 +85,18 @@ export class OpenApiSchemas {
   #enum(desc: DescEnum): JsonObject {
     if (desc.typeName === "google.protobuf.NullValue") return { type: "null" };
     const values = desc.values.map((value) => ({ name: value.name, ...descriptionOf(value) }));
-    const lines = values.flatMap(({ name, description }) => (description === undefined ? [] : [`- \`${name}\`: ${description}`]));
-    const description = [...Object.values(descriptionOf(desc)), ...(lines.length > 0 ? [lines.join("\n")] : [])].join("\n\n");
-    this.#schemas.set(desc.typeName, { title: desc.name, ...(description !== "" && { description }), type: "string", enum: values.map(({ name }) => name) });
+    const lines = values.flatMap(({ name, description }) =>
+      description === undefined ? [] : [`- \`${name}\`: ${description}`],
+    );
+    const description = [...Object.values(descriptionOf(desc)), ...(lines.length > 0 ? [lines.join("\n")] : [])].join(
+      "\n\n",
+    );
+    this.#schemas.set(desc.typeName, {
+      title: desc.name,
+      ...(description !== "" && { description }),
+      type: "string",
+      enum: values.map(({ name }) => name),
+    });
     return { $ref: `#/components/schemas/${desc.typeName}` };
   }
 

@@ -33,7 +33,11 @@ export function openApiDocument(services: readonly ServedService[], publicUrl?: 
     },
     servers: [{ url: publicUrl === undefined ? "/" : publicUrl.href.replace(/\/$/, "") }],
     security: [],
-    tags: services.map(({ service }) => ({ name: service.name, description: `The service ${service.typeName}`, ...descriptionOf(service) })),
+    tags: services.map(({ service }) => ({
+      name: service.name,
+      description: `The service ${service.typeName}`,
+      ...descriptionOf(service),
+    })),
     paths: Object.fromEntries(Object.entries(paths).toSorted(([a], [b]) => (a < b ? -1 : 1))),
     components: {
       schemas: { ...schemas.components, Error: error },
@@ -49,7 +53,9 @@ export function openApiDocument(services: readonly ServedService[], publicUrl?: 
           content: jsonContent({ $ref: "#/components/schemas/Error" }),
         },
       },
-      headers: { RetryAfter: { description: "Seconds after which the same request may succeed", schema: { type: "integer" } } },
+      headers: {
+        RetryAfter: { description: "Seconds after which the same request may succeed", schema: { type: "integer" } },
+      },
     },
   };
 }
@@ -66,7 +72,10 @@ export function openApiHandler(services: readonly ServedService[], publicUrl?: U
 
 /** `/tasks/{task_id=*}/x` as `/tasks/{taskId}/x`. */
 function documentPath({ template, call }: Route): string {
-  return template.text.replaceAll(/\{([\w.]+)(?:=[^{}]*)?\}/g, (_, fieldPath: string) => `{${jsonPath(fieldsAt(call.method.input, fieldPath) ?? [])}}`);
+  return template.text.replaceAll(
+    /\{([\w.]+)(?:=[^{}]*)?\}/g,
+    (_, fieldPath: string) => `{${jsonPath(fieldsAt(call.method.input, fieldPath) ?? [])}}`,
+  );
 }
 
 function jsonPath(fields: readonly DescField[]): string {
@@ -80,7 +89,10 @@ function operationOf(route: Route, schemas: OpenApiSchemas): JsonObject {
   const bound = new Set(inPath.map(jsonPath));
   const isStream = call.kind === "server_streaming";
   const variant = `${isAdded ? "ByPost" : ""}${bound.has("tenant") ? "WithTenant" : ""}`;
-  const query = body === "whole" ? [] : queryFields(method.input, []).filter((fields) => !bound.has(jsonPath(fields)) && fields[0] !== body);
+  const query =
+    body === "whole"
+      ? []
+      : queryFields(method.input, []).filter((fields) => !bound.has(jsonPath(fields)) && fields[0] !== body);
   const parameters = [
     ...inPath.map((fields) => parameterOf(fields, "path", schemas)),
     ...query.map((fields) => parameterOf(fields, "query", schemas)),
@@ -95,7 +107,9 @@ function operationOf(route: Route, schemas: OpenApiSchemas): JsonObject {
     ...(parameters.length > 0 && { parameters }),
     ...(requestBody !== undefined && { requestBody }),
     responses: {
-      "200": isStream ? streamOf(method.output, schemas) : { description: method.output.name, content: jsonContent(schemas.message(method.output)) },
+      "200": isStream
+        ? streamOf(method.output, schemas)
+        : { description: method.output.name, content: jsonContent(schemas.message(method.output)) },
       "4XX": { $ref: "#/components/responses/ClientError" },
       "5XX": { $ref: "#/components/responses/ServerError" },
     },
@@ -113,7 +127,9 @@ function queryFields(desc: DescMessage, way: readonly DescField[]): readonly (re
   return desc.fields.flatMap((field) => {
     const fields = [...way, field];
     if (isTextInQuery(field)) return [fields];
-    return field.fieldKind === "message" && field.message.file.proto.package !== "google.protobuf" && fields.length < queryDepthMax
+    return field.fieldKind === "message" &&
+      field.message.file.proto.package !== "google.protobuf" &&
+      fields.length < queryDepthMax
       ? queryFields(field.message, fields)
       : [];
   });
@@ -121,19 +137,42 @@ function queryFields(desc: DescMessage, way: readonly DescField[]): readonly (re
 
 /** The service parameters of the contract (R172). Theirs alone: our own services have neither versions nor extensions. */
 function a2aHeaders(isStream: boolean): readonly JsonObject[] {
-  const header = (name: string, description: string, schema: JsonObject, required = false) => ({ name, in: "header", description, required, schema });
+  const header = (name: string, description: string, schema: JsonObject, required = false) => ({
+    name,
+    in: "header",
+    description,
+    required,
+    schema,
+  });
   const text = { type: "string" };
   return [
-    header(versionParameter, "The version of A2A that the client speaks; a query parameter of this name does as well", { ...text, const: servedVersion }, true),
-    header(extensionsParameter, "URIs of the extensions that the client speaks, with commas between; the answer lists those that are active", text),
-    ...(isStream ? [header(cursorParameter, `Goes on behind this event, where the extension ${eventSequenceUri} is active`, text)] : []),
+    header(
+      versionParameter,
+      "The version of A2A that the client speaks; a query parameter of this name does as well",
+      { ...text, const: servedVersion },
+      true,
+    ),
+    header(
+      extensionsParameter,
+      "URIs of the extensions that the client speaks, with commas between; the answer lists those that are active",
+      text,
+    ),
+    ...(isStream
+      ? [header(cursorParameter, `Goes on behind this event, where the extension ${eventSequenceUri} is active`, text)]
+      : []),
   ];
 }
 
 function parameterOf(fields: readonly DescField[], place: "path" | "query", schemas: OpenApiSchemas): JsonObject {
   const field = fields.at(-1);
   const { description, ...schema } = field === undefined ? {} : schemas.field(field);
-  return { name: jsonPath(fields), in: place, ...(description !== undefined && { description }), ...(place === "path" && { required: true }), schema };
+  return {
+    name: jsonPath(fields),
+    in: place,
+    ...(description !== undefined && { description }),
+    ...(place === "path" && { required: true }),
+    schema,
+  };
 }
 
 /** What the path says, the body needn't repeat; a body that then holds nothing that must be there may be left out. */
@@ -169,7 +208,10 @@ function streamOf(output: DescMessage, schemas: OpenApiSchemas): JsonObject {
 function errorSchema(schemas: OpenApiSchemas): JsonObject {
   const typed = (desc: DescMessage): JsonObject => ({
     ...schemas.object(desc, desc.fields),
-    properties: { "@type": { const: `type.googleapis.com/${desc.typeName}` }, ...(schemas.object(desc, desc.fields).properties as JsonObject) },
+    properties: {
+      "@type": { const: `type.googleapis.com/${desc.typeName}` },
+      ...(schemas.object(desc, desc.fields).properties as JsonObject),
+    },
     required: ["@type"],
   });
   const details = { type: "array", items: { anyOf: [typed(ErrorInfoSchema), typed(BadRequestSchema)] } };
@@ -179,5 +221,10 @@ function errorSchema(schemas: OpenApiSchemas): JsonObject {
     message: { type: "string" },
     details,
   };
-  return { title: "Error", type: "object", properties: { error: { type: "object", properties, required: Object.keys(properties) } }, required: ["error"] };
+  return {
+    title: "Error",
+    type: "object",
+    properties: { error: { type: "object", properties, required: Object.keys(properties) } },
+    required: ["error"],
+  };
 }

@@ -32,11 +32,13 @@ export function parseTemplate(text: string): PathTemplate {
   if (pieces.length === 0 || pieces.join("/") !== path) throw new Error(`"${text}" is not a path template`);
   for (const piece of pieces) {
     const variable = /^\{([\w.]+)(?:=([^{}]+))?\}$/.exec(piece);
-    if (variable === null && /[{}]/.test(piece)) throw new Error(`"${piece}" of "${text}" is not a segment of a path template`);
+    if (variable === null && /[{}]/.test(piece))
+      throw new Error(`"${piece}" of "${text}" is not a segment of a path template`);
     const from = segments.length;
     const patterns = variable === null ? [piece] : (variable[2] ?? "*").split("/");
     segments.push(...patterns.map((pattern) => (pattern === "*" ? one : pattern === "**" ? many : pattern)));
-    if (variable?.[1] !== undefined) variables.push({ fieldPath: variable[1], from, to: segments.length, isMany: patterns.includes("**") });
+    if (variable?.[1] !== undefined)
+      variables.push({ fieldPath: variable[1], from, to: segments.length, isMany: patterns.includes("**") });
   }
   if (segments.slice(0, -1).includes(many)) throw new Error(`"**" is not at the end of "${text}"`);
   return { text, segments, verb, variables };
@@ -51,7 +53,10 @@ export function segmentsOf(path: string): readonly string[] {
  * What the variables of a template are in a path, decoded; undefined if the path is none of the template's. A segment may be empty where any is accepted: that an id is
  * missing is then said by whoever checks ids. Throws URIError for a percent sign that encodes nothing.
  */
-export function matchTemplate({ segments, verb, variables }: PathTemplate, path: readonly string[]): ReadonlyMap<string, string> | undefined {
+export function matchTemplate(
+  { segments, verb, variables }: PathTemplate,
+  path: readonly string[],
+): ReadonlyMap<string, string> | undefined {
   let parts = path;
   if (verb !== "") {
     const last = path.at(-1) ?? "";

@@ -35,24 +35,30 @@ export function routesOf(services: readonly ServedService[]): readonly Route[] {
 function routesOfMethod(call: MethodImplSpec): readonly Route[] {
   const { method } = call;
   if (!hasOption(method, httpOption)) return [];
-  if (call.kind !== "unary" && call.kind !== "server_streaming") throw new Error(`${method} streams requests, which HTTP+JSON can't`);
+  if (call.kind !== "unary" && call.kind !== "server_streaming")
+    throw new Error(`${method} streams requests, which HTTP+JSON can't`);
   const rule = getOption(method, httpOption);
   return [rule, ...rule.additionalBindings].flatMap((binding) => {
     const route = routeOf(call, binding);
-    return route.verb === "GET" && call.kind === "server_streaming" ? [route, { ...route, verb: "POST", body: "whole" as const, isAdded: true }] : [route];
+    return route.verb === "GET" && call.kind === "server_streaming"
+      ? [route, { ...route, verb: "POST", body: "whole" as const, isAdded: true }]
+      : [route];
   });
 }
 
 function routeOf(call: MethodImplSpec, { pattern, body }: HttpRule): Route {
   const { input } = call.method;
   if (pattern.case === undefined) throw new Error(`A rule of ${call.method} has no path`);
-  const [verb, path] = pattern.case === "custom" ? [pattern.value.kind, pattern.value.path] : [pattern.case.toUpperCase(), pattern.value];
+  const [verb, path] =
+    pattern.case === "custom" ? [pattern.value.kind, pattern.value.path] : [pattern.case.toUpperCase(), pattern.value];
   const template = parseTemplate(path);
   for (const { fieldPath } of template.variables) {
-    if (fieldsAt(input, fieldPath)?.at(-1)?.fieldKind !== "scalar") throw new Error(`"${fieldPath}" of "${path}" is no scalar field of ${input}`);
+    if (fieldsAt(input, fieldPath)?.at(-1)?.fieldKind !== "scalar")
+      throw new Error(`"${fieldPath}" of "${path}" is no scalar field of ${input}`);
   }
   const bodyField = input.fields.find(({ name }) => name === body);
-  if (body !== "" && body !== "*" && bodyField === undefined) throw new Error(`The body "${body}" of "${path}" is no field of ${input}`);
+  if (body !== "" && body !== "*" && bodyField === undefined)
+    throw new Error(`The body "${body}" of "${path}" is no field of ${input}`);
   return { verb, template, body: bodyField ?? (body === "*" ? "whole" : "none"), call, isAdded: false };
 }
 

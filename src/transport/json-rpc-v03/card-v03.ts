@@ -2,7 +2,11 @@ import type { JsonObject } from "@bufbuild/protobuf";
 
 /** What is read here of a card's JSON. Its author's card was checked against the contract before. */
 interface Card {
-  readonly supportedInterfaces: readonly { readonly url: string; readonly protocolBinding: string; readonly protocolVersion: string }[];
+  readonly supportedInterfaces: readonly {
+    readonly url: string;
+    readonly protocolBinding: string;
+    readonly protocolVersion: string;
+  }[];
   readonly capabilities: { readonly extendedAgentCard?: boolean };
   readonly securitySchemes?: Readonly<Record<string, JsonObject>>;
   readonly securityRequirements?: readonly Requirement[];
@@ -40,7 +44,11 @@ export function withV03Members(json: JsonObject): JsonObject {
     additionalInterfaces: older.map(({ url, protocolBinding }) => ({ url, transport: protocolBinding })),
     ...(card.capabilities.extendedAgentCard && { supportsAuthenticatedExtendedCard: true }),
     ...securityOf(card),
-    ...(securitySchemes && { securitySchemes: Object.fromEntries(Object.entries(securitySchemes).map(([name, scheme]) => [name, schemeOf(scheme)])) }),
+    ...(securitySchemes && {
+      securitySchemes: Object.fromEntries(
+        Object.entries(securitySchemes).map(([name, scheme]) => [name, schemeOf(scheme)]),
+      ),
+    }),
     skills: skills.map((skill) => ({ ...(skill as JsonObject), ...securityOf(skill) })),
   };
 }

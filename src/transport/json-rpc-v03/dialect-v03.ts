@@ -41,7 +41,8 @@ const olderParameter = "X-A2A-Extensions";
 
 function rpcMethod(known: MethodV03, call: ServedService["methods"][string], gate: A2AGate): RpcMethod {
   const { method } = call;
-  const told = (message: Parameters<typeof toA2AJson>[1]) => JSON.stringify(known.fromV1(toA2AJson(method.output, message) as JsonObject));
+  const told = (message: Parameters<typeof toA2AJson>[1]) =>
+    JSON.stringify(known.fromV1(toA2AJson(method.output, message) as JsonObject));
   return {
     desc: method,
     isStream: call.kind === "server_streaming",
@@ -55,7 +56,9 @@ function rpcMethod(known: MethodV03, call: ServedService["methods"][string], gat
       if (activated !== null) responseHeader.set(olderParameter, activated);
       const request = readJson(method.input, known.toV1(params));
       if (call.kind === "unary") yield { json: told(await callUnary(call, request, context)) };
-      else for await (const event of callStreaming(call, request, context)) yield { json: told(event), id: sequenceTold(event) };
+      else
+        for await (const event of callStreaming(call, request, context))
+          yield { json: told(event), id: sequenceTold(event) };
     },
   };
 }

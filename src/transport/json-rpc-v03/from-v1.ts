@@ -32,7 +32,12 @@ export function taskFromV1(task: JsonObject): JsonObject {
 
 export function messageFromV1(message: JsonObject): JsonObject {
   const { role, parts, ...rest } = message;
-  return { kind: "message", ...withoutEmpty(rest), role: role === "ROLE_USER" ? "user" : "agent", parts: listOf(parts).map(partFromV1) };
+  return {
+    kind: "message",
+    ...withoutEmpty(rest),
+    role: role === "ROLE_USER" ? "user" : "agent",
+    parts: listOf(parts).map(partFromV1),
+  };
 }
 
 /** The result of `message/send`: the task or message itself, not wrapped. */
@@ -63,7 +68,9 @@ export function pushFromV1({ taskId, url, id, token, authentication }: JsonObjec
       url: url ?? "",
       ...(id !== undefined && { id }),
       ...(token !== undefined && { token }),
-      ...(authentication !== undefined && { authentication: { schemes: [scheme ?? ""], ...(credentials !== undefined && { credentials }) } }),
+      ...(authentication !== undefined && {
+        authentication: { schemes: [scheme ?? ""], ...(credentials !== undefined && { credentials }) },
+      }),
     },
   };
 }
@@ -88,12 +95,20 @@ function partFromV1({ text, raw, url, data, mediaType, filename, metadata }: Jso
     const content: JsonObject = raw !== undefined ? { bytes: raw } : { uri: url ?? "" };
     return {
       kind: "file",
-      file: { ...content, ...(mediaType !== undefined && { mimeType: mediaType }), ...(filename !== undefined && { name: filename }) },
+      file: {
+        ...content,
+        ...(mediaType !== undefined && { mimeType: mediaType }),
+        ...(filename !== undefined && { name: filename }),
+      },
       ...withMetadata,
     };
   }
   if (isObject(data)) return { kind: "data", data, ...withMetadata };
-  return { kind: "data", data: { value: data ?? null }, metadata: { ...objectOf(metadata ?? {}), [wrappedDataKey]: true } };
+  return {
+    kind: "data",
+    data: { value: data ?? null },
+    metadata: { ...objectOf(metadata ?? {}), [wrappedDataKey]: true },
+  };
 }
 
 // ── Pieces ──

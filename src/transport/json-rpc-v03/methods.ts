@@ -27,6 +27,10 @@ export const methodsV03: Readonly<Record<string, MethodV03>> = {
     toV1: pushIdToV1,
     fromV1: ({ configs }) => (Array.isArray(configs) ? configs.map((config) => pushFromV1(config as JsonObject)) : []),
   },
-  "tasks/pushNotificationConfig/delete": { rpc: "deleteTaskPushNotificationConfig", toV1: pushIdToV1, fromV1: () => null },
+  "tasks/pushNotificationConfig/delete": {
+    rpc: "deleteTaskPushNotificationConfig",
+    toV1: pushIdToV1,
+    fromV1: () => null,
+  },
   "agent/getAuthenticatedExtendedCard": { rpc: "getExtendedAgentCard", toV1: () => ({}), fromV1: withV03Members },
 };

@@ -16,7 +16,8 @@ export function sendToV1(params: JsonObject): JsonObject {
 
 function configurationToV1(configuration: JsonObject): JsonObject {
   const { acceptedOutputModes, blocking, historyLength } = configuration;
-  if (isGiven(blocking) && typeof blocking !== "boolean") throw fault("configuration.blocking", "must be true or false");
+  if (isGiven(blocking) && typeof blocking !== "boolean")
+    throw fault("configuration.blocking", "must be true or false");
   return {
     ...(isGiven(acceptedOutputModes) && { acceptedOutputModes }),
     // Waiting is the default in both versions.
@@ -24,7 +25,10 @@ function configurationToV1(configuration: JsonObject): JsonObject {
     // 0 asks for all in version 0.3.
     ...(isGiven(historyLength) && historyLength !== 0 && { historyLength }),
     ...(isGiven(configuration.pushNotificationConfig) && {
-      taskPushNotificationConfig: pushConfigToV1(objectIn(configuration, "pushNotificationConfig", "configuration."), "configuration.pushNotificationConfig"),
+      taskPushNotificationConfig: pushConfigToV1(
+        objectIn(configuration, "pushNotificationConfig", "configuration."),
+        "configuration.pushNotificationConfig",
+      ),
     }),
   };
 }
@@ -42,12 +46,18 @@ export function taskIdToV1({ id, metadata }: JsonObject, withMetadata: boolean):
 /** `TaskPushNotificationConfig`, the params of `set`. */
 export function pushToV1(params: JsonObject): JsonObject {
   const { taskId } = params;
-  return { ...(isGiven(taskId) && { taskId }), ...pushConfigToV1(objectIn(params, "pushNotificationConfig"), "pushNotificationConfig") };
+  return {
+    ...(isGiven(taskId) && { taskId }),
+    ...pushConfigToV1(objectIn(params, "pushNotificationConfig"), "pushNotificationConfig"),
+  };
 }
 
 /** The params of the other push methods: `id` is the task's. */
 export function pushIdToV1({ id, pushNotificationConfigId }: JsonObject): JsonObject {
-  return { ...(isGiven(id) && { taskId: id }), ...(isGiven(pushNotificationConfigId) && { id: pushNotificationConfigId }) };
+  return {
+    ...(isGiven(id) && { taskId: id }),
+    ...(isGiven(pushNotificationConfigId) && { id: pushNotificationConfigId }),
+  };
 }
 
 function pushConfigToV1(config: JsonObject, field: string): JsonObject {
@@ -93,7 +103,9 @@ function partToV1(part: JsonObject, field: string): JsonObject {
       const data = objectIn(part, "data", `${field}.`);
       const { [wrappedDataKey]: wrapped, ...others } = isGiven(metadata) ? asObject(metadata, `${field}.metadata`) : {};
       const rest = Object.keys(others).length > 0 ? { metadata: others } : {};
-      return wrapped === true ? { data: data.value ?? null, ...rest } : { data, ...(isGiven(metadata) && { metadata }) };
+      return wrapped === true
+        ? { data: data.value ?? null, ...rest }
+        : { data, ...(isGiven(metadata) && { metadata }) };
     }
     case "file": {
       const file = objectIn(part, "file", `${field}.`);

@@ -45,7 +45,10 @@ export class RpcFault extends Error {
 }
 
 /** What the methods of A2A 0.2 became, which had their names before the project settled on others. */
-const successors: Readonly<Record<string, string>> = { "tasks/send": "SendMessage", "tasks/sendSubscribe": "SendStreamingMessage" };
+const successors: Readonly<Record<string, string>> = {
+  "tasks/send": "SendMessage",
+  "tasks/sendSubscribe": "SendStreamingMessage",
+};
 
 /** A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service. */
 export function currentDialect(services: readonly ServedService[], gate: A2AGate): Dialect {
@@ -77,7 +80,12 @@ export function notFound(method: string): RpcError {
   const successor = Object.hasOwn(successors, method) ? successors[method] : undefined;
   const message = `Method not found: ${successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`}`;
   const metadata = { method, ...(successor !== undefined && { successor }) };
-  const info = { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason: "METHOD_NOT_FOUND", domain: "a2a-task-manager", metadata };
+  const info = {
+    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+    reason: "METHOD_NOT_FOUND",
+    domain: "a2a-task-manager",
+    metadata,
+  };
   return { code: rpcCodes.methodNotFound, message, data: [info] };
 }
 
@@ -90,7 +98,9 @@ function rpcMethod(call: MethodImplSpec, gate: A2AGate): RpcMethod {
       gate(context);
       const request = readJson(method.input, params);
       if (call.kind === "unary") yield { json: writeJson(method.output, await callUnary(call, request, context)) };
-      else for await (const event of callStreaming(call, request, context)) yield { json: writeJson(method.output, event), id: sequenceTold(event) };
+      else
+        for await (const event of callStreaming(call, request, context))
+          yield { json: writeJson(method.output, event), id: sequenceTold(event) };
     },
   };
 }

@@ -24,7 +24,16 @@ import { pathOf, type Request, type RequestHandler } from "../request-handler.ts
 import type { CallSettings } from "../serve-calls.ts";
 import type { ServedService } from "../served-services.ts";
 import { currentDialect, type Dialect, RpcFault } from "./dialect.ts";
-import { errorText, exactIds, noId, type RpcEntry, type RpcError, readEntry, resultText, rpcCodes } from "./rpc-message.ts";
+import {
+  errorText,
+  exactIds,
+  noId,
+  type RpcEntry,
+  type RpcError,
+  readEntry,
+  resultText,
+  rpcCodes,
+} from "./rpc-message.ts";
 
 export interface JsonRpcOptions extends CallSettings {
   /** Where it is served, with and without a slash at the end. Default "/": clients post to the agent's own address. */
@@ -97,7 +106,10 @@ class Exchange {
       const json = parseJson(bytes);
       return { json, ids: exactIds(bytes, json) };
     } catch (error) {
-      throw new RpcFault({ code: rpcCodes.parse, message: `Invalid JSON payload: ${error instanceof Error ? error.message : error}` });
+      throw new RpcFault({
+        code: rpcCodes.parse,
+        message: `Invalid JSON payload: ${error instanceof Error ? error.message : error}`,
+      });
     }
   }
 
@@ -137,7 +149,11 @@ class Exchange {
 
   /** One call after the other, each answer with the client before the next is made: a batch holds no more in memory than a single call. */
   async #batch(entries: readonly JsonValue[], ids: ReadonlyMap<number, string>): Promise<void> {
-    if (entries.length === 0) throw new RpcFault({ code: rpcCodes.invalidRequest, message: "Request payload validation error: the batch is empty" });
+    if (entries.length === 0)
+      throw new RpcFault({
+        code: rpcCodes.invalidRequest,
+        message: "Request payload validation error: the batch is empty",
+      });
     if (entries.length > batchCallsMax) {
       const message = `Request payload validation error: the batch has ${entries.length} requests, at most ${batchCallsMax} are accepted`;
       throw new RpcFault({ code: rpcCodes.invalidRequest, message });
@@ -175,7 +191,10 @@ class Exchange {
     try {
       const method = dialect.find(name, this.#version);
       if (method.isStream)
-        throw new RpcFault({ code: rpcCodes.invalidRequest, message: `Request payload validation error: "${name}" streams, which a batch can't` });
+        throw new RpcFault({
+          code: rpcCodes.invalidRequest,
+          message: `Request payload validation error: "${name}" streams, which a batch can't`,
+        });
       context = callContext(this.#request, this.#signals, method.desc, protocolName);
       const { value } = await method.run(params, context).next();
       return told(resultText(id ?? noId, value?.json ?? "null"));

@@ -23,21 +23,31 @@ export interface RpcError {
 }
 
 /** The codes of JSON-RPC itself (R164). */
-export const rpcCodes = { parse: -32700, invalidRequest: -32600, methodNotFound: -32601, invalidParams: -32602 } as const;
+export const rpcCodes = {
+  parse: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
+} as const;
 
 /**
  * Takes one member of a batch, or a request by itself, apart. Absent params are empty ones (trap 5). `digits`: the id as it was written, where it is a number that JavaScript
  * rounds.
  */
 export function readEntry(json: JsonValue, digits?: string): RpcEntry {
-  if (!isObject(json)) return faulty(noId, rpcCodes.invalidRequest, "Request payload validation error: a request is an object");
+  if (!isObject(json))
+    return faulty(noId, rpcCodes.invalidRequest, "Request payload validation error: a request is an object");
   const { jsonrpc, id, method, params } = json;
   const isId = typeof id === "string" || typeof id === "number" || id === null;
   const known = isId ? (digits ?? JSON.stringify(id)) : noId;
-  if (!isId && id !== undefined) return faulty(noId, rpcCodes.invalidRequest, 'Request payload validation error: "id" is a text, a number or null');
-  if (jsonrpc !== "2.0") return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "jsonrpc" is "2.0"');
-  if (typeof method !== "string") return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "method" is a text');
-  if (Array.isArray(params)) return faulty(known, rpcCodes.invalidParams, 'Invalid parameters: "params" is an object, with parameters by name');
+  if (!isId && id !== undefined)
+    return faulty(noId, rpcCodes.invalidRequest, 'Request payload validation error: "id" is a text, a number or null');
+  if (jsonrpc !== "2.0")
+    return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "jsonrpc" is "2.0"');
+  if (typeof method !== "string")
+    return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "method" is a text');
+  if (Array.isArray(params))
+    return faulty(known, rpcCodes.invalidParams, 'Invalid parameters: "params" is an object, with parameters by name');
   if (params !== undefined && params !== null && !isObject(params)) {
     return faulty(known, rpcCodes.invalidRequest, 'Request payload validation error: "params" is an object');
   }
@@ -50,14 +60,18 @@ export function readEntry(json: JsonValue, digits?: string): RpcEntry {
  */
 export function exactIds(bytes: Uint8Array, json: JsonValue): ReadonlyMap<number, string> {
   const ids = new Map<number, string>();
-  if (!listed(json).some((entry) => isObject(entry) && typeof entry.id === "number" && !Number.isSafeInteger(entry.id))) return ids;
+  if (!listed(json).some((entry) => isObject(entry) && typeof entry.id === "number" && !Number.isSafeInteger(entry.id)))
+    return ids;
   const written = new Map<unknown, string>();
   const reviver = function (this: unknown, name: string, value: unknown, context: { readonly source?: string }) {
     if (name === "id" && typeof value === "number" && context.source !== undefined) written.set(this, context.source);
     return value;
   };
   // The third argument isn't in the language's types yet.
-  const again = JSON.parse(new TextDecoder().decode(bytes), reviver as (this: unknown, name: string, value: unknown) => unknown) as JsonValue;
+  const again = JSON.parse(
+    new TextDecoder().decode(bytes),
+    reviver as (this: unknown, name: string, value: unknown) => unknown,
+  ) as JsonValue;
   for (const [place, entry] of listed(again).entries()) {
     const id = written.get(entry);
     if (id !== undefined) ids.set(place, id);

@@ -56,7 +56,8 @@ function checkOf(field: DescField, one: Step["check"]): Step["check"] {
       };
     case "map":
       return (value, path, violations) => {
-        if (isObject(value)) for (const [key, item] of Object.entries(value)) one(item, [...path, `[${JSON.stringify(key)}]`], violations);
+        if (isObject(value))
+          for (const [key, item] of Object.entries(value)) one(item, [...path, `[${JSON.stringify(key)}]`], violations);
       };
     case "scalar":
     case "enum":
@@ -78,10 +79,15 @@ function checkMessage(plan: Plan, value: JsonValue, path: JsonPath, violations: 
 function checkEnum(desc: DescEnum, value: JsonValue, path: JsonPath, violations: FieldViolation[]): void {
   if (violations.length >= violationsMax) return;
   const unknown =
-    typeof value === "number" ? Number.isInteger(value) && desc.value[value] === undefined : typeof value === "string" && !namesOf(desc).has(value);
+    typeof value === "number"
+      ? Number.isInteger(value) && desc.value[value] === undefined
+      : typeof value === "string" && !namesOf(desc).has(value);
   if (unknown) {
     const accepted = desc.values.flatMap(({ name, number }) => (number === 0 ? [] : [name])).join(", ");
-    violations.push({ field: pathText(path), description: `is ${JSON.stringify(value)}, which ${desc.name} doesn't have: one of ${accepted} is accepted` });
+    violations.push({
+      field: pathText(path),
+      description: `is ${JSON.stringify(value)}, which ${desc.name} doesn't have: one of ${accepted} is accepted`,
+    });
   }
 }
 

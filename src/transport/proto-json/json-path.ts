@@ -13,5 +13,8 @@ export function pathText(path: JsonPath): string {
 
 /** A field's path as it is in JSON, `securitySchemes["a_b"].url` for `security_schemes["a_b"].url`: what google.rpc wants of violations that are told in JSON. Keys of maps stay. */
 export function jsonFieldPath(field: string): string {
-  return field.replaceAll(/\["(?:[^"\\]|\\.)*"\]|_([a-z])/g, (found, letter?: string) => letter?.toUpperCase() ?? found);
+  return field.replaceAll(
+    /\["(?:[^"\\]|\\.)*"\]|_([a-z])/g,
+    (found, letter?: string) => letter?.toUpperCase() ?? found,
+  );
 }

@@ -1,4 +1,11 @@
-import { type DescField, type DescMessage, fromJson, fromJsonString, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
+import {
+  type DescField,
+  type DescMessage,
+  fromJson,
+  fromJsonString,
+  type JsonValue,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import { enumFaults } from "./enum-faults.ts";
@@ -34,7 +41,8 @@ export function readJson<Desc extends DescMessage>(schema: Desc, json: JsonValue
     return fromJson(schema, json, lenient);
   } catch (error) {
     const { path, description } = locate(schema, json, [], error);
-    if (path.length === 0) throw new TaskError("INVALID_REQUEST", `The request is not a ${schema.name}: ${description}`, { cause: error });
+    if (path.length === 0)
+      throw new TaskError("INVALID_REQUEST", `The request is not a ${schema.name}: ${description}`, { cause: error });
     throw invalidRequest([{ field: pathText(path), description }]);
   }
 }
@@ -50,11 +58,18 @@ interface Fault {
  */
 function locate(schema: DescMessage, json: JsonValue, path: JsonPath, error: unknown): Fault {
   const whole = { path, description: reasonOf(error) };
-  if (typeof json !== "object" || json === null || Array.isArray(json) || schema.file.proto.package === "google.protobuf") return whole;
+  if (
+    typeof json !== "object" ||
+    json === null ||
+    Array.isArray(json) ||
+    schema.file.proto.package === "google.protobuf"
+  )
+    return whole;
   for (const [key, value] of Object.entries(json)) {
     const field = schema.fields.find(({ name, jsonName }) => key === name || key === jsonName);
     const failure = field && failureOf(schema, { [key]: value });
-    if (field !== undefined && failure !== undefined) return locateIn(field, key, value, [...path, field.name], failure);
+    if (field !== undefined && failure !== undefined)
+      return locateIn(field, key, value, [...path, field.name], failure);
   }
   // Each member is right, but not all of them together: two of a oneof, or the same one under both of its names.
   return whole;
@@ -62,7 +77,9 @@ function locate(schema: DescMessage, json: JsonValue, path: JsonPath, error: unk
 
 function locateIn(field: DescField, key: string, value: JsonValue, path: JsonPath, error: unknown): Fault {
   const inner = (item: JsonValue, itemPath: JsonPath, failure: unknown) =>
-    field.message === undefined ? { path: itemPath, description: reasonOf(failure) } : locate(field.message, item, itemPath, failure);
+    field.message === undefined
+      ? { path: itemPath, description: reasonOf(failure) }
+      : locate(field.message, item, itemPath, failure);
   if (field.fieldKind === "list" && Array.isArray(value)) {
     for (const [index, item] of value.entries()) {
       const failure = failureOf(field.parent, { [key]: [item] });

@@ -1,4 +1,12 @@
-import { create, type DescField, type DescMessage, type JsonObject, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type JsonObject,
+  type JsonValue,
+  type MessageShape,
+  toJson,
+} from "@bufbuild/protobuf";
 import { isAnnotatedRequired } from "../../domain/validate.ts";
 
 /**
@@ -67,7 +75,8 @@ function fieldPatch(field: DescField, inner: Patch): Patch {
     case "list":
       return (json) => (json as JsonValue[]).map(inner);
     case "map":
-      return (json) => Object.fromEntries(Object.entries(json as JsonObject).map(([key, value]) => [key, inner(value)]));
+      return (json) =>
+        Object.fromEntries(Object.entries(json as JsonObject).map(([key, value]) => [key, inner(value)]));
     case "scalar":
     case "enum":
     case "message":

@@ -34,7 +34,11 @@ test("over HTTP/2 too", async () => {
   let text = "";
   for await (const chunk of stream) text += chunk;
   session.close();
-  expect([headers[":status"], headers["content-type"], JSON.parse(text).name]).toEqual([200, "application/json", "Demo agent"]);
+  expect([headers[":status"], headers["content-type"], JSON.parse(text).name]).toEqual([
+    200,
+    "application/json",
+    "Demo agent",
+  ]);
 });
 
 describe("conditional requests (R153)", () => {
@@ -46,20 +50,26 @@ describe("conditional requests (R153)", () => {
     expect(first.headers.get("cache-control")).toBe("public, max-age=300");
     for (const asked of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
       const again = await fetch(page(), { headers: { "if-none-match": asked } });
-      expect([again.status, await again.text(), again.headers.get("etag"), again.headers.get("cache-control")]).toEqual([304, "", etag, "public, max-age=300"]);
+      expect([again.status, await again.text(), again.headers.get("etag"), again.headers.get("cache-control")]).toEqual(
+        [304, "", etag, "public, max-age=300"],
+      );
     }
-    for (const asked of ['"other"', "", etag.slice(1, -1)]) expect((await fetch(page(), { headers: { "if-none-match": asked } })).status).toBe(200);
+    for (const asked of ['"other"', "", etag.slice(1, -1)])
+      expect((await fetch(page(), { headers: { "if-none-match": asked } })).status).toBe(200);
   });
 
   test("HEAD has the headers of GET", async () => {
     const [get, head] = await Promise.all([fetch(page()), fetch(page(), { method: "HEAD" })]);
-    for (const name of ["etag", "cache-control", "content-length", "content-type"]) expect(head.headers.get(name)).toBe(get.headers.get(name));
+    for (const name of ["etag", "cache-control", "content-length", "content-type"])
+      expect(head.headers.get(name)).toBe(get.headers.get(name));
     expect(await head.text()).toBe("");
   });
 
   test("another card has another tag", async () => {
     await using other = await served({ processor: demoProcessor, card: { name: "Other", description: "Other" } });
-    const tags = await Promise.all([page(), new URL(page().pathname, other.url)].map(async (url) => (await fetch(url)).headers.get("etag")));
+    const tags = await Promise.all(
+      [page(), new URL(page().pathname, other.url)].map(async (url) => (await fetch(url)).headers.get("etag")),
+    );
     expect(tags[0]).not.toBe(tags[1]);
   });
 });
@@ -73,8 +83,17 @@ describe("a card given to the server", () => {
   const agent: ServerOptions["processor"] = { async *processMessage() {} };
 
   test("goes before the agent's, for the page and for what is let in, and names the public URL", async () => {
-    const card = { name: "Given", description: "Given", capabilities: { streaming: false }, defaultInputModes: ["image/png"] };
-    await using other = await served({ processor: { ...agent, card: { name: "Own" } }, card, publicUrl: new URL("https://a.example.org") });
+    const card = {
+      name: "Given",
+      description: "Given",
+      capabilities: { streaming: false },
+      defaultInputModes: ["image/png"],
+    };
+    await using other = await served({
+      processor: { ...agent, card: { name: "Own" } },
+      card,
+      publicUrl: new URL("https://a.example.org"),
+    });
     const json = (await (await fetch(new URL(page().pathname, other.url))).json()) as { readonly capabilities: object };
     expect(json).toMatchObject({ name: "Given", defaultInputModes: ["image/png"] });
     expect(json).toHaveProperty("supportedInterfaces[0].url", "a.example.org:443");
@@ -85,11 +104,16 @@ describe("a card given to the server", () => {
   test("that can't be published keeps the server from being made, with every fault", async () => {
     const options = { processor: agent, card: { name: "N" }, extendedCard: { description: "D" }, allowAnonymous: true };
     await expect(served(options)).rejects.toThrow(/^card\.description: /);
-    await expect(served({ ...options, card: { name: "N", description: "D" } })).rejects.toThrow(/^extendedCard\.name: /);
+    await expect(served({ ...options, card: { name: "N", description: "D" } })).rejects.toThrow(
+      /^extendedCard\.name: /,
+    );
   });
 
   test("and none at all is served as a card all the same", async () => {
     await using other = await served({ processor: agent });
-    expect(await (await fetch(new URL(page().pathname, other.url))).json()).toMatchObject({ name: "Unnamed agent", capabilities: { streaming: true } });
+    expect(await (await fetch(new URL(page().pathname, other.url))).json()).toMatchObject({
+      name: "Unnamed agent",
+      capabilities: { streaming: true },
+    });
   });
 });

@@ -15,7 +15,10 @@ const path = "/.well-known/agent-card.json";
 const address = "https://agents.example.org/older";
 
 const scopes = { read: "Reads" };
-const securityRequirements: AgentCardInit["securityRequirements"] = [{ schemes: { oauth: { list: ["read"] }, key: {} } }, { schemes: { tls: {} } }];
+const securityRequirements: AgentCardInit["securityRequirements"] = [
+  { schemes: { oauth: { list: ["read"] }, key: {} } },
+  { schemes: { tls: {} } },
+];
 const card: AgentCardInit = {
   name: "Agent",
   description: "Of either version",
@@ -51,7 +54,10 @@ afterAll(() => server[Symbol.asyncDispose]());
 
 async function resolved(script: string, requirements: string): Promise<unknown> {
   const env = { ...process.env, PYTHONPATH: await pythonPackages(requirements) };
-  const { stdout } = await run("python3", [join(import.meta.dirname, "../../python", script), server.url.origin], { env, timeout: 60_000 });
+  const { stdout } = await run("python3", [join(import.meta.dirname, "../../python", script), server.url.origin], {
+    env,
+    timeout: 60_000,
+  });
   return JSON.parse(stdout);
 }
 
@@ -79,20 +85,30 @@ test("a2a-sdk of version 0.3 finds all that it knows, in either card (R198, R199
     provider: card.provider,
     documentationUrl: card.documentationUrl,
     supportsAuthenticatedExtendedCard: true,
-    capabilities: { streaming: true, extensions: [{ uri: "urn:example:x:v1", description: "X", params: { n: 1 } }, expect.anything()] },
+    capabilities: {
+      streaming: true,
+      extensions: [{ uri: "urn:example:x:v1", description: "X", params: { n: 1 } }, expect.anything()],
+    },
     defaultInputModes: ["text/plain", "*/*"],
     defaultOutputModes: ["text/plain", "*/*"],
     security,
     securitySchemes: {
       key: { type: "apiKey", in: "header", name: "X-Key", description: "Key" },
       bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
-      oauth: { type: "oauth2", flows: { clientCredentials: { tokenUrl: "https://example.org/token", scopes } }, oauth2MetadataUrl: "https://example.org/m" },
+      oauth: {
+        type: "oauth2",
+        flows: { clientCredentials: { tokenUrl: "https://example.org/token", scopes } },
+        oauth2MetadataUrl: "https://example.org/m",
+      },
       oidc: { type: "openIdConnect", openIdConnectUrl: "https://example.org/oidc" },
       tls: { type: "mutualTLS", description: "Certificate" },
     },
     skills: [{ id: "s", name: "s", description: "s", tags: ["t"], security }],
   };
-  expect(await resolved("resolve_card_v03.py", "a2a-sdk-v03.txt")).toEqual({ card: known, extended: { ...known, description: "More of it" } });
+  expect(await resolved("resolve_card_v03.py", "a2a-sdk-v03.txt")).toEqual({
+    card: known,
+    extended: { ...known, description: "More of it" },
+  });
 });
 
 test("a2a-sdk, which names no version either, finds the card of version 1.0 in it", { timeout: limitMs }, async () => {
@@ -102,8 +118,11 @@ test("a2a-sdk, which names no version either, finds the card of version 1.0 in i
 
 test("who names version 1.0 gets the card in that form alone, whatever way he says it", async () => {
   const { json, headers } = await page(named);
-  for (const older of ["url", "preferredTransport", "additionalInterfaces", "protocolVersion", "security"]) expect(json).not.toHaveProperty(older);
-  expect(json.securitySchemes).toMatchObject({ key: { apiKeySecurityScheme: { location: "header", name: "X-Key", description: "Key" } } });
+  for (const older of ["url", "preferredTransport", "additionalInterfaces", "protocolVersion", "security"])
+    expect(json).not.toHaveProperty(older);
+  expect(json.securitySchemes).toMatchObject({
+    key: { apiKeySecurityScheme: { location: "header", name: "X-Key", description: "Key" } },
+  });
   expect((await page({ headers: { "A2A-Version": "1.0.1" } })).json).toEqual(json);
   expect((await page({ query: "?A2A-Version=1.0" })).json).toEqual(json);
   // What caches keep for one isn't given to the other.
@@ -115,11 +134,15 @@ test("who names version 1.0 gets the card in that form alone, whatever way he sa
 test("everybody else gets that of both, whatever version he names", async () => {
   const { json } = await page();
   expect(json).toHaveProperty("url", server.url.href);
-  for (const version of ["", "0.3", "0.3.0", "9.9", "latest", "1.0, 0.3"]) expect((await page({ headers: { "A2A-Version": version } })).json).toEqual(json);
+  for (const version of ["", "0.3", "0.3.0", "9.9", "latest", "1.0, 0.3"])
+    expect((await page({ headers: { "A2A-Version": version } })).json).toEqual(json);
 });
 
 test("what the answer depends on besides stays said", async () => {
-  await using other = await served({ processor: demoProcessor, corsOrigins: ["https://a.example", "https://b.example"] });
+  await using other = await served({
+    processor: demoProcessor,
+    corsOrigins: ["https://a.example", "https://b.example"],
+  });
   for (const headers of [{ origin: "https://a.example" }, { origin: "https://a.example", "if-none-match": "*" }]) {
     const response = await fetch(new URL(path, other.url), { headers });
     await response.arrayBuffer();

@@ -49,7 +49,11 @@ test("the author's interfaces stay in his order; one without a URL is completed 
     {
       ...described,
       supportedInterfaces: [
-        { url: "https://elsewhere.example.org/a2a", protocolBinding: "https://example.org/bindings/own", protocolVersion: "2.0" },
+        {
+          url: "https://elsewhere.example.org/a2a",
+          protocolBinding: "https://example.org/bindings/own",
+          protocolVersion: "2.0",
+        },
         { protocolBinding: "JSONRPC", tenant: "acme" },
         { url: "old.example.org:443", protocolBinding: "GRPC" },
       ],
@@ -57,7 +61,11 @@ test("the author's interfaces stay in his order; one without a URL is completed 
     facts,
   );
   expect(cardJson(card).supportedInterfaces).toEqual([
-    { url: "https://elsewhere.example.org/a2a", protocolBinding: "https://example.org/bindings/own", protocolVersion: "2.0" },
+    {
+      url: "https://elsewhere.example.org/a2a",
+      protocolBinding: "https://example.org/bindings/own",
+      protocolVersion: "2.0",
+    },
     { url: "https://agents.example.org/one/rpc", protocolBinding: "JSONRPC", tenant: "acme", protocolVersion: "1.0" },
     { url: "old.example.org:443", protocolBinding: "GRPC", protocolVersion: "1.0" },
   ]);
@@ -91,8 +99,9 @@ test.each<[string, AgentCardInit["capabilities"], boolean, object]>([
   ["the extended card that there is", undefined, true, { streaming: true, extendedAgentCard: true }],
   ["no extended card where the author denies it", { extendedAgentCard: false }, true, { streaming: true }],
 ])("capabilities declare %s", (_name, capabilities, hasExtendedCard, expected) => {
-  const { extensions: _, ...declared } = cardJson(completeCard({ ...described, ...(capabilities && { capabilities }) }, { ...facts, hasExtendedCard }))
-    .capabilities as Record<string, unknown>;
+  const { extensions: _, ...declared } = cardJson(
+    completeCard({ ...described, ...(capabilities && { capabilities }) }, { ...facts, hasExtendedCard }),
+  ).capabilities as Record<string, unknown>;
   expect(declared).toEqual(expected);
 });
 
@@ -112,7 +121,9 @@ test("REQUIRED scopes are there though they are empty (R118)", () => {
   const flow = { case: "clientCredentials" as const, value: { tokenUrl: "https://example.org/token" } };
   const scheme = { scheme: { case: "oauth2SecurityScheme" as const, value: { flows: { flow } } } };
   expect(cardJson(completeCard({ ...described, securitySchemes: { oauth: scheme } }, facts)).securitySchemes).toEqual({
-    oauth: { oauth2SecurityScheme: { flows: { clientCredentials: { tokenUrl: "https://example.org/token", scopes: {} } } } },
+    oauth: {
+      oauth2SecurityScheme: { flows: { clientCredentials: { tokenUrl: "https://example.org/token", scopes: {} } } },
+    },
   });
 });
 
@@ -130,7 +141,15 @@ test("everything that can't be filled in is named by its path", () => {
         ],
         securitySchemes: { a_b: { scheme: { case: "apiKeySecurityScheme", value: { location: "header" } } } },
         securityRequirements: [{ schemes: { a_b: {}, toString: {} } }],
-        skills: [{ id: "s", name: "s", description: "s", tags: [], securityRequirements: [{ schemes: { a_b: {} } }, { schemes: { none: {} } }] }],
+        skills: [
+          {
+            id: "s",
+            name: "s",
+            description: "s",
+            tags: [],
+            securityRequirements: [{ schemes: { a_b: {} } }, { schemes: { none: {} } }],
+          },
+        ],
         signatures: [{ protected: "e30", signature: "x" }],
       },
       facts,

@@ -3,10 +3,16 @@ import { demoProcessor } from "../../../src/demo/demo-processor.ts";
 import { bindings } from "../../e2e/bindings.ts";
 import { type Served, served } from "../../e2e/served.ts";
 
-const extendedCard = { name: "Demo agent", description: "With what is only for some", skills: [{ id: "secret", name: "s", description: "s", tags: ["s"] }] };
+const extendedCard = {
+  name: "Demo agent",
+  description: "With what is only for some",
+  skills: [{ id: "secret", name: "s", description: "s", tags: ["s"] }],
+};
 
 test("isn't given to everybody by mistake: it needs a word that nobody is asked who he is (R112, R114)", async () => {
-  await expect(served({ processor: demoProcessor, extendedCard })).rejects.toThrow(/extendedCard: needs allowAnonymous/);
+  await expect(served({ processor: demoProcessor, extendedCard })).rejects.toThrow(
+    /extendedCard: needs allowAnonymous/,
+  );
 });
 
 describe("with that word", () => {
@@ -22,7 +28,10 @@ describe("with that word", () => {
       caching = header.get("cache-control");
     };
     const card = await connect(server.url.origin).a2a.getExtendedAgentCard({}, { onHeader });
-    expect(card).toMatchObject({ description: extendedCard.description, capabilities: { streaming: true, extendedAgentCard: true } });
+    expect(card).toMatchObject({
+      description: extendedCard.description,
+      capabilities: { streaming: true, extendedAgentCard: true },
+    });
     expect(card.supportedInterfaces[0]?.url).toBe(server.url.host);
     expect(caching).toBe("private, no-cache");
   });

@@ -12,7 +12,11 @@ test("a card is read from its JSON", () => {
       default_input_modes: ["text/plain"],
     }),
   );
-  expect([card.name, card.capabilities?.streaming, card.capabilities?.extensions[0]?.params]).toEqual(["Agent", false, { any: ["thing", null] }]);
+  expect([card.name, card.capabilities?.streaming, card.capabilities?.extensions[0]?.params]).toEqual([
+    "Agent",
+    false,
+    { any: ["thing", null] },
+  ]);
   expect(card.defaultInputModes).toEqual(["text/plain"]);
   expect(card.securitySchemes.key?.scheme.case).toBe("apiKeySecurityScheme");
 });
@@ -45,7 +49,11 @@ test("every fault is named by its path in the file", () => {
 test.each([
   ["no JSON", "{", /no JSON/],
   ["no object", "[]", /card: must be an object/],
-  ["two of which only one may be", '{"securitySchemes":{"k":{"apiKeySecurityScheme":{},"mtlsSecurityScheme":{}}}}', /no agent card: /],
+  [
+    "two of which only one may be",
+    '{"securitySchemes":{"k":{"apiKeySecurityScheme":{},"mtlsSecurityScheme":{}}}}',
+    /no agent card: /,
+  ],
 ])("%s is refused", (_name, text, told) => {
   expect(taskErrorOf(() => readCard(text))?.message).toMatch(told);
 });

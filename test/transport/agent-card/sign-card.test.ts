@@ -22,7 +22,10 @@ const pem = (key: KeyObject) => key.export({ type: "pkcs8", format: "pem" }) as 
 const publicJwk = (key: KeyObject) => createPublicKey(key).export({ format: "jwk" });
 
 /** Served once with these options to a client that names its version, or not; its text as it came. */
-async function servedCard(options: Omit<ServerOptions, "storage" | "port" | "processor">, headers: HeadersInit = { "A2A-Version": "1.0" }): Promise<string> {
+async function servedCard(
+  options: Omit<ServerOptions, "storage" | "port" | "processor">,
+  headers: HeadersInit = { "A2A-Version": "1.0" },
+): Promise<string> {
   await using server = await served({ processor: demoProcessor, ...options });
   return (await fetch(new URL("/.well-known/agent-card.json", server.url), { headers })).text();
 }
@@ -39,7 +42,12 @@ async function verified(card: string, keys: Readonly<Record<string, KeyObject>>)
   const env = { ...process.env, PYTHONPATH: await pythonPackages("card-verifiers.txt"), PYTHONDONTWRITEBYTECODE: "1" };
   const script = join(import.meta.dirname, "../../python/verify_card.py");
   const input = JSON.stringify({ card, keys: publicKeys });
-  const { stdout, stderr, status } = spawnSync("python3", ["-S", script], { env, input, encoding: "utf8", timeout: 60_000 });
+  const { stdout, stderr, status } = spawnSync("python3", ["-S", script], {
+    env,
+    input,
+    encoding: "utf8",
+    timeout: 60_000,
+  });
   if (status !== 0) throw new Error(`verify_card.py ended with ${status}: ${stderr}`);
   return JSON.parse(stdout);
 }
@@ -57,7 +65,14 @@ const awkward: AgentCardInit = {
       {
         uri: "urn:example:numbers:v1",
         required: true,
-        params: { "\u{1F600}": 1e21, "\ufb33": -0.5, big: 9007199254740991, small: 1e-7, ten: 10.0, nested: [true, false, { z: 1, a: [1.5] }] },
+        params: {
+          "\u{1F600}": 1e21,
+          "\ufb33": -0.5,
+          big: 9007199254740991,
+          small: 1e-7,
+          ten: 10.0,
+          nested: [true, false, { z: 1, a: [1.5] }],
+        },
       },
     ],
   },
@@ -94,7 +109,11 @@ describe("a signed card is verified by programs that share nothing with ours", (
 
   test("whatever its texts and numbers are, and what its author denies (R157, trap 28)", async () => {
     const { ec256 } = generated;
-    const card = await servedCard({ card: awkward, cardKeys: [{ key: pem(ec256), kid: "k" }], publicUrl: new URL("https://agents.example.org") });
+    const card = await servedCard({
+      card: awkward,
+      cardKeys: [{ key: pem(ec256), kid: "k" }],
+      publicUrl: new URL("https://agents.example.org"),
+    });
     const { sdk, each } = await verified(card, { k: ec256 });
     expect([sdk, each.map(({ verdict }) => verdict)]).toEqual(["valid", ["valid"]]);
   });
@@ -103,15 +122,25 @@ describe("a signed card is verified by programs that share nothing with ours", (
     const { ec256 } = generated;
     const card = await servedCard({ card: awkward, cardKeys: [{ key: pem(ec256), kid: "k" }] }, {});
     const { sdk, each, unknown } = await verified(card, { k: ec256 });
-    expect([sdk, unknown, each.map(({ verdict }) => verdict)]).toEqual(["valid", true, ["InvalidSignatureError", "valid"]]);
+    expect([sdk, unknown, each.map(({ verdict }) => verdict)]).toEqual([
+      "valid",
+      true,
+      ["InvalidSignatureError", "valid"],
+    ]);
     const forged = card.replace('"url":"http://', '"url":"http://evil.');
-    expect((await verified(forged, { k: ec256 })).each.map(({ verdict }) => verdict)).toEqual(["InvalidSignatureError", "InvalidSignatureError"]);
+    expect((await verified(forged, { k: ec256 })).each.map(({ verdict }) => verdict)).toEqual([
+      "InvalidSignatureError",
+      "InvalidSignatureError",
+    ]);
   });
 
   test.each([[{ "A2A-Version": "1.0" }], [{}]])("in JavaScript too, with the headers %j", async (headers) => {
     const { ed25519 } = generated;
     const card = JSON.parse(
-      await servedCard({ card: { ...awkward, capabilities: { streaming: true } }, cardKeys: [{ key: pem(ed25519), kid: "k" }] }, headers),
+      await servedCard(
+        { card: { ...awkward, capabilities: { streaming: true } }, cardKeys: [{ key: pem(ed25519), kid: "k" }] },
+        headers,
+      ),
     );
     const verify = verifyAgentCardSignature(async () => createPublicKey(ed25519));
     // It tells the console of each signature that isn't valid.
@@ -147,7 +176,11 @@ test("empty values of the author's, which verifiers read differently, are named 
     lines.push(fields);
   };
   const silent = () => {};
-  const capabilities = { extensions: [{ uri: "urn:example:x:v1", params: { none: null, text: "", list: [[]], more: { is: {} }, zero: 0, no: false } }] };
+  const capabilities = {
+    extensions: [
+      { uri: "urn:example:x:v1", params: { none: null, text: "", list: [[]], more: { is: {} }, zero: 0, no: false } },
+    ],
+  };
   const card = { name: "N", description: "D", capabilities };
   const options = { card, logger: { debug: silent, info: silent, warn, error: silent } };
   await servedCard(options);
@@ -179,7 +212,9 @@ describe("a key", () => {
       { key: JSON.stringify({ ...jwk, kid: "own" }) },
     ].map(async (each) => (await readCardKey(each, "cardKeys[0]")).kid);
     expect(await Promise.all(kids)).toEqual(["given", "given", "own"]);
-    const [fromPem, fromJwk] = await Promise.all([pem(ec256), JSON.stringify(jwk)].map(async (key) => (await readCardKey({ key }, "k")).kid));
+    const [fromPem, fromJwk] = await Promise.all(
+      [pem(ec256), JSON.stringify(jwk)].map(async (key) => (await readCardKey({ key }, "k")).kid),
+    );
     expect(fromPem).toMatch(/^[\w-]{43}$/);
     expect(fromJwk).toBe(fromPem);
   });
@@ -188,10 +223,16 @@ describe("a key", () => {
   test.each([
     ["a public key", createPublicKey(ec256).export({ type: "spki", format: "pem" }) as string],
     ["a public JWK", JSON.stringify(publicJwk(ec256))],
-    ["a key with a passphrase", ec256.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "open-sesame" }) as string],
+    [
+      "a key with a passphrase",
+      ec256.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "open-sesame" }) as string,
+    ],
     ["a cut key", pem(ec256).slice(0, 120)],
     ["JSON that is none", `{"kty":"EC","d":"${secret}`],
-    ["a curve that A2A's algorithms don't have", pem(generateKeyPairSync("ec", { namedCurve: "secp256k1" }).privateKey)],
+    [
+      "a curve that A2A's algorithms don't have",
+      pem(generateKeyPairSync("ec", { namedCurve: "secp256k1" }).privateKey),
+    ],
     ["RSA of 1024 bits", pem(generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey)],
     ["a key that can't sign", pem(generateKeyPairSync("x25519").privateKey)],
     ["nothing", ""],
@@ -202,6 +243,7 @@ describe("a key", () => {
     );
     expect(error).toMatchObject({ reason: "INVALID_REQUEST", violations: [{ field: "cardKeys[1]" }] });
     const told = inspect(error, { depth: 10 });
-    for (const line of key.split("\n").filter((each) => each.length > 30 && !each.startsWith("--"))) expect(told).not.toContain(line.slice(0, 30));
+    for (const line of key.split("\n").filter((each) => each.length > 30 && !each.startsWith("--")))
+      expect(told).not.toContain(line.slice(0, 30));
   });
 });

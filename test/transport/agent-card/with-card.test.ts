@@ -30,5 +30,8 @@ test("an agent under another card is the same in all else", async () => {
 });
 
 test("and has nothing that it didn't have", () => {
-  expect(Object.keys(withCard({ async *processMessage() {} }, { name: "Given" })).toSorted()).toEqual(["card", "processMessage"]);
+  expect(Object.keys(withCard({ async *processMessage() {} }, { name: "Given" })).toSorted()).toEqual([
+    "card",
+    "processMessage",
+  ]);
 });

@@ -1,5 +1,10 @@
 import { once } from "node:events";
-import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Session,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from "node:http2";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { create, fromBinary, type MessageInitShape, toBinary, toJsonString } from "@bufbuild/protobuf";
@@ -41,7 +46,13 @@ interface Answer {
 }
 
 async function call(method: string, body: Uint8Array, headers: OutgoingHttpHeaders = {}): Promise<Answer> {
-  const stream = session.request({ ":method": "POST", ":path": `${service}/${method}`, "content-type": "application/grpc", te: "trailers", ...headers });
+  const stream = session.request({
+    ":method": "POST",
+    ":path": `${service}/${method}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...headers,
+  });
   let told: IncomingHttpHeaders = {};
   let trailers: IncomingHttpHeaders = {};
   const chunks: Buffer[] = [];
@@ -69,20 +80,37 @@ function messagesOf(body: Buffer): readonly Buffer[] {
 
 /** A call whose request is the caller's to write. */
 function openCall(method: string, headers: OutgoingHttpHeaders, on: ClientHttp2Session = session) {
-  const stream = on.request({ ":method": "POST", ":path": `${service}/${method}`, "content-type": "application/grpc", te: "trailers", ...headers });
+  const stream = on.request({
+    ":method": "POST",
+    ":path": `${service}/${method}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...headers,
+  });
   const head = new Promise<IncomingHttpHeaders>((resolve) => stream.once("response", resolve));
   return { stream, head };
 }
 
 /** The status, wherever it was told. */
 const statusOf = ({ headers, trailers }: Answer) => Number(trailers["grpc-status"] ?? headers["grpc-status"]);
-const textOf = ({ headers, trailers }: Answer) => decodeURI(String(trailers["grpc-message"] ?? headers["grpc-message"] ?? ""));
+const textOf = ({ headers, trailers }: Answer) =>
+  decodeURI(String(trailers["grpc-message"] ?? headers["grpc-message"] ?? ""));
 
-function saying(content: string | MessageInitShape<typeof MessageSchema>): MessageInitShape<typeof SendMessageRequestSchema> {
+function saying(
+  content: string | MessageInitShape<typeof MessageSchema>,
+): MessageInitShape<typeof SendMessageRequestSchema> {
   const [text, init] = typeof content === "string" ? [content, {}] : ["hello", content];
-  return { message: { messageId: crypto.randomUUID(), role: Role.USER, parts: [{ content: { case: "text", value: text } }], ...init } };
+  return {
+    message: {
+      messageId: crypto.randomUUID(),
+      role: Role.USER,
+      parts: [{ content: { case: "text", value: text } }],
+      ...init,
+    },
+  };
 }
-const send = (content: Parameters<typeof saying>[0]) => toBinary(SendMessageRequestSchema, create(SendMessageRequestSchema, saying(content)));
+const send = (content: Parameters<typeof saying>[0]) =>
+  toBinary(SendMessageRequestSchema, create(SendMessageRequestSchema, saying(content)));
 const includingArtifacts = toBinary(ListTasksRequestSchema, create(ListTasksRequestSchema, { includeArtifacts: true }));
 
 describe("a call", () => {
@@ -101,18 +129,27 @@ describe("a call", () => {
   });
 
   test("that sends its request byte by byte is answered the same", async () => {
-    const stream = session.request({ ":method": "POST", ":path": `${service}/SendMessage`, "content-type": "application/grpc", te: "trailers" });
+    const stream = session.request({
+      ":method": "POST",
+      ":path": `${service}/SendMessage`,
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
     let trailers: IncomingHttpHeaders = {};
     stream.once("trailers", (given) => {
       trailers = given;
     });
     stream.resume();
     // Each in a frame of its own.
-    for (const byte of frame(send(`${"x".repeat(3000)}y`))) await new Promise((resolve) => stream.write(Buffer.of(byte), resolve));
+    for (const byte of frame(send(`${"x".repeat(3000)}y`)))
+      await new Promise((resolve) => stream.write(Buffer.of(byte), resolve));
     stream.end();
     await once(stream, "close");
     expect(trailers["grpc-status"]).toBe("0");
-    const { tasks } = fromBinary(ListTasksResponseSchema, (await call("ListTasks", frame(includingArtifacts))).messages[0] ?? Buffer.of());
+    const { tasks } = fromBinary(
+      ListTasksResponseSchema,
+      (await call("ListTasks", frame(includingArtifacts))).messages[0] ?? Buffer.of(),
+    );
     expect(tasks[0]?.artifacts[0]?.parts[0]?.content.value).toBe(`${"x".repeat(3000)}y`);
   });
 
@@ -121,8 +158,15 @@ describe("a call", () => {
   });
 
   test("that is refused before any message has its status in the only headers", async () => {
-    const answer = await call("GetTask", frame(toBinary(GetTaskRequestSchema, create(GetTaskRequestSchema, { id: "no-such-100%-Aufgabe-ä:b" }))));
-    expect(answer.headers).toMatchObject({ ":status": 200, "content-type": "application/grpc+proto", "grpc-status": "5" });
+    const answer = await call(
+      "GetTask",
+      frame(toBinary(GetTaskRequestSchema, create(GetTaskRequestSchema, { id: "no-such-100%-Aufgabe-ä:b" }))),
+    );
+    expect(answer.headers).toMatchObject({
+      ":status": 200,
+      "content-type": "application/grpc+proto",
+      "grpc-status": "5",
+    });
     expect(answer.headers["grpc-status-details-bin"]).toMatch(/^[\w+/]+$/);
     expect(textOf(answer)).toContain("no-such-100%-Aufgabe-ä:b");
     expect(answer.messages).toEqual([]);
@@ -135,7 +179,11 @@ describe("a call", () => {
     ["that ends within its prefix", Buffer.of(0, 0, 0), 3],
     ["that ends within its message", frame(send("a")).subarray(0, 9), 3],
     ["that ends between two fields of its message", Buffer.concat([Buffer.of(0, 0, 0, 0x7f, 0xff), send("a")]), 3],
-    ["flagged as compressed, with nothing that says how", Buffer.concat([Buffer.of(1), frame(send("a")).subarray(1)]), 13],
+    [
+      "flagged as compressed, with nothing that says how",
+      Buffer.concat([Buffer.of(1), frame(send("a")).subarray(1)]),
+      13,
+    ],
     ["that is no message", frame(Buffer.of(0x12, 0xff, 0x01, 0x00)), 3],
     ["whose length is beyond what may be read", Buffer.of(0, 0xff, 0xff, 0xff, 0xff), 8],
     ["larger than what is read", frame(new Uint8Array(maxEventBytes * 4)), 8],
@@ -158,7 +206,11 @@ describe("a call", () => {
     const head = toBinary(GetTaskRequestSchema, create(GetTaskRequestSchema, { id: "no-such" }));
     // The rest is a field that nobody knows: its tag, its length in three bytes, its bytes.
     const rest = bytesMax - head.byteLength - 5;
-    const request = Buffer.concat([head, Buffer.of(0xfa, 0x7f, (rest & 0x7f) | 0x80, ((rest >> 7) & 0x7f) | 0x80, rest >> 14), new Uint8Array(rest)]);
+    const request = Buffer.concat([
+      head,
+      Buffer.of(0xfa, 0x7f, (rest & 0x7f) | 0x80, ((rest >> 7) & 0x7f) | 0x80, rest >> 14),
+      new Uint8Array(rest),
+    ]);
     expect(request.byteLength).toBe(bytesMax);
     expect(statusOf(await call("GetTask", frame(request)))).toBe(5);
     expect(statusOf(await call("GetTask", frame(Buffer.concat([request, Buffer.of(0)]))))).toBe(8);
@@ -181,11 +233,17 @@ describe("a call", () => {
     expect(statusOf(await call("SendMessage", frame(send("hello"))))).toBe(0);
   });
 
-  test.each(["SendMessage", "SendStreamingMessage"])("of %s, whose deadline is over when it comes, is answered so, and begins nothing", async (method) => {
+  test.each([
+    "SendMessage",
+    "SendStreamingMessage",
+  ])("of %s, whose deadline is over when it comes, is answered so, and begins nothing", async (method) => {
     const contextId = crypto.randomUUID();
     expect(statusOf(await call(method, frame(send({ contextId })), { "grpc-timeout": "0n" }))).toBe(4);
     const request = toBinary(ListTasksRequestSchema, create(ListTasksRequestSchema, { contextId }));
-    const { tasks } = fromBinary(ListTasksResponseSchema, (await call("ListTasks", frame(request))).messages[0] ?? Buffer.of());
+    const { tasks } = fromBinary(
+      ListTasksResponseSchema,
+      (await call("ListTasks", frame(request))).messages[0] ?? Buffer.of(),
+    );
     expect(tasks).toEqual([]);
   });
 
@@ -197,7 +255,13 @@ describe("a call", () => {
     await once(stream, "close");
   });
 
-  test.each(["soon", "-1S", "1.5S", "123456789S", "1"])('with the deadline "%s" is refused, and says why', async (timeout) => {
+  test.each([
+    "soon",
+    "-1S",
+    "1.5S",
+    "123456789S",
+    "1",
+  ])('with the deadline "%s" is refused, and says why', async (timeout) => {
     const answer = await call("SendMessage", frame(send("hello")), { "grpc-timeout": timeout });
     expect([statusOf(answer), textOf(answer)]).toEqual([3, expect.stringContaining(timeout)]);
   });
@@ -220,7 +284,11 @@ describe("what only Connect speaks it answers", () => {
   });
 
   test("HTTP/1.1", async () => {
-    const response = await raw.open(`${service}/SendMessage`, { method: "POST", headers: { "content-type": "application/grpc" }, body: frame(send("hello")) });
+    const response = await raw.open(`${service}/SendMessage`, {
+      method: "POST",
+      headers: { "content-type": "application/grpc" },
+      body: frame(send("hello")),
+    });
     const [message] = messagesOf(await buffer(response));
     expect(fromBinary(SendMessageResponseSchema, message ?? Buffer.of()).payload.case).toBe("task");
     expect(response.trailers).toMatchObject({ "grpc-status": "0" });
@@ -244,7 +312,9 @@ describe("a stream", () => {
   });
 
   test("that reaches its deadline tells what came before, then that", async () => {
-    const { messages, headers, trailers } = await call("SendStreamingMessage", frame(send("auth me")), { "grpc-timeout": "1000m" });
+    const { messages, headers, trailers } = await call("SendStreamingMessage", frame(send("auth me")), {
+      "grpc-timeout": "1000m",
+    });
     expect(messages.length).toBeGreaterThan(0);
     expect([headers["grpc-status"], trailers["grpc-status"]]).toEqual([undefined, "4"]);
   });

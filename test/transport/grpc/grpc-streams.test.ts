@@ -4,7 +4,12 @@ import { setImmediate } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createServiceImplSpec, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { afterEach, describe, expect, test } from "vitest";
-import { TaskManagerService, WatchTaskRequestSchema, type WatchTaskResponse, WatchTaskResponseSchema } from "../../../gen/taskmanager/v1/task_manager_pb.ts";
+import {
+  TaskManagerService,
+  WatchTaskRequestSchema,
+  type WatchTaskResponse,
+  WatchTaskResponseSchema,
+} from "../../../gen/taskmanager/v1/task_manager_pb.ts";
 import { framed } from "../../../src/transport/grpc/frames.ts";
 import { grpcHandler } from "../../../src/transport/grpc/grpc-handler.ts";
 import { firstOf } from "../../../src/transport/request-handler.ts";
@@ -76,7 +81,11 @@ describe("a stream", () => {
       yield* [];
     });
     const { headers, trailers, body } = await readAll(session);
-    expect(headers).toMatchObject({ ":status": 200, "content-type": "application/grpc+proto", "a2a-extensions": "urn:x" });
+    expect(headers).toMatchObject({
+      ":status": 200,
+      "content-type": "application/grpc+proto",
+      "a2a-extensions": "urn:x",
+    });
     expect([headers["grpc-status"], trailers["grpc-status"], body.byteLength]).toEqual([undefined, "0", 0]);
   });
 
@@ -86,7 +95,11 @@ describe("a stream", () => {
       if (responseHeader.has("a2a-extensions")) throw new ConnectError("no", Code.NotFound);
       yield event(1n);
     });
-    expect((await readAll(session)).headers).toMatchObject({ "a2a-extensions": "urn:x", "grpc-status": "5", "grpc-message": "no" });
+    expect((await readAll(session)).headers).toMatchObject({
+      "a2a-extensions": "urn:x",
+      "grpc-status": "5",
+      "grpc-message": "no",
+    });
   });
 
   test("that fails tells what came before, then an id that stands in the log beside the cause", async () => {

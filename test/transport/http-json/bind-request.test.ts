@@ -20,7 +20,8 @@ function faults(verb: string, target: string, body?: JsonValue): readonly (reado
   try {
     bound(verb, target, body);
   } catch (error) {
-    if (error instanceof TaskError && error.reason === "INVALID_REQUEST") return error.violations.map(({ field, description }) => [field, description]);
+    if (error instanceof TaskError && error.reason === "INVALID_REQUEST")
+      return error.violations.map(({ field, description }) => [field, description]);
     throw error;
   }
   throw new Error("Nothing was refused");
@@ -38,7 +39,10 @@ describe("a query", () => {
     ["tags=a&tags=b,c", { tags: ["a", "b", "c"] }],
     ["numbers=1,2&numbers=3", { numbers: [1, 2, 3] }],
     ["colours=COLOUR_RED,COLOUR_BLUE", { colours: ["COLOUR_RED", "COLOUR_BLUE"] }],
-    ["atTime=2026-01-02T03:04:05Z&lasting=1.5s&mask=a,bC", { atTime: "2026-01-02T03:04:05Z", lasting: "1.500s", mask: "a,bC" }],
+    [
+      "atTime=2026-01-02T03:04:05Z&lasting=1.5s&mask=a,bC",
+      { atTime: "2026-01-02T03:04:05Z", lasting: "1.500s", mask: "a,bC" },
+    ],
     ["inner.name=x&inner.inner.isOpen=true", { inner: { name: "x", inner: { isOpen: true } } }],
     ["is_open=true&raw_bytes=AQI&inner.big_count=1", { isOpen: true, rawBytes: "AQI=", inner: { bigCount: "1" } }],
     ["maybe=0", { maybe: 0 }],
@@ -81,12 +85,20 @@ describe("a query", () => {
 
 describe("path, body and query", () => {
   test("the whole body", () => {
-    expect(bound("POST", "/things/n", { count: 1, inner: { name: "i" } })).toEqual({ name: "n", count: 1, inner: { name: "i" } });
+    expect(bound("POST", "/things/n", { count: 1, inner: { name: "i" } })).toEqual({
+      name: "n",
+      count: 1,
+      inner: { name: "i" },
+    });
     expect(bound("POST", "/things/n")).toEqual({ name: "n" });
   });
 
   test("one field of the body", () => {
-    expect(bound("PUT", "/things/n/inner?count=3", { name: "i" })).toEqual({ name: "n", count: 3, inner: { name: "i" } });
+    expect(bound("PUT", "/things/n/inner?count=3", { name: "i" })).toEqual({
+      name: "n",
+      count: 3,
+      inner: { name: "i" },
+    });
     expect(bound("PUT", "/things/n/inner")).toEqual({ name: "n" });
   });
 
@@ -101,10 +113,20 @@ describe("path, body and query", () => {
   });
 
   test("what is said twice must be the same", () => {
-    expect(bound("POST", "/things/n?count=1&tags=a,b", { name: "n", count: 1, tags: ["a", "b"] })).toEqual({ name: "n", count: 1, tags: ["a", "b"] });
-    expect(faults("POST", "/things/n", { name: "m" })).toEqual([["name", "differs between the path and the rest of the request"]]);
-    expect(faults("GET", "/things/n:watch?name=m")).toEqual([["name", "differs between the query and the rest of the request"]]);
-    expect(faults("POST", "/things/n?tags=a", { tags: ["b"], maybe: 1 })).toEqual([["tags", "differs between the query and the rest of the request"]]);
+    expect(bound("POST", "/things/n?count=1&tags=a,b", { name: "n", count: 1, tags: ["a", "b"] })).toEqual({
+      name: "n",
+      count: 1,
+      tags: ["a", "b"],
+    });
+    expect(faults("POST", "/things/n", { name: "m" })).toEqual([
+      ["name", "differs between the path and the rest of the request"],
+    ]);
+    expect(faults("GET", "/things/n:watch?name=m")).toEqual([
+      ["name", "differs between the query and the rest of the request"],
+    ]);
+    expect(faults("POST", "/things/n?tags=a", { tags: ["b"], maybe: 1 })).toEqual([
+      ["tags", "differs between the query and the rest of the request"],
+    ]);
     expect(faults("POST", "/things/n?maybe=0", { maybe: 1 }).map(([name]) => name)).toEqual(["maybe"]);
   });
 });

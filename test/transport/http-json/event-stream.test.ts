@@ -64,7 +64,11 @@ function numbers(count: number, error?: Error): Source {
   return source;
 }
 
-async function write(response: HttpResponse, events: AsyncGenerator<number>, options: { readonly keepAliveMs?: number; readonly withIds?: boolean } = {}) {
+async function write(
+  response: HttpResponse,
+  events: AsyncGenerator<number>,
+  options: { readonly keepAliveMs?: number; readonly withIds?: boolean } = {},
+) {
   const { keepAliveMs = 60_000, withIds = false } = options;
   await writeEventStream(response, {
     events,
@@ -123,7 +127,16 @@ describe("a stream of events", () => {
       const writing = write(response, slowly(), { keepAliveMs: 100 });
       await vi.advanceTimersByTimeAsync(3 * 80 + 250);
       await writing;
-      expect(response.text.split("\n\n").map((block) => block.replace(/\D/g, "") || block)).toEqual(["1", "2", "3", "4", ":", ":", "5", ""]);
+      expect(response.text.split("\n\n").map((block) => block.replace(/\D/g, "") || block)).toEqual([
+        "1",
+        "2",
+        "3",
+        "4",
+        ":",
+        ":",
+        "5",
+        "",
+      ]);
     } finally {
       vi.useRealTimers();
     }
@@ -137,7 +150,9 @@ describe("a stream of events", () => {
     await settled();
     response.hangUp();
     await writing;
-    expect([source.asked, source.isReturned, response.listenerCount("drain"), response.listenerCount("close")]).toEqual([1, true, 0, 0]);
+    expect([source.asked, source.isReturned, response.listenerCount("drain"), response.listenerCount("close")]).toEqual(
+      [1, true, 0, 0],
+    );
   });
 
   test("isn't waited for when the client is gone before it is written", async () => {

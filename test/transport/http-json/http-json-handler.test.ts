@@ -30,12 +30,32 @@ const service = createServiceImplSpec(TestService, {
   },
 } as never);
 
-async function served(gate: () => never | { readonly extensions: ReadonlySet<string> } = () => ({ extensions: new Set() })) {
+async function served(
+  gate: () => never | { readonly extensions: ReadonlySet<string> } = () => ({ extensions: new Set() }),
+) {
   const ending = new AbortController();
-  const settings = { gate, logger: silentLogger, bindings: new Set<never>(), readBytesMax: 1_000, shutdownSignal: ending.signal, heartbeatMs: 60_000 };
+  const settings = {
+    gate,
+    logger: silentLogger,
+    bindings: new Set<never>(),
+    readBytesMax: 1_000,
+    shutdownSignal: ending.signal,
+    heartbeatMs: 60_000,
+  };
   const { number } = await open({ handler: firstOf([httpJsonHandler([service], settings)], echo) });
-  const call = (path: string, method: string, headers: Record<string, string> = {}, body?: string, signal?: AbortSignal) =>
-    fetch(`http://127.0.0.1:${number}${path}`, { method, headers, ...(body !== undefined && { body }), ...(signal && { signal }) });
+  const call = (
+    path: string,
+    method: string,
+    headers: Record<string, string> = {},
+    body?: string,
+    signal?: AbortSignal,
+  ) =>
+    fetch(`http://127.0.0.1:${number}${path}`, {
+      method,
+      headers,
+      ...(body !== undefined && { body }),
+      ...(signal && { signal }),
+    });
   return { call, waiting: () => getEventListeners(ending.signal, "abort").length };
 }
 
@@ -54,7 +74,10 @@ test("a call that is over leaves nothing waiting for the end of the server", asy
   }
 });
 
-test.each(["/things/silent:watch", "/counts/1"])("a call whose client hangs up is told so, however silent it is: %s", async (path) => {
+test.each([
+  "/things/silent:watch",
+  "/counts/1",
+])("a call whose client hangs up is told so, however silent it is: %s", async (path) => {
   hungUp = 0;
   const { call, waiting } = await served();
   const client = new AbortController();

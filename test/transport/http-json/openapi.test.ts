@@ -17,8 +17,13 @@ interface Operation {
     readonly description?: string;
     readonly schema: Json;
   }[];
-  readonly requestBody?: { readonly required: boolean; readonly content: Readonly<Record<string, { readonly schema: Json }>> };
-  readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Json }>> }>>;
+  readonly requestBody?: {
+    readonly required: boolean;
+    readonly content: Readonly<Record<string, { readonly schema: Json }>>;
+  };
+  readonly responses: Readonly<
+    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Json }>> }>
+  >;
 }
 interface Document {
   readonly openapi: string;
@@ -37,12 +42,18 @@ beforeAll(async () => {
 afterAll(() => raw[Symbol.asyncDispose]());
 
 const operations = () =>
-  Object.entries(document.paths).flatMap(([path, verbs]) => Object.entries(verbs).map(([verb, operation]) => ({ path, verb, operation })));
+  Object.entries(document.paths).flatMap(([path, verbs]) =>
+    Object.entries(verbs).map(([verb, operation]) => ({ path, verb, operation })),
+  );
 
 describe("the OpenAPI document", () => {
   test("is served as JSON", async () => {
     const head = await raw.http1("/openapi.json", { method: "HEAD" });
-    expect([head.status, head.headers["content-type"], head.headers["content-length"]]).toEqual([200, "application/json", String(Buffer.byteLength(text))]);
+    expect([head.status, head.headers["content-type"], head.headers["content-length"]]).toEqual([
+      200,
+      "application/json",
+      String(Buffer.byteLength(text)),
+    ]);
     expect(document.openapi).toMatch(/^3\.1\./);
   });
 
@@ -50,7 +61,9 @@ describe("the OpenAPI document", () => {
     // A2A's tenant in front of every path makes `/{tenant}/tasks` and `/tasks/{id}` ambiguous: that is the contract's, and which of the two is meant is settled.
     const config = await createConfig({ extends: ["recommended-strict"], rules: { "no-ambiguous-paths": "off" } });
     const problems = await lintFromString({ source: text, absoluteRef: "openapi.json", config });
-    expect(problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`)).toEqual([]);
+    expect(problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`)).toEqual(
+      [],
+    );
   });
 
   test("has every operation of A2A with and without a tenant, and our own", () => {
@@ -73,7 +86,8 @@ describe("the OpenAPI document", () => {
       expect(ids).toContain(method);
       expect(ids).toContain(`${method}WithTenant`);
     }
-    for (const method of ["WatchTask", "GetTaskAt", "DeleteTask", "ListConversations", "CleanupExpiredConversations"]) expect(ids).toContain(method);
+    for (const method of ["WatchTask", "GetTaskAt", "DeleteTask", "ListConversations", "CleanupExpiredConversations"])
+      expect(ids).toContain(method);
   });
 
   test("names what is in path, query and body, and what must be there", () => {
@@ -91,11 +105,21 @@ describe("the OpenAPI document", () => {
       ["header", "A2A-Extensions", false],
     ]);
     const cancel = document.paths["/tasks/{id}:cancel"]?.post?.requestBody;
-    expect([cancel?.required, Object.keys(cancel?.content["application/json"]?.schema.properties ?? {})]).toEqual([false, ["tenant", "metadata"]]);
+    expect([cancel?.required, Object.keys(cancel?.content["application/json"]?.schema.properties ?? {})]).toEqual([
+      false,
+      ["tenant", "metadata"],
+    ]);
     expect(document.paths["/message:send"]?.post?.requestBody?.required).toBe(true);
-    expect(document.components.schemas["lf.a2a.v1.Message"]).toMatchObject({ required: ["messageId", "role", "parts"] });
-    expect(document.components.schemas["taskmanager.v1.GetTaskAtResponse"]).toMatchObject({ properties: { head: { type: "string", format: "int64" } } });
-    expect(document.components.schemas["lf.a2a.v1.TaskState"]).toMatchObject({ type: "string", enum: expect.arrayContaining(["TASK_STATE_WORKING"]) });
+    expect(document.components.schemas["lf.a2a.v1.Message"]).toMatchObject({
+      required: ["messageId", "role", "parts"],
+    });
+    expect(document.components.schemas["taskmanager.v1.GetTaskAtResponse"]).toMatchObject({
+      properties: { head: { type: "string", format: "int64" } },
+    });
+    expect(document.components.schemas["lf.a2a.v1.TaskState"]).toMatchObject({
+      type: "string",
+      enum: expect.arrayContaining(["TASK_STATE_WORKING"]),
+    });
   });
 
   test("says in words what everything of the protos is", () => {
@@ -111,11 +135,16 @@ describe("the OpenAPI document", () => {
       // Google's own types are well known.
       if (!/^(lf|taskmanager)\./.test(name)) continue;
       look(name, schema);
-      for (const [property, value] of Object.entries((schema.properties ?? {}) as Record<string, Json>)) look(`${name}.${property}`, value);
+      for (const [property, value] of Object.entries((schema.properties ?? {}) as Record<string, Json>))
+        look(`${name}.${property}`, value);
     }
     expect(undescribed).toEqual([]);
-    expect(document.components.schemas["lf.a2a.v1.TaskState"]?.description).toMatch(/^The states of a task.*\n\n- `TASK_STATE_UNSPECIFIED`: /);
-    expect(document.components.schemas["lf.a2a.v1.Part"]?.description).toMatch(/\n\n`content` is one of `text`, `raw`, `url`, `data`\.$/);
+    expect(document.components.schemas["lf.a2a.v1.TaskState"]?.description).toMatch(
+      /^The states of a task.*\n\n- `TASK_STATE_UNSPECIFIED`: /,
+    );
+    expect(document.components.schemas["lf.a2a.v1.Part"]?.description).toMatch(
+      /\n\n`content` is one of `text`, `raw`, `url`, `data`\.$/,
+    );
     expect(document.paths["/tasks/{id}"]?.get?.description).toMatch(/^Reads a task as it is now\. /);
   });
 
@@ -125,20 +154,33 @@ describe("the OpenAPI document", () => {
       const inHeader = (operation.parameters ?? []).filter((parameter) => parameter.in === "header");
       const isA2A = operation.tags[0] === "A2AService";
       const isStream = Object.hasOwn(operation.responses["200"]?.content ?? {}, "text/event-stream");
-      expect([path, inHeader.map(({ name }) => name)]).toEqual([path, isA2A ? ["A2A-Version", "A2A-Extensions", ...(isStream ? ["Last-Event-ID"] : [])] : []]);
+      expect([path, inHeader.map(({ name }) => name)]).toEqual([
+        path,
+        isA2A ? ["A2A-Version", "A2A-Extensions", ...(isStream ? ["Last-Event-ID"] : [])] : [],
+      ]);
     }
-    const required = document.paths["/tasks"]?.get?.parameters?.filter((parameter) => parameter.in === "header" && parameter.required) ?? [];
+    const required =
+      document.paths["/tasks"]?.get?.parameters?.filter(
+        (parameter) => parameter.in === "header" && parameter.required,
+      ) ?? [];
     const headers = Object.fromEntries(required.map(({ name, schema }) => [name, String(schema.const)]));
-    expect([(await strict.http1("/tasks")).status, (await strict.http1("/tasks", { headers })).status]).toEqual([400, 200]);
+    expect([(await strict.http1("/tasks")).status, (await strict.http1("/tasks", { headers })).status]).toEqual([
+      400, 200,
+    ]);
   });
 
   test("names in queries the fields of messages too, but not those that the body holds", () => {
     const { paths } = openApiDocument([createServiceImplSpec(TestService, {})]) as unknown as Document;
-    const queryOf = (path: string, verb: string) => (paths[path]?.[verb]?.parameters ?? []).filter((each) => each.in === "query").map(({ name }) => name);
+    const queryOf = (path: string, verb: string) =>
+      (paths[path]?.[verb]?.parameters ?? []).filter((each) => each.in === "query").map(({ name }) => name);
     const query = queryOf("/watch", "get");
-    expect(query).toEqual(expect.arrayContaining(["name", "boxedBool", "atTime", "tags", "inner.name", "inner.inner.bigCount"]));
+    expect(query).toEqual(
+      expect.arrayContaining(["name", "boxedBool", "atTime", "tags", "inner.name", "inner.inner.bigCount"]),
+    );
     expect(query.filter((name) => /^(inners|byColour|free|inner\.inner\.inner\.)/.test(name))).toEqual([]);
-    expect(queryOf("/things/{name}/inner", "put")).toEqual(queryOf("/things/{name}", "purge").filter((name) => !name.startsWith("inner.")));
+    expect(queryOf("/things/{name}/inner", "put")).toEqual(
+      queryOf("/things/{name}", "purge").filter((name) => !name.startsWith("inner.")),
+    );
     expect(queryOf("/things/{name}", "post")).toEqual([]);
   });
 
@@ -172,7 +214,11 @@ describe("the OpenAPI document", () => {
 
   test("has a member for whatever a call answers with", async () => {
     const body = JSON.stringify({ message: userMessage("hello") });
-    const { json } = await raw.http1("/message:send", { method: "POST", headers: { "content-type": "application/json" }, body });
+    const { json } = await raw.http1("/message:send", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
     const { task } = json as unknown as { readonly task: Json };
     const { properties, required } = document.components.schemas["lf.a2a.v1.Task"] as unknown as {
       readonly properties: Json;

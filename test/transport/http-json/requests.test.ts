@@ -21,10 +21,11 @@ async function sentTask(text = "hello", init: object = {}): Promise<string> {
   return (answer as unknown as { readonly task: { readonly id: string } }).task.id;
 }
 
-const told = (answer: { readonly json: unknown }) => (answer.json as { readonly error: Record<string, never> }).error as Record<string, unknown>;
+const told = (answer: { readonly json: unknown }) =>
+  (answer.json as { readonly error: Record<string, never> }).error as Record<string, unknown>;
 const fieldsOf = (answer: { readonly json: unknown }) =>
-  (told(answer).details as { readonly fieldViolations?: { readonly field: string }[] }[]).flatMap(({ fieldViolations = [] }) =>
-    fieldViolations.map(({ field }) => field),
+  (told(answer).details as { readonly fieldViolations?: { readonly field: string }[] }[]).flatMap(
+    ({ fieldViolations = [] }) => fieldViolations.map(({ field }) => field),
   );
 
 describe.each(["http1", "http2"] as const)("over %s", (http) => {
@@ -33,11 +34,21 @@ describe.each(["http1", "http2"] as const)("over %s", (http) => {
   test("a message is sent, and its task read, listed and not canceled any more", async () => {
     const { status, json: sent } = await call("/message:send", post({ message: userMessage("hello") }));
     const { task } = sent as unknown as { readonly task: { readonly id: string; readonly contextId: string } };
-    expect([status, task]).toEqual([200, expect.objectContaining({ status: expect.objectContaining({ state: "TASK_STATE_COMPLETED" }) })]);
+    expect([status, task]).toEqual([
+      200,
+      expect.objectContaining({ status: expect.objectContaining({ state: "TASK_STATE_COMPLETED" }) }),
+    ]);
     expect((await call(`/tasks/${task.id}?historyLength=0`)).json).not.toHaveProperty("history");
     const listed = await call(`/tasks?contextId=${task.contextId}&includeArtifacts=true`);
-    expect(listed.json).toMatchObject({ tasks: [{ id: task.id, artifacts: [{ artifactId: "echo" }] }], nextPageToken: "", pageSize: 50, totalSize: 1 });
-    const { tasks } = (await call(`/tasks?contextId=${task.contextId}`)).json as unknown as { readonly tasks: readonly object[] };
+    expect(listed.json).toMatchObject({
+      tasks: [{ id: task.id, artifacts: [{ artifactId: "echo" }] }],
+      nextPageToken: "",
+      pageSize: 50,
+      totalSize: 1,
+    });
+    const { tasks } = (await call(`/tasks?contextId=${task.contextId}`)).json as unknown as {
+      readonly tasks: readonly object[];
+    };
     for (const each of tasks) expect(each).not.toHaveProperty("artifacts");
     const canceled = await call(`/tasks/${task.id}:cancel`, { method: "POST" });
     expect([canceled.status, told(canceled)]).toMatchObject([400, { code: 400, status: "FAILED_PRECONDITION" }]);
@@ -52,7 +63,12 @@ describe.each(["http1", "http2"] as const)("over %s", (http) => {
         status: "NOT_FOUND",
         message: 'No task "nowhere"',
         details: [
-          { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason: "TASK_NOT_FOUND", domain: "a2a-protocol.org", metadata: { taskId: "nowhere" } },
+          {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            reason: "TASK_NOT_FOUND",
+            domain: "a2a-protocol.org",
+            metadata: { taskId: "nowhere" },
+          },
         ],
       },
     });
@@ -88,13 +104,26 @@ describe("media types", () => {
     expect((await raw.http1("/tasks/nowhere", { headers })).headers["content-type"]).toBe(type);
   });
 
-  test.each(["text/html", "application/xml;q=1", "garbage", `${json};charset=latin1`, `${json};q=0, ${a2aJson};q=0`])("nothing fits %s", async (accept) => {
+  test.each([
+    "text/html",
+    "application/xml;q=1",
+    "garbage",
+    `${json};charset=latin1`,
+    `${json};q=0, ${a2aJson};q=0`,
+  ])("nothing fits %s", async (accept) => {
     const answer = await raw.http1("/tasks", { headers: { accept } });
     expect([answer.status, told(answer).code, answer.headers["content-type"]]).toEqual([406, 406, a2aJson]);
   });
 
-  test.each([json, a2aJson, "application/json; charset=utf-8", 'Application/A2A+JSON;charset="UTF-8"'])("a body is read as %s", async (type) => {
-    expect((await raw.http1("/message:send", post({ message: userMessage("hello") }, { "content-type": type }))).status).toBe(200);
+  test.each([
+    json,
+    a2aJson,
+    "application/json; charset=utf-8",
+    'Application/A2A+JSON;charset="UTF-8"',
+  ])("a body is read as %s", async (type) => {
+    expect(
+      (await raw.http1("/message:send", post({ message: userMessage("hello") }, { "content-type": type }))).status,
+    ).toBe(200);
   });
 
   test.each([
@@ -105,7 +134,10 @@ describe("media types", () => {
     "multipart/form-data",
   ])("a body is refused as %s", async (type) => {
     const answer = await raw.http1("/message:send", post({ message: userMessage("hello") }, { "content-type": type }));
-    expect([answer.status, told(answer).details]).toMatchObject([400, [{ reason: "CONTENT_TYPE_NOT_SUPPORTED", domain: "a2a-protocol.org" }]]);
+    expect([answer.status, told(answer).details]).toMatchObject([
+      400,
+      [{ reason: "CONTENT_TYPE_NOT_SUPPORTED", domain: "a2a-protocol.org" }],
+    ]);
   });
 
   test("a body without a type is refused", async () => {
@@ -144,7 +176,9 @@ describe("bodies", () => {
     });
     expect((await raw.http1("/message:send", request(gzipSync(body), "gzip"))).status).toBe(200);
     expect((await raw.http1("/message:send", request(Buffer.from(body), "gzip"))).status).toBe(400);
-    expect(told(await raw.http1("/message:send", request(Buffer.from(body), "zip"))).details).toMatchObject([{ reason: "CONTENT_TYPE_NOT_SUPPORTED" }]);
+    expect(told(await raw.http1("/message:send", request(Buffer.from(body), "zip"))).details).toMatchObject([
+      { reason: "CONTENT_TYPE_NOT_SUPPORTED" },
+    ]);
     const bomb = await raw.http1("/message:send", request(gzipSync(Buffer.alloc(64 * 1024 * 1024, " ")), "gzip"));
     expect([bomb.status, told(bomb).details]).toMatchObject([413, [{ reason: "TOO_LARGE" }]]);
   });
@@ -163,8 +197,15 @@ describe("bodies", () => {
   });
 
   test("on GET and DELETE nobody looks at them", async () => {
-    expect((await raw.http1("/tasks", { headers: { "content-type": "text/plain", "content-length": "1" }, body: "x" })).status).toBe(200);
-    const deleted = await raw.http1("/taskmanager/v1/tasks/nowhere", { method: "DELETE", headers: { "content-length": "1" }, body: "x" });
+    expect(
+      (await raw.http1("/tasks", { headers: { "content-type": "text/plain", "content-length": "1" }, body: "x" }))
+        .status,
+    ).toBe(200);
+    const deleted = await raw.http1("/taskmanager/v1/tasks/nowhere", {
+      method: "DELETE",
+      headers: { "content-length": "1" },
+      body: "x",
+    });
     expect([deleted.status, deleted.json]).toEqual([200, { deleted: false }]);
   });
 });
@@ -181,9 +222,18 @@ describe("paths and queries", () => {
     expect((await raw.http1(path)).status).toBe(400);
   });
 
-  test.each(["contextId=%zz", "contextId=%", "contextId=%ff", "contextId=a&unknown=%C3", "%c0%80=a"])("a query that encodes nothing: %s", async (query) => {
+  test.each([
+    "contextId=%zz",
+    "contextId=%",
+    "contextId=%ff",
+    "contextId=a&unknown=%C3",
+    "%c0%80=a",
+  ])("a query that encodes nothing: %s", async (query) => {
     const answer = await raw.http1(`/tasks?${query}`);
-    expect([answer.status, told(answer).message]).toEqual([400, expect.stringContaining("The query has a percent sign")]);
+    expect([answer.status, told(answer).message]).toEqual([
+      400,
+      expect.stringContaining("The query has a percent sign"),
+    ]);
   });
 
   test.each([
@@ -201,20 +251,26 @@ describe("paths and queries", () => {
 
   test.each(["/nothing", "/tasks/a/b/c/d", "/v2/tasks/x/y", "//"])("nothing is served at %s", async (path) => {
     const answer = await raw.http1(path);
-    expect([answer.status, told(answer)]).toEqual([404, { code: 404, status: "NOT_FOUND", message: "No such resource", details: [] }]);
+    expect([answer.status, told(answer)]).toEqual([
+      404,
+      { code: 404, status: "NOT_FOUND", message: "No such resource", details: [] },
+    ]);
   });
 
   test("an unknown status filter is refused, an unknown parameter is not", async () => {
     const answer = await raw.http1("/tasks?status=RUNNING&pageSize=150&historyLength=-1");
     expect([answer.status, fieldsOf(answer)]).toEqual([400, ["status"]]);
     expect(fieldsOf(await raw.http1("/tasks?pageSize=150&historyLength=-1"))).toEqual(["pageSize", "historyLength"]);
-    expect((await raw.http1("/tasks?status=TASK_STATE_WORKING&future=1&statusTimestampAfter=2026-01-01T00:00:00Z")).status).toBe(200);
+    expect(
+      (await raw.http1("/tasks?status=TASK_STATE_WORKING&future=1&statusTimestampAfter=2026-01-01T00:00:00Z")).status,
+    ).toBe(200);
   });
 
   test("a tenant in the path, the query or the body is the same tenant", async () => {
     const sent = await raw.http1("/acme/message:send", post({ message: userMessage("hello") }));
     const { id } = (sent.json as unknown as { readonly task: { readonly id: string } }).task;
-    for (const path of [`/acme/tasks/${id}`, `/tasks/${id}?tenant=acme`, `/acme/tasks/${id}?tenant=acme`]) expect((await raw.http1(path)).status).toBe(200);
+    for (const path of [`/acme/tasks/${id}`, `/tasks/${id}?tenant=acme`, `/acme/tasks/${id}?tenant=acme`])
+      expect((await raw.http1(path)).status).toBe(200);
     expect((await raw.http1(`/tasks/${id}`)).status).toBe(404);
     expect((await raw.http1(`/tasks/${id}:cancel?tenant=acme`, { method: "POST" })).status).toBe(400);
     expect((await raw.http1(`/tasks/${id}:cancel`, post({ tenant: "acme" }))).status).toBe(400);
@@ -255,13 +311,26 @@ test("what an answer depends on is said whole", async () => {
 describe("our own services", () => {
   test("conversations and past states by path", async () => {
     const id = await sentTask("hello", { contextId: "own/1" });
-    expect((await raw.http1("/taskmanager/v1/conversations/own%2F1")).json).toMatchObject({ conversation: { contextId: "own/1" } });
-    expect((await raw.http1("/taskmanager/v1/conversations/own%2F1/messages?limit=1")).json).toMatchObject({ messages: [{}], nextPageToken: "" });
+    expect((await raw.http1("/taskmanager/v1/conversations/own%2F1")).json).toMatchObject({
+      conversation: { contextId: "own/1" },
+    });
+    expect((await raw.http1("/taskmanager/v1/conversations/own%2F1/messages?limit=1")).json).toMatchObject({
+      messages: [{}],
+      nextPageToken: "",
+    });
     expect((await raw.http1("/taskmanager/v1/conversations/own%2F1:access", { method: "POST" })).json).toEqual({});
-    expect((await raw.http1("/taskmanager/v1/conversations:stats?tenant=nobody")).json).toEqual({ totalConversations: "0", totalMessages: "0" });
-    expect((await raw.http1(`/taskmanager/v1/tasks/${id}/states/1`)).json).toMatchObject({ task: { id }, head: expect.stringMatching(/^\d+$/) });
+    expect((await raw.http1("/taskmanager/v1/conversations:stats?tenant=nobody")).json).toEqual({
+      totalConversations: "0",
+      totalMessages: "0",
+    });
+    expect((await raw.http1(`/taskmanager/v1/tasks/${id}/states/1`)).json).toMatchObject({
+      task: { id },
+      head: expect.stringMatching(/^\d+$/),
+    });
     expect((await raw.http1(`/taskmanager/v1/tasks/${id}:exists`)).json).toEqual({ exists: true });
-    expect((await raw.http1("/taskmanager/v1/conversations:cleanup", post({ maxAgeMs: "3600000" }))).json).toEqual({ removed: 0 });
+    expect((await raw.http1("/taskmanager/v1/conversations:cleanup", post({ maxAgeMs: "3600000" }))).json).toEqual({
+      removed: 0,
+    });
     expect((await raw.http1(`/taskmanager/v1/tasks/${id}`, { method: "DELETE" })).json).toEqual({ deleted: true });
   });
 });

@@ -7,14 +7,18 @@ import { matchTemplate, parseTemplate } from "../../../src/transport/http-json/p
 import { findPath, routesOf } from "../../../src/transport/http-json/routes.ts";
 import { TestService } from "../test-protos.ts";
 
-const services = [A2AService, TaskManagerService, ConversationService, TestService].map((service) => createServiceImplSpec(service, {}));
+const services = [A2AService, TaskManagerService, ConversationService, TestService].map((service) =>
+  createServiceImplSpec(service, {}),
+);
 const routes = routesOf(services);
 
 /** What a verb and a path lead to: method and variables, or the verbs that the path has. */
 function found(verb: string, path: string) {
   const at = findPath(routes, path);
   const hit = at?.route(verb);
-  return hit === undefined ? (at?.verbs ?? "not found") : [hit.route.call.method.name, Object.fromEntries(hit.variables)];
+  return hit === undefined
+    ? (at?.verbs ?? "not found")
+    : [hit.route.call.method.name, Object.fromEntries(hit.variables)];
 }
 
 describe("the routes of A2A", () => {
@@ -32,7 +36,12 @@ describe("the routes of A2A", () => {
     ["POST", "/acme/tasks/t1:subscribe", "SubscribeToTask", { tenant: "acme", id: "t1" }],
     ["POST", "/tasks/t1/pushNotificationConfigs", "CreateTaskPushNotificationConfig", { task_id: "t1" }],
     ["GET", "/tasks/t1/pushNotificationConfigs", "ListTaskPushNotificationConfigs", { task_id: "t1" }],
-    ["GET", "/acme/tasks/t1/pushNotificationConfigs/c", "GetTaskPushNotificationConfig", { tenant: "acme", task_id: "t1", id: "c" }],
+    [
+      "GET",
+      "/acme/tasks/t1/pushNotificationConfigs/c",
+      "GetTaskPushNotificationConfig",
+      { tenant: "acme", task_id: "t1", id: "c" },
+    ],
     ["DELETE", "/tasks/t1/pushNotificationConfigs/c", "DeleteTaskPushNotificationConfig", { task_id: "t1", id: "c" }],
     ["GET", "/extendedAgentCard", "GetExtendedAgentCard", {}],
     ["GET", "/acme/extendedAgentCard", "GetExtendedAgentCard", { tenant: "acme" }],
@@ -57,7 +66,10 @@ describe("the routes of A2A", () => {
   test("a verb that the path doesn't have is told from a path that nothing has", () => {
     expect(found("POST", "/tasks/t1")).toEqual(["GET"]);
     expect(found("GET", "/tasks/t1:cancel")).toEqual(["POST"]);
-    expect(found("PATCH", "/tasks/t1/pushNotificationConfigs").toString().split(",").toSorted()).toEqual(["GET", "POST"]);
+    expect(found("PATCH", "/tasks/t1/pushNotificationConfigs").toString().split(",").toSorted()).toEqual([
+      "GET",
+      "POST",
+    ]);
     expect(found("GET", "/nothing")).toBe("not found");
     expect(found("GET", "/tasks/t1/more")).toBe("not found");
     expect(found("GET", "/")).toBe("not found");
@@ -66,7 +78,10 @@ describe("the routes of A2A", () => {
   test("a tenant that is called like a part of a path takes nothing away from what has no tenant", () => {
     expect(found("GET", "/tasks/tasks")).toEqual(["GetTask", { id: "tasks" }]);
     expect(found("GET", "/tasks/extendedAgentCard")).toEqual(["GetTask", { id: "extendedAgentCard" }]);
-    expect(found("GET", "/tasks/tasks/pushNotificationConfigs")).toEqual(["ListTaskPushNotificationConfigs", { task_id: "tasks" }]);
+    expect(found("GET", "/tasks/tasks/pushNotificationConfigs")).toEqual([
+      "ListTaskPushNotificationConfigs",
+      { task_id: "tasks" },
+    ]);
     expect(found("GET", "/tasks/tasks/t1")).toEqual(["GetTask", { tenant: "tasks", id: "t1" }]);
     expect(found("POST", "/tasks/message:send")).toEqual(["SendMessage", { tenant: "tasks" }]);
   });
@@ -99,7 +114,16 @@ describe("rules that A2A doesn't use", () => {
     expect(found(verb, path)).toEqual(expected);
   });
 
-  test.each(["tasks", "/", "/a//b", "/a/{id", "/{id}x", "/a/{**}/b", "/{a=**}/b", "/a:b/c"])("%s is no template", (text) => {
+  test.each([
+    "tasks",
+    "/",
+    "/a//b",
+    "/a/{id",
+    "/{id}x",
+    "/a/{**}/b",
+    "/{a=**}/b",
+    "/a:b/c",
+  ])("%s is no template", (text) => {
     expect(() => parseTemplate(text)).toThrow(text);
   });
 });

@@ -19,7 +19,10 @@ const post = (body: object, headers: Record<string, string> = {}): RawRequest =>
 const parsed = (body: string) => eventsOf(body).events.map(({ data = "" }) => JSON.parse(data));
 
 async function startedTask(content: string): Promise<string> {
-  const { json } = await raw.http1("/message:send", post({ message: userMessage(content), configuration: { returnImmediately: true } }));
+  const { json } = await raw.http1(
+    "/message:send",
+    post({ message: userMessage(content), configuration: { returnImmediately: true } }),
+  );
   return (json as unknown as { readonly task: { readonly id: string } }).task.id;
 }
 
@@ -30,12 +33,24 @@ async function stateOf(id: string): Promise<string> {
 
 describe.each(["http1", "http2"] as const)("a stream over %s", (http) => {
   test("is one line of JSON for each event, in an answer that proxies pass on", async () => {
-    const { status, headers, body } = await raw[http]("/message:stream", post({ message: userMessage("stream 5") }, { accept: "text/event-stream" }));
+    const { status, headers, body } = await raw[http](
+      "/message:stream",
+      post({ message: userMessage("stream 5") }, { accept: "text/event-stream" }),
+    );
     expect(status).toBe(200);
-    expect(headers).toMatchObject({ "content-type": "text/event-stream", "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" });
+    expect(headers).toMatchObject({
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache, no-transform",
+      "x-accel-buffering": "no",
+    });
     expect(body.split("\n\n").every((block) => block === "" || /^data: \{.*\}$/.test(block))).toBe(true);
     const events = parsed(body);
-    expect(events.map((event) => Object.keys(event).join())).toEqual(["task", "statusUpdate", ...Array(5).fill("artifactUpdate"), "statusUpdate"]);
+    expect(events.map((event) => Object.keys(event).join())).toEqual([
+      "task",
+      "statusUpdate",
+      ...Array(5).fill("artifactUpdate"),
+      "statusUpdate",
+    ]);
     expect(events.at(-1)).toMatchObject({ statusUpdate: { status: { state: "TASK_STATE_COMPLETED" } } });
   });
 
@@ -67,11 +82,19 @@ describe.each(["http1", "http2"] as const)("a stream over %s", (http) => {
       ["/message:stream", post({ message: userMessage("x", { taskId: done }) }), [400, "UNSUPPORTED_OPERATION"]],
       ["/message:stream", post({ message: userMessage("x") }, { accept: "text/html" }), [406, undefined]],
     ] as const) {
-      const answer = await raw[http](path, { ...request, headers: { accept: "text/event-stream", ...("headers" in request ? request.headers : {}) } });
-      const { error } = answer.json as unknown as { readonly error: { readonly details: readonly { readonly reason: string }[] } };
+      const answer = await raw[http](path, {
+        ...request,
+        headers: { accept: "text/event-stream", ...("headers" in request ? request.headers : {}) },
+      });
+      const { error } = answer.json as unknown as {
+        readonly error: { readonly details: readonly { readonly reason: string }[] };
+      };
       expect([answer.status, error.details[0]?.reason]).toEqual(expected);
       // Whoever accepts events alone gets a refusal in the type it wrote in.
-      if (answer.status !== 406) expect(answer.headers["content-type"]).toBe(path === "/message:stream" ? "application/json" : "application/a2a+json");
+      if (answer.status !== 406)
+        expect(answer.headers["content-type"]).toBe(
+          path === "/message:stream" ? "application/json" : "application/a2a+json",
+        );
     }
   });
 
@@ -108,7 +131,10 @@ test("a hang-up never touches the task", async () => {
   await expect.poll(() => stateOf(task.id), { timeout: 20_000 }).toBe("TASK_STATE_COMPLETED");
 });
 
-test.each(["http1", "http2"] as const)("a client that doesn't read and goes away leaves nothing behind, over %s", async (http) => {
+test.each([
+  "http1",
+  "http2",
+] as const)("a client that doesn't read and goes away leaves nothing behind, over %s", async (http) => {
   await using own = await startRawServer();
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const before = timers();
@@ -153,5 +179,7 @@ test("a server that goes down ends its streams with an error as the last event",
   await going[Symbol.asyncDispose]();
   const { events } = eventsOf(String(first) + (await rest));
   expect(events.map(({ event = "message" }) => event)).toEqual(["message", "error"]);
-  expect(JSON.parse(events[1]?.data ?? "")).toMatchObject({ error: { code: 503, status: "UNAVAILABLE", details: [{ reason: "UNAVAILABLE" }] } });
+  expect(JSON.parse(events[1]?.data ?? "")).toMatchObject({
+    error: { code: 503, status: "UNAVAILABLE", details: [{ reason: "UNAVAILABLE" }] },
+  });
 });

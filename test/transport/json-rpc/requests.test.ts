@@ -17,7 +17,11 @@ interface Response {
   readonly jsonrpc: string;
   readonly id: unknown;
   readonly result?: Record<string, never>;
-  readonly error?: { readonly code: number; readonly message: string; readonly data?: readonly Record<string, unknown>[] };
+  readonly error?: {
+    readonly code: number;
+    readonly message: string;
+    readonly data?: readonly Record<string, unknown>[];
+  };
 }
 
 const headers = { "content-type": "application/json" };
@@ -31,7 +35,12 @@ async function rpc(body: unknown, path = "/") {
   return { status, headers: received, body: text, response: (text === "" ? undefined : JSON.parse(text)) as Response };
 }
 
-const request = (method: string, params?: object, id: unknown = 1) => ({ jsonrpc: "2.0", id, method, ...(params !== undefined && { params }) });
+const request = (method: string, params?: object, id: unknown = 1) => ({
+  jsonrpc: "2.0",
+  id,
+  method,
+  ...(params !== undefined && { params }),
+});
 const send = (content: string, init: object = {}) => request("SendMessage", { message: userMessage(content), ...init });
 
 async function sentTask(content: string, init: object = {}): Promise<string> {
@@ -41,7 +50,11 @@ async function sentTask(content: string, init: object = {}): Promise<string> {
 
 describe("a call", () => {
   test.each(["http1", "http2"] as const)("is answered in an envelope over %s", async (http) => {
-    const { status, headers: received, json } = await raw[http]("/", { method: "POST", headers, body: JSON.stringify(send("hello")) });
+    const {
+      status,
+      headers: received,
+      json,
+    } = await raw[http]("/", { method: "POST", headers, body: JSON.stringify(send("hello")) });
     expect([status, received["content-type"]]).toEqual([200, "application/json"]);
     expect(json).toEqual({
       jsonrpc: "2.0",
@@ -62,7 +75,8 @@ describe("a call", () => {
     "1.5",
     "1e400",
   ])("has a number beyond JavaScript's echoed as written: %s", async (id) => {
-    const call = (inner: string) => `{"jsonrpc":"2.0","id":${inner},"method":"SendMessage","params":{"message":{},"id":12345678901234567891}}`;
+    const call = (inner: string) =>
+      `{"jsonrpc":"2.0","id":${inner},"method":"SendMessage","params":{"message":{},"id":12345678901234567891}}`;
     const bodies = [call(id), `[${call("1")},${call(id)}]`, `{"jsonrpc":"2.0","id":${id}}`];
     for (const body of bodies) expect((await rpc(body)).body).toContain(`"id":${id},"error"`);
     const stream = `{"jsonrpc":"2.0","id":${id},"method":"SendStreamingMessage","params":{"message":${JSON.stringify(userMessage("stream 1"))}}}`;
@@ -71,11 +85,17 @@ describe("a call", () => {
 
   test("without params, with empty ones and with null ones is the same", async () => {
     for (const params of [undefined, {}, null]) {
-      const { response } = await rpc({ jsonrpc: "2.0", id: 1, method: "GetExtendedAgentCard", ...(params !== undefined && { params }) });
+      const { response } = await rpc({
+        jsonrpc: "2.0",
+        id: 1,
+        method: "GetExtendedAgentCard",
+        ...(params !== undefined && { params }),
+      });
       expect(response.error).toMatchObject({ code: -32004, data: [{ reason: "UNSUPPORTED_OPERATION" }] });
-      expect((await rpc({ jsonrpc: "2.0", id: 1, method: "ListTasks", ...(params !== undefined && { params }) })).response.result).toHaveProperty(
-        "nextPageToken",
-      );
+      expect(
+        (await rpc({ jsonrpc: "2.0", id: 1, method: "ListTasks", ...(params !== undefined && { params }) })).response
+          .result,
+      ).toHaveProperty("nextPageToken");
     }
   });
 
@@ -86,7 +106,11 @@ describe("a call", () => {
   });
 
   test("is served in both types of JSON", async () => {
-    const answer = await raw.http1("/", { method: "POST", headers: { "content-type": "application/a2a+json" }, body: JSON.stringify(send("hello")) });
+    const answer = await raw.http1("/", {
+      method: "POST",
+      headers: { "content-type": "application/a2a+json" },
+      body: JSON.stringify(send("hello")),
+    });
     expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/json"]);
   });
 
@@ -110,8 +134,11 @@ test("a path of its own is served with and without a slash at its end, and no ot
   const { port: number } = await port.listen();
   try {
     const paths = ["/agent", "/agent/", "/agent?x=1", "/agent//", "/agents", "/"];
-    const call = (path: string) => fetch(`http://127.0.0.1:${number}${path}`, { method: "POST", headers, body: JSON.stringify(request("Nothing")) });
-    expect(await Promise.all(paths.map(async (path) => (await call(path)).status))).toEqual([200, 200, 200, 404, 404, 404]);
+    const call = (path: string) =>
+      fetch(`http://127.0.0.1:${number}${path}`, { method: "POST", headers, body: JSON.stringify(request("Nothing")) });
+    expect(await Promise.all(paths.map(async (path) => (await call(path)).status))).toEqual([
+      200, 200, 200, 404, 404, 404,
+    ]);
   } finally {
     await port.close(0);
   }
@@ -150,7 +177,11 @@ describe("codes", () => {
   ])("%s", async (_name, body, code, id) => {
     const { status, headers: received, response } = await rpc(body);
     expect([status, received["content-type"]]).toEqual([200, "application/json"]);
-    expect(response).toEqual({ jsonrpc: "2.0", id, error: { code, message: expect.any(String), ...(response.error?.data && { data: response.error.data }) } });
+    expect(response).toEqual({
+      jsonrpc: "2.0",
+      id,
+      error: { code, message: expect.any(String), ...(response.error?.data && { data: response.error.data }) },
+    });
     expect((response.error?.data ?? []).every((detail) => typeof detail["@type"] === "string")).toBe(true);
   });
 
@@ -165,22 +196,38 @@ describe("codes", () => {
 
   test("a task that can't be canceled, and one that takes no more messages", async () => {
     const id = await sentTask("hello");
-    expect((await rpc(request("CancelTask", { id }))).response.error).toMatchObject({ code: -32002, data: [{ reason: "TASK_NOT_CANCELABLE" }] });
-    expect((await rpc(request("SendMessage", { message: userMessage("x", { taskId: id }) }))).response.error?.code).toBe(-32004);
+    expect((await rpc(request("CancelTask", { id }))).response.error).toMatchObject({
+      code: -32002,
+      data: [{ reason: "TASK_NOT_CANCELABLE" }],
+    });
+    expect(
+      (await rpc(request("SendMessage", { message: userMessage("x", { taskId: id }) }))).response.error?.code,
+    ).toBe(-32004);
   });
 
   test("a media type that the agent doesn't take, and one of HTTP", async () => {
     const message = { ...userMessage(""), parts: [{ raw: "AQI=", mediaType: "image/png" }] };
     expect((await rpc(request("SendMessage", { message }))).response.error?.code).toBe(-32005);
-    const { json } = await raw.http1("/", { method: "POST", headers: { "content-type": "text/plain" }, body: JSON.stringify(send("hello")) });
+    const { json } = await raw.http1("/", {
+      method: "POST",
+      headers: { "content-type": "text/plain" },
+      body: JSON.stringify(send("hello")),
+    });
     expect(json).toMatchObject({ id: null, error: { code: -32005, data: [{ reason: "CONTENT_TYPE_NOT_SUPPORTED" }] } });
   });
 
   test("each field at fault is named", async () => {
-    const { response } = await rpc(request("SendMessage", { message: { parts: [{}] }, configuration: { historyLength: -1 } }));
+    const { response } = await rpc(
+      request("SendMessage", { message: { parts: [{}] }, configuration: { historyLength: -1 } }),
+    );
     expect(response.error?.data?.[1]).toMatchObject({
       "@type": "type.googleapis.com/google.rpc.BadRequest",
-      fieldViolations: ["message.messageId", "message.role", "message.parts[0].content", "configuration.historyLength"].map((field) => ({ field })),
+      fieldViolations: [
+        "message.messageId",
+        "message.role",
+        "message.parts[0].content",
+        "configuration.historyLength",
+      ].map((field) => ({ field })),
     });
   });
 
@@ -195,7 +242,11 @@ describe("codes", () => {
     ["tasks/sendSubscribe", "SendStreamingMessage"],
   ])("%s of A2A 0.2 is told what it became", async (method, successor) => {
     const { response } = await rpc(request(method, { id: "t", message: { role: "user", parts: [] } }));
-    expect(response.error).toMatchObject({ code: -32601, message: expect.stringContaining(`"${successor}"`), data: [{ metadata: { method, successor } }] });
+    expect(response.error).toMatchObject({
+      code: -32601,
+      message: expect.stringContaining(`"${successor}"`),
+      data: [{ metadata: { method, successor } }],
+    });
   });
 });
 
@@ -207,7 +258,11 @@ describe("versions", () => {
     ["SomethingNew", "1.0", -32601],
     ["tasks/send", "0.2", -32601],
   ])("a method that isn't here, %s of version %s, is answered with %d (R137)", async (method, version, code) => {
-    const { json } = await raw.http1("/", { method: "POST", headers: { ...headers, "A2A-Version": version }, body: JSON.stringify(request(method)) });
+    const { json } = await raw.http1("/", {
+      method: "POST",
+      headers: { ...headers, "A2A-Version": version },
+      body: JSON.stringify(request(method)),
+    });
     expect(json).toMatchObject({ id: 1, error: { code } });
   });
 });
@@ -232,17 +287,27 @@ describe("extensions", () => {
 describe("notifications", () => {
   test("are carried out, and not answered", async () => {
     const contextId = crypto.randomUUID();
-    const { status, body, headers: received } = await rpc({ jsonrpc: "2.0", method: "SendMessage", params: { message: userMessage("hello", { contextId }) } });
+    const {
+      status,
+      body,
+      headers: received,
+    } = await rpc({ jsonrpc: "2.0", method: "SendMessage", params: { message: userMessage("hello", { contextId }) } });
     expect([status, body, received["content-type"]]).toEqual([204, "", undefined]);
     expect((await rpc(request("ListTasks", { contextId }))).response.result).toMatchObject({ totalSize: 1 });
   });
 
   test("of streams are carried out too", async () => {
     const contextId = crypto.randomUUID();
-    const { status, body } = await rpc({ jsonrpc: "2.0", method: "SendStreamingMessage", params: { message: userMessage("hello", { contextId }) } });
+    const { status, body } = await rpc({
+      jsonrpc: "2.0",
+      method: "SendStreamingMessage",
+      params: { message: userMessage("hello", { contextId }) },
+    });
     expect([status, body]).toEqual([204, ""]);
     await expect
-      .poll(async () => (await rpc(request("ListTasks", { contextId, status: "TASK_STATE_COMPLETED" }))).response.result)
+      .poll(
+        async () => (await rpc(request("ListTasks", { contextId, status: "TASK_STATE_COMPLETED" }))).response.result,
+      )
       .toMatchObject({ totalSize: 1 });
   });
 
@@ -285,7 +350,10 @@ describe("batches", () => {
   });
 
   test("can't have a stream among them: that call is refused, the others aren't", async () => {
-    const { body } = await rpc([request("SendStreamingMessage", { message: userMessage("hello") }, 1), request("ListTasks", {}, 2)]);
+    const { body } = await rpc([
+      request("SendStreamingMessage", { message: userMessage("hello") }, 1),
+      request("ListTasks", {}, 2),
+    ]);
     expect((JSON.parse(body) as Response[]).map(({ id, error }) => [id, error?.code])).toEqual([
       [1, -32600],
       [2, undefined],
@@ -293,7 +361,8 @@ describe("batches", () => {
   });
 
   test("have a bound", async () => {
-    const calls = (count: number) => Array.from({ length: count }, (_, id) => request("GetTask", { id: "nowhere" }, id));
+    const calls = (count: number) =>
+      Array.from({ length: count }, (_, id) => request("GetTask", { id: "nowhere" }, id));
     expect(JSON.parse((await rpc(calls(50))).body)).toHaveLength(50);
     expect((await rpc(calls(51))).response).toMatchObject({ id: null, error: { code: -32600 } });
   });
@@ -308,7 +377,11 @@ describe("streams", () => {
     expect([answer.status, answer.headers["content-type"]]).toEqual([200, "text/event-stream"]);
     const events = parsed(answer.body);
     expect(events.map(({ jsonrpc, id, result }) => [jsonrpc, id, Object.keys(result ?? {}).join()])).toEqual(
-      ["task", "statusUpdate", "artifactUpdate", "artifactUpdate", "artifactUpdate", "statusUpdate"].map((kind) => ["2.0", "s", kind]),
+      ["task", "statusUpdate", "artifactUpdate", "artifactUpdate", "artifactUpdate", "statusUpdate"].map((kind) => [
+        "2.0",
+        "s",
+        kind,
+      ]),
     );
   });
 
@@ -326,7 +399,9 @@ describe("streams", () => {
   test("fill silence with comments", async () => {
     await using quiet = await startRawServer({ heartbeatMs: 20 });
     const call = (body: object) => ({ method: "POST", headers, body: JSON.stringify(body) });
-    const asked = (await quiet.http1("/", call(send("ask what?")))).json as unknown as { readonly result: { readonly task: { readonly id: string } } };
+    const asked = (await quiet.http1("/", call(send("ask what?")))).json as unknown as {
+      readonly result: { readonly task: { readonly id: string } };
+    };
     let received = "";
     for await (const chunk of await quiet.open("/", call(request("SubscribeToTask", { id: asked.result.task.id })))) {
       received += chunk;
@@ -338,7 +413,9 @@ describe("streams", () => {
   test("end with an error as their last event when the server goes down", async () => {
     const going = await startRawServer();
     const call = (body: object) => ({ method: "POST", headers, body: JSON.stringify(body) });
-    const asked = (await going.http1("/", call(send("ask what?")))).json as unknown as { readonly result: { readonly task: { readonly id: string } } };
+    const asked = (await going.http1("/", call(send("ask what?")))).json as unknown as {
+      readonly result: { readonly task: { readonly id: string } };
+    };
     const response = await going.open("/", call(request("SubscribeToTask", { id: asked.result.task.id }, "s")));
     const body = textOf(response);
     await going[Symbol.asyncDispose]();

@@ -16,12 +16,15 @@ function fault(read: () => unknown): TaskError {
   throw new Error("Nothing was thrown");
 }
 
-const fieldsAtFault = (schema: DescMessage, json: JsonValue) => fault(() => readJson(schema, json)).violations.map(({ field }) => field);
+const fieldsAtFault = (schema: DescMessage, json: JsonValue) =>
+  fault(() => readJson(schema, json)).violations.map(({ field }) => field);
 
 describe("reading", () => {
   test("unknown fields are ignored at every depth", () => {
     const json = { future: 1, message: { messageId: "m", future: {}, parts: [{ text: "x", future: [1] }] } };
-    expect(toJson(SendMessageRequestSchema, readJson(SendMessageRequestSchema, json))).toEqual({ message: { messageId: "m", parts: [{ text: "x" }] } });
+    expect(toJson(SendMessageRequestSchema, readJson(SendMessageRequestSchema, json))).toEqual({
+      message: { messageId: "m", parts: [{ text: "x" }] },
+    });
   });
 
   test("proto names and numbers of enums are accepted", () => {
@@ -74,7 +77,9 @@ describe("reading", () => {
   });
 
   test("two members of a oneof deep in a message are refused with the path to it", () => {
-    expect(fieldsAtFault(SendMessageRequestSchema, { message: { parts: [{ text: "a" }, { text: "b", url: "c" }] } })).toEqual(["message.parts[1]"]);
+    expect(
+      fieldsAtFault(SendMessageRequestSchema, { message: { parts: [{ text: "a" }, { text: "b", url: "c" }] } }),
+    ).toEqual(["message.parts[1]"]);
   });
 
   test("of many faults so many are named, and no more", () => {
@@ -91,7 +96,8 @@ describe("reading", () => {
 });
 
 describe("parsing", () => {
-  const parse = (text: string | Uint8Array) => parseJson(typeof text === "string" ? new TextEncoder().encode(text) : text);
+  const parse = (text: string | Uint8Array) =>
+    parseJson(typeof text === "string" ? new TextEncoder().encode(text) : text);
 
   test("JSON of any kind", () => {
     expect(parse('{"a":[1,null,"é😀"]}')).toEqual({ a: [1, null, "é😀"] });

@@ -1,13 +1,25 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { AgentCardSchema, ListTasksResponseSchema, PartSchema, SendMessageConfigurationSchema, TaskSchema, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  AgentCardSchema,
+  ListTasksResponseSchema,
+  PartSchema,
+  SendMessageConfigurationSchema,
+  TaskSchema,
+  TaskState,
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { readJson } from "../../../src/transport/proto-json/read-json.ts";
 import { toA2AJson, writeJson } from "../../../src/transport/proto-json/write-json.ts";
 import { RequiredSchema } from "../test-protos.ts";
 
 describe("writing", () => {
   test("an empty list of tasks has all that is REQUIRED", () => {
-    expect(toA2AJson(ListTasksResponseSchema, create(ListTasksResponseSchema))).toEqual({ tasks: [], nextPageToken: "", pageSize: 0, totalSize: 0 });
+    expect(toA2AJson(ListTasksResponseSchema, create(ListTasksResponseSchema))).toEqual({
+      tasks: [],
+      nextPageToken: "",
+      pageSize: 0,
+      totalSize: 0,
+    });
   });
 
   test("a task has nothing that isn't set", () => {
@@ -29,8 +41,12 @@ describe("writing", () => {
   });
 
   test("what is REQUIRED in the values of a map", () => {
-    const card = create(AgentCardSchema, { securitySchemes: { key: { scheme: { case: "apiKeySecurityScheme", value: { name: "x-key" } } } } });
-    expect(toA2AJson(AgentCardSchema, card)).toMatchObject({ securitySchemes: { key: { apiKeySecurityScheme: { name: "x-key", location: "" } } } });
+    const card = create(AgentCardSchema, {
+      securitySchemes: { key: { scheme: { case: "apiKeySecurityScheme", value: { name: "x-key" } } } },
+    });
+    expect(toA2AJson(AgentCardSchema, card)).toMatchObject({
+      securitySchemes: { key: { apiKeySecurityScheme: { name: "x-key", location: "" } } },
+    });
   });
 
   test("every kind of field that is REQUIRED", () => {
@@ -52,7 +68,12 @@ describe("writing", () => {
   });
 
   test("times are cut to milliseconds, in UTC", () => {
-    const times = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.1Z", "2026-01-02T03:04:05.123999999Z", "2026-01-02T03:04:05+02:00"];
+    const times = [
+      "2026-01-02T03:04:05Z",
+      "2026-01-02T03:04:05.1Z",
+      "2026-01-02T03:04:05.123999999Z",
+      "2026-01-02T03:04:05+02:00",
+    ];
     expect((toA2AJson(RequiredSchema, readJson(RequiredSchema, { times })) as { times: unknown }).times).toEqual([
       "2026-01-02T03:04:05.000Z",
       "2026-01-02T03:04:05.100Z",

@@ -6,8 +6,9 @@ import { artifact, completed, inputRequired, textOf } from "../src/manager/proce
 export const chunkText = "The quick brown fox jumps over the dogs.";
 
 /**
- * The agent of all benchmarks: `done` completes at once, `stream N` yields N chunks as fast as they are taken, `durable N` too, but waits for each
- * to be durable, `ask` asks for input. It doesn't sniff at messages first (`answerMessage`), which would be one more step for each.
+ * The agent of all benchmarks: `done` completes at once, `stream N` yields N chunks as fast as they are taken, `durable
+ * N` too, but waits for each to be durable, `ask` asks for input. It doesn't sniff at messages first (`answerMessage`),
+ * which would be one more step for each.
  */
 export const agent: MessageProcessor = {
   async *processMessage(context: TaskContext): AsyncIterable<ProcessorEvent> {

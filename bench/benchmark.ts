@@ -21,7 +21,10 @@ export interface Row {
   readonly compared?: {
     readonly to: string;
     readonly ratio: Ratio;
-    /** The same by the processor time of the process under test alone, which other processes on the machine and a slow caller hardly touch. */
+    /**
+     * The same by the processor time of the process under test alone, which other processes on the machine and a slow
+     * caller hardly touch.
+     */
     readonly byCpu?: Ratio;
   };
   /** Where it stands in the chart of the cost per event. */

@@ -19,11 +19,17 @@ export interface Child<C extends Commands> extends AsyncDisposable {
   call<K extends keyof C & string>(name: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
 }
 
-/** Two cores at least: one for the server, one for whoever calls it. Without `taskset`, or with one core, processes run where they like. */
+/**
+ * Two cores at least: one for the server, one for whoever calls it. Without `taskset`, or with one core, processes run
+ * where they like.
+ */
 const canPin = spawnSync("taskset", ["-c", "1", "true"]).status === 0;
 export const pinned = canPin ? "server on core 0, callers on core 1" : "not pinned";
 
-/** What all processes of benchmarks that are gone again took, microseconds: the rest of the machine's work was somebody else's. */
+/**
+ * What all processes of benchmarks that are gone again took, microseconds: the rest of the machine's work was somebody
+ * else's.
+ */
 let endedCpuUs = 0;
 export const endedChildrenCpuUs = () => endedCpuUs;
 
@@ -72,7 +78,10 @@ export function startChild<C extends Commands>(
   };
 }
 
-/** The other side: carries out commands until the parent is gone. `process.exit` so that a profile is written whatever is still open. */
+/**
+ * The other side: carries out commands until the parent is gone. `process.exit` so that a profile is written whatever
+ * is still open.
+ */
 export function carryOut(commands: Commands): void {
   process.on("message", async ({ id, name, args }: Command) => {
     let answer: Answer;
@@ -90,7 +99,8 @@ export function carryOut(commands: Commands): void {
 /** Bytes of live objects, on the heap and beside it. */
 export async function liveBytes(): Promise<number> {
   if (globalThis.gc === undefined) throw new Error("Run with --expose-gc");
-  // Finalizers and what the event loop still holds need a turn; one collection doesn't see what the first one's finalizers let go.
+  // Finalizers and what the event loop still holds need a turn; one collection doesn't see what the first one's
+  // finalizers let go.
   for (let time = 0; time < 3; time++) {
     globalThis.gc();
     await new Promise((resolve) => setImmediate(resolve));

@@ -22,7 +22,10 @@ interface Run {
 }
 
 const commands = {
-  /** On a storage of its own, so that no cell pays for what another left behind. The heap is what it grew by with all tasks kept. */
+  /**
+   * On a storage of its own, so that no cell pays for what another left behind. The heap is what it grew by with all
+   * tasks kept.
+   */
   async run({ engine, command, events, tasks, mongodbUri }: Run) {
     await using place = await openPlace(engine, mongodbUri);
     await using manager = await createTaskManager(agent, place.storage);

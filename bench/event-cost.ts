@@ -7,7 +7,10 @@ import { measureRounds, type Variant } from "./measure.ts";
 interface Series {
   readonly engine: "memory" | "sqlite" | "mongodb";
   readonly command: "stream" | "durable";
-  /** Events of one run, whatever the length of the tasks that have them, but for short tasks, of which there are at most so many. */
+  /**
+   * Events of one run, whatever the length of the tasks that have them, but for short tasks, of which there are at most
+   * so many.
+   */
   readonly total: number;
   readonly tasksMax: number;
   readonly lengths: readonly number[];
@@ -26,7 +29,10 @@ const series: readonly Series[] = [
   { engine: "mongodb", command: "durable", total: 1_000, tasksMax: 10, lengths: [100, 1_000] },
 ];
 
-/** Does an event of a long stream cost more than one of a short one? The long and the short have about the same number of events in all. */
+/**
+ * Does an event of a long stream cost more than one of a short one? The long and the short have about the same number
+ * of events in all.
+ */
 export const eventCost: Benchmark = {
   name: "event-cost",
   about:

@@ -5,7 +5,10 @@ import type { LoadCommands } from "./load.ts";
 import { measureRounds, type Samples } from "./measure.ts";
 import type { TargetCommands } from "./target.ts";
 
-/** What a subscription that waits keeps in memory, above a Connect stream that waits for nothing. The tasks themselves are there before. */
+/**
+ * What a subscription that waits keeps in memory, above a Connect stream that waits for nothing. The tasks themselves
+ * are there before.
+ */
 export const idleStreams: Benchmark = {
   name: "idle-streams",
   about:

@@ -1,7 +1,10 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
 
-/** A2A's bindings in JSON, by hand on Node's own client: so little of the callers' core goes into it that the server is what is measured. */
+/**
+ * A2A's bindings in JSON, by hand on Node's own client: so little of the callers' core goes into it that the server is
+ * what is measured.
+ */
 export const jsonBindings = ["HTTP+JSON", "JSON-RPC"] as const;
 export type JsonBinding = (typeof jsonBindings)[number];
 

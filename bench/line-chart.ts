@@ -23,7 +23,10 @@ const styles = [
   { light: "#c0202f", dark: "#ff7b86", dash: "" },
 ] as const;
 
-/** A log-log chart as SVG, one line for each name in the order of their first points, readable on light and dark ground. Throws for values that have no logarithm. */
+/**
+ * A log-log chart as SVG, one line for each name in the order of their first points, readable on light and dark ground.
+ * Throws for values that have no logarithm.
+ */
 export function lineChart(points: readonly ChartPoint[], { title, xLabel, yLabel }: ChartText): string {
   const lines = [...Map.groupBy(points, ({ line }) => line)];
   if (lines.length > styles.length) throw new Error(`A chart has at most ${styles.length} lines, not ${lines.length}`);

@@ -1,9 +1,11 @@
 /**
- * `npm run bench [-- --only NAME] [--quick] [--write]`: the numbers of DESIGN 10, as ratios within one run. `--write` puts them in RESULTS.md, and the cost per event in event-cost.svg; `--only`, which may be
- * given more than once, names a benchmark.
+ * `npm run bench [-- --only NAME] [--quick] [--write]`: the numbers of DESIGN 10, as ratios within one run. `--write`
+ * puts them in RESULTS.md, and the cost per event in event-cost.svg; `--only`, which may be given more than once, names
+ * a benchmark.
  *
- * To see where time goes, let every process of a benchmark write a profile, and open it in Chrome's developer tools or VS Code:
- * `NODE_OPTIONS="--cpu-prof --cpu-prof-dir=.cache/prof" npm run bench -- --only unary`. With `--heap-prof` instead of `--cpu-prof` it is what was allocated.
+ * To see where time goes, let every process of a benchmark write a profile, and open it in Chrome's developer tools or
+ * VS Code: `NODE_OPTIONS="--cpu-prof --cpu-prof-dir=.cache/prof" npm run bench -- --only unary`. With `--heap-prof`
+ * instead of `--cpu-prof` it is what was allocated.
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

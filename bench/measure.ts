@@ -7,9 +7,10 @@ export interface Variant {
 }
 
 /**
- * Runs every variant once a round, each round in another order, after warm-up rounds that aren't kept. On a noisy machine what disturbs one variant
- * of a round disturbs its neighbours too, so that ratios are far steadier than the figures themselves. On a machine so busy that this takes more than a minute there
- * are fewer rounds, though never fewer than `roundsMin`.
+ * Runs every variant once a round, each round in another order, after warm-up rounds that aren't kept. On a noisy
+ * machine what disturbs one variant of a round disturbs its neighbours too, so that ratios are far steadier than the
+ * figures themselves. On a machine so busy that this takes more than a minute there are fewer rounds, though never
+ * fewer than `roundsMin`.
  */
 export async function measureRounds(variants: readonly Variant[], count: number, warmUps = 1): Promise<Samples> {
   const deadline = performance.now() + budgetMs;

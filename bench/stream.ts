@@ -11,7 +11,10 @@ const shapes = [
   { atOnce: 16, streams: 16, events: 1_250 },
 ] as const;
 
-/** SendStreamingMessage over gRPC, against a Connect server stream of equal events; and as server-sent events, against the same over gRPC. */
+/**
+ * SendStreamingMessage over gRPC, against a Connect server stream of equal events; and as server-sent events, against
+ * the same over gRPC.
+ */
 export const stream: Benchmark = {
   name: "stream",
   about:

@@ -7,8 +7,8 @@ export const root = resolve(import.meta.dirname, "..");
 const binaries = join(root, "node_modules", ".bin");
 
 /**
- * Runs buf in the root of the repository with this process's output, and tells whether it succeeded. Throws if it cannot
- * be started.
+ * Runs buf in the root of the repository with this process's output, and tells whether it succeeded. Throws if it
+ * cannot be started.
  */
 export function runBuf(...args: readonly string[]): boolean {
   const { error, status } = spawnSync(join(binaries, "buf"), args, {

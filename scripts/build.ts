@@ -1,4 +1,5 @@
-// Builds dist/ for publishing. With --check it also asks publint and arethetypeswrong whether what would be published can be used.
+// Builds dist/ for publishing. With --check it also asks publint and arethetypeswrong whether what would be published
+// can be used.
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { delimiter, join } from "node:path";

@@ -1,4 +1,5 @@
-// Runs the storage suite on every storage and prints the page that puts them side by side. `--write` makes it docs/storage-conformance.md.
+// Runs the storage suite on every storage and prints the page that puts them side by side. `--write` makes it
+// docs/storage-conformance.md.
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";

@@ -1,4 +1,5 @@
-// A plugin of buf: writes the comments of the served protos to `gen/comments.ts`, since the descriptors that are generated for running code have none.
+// A plugin of buf: writes the comments of the served protos to `gen/comments.ts`, since the descriptors that are
+// generated for running code have none.
 import type {
   DescEnum,
   DescEnumValue,

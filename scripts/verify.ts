@@ -1,4 +1,5 @@
-// Everything that must hold, in the order of cost: `npm test`. Stops at the first step that fails; ends with a line that counts the tests.
+// Everything that must hold, in the order of cost: `npm test`. Stops at the first step that fails; ends with a line
+// that counts the tests.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";

@@ -85,8 +85,9 @@ function keyFiles(given: string): readonly { readonly file: string; readonly kid
 }
 
 /**
- * Everything that can be set: the type, the validator and the source of `--help` and of the environment's variables. `conversationTtl` is `--conversation-ttl` and
- * `A2A_TM_CONVERSATION_TTL`. An issue's message says what would be accepted. Times come out in milliseconds.
+ * Everything that can be set: the type, the validator and the source of `--help` and of the environment's variables.
+ * `conversationTtl` is `--conversation-ttl` and `A2A_TM_CONVERSATION_TTL`. An issue's message says what would be
+ * accepted. Times come out in milliseconds.
  */
 export const configSchema = z
   .strictObject({
@@ -247,7 +248,8 @@ export const configSchema = z
       description: "Log the texts of errors that an agent or a library throws; they may quote what was said",
     }),
   })
-  // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a value may be missing here.
+  // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a
+  // value may be missing here.
   .superRefine(
     (config: Partial<Config>, context) => {
       const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, maxEventBytes, maxTaskBytes } = config;

@@ -23,7 +23,9 @@ class StartError extends Error {
 }
 
 const endSignals = ["SIGTERM", "SIGINT"] as const;
-/** What the last appends and the closing of the storage may take beside the drain time and the grace time of the turns. */
+/**
+ * What the last appends and the closing of the storage may take beside the drain time and the grace time of the turns.
+ */
 const endMarginMs = 10_000;
 
 const invocation = readConfig(process.argv.slice(2), process.env, versionOf());
@@ -51,7 +53,8 @@ async function serve(config: Config): Promise<void> {
     { level: config.logLevel, errorTexts: config.logErrorTexts },
     pino.destination({ fd: 2, sync: true }),
   );
-  // Asked to end before it serves, it does so at once: a process that has no listener for a signal and is the first of its container doesn't hear it.
+  // Asked to end before it serves, it does so at once: a process that has no listener for a signal and is the first of
+  // its container doesn't hear it.
   const endAtOnce = () => process.exit(130);
   for (const signal of endSignals) process.once(signal, endAtOnce);
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
@@ -134,7 +137,9 @@ function startError(what: string, exitCode: number): (error: unknown) => never {
   };
 }
 
-/** What an error says, and what the storage or the operating system say behind it; texts of others may hold a password. */
+/**
+ * What an error says, and what the storage or the operating system say behind it; texts of others may hold a password.
+ */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message, cause } = error;

@@ -24,7 +24,8 @@ const engines: Readonly<Record<string, Engine>> = {
   },
   sqlite: {
     form: "sqlite:PATH",
-    // Two slashes would make a folder below the root of what looks like a relative path; `:memory:` is SQLite's name for what `memory:` is here.
+    // Two slashes would make a folder below the root of what looks like a relative path; `:memory:` is SQLite's name
+    // for what `memory:` is here.
     fault: (rest) =>
       rest === "" || rest === ":memory:" || /^\/\/(?!\/)/.test(rest)
         ? "sqlite: and the path of a file, such as sqlite:./data/tasks.db"
@@ -61,7 +62,10 @@ export function storageUrlFault(url: string): string | undefined {
     : engine.fault(rest);
 }
 
-/** Opens the storage that a URL names. Throws StorageError, and an Error for a URL that `storageUrlFault` finds a fault in. */
+/**
+ * Opens the storage that a URL names. Throws StorageError, and an Error for a URL that `storageUrlFault` finds a fault
+ * in.
+ */
 export async function openStorage(url: string, options: OpenStorageOptions = {}): Promise<Storage> {
   const fault = storageUrlFault(url);
   const { engine, rest } = parse(url);

@@ -3,7 +3,10 @@ import { type Config, configSchema, type Setting, settings, settingTexts } from 
 
 export const variablePrefix = "A2A_TM_";
 
-/** `conversationTtl` → `--conversation-ttl`. A switch that is on by default is given to turn it off: `cleanup` → `--no-cleanup`. */
+/**
+ * `conversationTtl` → `--conversation-ttl`. A switch that is on by default is given to turn it off: `cleanup` →
+ * `--no-cleanup`.
+ */
 export function flagOf(setting: Setting): string {
   const turnsOff = placeholderOf(setting) === undefined && defaultOf(setting) === "true";
   return `--${turnsOff ? "no-" : ""}${kebab(setting)}`;
@@ -118,7 +121,8 @@ function optionOf(setting: Setting): Option {
     .join(", ");
   const text = `${description} (${note})`;
   if (value === undefined) return new Option(flagOf(setting), text);
-  // In brackets the value may be left out as far as commander is concerned: it would end at the first one missing, before the other faults are found.
+  // In brackets the value may be left out as far as commander is concerned: it would end at the first one missing,
+  // before the other faults are found.
   return new Option(`${flagOf(setting)} [${value}]`, text);
 }
 

@@ -11,9 +11,10 @@ export interface ServerLogOptions {
 const causesMax = 5;
 
 /**
- * The log of a server: JSON lines without the contents of messages. Those never are among the fields of a line; but errors are, and the text of an error may quote
- * anything, as an agent's "can't parse ..." does. So only texts known to be free of that are shown, the storage's and the operating system's; of other errors the class,
- * the code and the place remain. Nothing else of an error is shown in any case: drivers hang whole documents on theirs.
+ * The log of a server: JSON lines without the contents of messages. Those never are among the fields of a line; but
+ * errors are, and the text of an error may quote anything, as an agent's "can't parse ..." does. So only texts known to
+ * be free of that are shown, the storage's and the operating system's; of other errors the class, the code and the
+ * place remain. Nothing else of an error is shown in any case: drivers hang whole documents on theirs.
  */
 export function createServerLog({ level, errorTexts }: ServerLogOptions, destination: DestinationStream): Logger {
   return pino(

@@ -48,7 +48,10 @@ export interface ServerOptions extends ManagerOptions {
   /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
   readonly tls?: NonNullable<PortOptions["tls"]>;
   readonly logger?: Logger;
-  /** Origins whose pages may call from a browser, such as `https://example.com`; `*`: all. Default: none, others are answered 403. */
+  /**
+   * Origins whose pages may call from a browser, such as `https://example.com`; `*`: all. Default: none, others are
+   * answered 403.
+   */
   readonly corsOrigins?: readonly string[];
   /** A connection of this age, milliseconds, takes no more calls: GOAWAY. Default 0: any age. */
   readonly maxConnectionAgeMs?: number;
@@ -58,20 +61,29 @@ export interface ServerOptions extends ManagerOptions {
   readonly bindings?: readonly BindingName[];
   /** Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s. */
   readonly heartbeatMs?: number;
-  /** How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s. */
+  /**
+   * How long calls may go on once the server drains, milliseconds; then they are answered UNAVAILABLE. Default 10 s.
+   */
   readonly drainTimeoutMs?: number;
-  /** What a call of the A2A contract means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient"). Default "strict". */
+  /**
+   * What a call of the A2A contract means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient").
+   * Default "strict".
+   */
   readonly a2aVersion?: VersionMode;
   /** The agent's card, instead of the processor's. What it leaves out is filled in. */
   readonly card?: AgentCardInit;
   /** The extended card; it needs `allowAnonymous`. */
   readonly extendedCard?: AgentCardInit;
   /**
-   * Anybody who reaches the port may have what is for authenticated callers: nothing asks callers who they are yet. Without it a server on a loopback address answers only
-   * to names that mean this machine, and to that of `publicUrl`. Default false.
+   * Anybody who reaches the port may have what is for authenticated callers: nothing asks callers who they are yet.
+   * Without it a server on a loopback address answers only to names that mean this machine, and to that of `publicUrl`.
+   * Default false.
    */
   readonly allowAnonymous?: boolean;
-  /** Where clients reach the server, as its card says: its origin, and a path if a proxy puts one before it. Default: the address it listens on. */
+  /**
+   * Where clients reach the server, as its card says: its origin, and a path if a proxy puts one before it. Default:
+   * the address it listens on.
+   */
   readonly publicUrl?: URL;
   /** Each signs the cards. Default: none does. */
   readonly cardKeys?: readonly CardKeyText[];
@@ -95,13 +107,17 @@ export interface Server extends AsyncDisposable {
   /** Rejects with Node's error, such as EADDRINUSE. */
   listen(): Promise<void>;
   /**
-   * Says that it goes down (`/readyz`, gRPC health), refuses new work, tells running turns to stop; once they have ended, whoever waits is answered, streams end behind
-   * what was committed, and the port closes. Past the limit all that is open is answered UNAVAILABLE.
+   * Says that it goes down (`/readyz`, gRPC health), refuses new work, tells running turns to stop; once they have
+   * ended, whoever waits is answered, streams end behind what was committed, and the port closes. Past the limit all
+   * that is open is answered UNAVAILABLE.
    */
   drain(): Promise<void>;
 }
 
-/** Makes a server that doesn't listen yet. Throws TaskError INVALID_REQUEST for a card that can't be published and a key that can't sign. */
+/**
+ * Makes a server that doesn't listen yet. Throws TaskError INVALID_REQUEST for a card that can't be published and a key
+ * that can't sign.
+ */
 export async function createServer(options: ServerOptions): Promise<Server> {
   const {
     processor,

@@ -1,5 +1,6 @@
-// A client for gRPC made of the official packages for Node alone: `@grpc/grpc-js`, and `@grpc/proto-loader` reading the .proto files at run time. Nothing of the task manager's
-// own code is used. Run it against a server with the demo agent: `npm start` in one terminal, `node examples/clients/grpc-js.ts [HOST:PORT]` in another.
+// A client for gRPC made of the official packages for Node alone: `@grpc/grpc-js`, and `@grpc/proto-loader` reading the
+// .proto files at run time. Nothing of the task manager's own code is used. Run it against a server with the demo
+// agent: `npm start` in one terminal, `node examples/clients/grpc-js.ts [HOST:PORT]` in another.
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import {
@@ -89,11 +90,15 @@ function streaming<T>(client: Client, method: string, request: object): ClientRe
 }
 
 function message(text: string, taskId = ""): object {
-  // A new id for each message: the same one again joins the first, so that a send can be repeated after a break without being done twice.
+  // A new id for each message: the same one again joins the first, so that a send can be repeated after a break without
+  // being done twice.
   return { messageId: randomUUID(), taskId, role: "ROLE_USER", parts: [{ text }] };
 }
 
-/** Status details travel as a `google.rpc.Status` in a trailer; A2A's errors tell themselves apart by the ErrorInfo in it. */
+/**
+ * Status details travel as a `google.rpc.Status` in a trailer; A2A's errors tell themselves apart by the ErrorInfo in
+ * it.
+ */
 function errorInfoOf(
   error: ServiceError,
 ): { readonly reason: string; readonly domain: string; readonly metadata: Record<string, string> } | undefined {
@@ -144,7 +149,8 @@ for await (const event of subscription) {
 }
 say("subscribed", seen);
 
-// The same task's stream by cursor: broken off after two events, and resumed where it was left. Every sequence comes once.
+// The same task's stream by cursor: broken off after two events, and resumed where it was left. Every sequence comes
+// once.
 const sequences: string[] = [];
 let cursor = "0";
 for (const limit of [2, Number.POSITIVE_INFINITY]) {

@@ -18,8 +18,8 @@ const chunkSizeMax = 100_000;
 const pauseMsMax = 3_600_000;
 
 /**
- * An agent to try things with. What it does depends on the first word of the message; `card` says what there is. It takes text and JSON: other media types are
- * refused before it sees them, since its card doesn't list them.
+ * An agent to try things with. What it does depends on the first word of the message; `card` says what there is. It
+ * takes text and JSON: other media types are refused before it sees them, since its card doesn't list them.
  */
 export const demoProcessor: MessageProcessor = {
   card: {

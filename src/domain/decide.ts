@@ -52,7 +52,10 @@ export function decideCreate(contextId: string, message: Message, options: SendO
 }
 
 export type MessageDecision =
-  /** The entries that accept it. The last one holds the message. `otherContent`: another message came under the same id before. */
+  /**
+   * The entries that accept it. The last one holds the message. `otherContent`: another message came under the same id
+   * before.
+   */
   | { readonly kind: "accept"; readonly entries: readonly Entry[]; readonly otherContent: boolean }
   /** It is in the log already; the sequence of its entry, 0 if a turn before the present one has answered it. */
   | { readonly kind: "joined"; readonly sequence: bigint };
@@ -71,10 +74,12 @@ export interface MessageRules {
 }
 
 /**
- * A message for an existing task. Throws TaskError: UNSUPPORTED_OPERATION for a terminal task (R23), one that is being canceled, and during
- * a turn, or before it, if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79); MESSAGE_ID_REUSED; TOO_MANY if 16 messages wait already.
+ * A message for an existing task. Throws TaskError: UNSUPPORTED_OPERATION for a terminal task (R23), one that is being
+ * canceled, and during a turn, or before it, if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79);
+ * MESSAGE_ID_REUSED; TOO_MANY if 16 messages wait already.
  *
- * Invariant: with the append's condition on the head, a message is accepted before the terminal entry, or refused; never lost behind it.
+ * Invariant: with the append's condition on the head, a message is accepted before the terminal entry, or refused;
+ * never lost behind it.
  */
 export function decideMessage(
   fold: TaskFold,
@@ -134,15 +139,18 @@ export function decideMessage(
   const resumes = interrupted && !rules.turnRuns;
   const value = create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes, followsQuestion });
   const accepted = makeEntry(timeMs, { case: "message", value });
-  // The status goes first: it moves the question that this message answers into the history, before the answer. Also while the turn that asked is still at
-  // its last steps.
+  // The status goes first: it moves the question that this message answers into the history, before the answer. Also
+  // while the turn that asked is still at its last steps.
   const entries = interrupted && !followsQuestion ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted];
   return { kind: "accept", entries, otherContent };
 }
 
 // ── Turns ──
 
-/** The entries that begin the turn of the oldest waiting message, or of the present turn once more after a crash; none if there is neither. */
+/**
+ * The entries that begin the turn of the oldest waiting message, or of the present turn once more after a crash; none
+ * if there is neither.
+ */
 export function decideTurn(fold: TaskFold, stamp: Stamp): readonly Entry[] {
   const next = fold.waiting[0];
   if (next === undefined || isTerminal(fold.status.state)) return [];
@@ -162,8 +170,8 @@ function turnEntries(fold: TaskFold, messageSequence: bigint, attempt: number, s
 }
 
 /**
- * What the processor yielded, as entries; none for a WORKING that says nothing new. Throws TaskError INVALID_AGENT_RESPONSE for what the
- * contract forbids, which is the processor's fault, so it is told.
+ * What the processor yielded, as entries; none for a WORKING that says nothing new. Throws TaskError
+ * INVALID_AGENT_RESPONSE for what the contract forbids, which is the processor's fault, so it is told.
  */
 export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp): readonly Entry[] {
   if ("statusUpdate" in event) {
@@ -222,7 +230,10 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
   }
 }
 
-/** A turn that completes while messages wait doesn't end the task: its last word becomes history, and the next turn begins. */
+/**
+ * A turn that completes while messages wait doesn't end the task: its last word becomes history, and the next turn
+ * begins.
+ */
 function completeBetweenTurns(
   fold: TaskFold,
   message: MessageInitShape<typeof MessageSchema> | undefined,
@@ -242,8 +253,9 @@ function completeBetweenTurns(
 }
 
 /**
- * What becomes of a task whose replica died, or whose run lost the storage: CANCELED if that was asked for; a turn that was cut off runs again ("resume") or ends the task with an honest
- * reason ("fail"). None where nothing was begun: then the waiting message's turn just begins, as does the one that runs again.
+ * What becomes of a task whose replica died, or whose run lost the storage: CANCELED if that was asked for; a turn that
+ * was cut off runs again ("resume") or ends the task with an honest reason ("fail"). None where nothing was begun: then
+ * the waiting message's turn just begins, as does the one that runs again.
  */
 export function decideLost(
   fold: TaskFold,
@@ -265,8 +277,9 @@ export function decideLost(
 // ── Cancel and takeover ──
 
 /**
- * A wish to cancel. While a turn runs or waits for its place it is recorded, and the turn is told; without one the task is CANCELED at once. No entries: it is
- * recorded already. Throws TaskError TASK_NOT_CANCELABLE for a terminal task (R56).
+ * A wish to cancel. While a turn runs or waits for its place it is recorded, and the turn is told; without one the task
+ * is CANCELED at once. No entries: it is recorded already. Throws TaskError TASK_NOT_CANCELABLE for a terminal task
+ * (R56).
  */
 export function decideCancel(
   fold: TaskFold,

@@ -24,8 +24,8 @@ interface Ids {
 }
 
 /**
- * An entry as bytes. Must be called before `fillIds`: the stored form leaves the ids out, since the key under which a log is kept has them
- * and a stream of small chunks would be mostly ids otherwise.
+ * An entry as bytes. Must be called before `fillIds`: the stored form leaves the ids out, since the key under which a
+ * log is kept has them and a stream of small chunks would be mostly ids otherwise.
  */
 export function encodeEntry(entry: Entry): Uint8Array {
   return toBinary(EntrySchema, entry);
@@ -39,8 +39,9 @@ export function decodeEntry(bytes: Uint8Array, ids: Ids): Entry {
 }
 
 /**
- * An entry as decided, as bytes, and as those read back: what is folded and shown is what is stored, whatever an agent or a client does with its objects
- * afterwards. The entry itself is not to be used any more. Throws where it can't be encoded.
+ * An entry as decided, as bytes, and as those read back: what is folded and shown is what is stored, whatever an agent
+ * or a client does with its objects afterwards. The entry itself is not to be used any more. Throws where it can't be
+ * encoded.
  */
 export function storeEntry(entry: Entry, ids: Ids): { readonly encoded: Uint8Array; readonly stored: Entry } {
   const chunk = storeTextChunk(entry, ids);

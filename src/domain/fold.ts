@@ -23,11 +23,12 @@ export interface WaitingMessage {
 }
 
 /**
- * What the entries of a log up to `sequence` come to. An accumulator: `evolve` changes it in place, because a copy per entry would make the
- * cost of an event grow with the task. Nobody but its owner holds it; what leaves it is made by `taskOf`.
+ * What the entries of a log up to `sequence` come to. An accumulator: `evolve` changes it in place, because a copy per
+ * entry would make the cost of an event grow with the task. Nobody but its owner holds it; what leaves it is made by
+ * `taskOf`.
  *
- * Invariant: it is a function of the entries alone. Cutting a log anywhere, storing the fold of the first part as a snapshot and folding the
- * rest onto that gives the same (a property test holds it).
+ * Invariant: it is a function of the entries alone. Cutting a log anywhere, storing the fold of the first part as a
+ * snapshot and folding the rest onto that gives the same (a property test holds it).
  */
 export interface TaskFold {
   readonly taskId: string;
@@ -43,8 +44,9 @@ export interface TaskFold {
   /** The turn begun last. */
   turn: { readonly message: WaitingMessage; readonly attempt: number } | undefined;
   /**
-   * That turn isn't known to be over. While the task is WORKING, this tells a turn that a crash cut off from a message that none has begun to answer. (An
-   * interrupted task may have an open turn: one that waits for a credential and then goes on.)
+   * That turn isn't known to be over. While the task is WORKING, this tells a turn that a crash cut off from a message
+   * that none has begun to answer. (An interrupted task may have an open turn: one that waits for a credential and then
+   * goes on.)
    */
   turnOpen: boolean;
   /** Results of the current turn's steps, by name. */
@@ -82,7 +84,10 @@ export class FoldError extends Error {
   override name = "FoldError";
 }
 
-/** One step: the entry at `sequence` on top of everything before it. Throws FoldError, leaving the fold as it was, if it can't follow. */
+/**
+ * One step: the entry at `sequence` on top of everything before it. Throws FoldError, leaving the fold as it was, if it
+ * can't follow.
+ */
 export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
   if (sequence !== fold.sequence + 1n) {
     throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" can't follow entry ${fold.sequence}`);
@@ -173,7 +178,10 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
   fold.timeMs = Math.max(fold.timeMs, Number(entry.timeMs));
 }
 
-/** Whether a task that waits for its client has work left all the same: messages that no turn has begun to answer, or a wish to cancel. */
+/**
+ * Whether a task that waits for its client has work left all the same: messages that no turn has begun to answer, or a
+ * wish to cancel.
+ */
 export function isPending({ status, waiting, cancelRequested }: TaskFold): boolean {
   return isInterrupted(status.state) && (waiting.length > 0 || cancelRequested);
 }
@@ -183,13 +191,17 @@ function pushQuestion({ status, questionInHistory, history }: TaskFold): void {
 }
 
 /**
- * Whether the message of a status belongs to the conversation: a question and a last word do, a word on progress (WORKING) doesn't (R14, R30).
+ * Whether the message of a status belongs to the conversation: a question and a last word do, a word on progress
+ * (WORKING) doesn't (R14, R30).
  */
 export function entersHistory(status: TaskStatus): boolean {
   return status.state !== TaskState.WORKING && status.state !== TaskState.SUBMITTED;
 }
 
-/** `append` adds parts in order; the first chunk, and one without `append`, makes or replaces the artifact (R126, trap 30). */
+/**
+ * `append` adds parts in order; the first chunk, and one without `append`, makes or replaces the artifact (R126, trap
+ * 30).
+ */
 function evolveArtifact(fold: TaskFold, sequence: bigint, update: TaskArtifactUpdateEvent): void {
   const chunk = update.artifact;
   if (chunk === undefined) throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" lacks its artifact`);
@@ -263,7 +275,10 @@ function newest(history: readonly Message[], length: number | undefined): Messag
   return length === 0 ? [] : history.slice(-length);
 }
 
-/** A fold of its own, equal to the given one. Costs what the task costs; made once per run, not per event. What is in its lists, and its status, never changes and is shared. */
+/**
+ * A fold of its own, equal to the given one. Costs what the task costs; made once per run, not per event. What is in
+ * its lists, and its status, never changes and is shared.
+ */
 export function copyFold(fold: TaskFold): TaskFold {
   return {
     ...fold,

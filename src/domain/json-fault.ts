@@ -3,12 +3,16 @@ import type { Value } from "@bufbuild/protobuf/wkt";
 import { nestingMax } from "./limits.ts";
 
 /**
- * What an object and an array add to the nesting of messages on the wire, as the strictest parsers count: Struct, map entry and Value;
- * ListValue and Value. JSON parsers count them once, so JSON that came in as such could be stored and never be read again.
+ * What an object and an array add to the nesting of messages on the wire, as the strictest parsers count: Struct, map
+ * entry and Value; ListValue and Value. JSON parsers count them once, so JSON that came in as such could be stored and
+ * never be read again.
  */
 const objectLevels = 3;
 const arrayLevels = 2;
-/** Kept free for the messages around: seven in a WatchTaskResponse or a stored entry, and a few for those that embed these. */
+/**
+ * Kept free for the messages around: seven in a WatchTaskResponse or a stored entry, and a few for those that embed
+ * these.
+ */
 const levelsAround = 10;
 const levelsMax = nestingMax - levelsAround;
 
@@ -18,8 +22,8 @@ const noKind =
   "holds a google.protobuf.Value of no kind: null, a boolean, a number, a string, an object or an array is accepted";
 
 /**
- * Why a `google.protobuf.Value` can't be kept and sent on, both in the binary and in the JSON encoding; undefined if it can.
- * Recurses at most `levelsMax / arrayLevels` deep, whatever it is given.
+ * Why a `google.protobuf.Value` can't be kept and sent on, both in the binary and in the JSON encoding; undefined if it
+ * can. Recurses at most `levelsMax / arrayLevels` deep, whatever it is given.
  */
 export function valueFault(value: Value, levels = levelsMax): string | undefined {
   const { kind } = value;

@@ -1,10 +1,15 @@
 /** Bounds of what a task may hold, with the reason for each. Sizes in bytes of the binary encoding. */
 
-/** Ids from clients: long enough for a URN or a hash with a prefix, short enough for every index (DESIGN 7). Bytes of UTF-8. */
+/**
+ * Ids from clients: long enough for a URN or a hash with a prefix, short enough for every index (DESIGN 7). Bytes of
+ * UTF-8.
+ */
 export const idBytesMax = 256;
 /** One entry of a log, the hard limit of every storage: MongoDB's 16 MiB document less what surrounds it (DESIGN 3). */
 export const entryBytesMax = 12 * 1024 * 1024;
-/** A message or event by default: just under what gRPC clients take in one frame, 4 MiB, with room for ids and framing. */
+/**
+ * A message or event by default: just under what gRPC clients take in one frame, 4 MiB, with room for ids and framing.
+ */
 export const eventBytesMaxDefault = 4 * 1024 * 1024 - 64 * 1024;
 /** All entries of a task together, by default: a task must fit in memory several times over. */
 export const taskBytesMaxDefault = 64 * 1024 * 1024;
@@ -16,5 +21,8 @@ export const batchBytesMax = 4 * 1024 * 1024;
 export const waitingMessagesMax = 16;
 /** Nesting of a message's JSON values, as protobuf parsers commonly bound it. */
 export const nestingMax = 100;
-/** Characters of a text that is encoded in a buffer that is kept: what `artifactFrom` joins at most. Larger ones are few, and the buffer stays small. */
+/**
+ * Characters of a text that is encoded in a buffer that is kept: what `artifactFrom` joins at most. Larger ones are
+ * few, and the buffer stays small.
+ */
 export const textChunkLengthMax = 16 * 1024;

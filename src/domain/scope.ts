@@ -1,10 +1,15 @@
-/** Whose data: every key of every storage carries it (R11, R184, R185). `owner` is empty until authentication exists. */
+/**
+ * Whose data: every key of every storage carries it (R11, R184, R185). `owner` is empty until authentication exists.
+ */
 export interface Scope {
   readonly tenant: string;
   readonly owner: string;
 }
 
-/** Who calls, as far as the transport found out. Scope decides what is visible; claims and headers are for the processor. */
+/**
+ * Who calls, as far as the transport found out. Scope decides what is visible; claims and headers are for the
+ * processor.
+ */
 export interface Caller extends Scope {
   readonly claims: Readonly<Record<string, unknown>>;
   readonly headers: Headers;

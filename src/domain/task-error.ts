@@ -40,8 +40,8 @@ export interface FieldViolation {
 }
 
 /**
- * The one error of the core: what a caller is told, whatever the binding. The transport maps `reason` to codes by one table.
- * `message` may be shown to anyone; `cause` is for the log only.
+ * The one error of the core: what a caller is told, whatever the binding. The transport maps `reason` to codes by one
+ * table. `message` may be shown to anyone; `cause` is for the log only.
  */
 export class TaskError extends Error {
   override name = "TaskError";

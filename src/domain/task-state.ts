@@ -21,8 +21,8 @@ export function isSettled(state: TaskState): boolean {
 }
 
 /**
- * The state machine. SUBMITTED is only ever the first state; a terminal state is the last; everything else may follow everything else,
- * itself included (an update of the status message). REJECTED may come at any time (R124).
+ * The state machine. SUBMITTED is only ever the first state; a terminal state is the last; everything else may follow
+ * everything else, itself included (an update of the status message). REJECTED may come at any time (R124).
  */
 export function mayFollow(from: TaskState, to: TaskState): boolean {
   return !isTerminal(from) && to !== TaskState.SUBMITTED && to in stateNames;

@@ -13,8 +13,9 @@ interface TextChunk {
 }
 
 /**
- * The entry as bytes, and what those read back as, if it is a text chunk: the same as protobuf-es gives, which a property test holds, in a third of the time. It allocates
- * three buffers for each message that it encodes, and those cost more than all else that is done with an event. Undefined for anything else.
+ * The entry as bytes, and what those read back as, if it is a text chunk: the same as protobuf-es gives, which a
+ * property test holds, in a third of the time. It allocates three buffers for each message that it encodes, and those
+ * cost more than all else that is done with an event. Undefined for anything else.
  */
 export function storeTextChunk(
   entry: Entry,
@@ -66,7 +67,9 @@ function isPlain(update: TaskArtifactUpdateEvent, artifact: Artifact, part: Part
 const writer = new BinaryWriter();
 const { Varint, LengthDelimited } = WireType;
 
-/** The field numbers are those of `records.proto` and `a2a.proto`; what is empty is left out, as everywhere in proto3. */
+/**
+ * The field numbers are those of `records.proto` and `a2a.proto`; what is empty is left out, as everywhere in proto3.
+ */
 function encode(timeMs: bigint, { artifactId, text, mediaType, append, lastChunk }: TextChunk): Uint8Array {
   if (timeMs !== 0n) writer.tag(1, Varint).int64(timeMs);
   writer.tag(5, LengthDelimited).fork();

@@ -17,8 +17,9 @@ import { type FieldRule, rules } from "./validation-rules.ts";
 export const violationsMax = 20;
 
 /**
- * What is wrong with a message by its own contents: REQUIRED fields, enum values, JSON and times that can't be sent on, and the table of
- * rules. Empty means valid; at most `violationsMax`, the first ones in the order of the proto. Never throws for what a client sent.
+ * What is wrong with a message by its own contents: REQUIRED fields, enum values, JSON and times that can't be sent on,
+ * and the table of rules. Empty means valid; at most `violationsMax`, the first ones in the order of the proto. Never
+ * throws for what a client sent.
  */
 export function validate(schema: DescMessage, message: Message): readonly FieldViolation[] {
   const walk: Walk = { violations: [], path: [] };
@@ -216,7 +217,8 @@ function messageCheck(desc: DescMessage): ValueCheck {
       return (time, walk) => report(walk, timestampFault(time as Timestamp));
     default:
       if (desc.file.proto.package === "google.protobuf") {
-        // protobuf-es holds several of these as something other than a message: one that is new here needs a case of its own.
+        // protobuf-es holds several of these as something other than a message: one that is new here needs a case of
+        // its own.
         throw new Error(`No check for ${desc.typeName}`);
       }
       return (message, walk) => checkMessage(planOf(desc), message as Message, walk);

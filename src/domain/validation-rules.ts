@@ -6,13 +6,19 @@ import type { FieldViolation } from "./task-error.ts";
 
 /** What a field or oneof has to keep beyond what its descriptor says. */
 export interface FieldRule {
-  /** Stands in for the annotation: true where only the proto's comment says REQUIRED, false where a REQUIRED field may be empty. */
+  /**
+   * Stands in for the annotation: true where only the proto's comment says REQUIRED, false where a REQUIRED field may
+   * be empty.
+   */
   readonly required?: boolean;
   /** Bytes of UTF-8 of a string, or of each string of a list. */
   readonly bytesMax?: number;
   /** Both ends accepted. An absent `optional` number is not looked at; any other number always is. */
   readonly range?: readonly [min: number, max: number];
-  /** For what depends on other fields; gets the message that holds the field. The violation's path starts at that message. */
+  /**
+   * For what depends on other fields; gets the message that holds the field. The violation's path starts at that
+   * message.
+   */
   check?(message: ProtoMessage): FieldViolation | undefined;
 }
 

@@ -18,7 +18,8 @@ export interface LoadedTask {
 }
 
 /**
- * A task as its log has it; undefined if there is none. Throws TaskError DATA_LOSS for a log with a hole: it is never folded over.
+ * A task as its log has it; undefined if there is none. Throws TaskError DATA_LOSS for a log with a hole: it is never
+ * folded over.
  */
 export async function loadTask(storage: Storage, key: TaskKey): Promise<LoadedTask | undefined> {
   const stored = await storage.getTask(key, { snapshot: true });
@@ -42,7 +43,10 @@ export async function loadTaskAt(
   return complete ? { fold, head: stored.head } : undefined;
 }
 
-/** The newest snapshot, if it isn't above the sequence, or nothing. A snapshot is a cache: one that can't be read costs time, not the task. */
+/**
+ * The newest snapshot, if it isn't above the sequence, or nothing. A snapshot is a cache: one that can't be read costs
+ * time, not the task.
+ */
 function startOf({ key, snapshot }: StoredTask, sequence: bigint): TaskFold {
   if (snapshot === undefined || snapshot.sequence > sequence) return emptyFold(key.taskId);
   try {
@@ -87,7 +91,10 @@ async function foldUpTo(storage: Storage, key: TaskKey, fold: TaskFold, stored: 
   return true;
 }
 
-/** A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS for a hole, and for bytes that are no entry. */
+/**
+ * A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS for a hole, and for bytes
+ * that are no entry.
+ */
 export async function readEntries(
   storage: Storage,
   key: TaskKey,

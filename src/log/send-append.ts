@@ -6,11 +6,12 @@ import type { AppendResult, Storage, TaskAppend } from "../storage/storage.ts";
 import { StorageError } from "../storage/storage-error.ts";
 
 /**
- * Sends an append until its outcome is known. Final are only "committed" and a refusal; a refusal after an open try is settled by looking for the
- * batch in the log, since the open try may have been the one that made the condition false.
+ * Sends an append until its outcome is known. Final are only "committed" and a refusal; a refusal after an open try is
+ * settled by looking for the batch in the log, since the open try may have been the one that made the condition false.
  *
- * Throws the last StorageError when the time is over or trying again can't help. Unless `outcome` is "none" on every try, the batch may still
- * turn up in the log then: nobody may decide anything on either assumption. Throws the signal's reason once it is aborted, instead of trying again.
+ * Throws the last StorageError when the time is over or trying again can't help. Unless `outcome` is "none" on every
+ * try, the batch may still turn up in the log then: nobody may decide anything on either assumption. Throws the
+ * signal's reason once it is aborted, instead of trying again.
  */
 export async function sendAppend(
   storage: Storage,
@@ -37,7 +38,10 @@ export async function sendAppend(
   }
 }
 
-/** Whether the batch stands in the log where it was meant to. Dense sequences make one entry proof of the whole batch: an append is atomic. */
+/**
+ * Whether the batch stands in the log where it was meant to. Dense sequences make one entry proof of the whole batch:
+ * an append is atomic.
+ */
 async function isInLog(storage: Storage, key: TaskKey, append: TaskAppend): Promise<boolean> {
   const [entry] = await storage.readTask(key, append.after.head, 1);
   return entry?.batch === append.batch.id;

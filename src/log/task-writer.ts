@@ -25,13 +25,19 @@ export interface WriterOptions {
   readonly snapshotBytes: number;
   /** What the header says now. */
   readonly fence: bigint;
-  /** Who writes from here on. A fence above the header's takes effect with the first append, which must hold the takeover entry. */
+  /**
+   * Who writes from here on. A fence above the header's takes effect with the first append, which must hold the
+   * takeover entry.
+   */
   readonly owner: { readonly replica: string; readonly fence: bigint };
   /** Bounds of what the task's agent and its clients may add; bytes. */
   readonly limits: { readonly eventBytesMax: number; readonly taskBytesMax: number };
   readonly clock: Clock;
   readonly newId: () => string;
-  /** Entries became durable, in order; called before any promise of this writer resolves for them. After `onLost` only for the append then under way. */
+  /**
+   * Entries became durable, in order; called before any promise of this writer resolves for them. After `onLost` only
+   * for the append then under way.
+   */
   readonly onCommitted: (entries: readonly PlacedEntry[], result: Committed) => void;
   /** The writer can't go on: another replica has the task, it is gone, or the storage failed for good. Called once. */
   readonly onLost: (error: Error) => void;
@@ -48,12 +54,15 @@ interface Pending extends PlacedEntry {
 }
 
 /**
- * The one writer of a task on this replica: collects entries while an append is under way, and sends all of them as the next one.
+ * The one writer of a task on this replica: collects entries while an append is under way, and sends all of them as the
+ * next one.
  *
  * Invariants:
- * - `tentative` is `committed` plus everything appended since; entries reach the storage in that order, each exactly once.
+ * - `tentative` is `committed` plus everything appended since; entries reach the storage in that order, each exactly
+ *   once.
  * - A batch never changes once it was sent; the next one is sent only when the outcome of the one before is known.
- * - After `onLost` no append begins or is tried again, and every open promise rejects. One call to the storage may be under way then.
+ * - After `onLost` no append begins or is tried again, and every open promise rejects. One call to the storage may be
+ *   under way then.
  */
 export class TaskWriter {
   readonly #options: WriterOptions;
@@ -91,7 +100,9 @@ export class TaskWriter {
     return this.#committed;
   }
 
-  /** With all that was appended here, committed or not. Only what this task's own code decides on. Not to be changed. */
+  /**
+   * With all that was appended here, committed or not. Only what this task's own code decides on. Not to be changed.
+   */
   get tentative(): TaskFold {
     return this.#tentative;
   }
@@ -107,10 +118,10 @@ export class TaskWriter {
   }
 
   /**
-   * Appends entries decided on `tentative`, and says the sequence of the last. They become durable in order; `whenCommitted` tells when. The requests
-   * `answered` are removed with the last of these entries.
-   * Throws what ended the writer, if it has ended; TaskError TOO_LARGE, changing nothing, where they exceed the bounds. What the task manager itself
-   * adds ("unbounded") must always find room: a task that is full still has to end.
+   * Appends entries decided on `tentative`, and says the sequence of the last. They become durable in order;
+   * `whenCommitted` tells when. The requests `answered` are removed with the last of these entries.
+   * Throws what ended the writer, if it has ended; TaskError TOO_LARGE, changing nothing, where they exceed the bounds.
+   * What the task manager itself adds ("unbounded") must always find room: a task that is full still has to end.
    */
   append(
     entries: readonly Entry[],
@@ -181,8 +192,8 @@ export class TaskWriter {
   }
 
   /**
-   * The next batch starts once the present phase of the event loop is through: what an agent yields in one go is one append, and
-   * an agent that answers at once costs one. No timer.
+   * The next batch starts once the present phase of the event loop is through: what an agent yields in one go is one
+   * append, and an agent that answers at once costs one. No timer.
    */
   #schedule(): void {
     if (this.#flushing || this.#scheduled || this.#queue.length === 0) return;
@@ -236,7 +247,8 @@ export class TaskWriter {
       signal: this.#abort.signal,
     });
     if (result.outcome !== "committed") throw lostError(key.taskId, result);
-    // Also if the writer was abandoned meanwhile: the entries are in the log, and readers that looked before they were have to hear of them.
+    // Also if the writer was abandoned meanwhile: the entries are in the log, and readers that looked before they were
+    // have to hear of them.
     for (const { sequence, entry, bytes } of batch) {
       evolve(this.#committed, sequence, entry);
       this.#bytesSinceSnapshot += bytes;
@@ -269,7 +281,10 @@ export class TaskWriter {
     this.#options.onLost(error);
   }
 
-  /** A snapshot is due when the log since the last one is larger than it and than 64 KiB: its cost per byte of log stays constant. */
+  /**
+   * A snapshot is due when the log since the last one is larger than it and than 64 KiB: its cost per byte of log stays
+   * constant.
+   */
   #snapshotIfDue(): void {
     if (this.#lost || this.#snapshotting || this.#bytesSinceSnapshot <= Math.max(snapshotBytesMin, this.#snapshotBytes))
       return;

@@ -38,15 +38,16 @@ export type Accepted =
     };
 
 /**
- * The way of a message in: validated, claimed, then either answered at once, or durable as the beginning of a task or as a further message of one.
- * A refused message leaves nothing behind.
+ * The way of a message in: validated, claimed, then either answered at once, or durable as the beginning of a task or
+ * as a further message of one. A refused message leaves nothing behind.
  */
 export class MessageAcceptance {
   readonly #deps: ManagerDeps;
   readonly #runs: TaskRuns;
   readonly #slots: Slots;
   /**
-   * New messages on their way in, by claim: a repeat that comes meanwhile waits for the first. Bounded by the calls under way.
+   * New messages on their way in, by claim: a repeat that comes meanwhile waits for the first. Bounded by the calls
+   * under way.
    */
   readonly #underWay = new Map<string, Promise<Accepted>>();
   /** New messages on their way in, repeats left out. */
@@ -81,7 +82,10 @@ export class MessageAcceptance {
     return accepted;
   }
 
-  /** Aborts answers under way, and resolves when nothing is being made any more. What comes later is the caller's to refuse. */
+  /**
+   * Aborts answers under way, and resolves when nothing is being made any more. What comes later is the caller's to
+   * refuse.
+   */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#making);
@@ -147,8 +151,8 @@ export class MessageAcceptance {
   }
 
   /**
-   * No place is left for another task; but what is a repeat of a message needs none. Looked up before it is claimed, so that a refusal leaves no claim. Throws TaskError
-   * TOO_MANY.
+   * No place is left for another task; but what is a repeat of a message needs none. Looked up before it is claimed, so
+   * that a refusal leaves no claim. Throws TaskError TOO_MANY.
    */
   async #repeatOnly(scope: Scope, message: Message, claim: MessageClaim | undefined): Promise<Accepted> {
     const { storage } = this.#deps;
@@ -171,7 +175,8 @@ export class MessageAcceptance {
     const { storage, processor } = this.#deps;
     const contextId = message.contextId === "" ? this.#deps.newId() : message.contextId;
     let taskId = claim?.taskId ?? this.#deps.newId();
-    // Whether it becomes a task is the processor's to say; the claim must be held before it is asked, so that it is asked once.
+    // Whether it becomes a task is the processor's to say; the claim must be held before it is asked, so that it is
+    // asked once.
     if (processor.answerMessage !== undefined) {
       if (claim !== undefined) {
         const claimed = await this.#claim(scope, message, claim);
@@ -188,8 +193,9 @@ export class MessageAcceptance {
   }
 
   /**
-   * What came of the message already, or the id of the task that it may become. A claim of which nothing came is looked at twice: a task that was
-   * deleted in between has taken its claim along, and its id is never used again (R76). If it is still held, its first sender went away.
+   * What came of the message already, or the id of the task that it may become. A claim of which nothing came is looked
+   * at twice: a task that was deleted in between has taken its claim along, and its id is never used again (R76). If it
+   * is still held, its first sender went away.
    */
   async #claim(scope: Scope, message: Message, claim: MessageClaim, abandoned?: string): Promise<Accepted | string> {
     const result = await this.#deps.storage.claimMessage(scope, claim);
@@ -304,7 +310,8 @@ export class MessageAcceptance {
       return answer;
     } catch (error) {
       logger.error({ messageId: message.messageId, err: error }, "The agent failed to answer a message");
-      // What the task manager itself says of the answer, or of its own end; what the agent met, or made up, isn't for the client.
+      // What the task manager itself says of the answer, or of its own end; what the agent met, or made up, isn't for
+      // the client.
       if (error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || closing.aborted)) throw error;
       if (error instanceof StorageError && error.retryable) throw error;
       throw new TaskError("INVALID_AGENT_RESPONSE", "The agent failed", { cause: error });

@@ -3,8 +3,8 @@ import { ConversationMap } from "./conversation-map.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 
 /**
- * Notes accesses to conversations, off the path of whoever makes them: each at most once per sixtieth of the TTL (DESIGN 6), so that a poll
- * every second doesn't become a write every second.
+ * Notes accesses to conversations, off the path of whoever makes them: each at most once per sixtieth of the TTL
+ * (DESIGN 6), so that a poll every second doesn't become a write every second.
  */
 export class AccessTracker {
   readonly #deps: ManagerDeps;

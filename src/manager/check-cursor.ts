@@ -7,10 +7,11 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import type { TaskRuns } from "./task-runs.ts";
 
 /**
- * Looks at a cursor before the message that it comes with is accepted, so that one that can't be right leaves nothing behind. Only of a message to a task is it known by then whose
- * events the cursor counts.
+ * Looks at a cursor before the message that it comes with is accepted, so that one that can't be right leaves nothing
+ * behind. Only of a message to a task is it known by then whose events the cursor counts.
  *
- * Throws TaskError INVALID_REQUEST; and, of a message to a task, TASK_NOT_FOUND, and OUT_OF_RANGE for a cursor above its head.
+ * Throws TaskError INVALID_REQUEST; and, of a message to a task, TASK_NOT_FOUND, and OUT_OF_RANGE for a cursor above
+ * its head.
  */
 export async function checkCursor(
   deps: ManagerDeps,

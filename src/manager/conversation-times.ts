@@ -3,8 +3,9 @@ import type { Clock } from "../runtime/clock.ts";
 import { ConversationMap } from "./conversation-map.ts";
 
 /**
- * When the last message of a conversation was made. Histories are in the order (time, task, sequence), and task ids are random: a message that comes after another one of the
- * same millisecond, to another task, is given the next millisecond, so that whoever sends one after the other finds them in that order.
+ * When the last message of a conversation was made. Histories are in the order (time, task, sequence), and task ids are
+ * random: a message that comes after another one of the same millisecond, to another task, is given the next
+ * millisecond, so that whoever sends one after the other finds them in that order.
  */
 export class ConversationTimes {
   readonly #clock: Clock;

@@ -73,8 +73,8 @@ export class Conversations {
   }
 
   /**
-   * The newest `limit` messages, or a page of them, oldest first; counts as an access. A page ends early where it would grow beyond what clients take in one message.
-   * Throws TaskError CONVERSATION_NOT_FOUND.
+   * The newest `limit` messages, or a page of them, oldest first; counts as an access. A page ends early where it would
+   * grow beyond what clients take in one message. Throws TaskError CONVERSATION_NOT_FOUND.
    */
   listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
     return this.#call(async () => {

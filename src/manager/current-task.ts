@@ -7,8 +7,8 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import type { TaskRuns } from "./task-runs.ts";
 
 /**
- * The committed fold of a task: from the run that this replica has of it, else from the log. Not to be changed, and to be read before the next await:
- * a run's fold moves on. Throws TaskError TASK_NOT_FOUND.
+ * The committed fold of a task: from the run that this replica has of it, else from the log. Not to be changed, and to
+ * be read before the next await: a run's fold moves on. Throws TaskError TASK_NOT_FOUND.
  *
  * Invariant: nothing is shown that isn't committed.
  */
@@ -21,8 +21,8 @@ export async function currentFold(deps: ManagerDeps, runs: TaskRuns, key: TaskKe
 }
 
 /**
- * Whether the sender of the message at `sequence` has its answer (R17): the task ended, or was interrupted in or after the turn of that message,
- * or a later turn has begun. 0 stands for a message that an earlier turn has answered.
+ * Whether the sender of the message at `sequence` has its answer (R17): the task ended, or was interrupted in or after
+ * the turn of that message, or a later turn has begun. 0 stands for a message that an earlier turn has answered.
  */
 export function isAnswered(fold: TaskFold, sequence: bigint): boolean {
   const { turn, status } = fold;
@@ -32,8 +32,9 @@ export function isAnswered(fold: TaskFold, sequence: bigint): boolean {
 }
 
 /**
- * Waits until a task's committed fold is as wanted, and gives it. Waits as long as the signal lets it: the bounds are the caller's deadline and the turn's
- * time limits. Throws the signal's reason, TASK_NOT_FOUND, and UNAVAILABLE where nobody is left to bring the task there.
+ * Waits until a task's committed fold is as wanted, and gives it. Waits as long as the signal lets it: the bounds are
+ * the caller's deadline and the turn's time limits. Throws the signal's reason, TASK_NOT_FOUND, and UNAVAILABLE where
+ * nobody is left to bring the task there.
  */
 export async function waitForFold(
   deps: ManagerDeps,

@@ -25,8 +25,9 @@ export const pageSizeDefault = 50;
 const loadsAtOnce = 8;
 
 /**
- * A page of the caller's tasks, newest status first (R42–R53). Without artifacts and history, which is the default here, it is one query on headers: no log is
- * read. A page ends early where its tasks would grow beyond what clients take in one message; R44 allows fewer.
+ * A page of the caller's tasks, newest status first (R42–R53). Without artifacts and history, which is the default
+ * here, it is one query on headers: no log is read. A page ends early where its tasks would grow beyond what clients
+ * take in one message; R44 allows fewer.
  */
 export async function listTasks(
   deps: ManagerDeps,

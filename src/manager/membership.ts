@@ -2,7 +2,10 @@ import { TaskError } from "../domain/task-error.ts";
 import { sleep } from "../runtime/clock.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 
-/** How often a server raises its counter, and how long one watches another's before it takes it for dead: several beats, so that one late beat is none. */
+/**
+ * How often a server raises its counter, and how long one watches another's before it takes it for dead: several beats,
+ * so that one late beat is none.
+ */
 const beatMs = 1_000;
 const watchMs = 4_000;
 /** Looks within that time. */
@@ -12,18 +15,20 @@ export interface Membership {
   /** Servers whose counters stand still: what they ran is nobody's. */
   readonly dead: readonly string[];
   /**
-   * Ends the beats, and removes this server's record so that the next one needs to watch nobody; but not if tasks are left under its name, since it is by that record that the
-   * next one finds them.
+   * Ends the beats, and removes this server's record so that the next one needs to watch nobody; but not if tasks are
+   * left under its name, since it is by that record that the next one finds them.
    */
   leave(): Promise<void>;
 }
 
 /**
- * One server per database, until several replicas are supported: joins as the only one. Each server has a record with a counter that it raises; no clocks are compared,
- * only whether a counter moves while this one watches. Throws TaskError UNAVAILABLE if another server is alive.
+ * One server per database, until several replicas are supported: joins as the only one. Each server has a record with a
+ * counter that it raises; no clocks are compared, only whether a counter moves while this one watches. Throws TaskError
+ * UNAVAILABLE if another server is alive.
  *
- * Two that start at the same time see each other move: one of them refuses, or both. A server that stands still for longer than the watch and then goes on is fenced
- * off by the takeover entries, task by task, and finds that its record was removed: `replaced` is called, and it beats no more.
+ * Two that start at the same time see each other move: one of them refuses, or both. A server that stands still for
+ * longer than the watch and then goes on is fenced off by the takeover entries, task by task, and finds that its record
+ * was removed: `replaced` is called, and it beats no more.
  *
  * `answered` is called whenever the storage has answered a beat.
  */

@@ -14,22 +14,27 @@ import type { TaskSubscriber } from "./task-subscriber.ts";
 /** The agent's code: what an author writes. */
 export interface MessageProcessor {
   /**
-   * One turn of a task. Ends COMPLETED on return, FAILED on throw (the cause is logged, never sent), CANCELED on abort, otherwise in the
-   * last status yielded. `yield` returns when the event is in the bounded batch (256 entries or 4 MiB), not when it is durable: see
-   * `TaskContext.committed`. What the contract forbids is thrown back at the `yield` as INVALID_AGENT_RESPONSE or TOO_LARGE.
+   * One turn of a task. Ends COMPLETED on return, FAILED on throw (the cause is logged, never sent), CANCELED on abort,
+   * otherwise in the last status yielded. `yield` returns when the event is in the bounded batch (256 entries or 4
+   * MiB), not when it is durable: see `TaskContext.committed`. What the contract forbids is thrown back at the `yield`
+   * as INVALID_AGENT_RESPONSE or TOO_LARGE.
    *
-   * After COMPLETED was yielded while messages wait, the task goes on with the next of them: its last word is kept as a message.
+   * After COMPLETED was yielded while messages wait, the task goes on with the next of them: its last word is kept as a
+   * message.
    */
   processMessage(context: TaskContext): AsyncIterable<ProcessorEvent>;
   /**
-   * Asked before a task exists, for new messages only: a Message is the whole answer, undefined makes it a task. Has 10 s, may be asked again
-   * after a crash.
+   * Asked before a task exists, for new messages only: a Message is the whole answer, undefined makes it a task. Has 10
+   * s, may be asked again after a crash.
    */
   answerMessage?(context: MessageContext): Promise<MessageInitShape<typeof MessageSchema> | undefined>;
   readonly card?: MessageInitShape<typeof AgentCardSchema>;
   /** Its replica died in a turn: end FAILED with a reason, or run the turn again (`attempt` + 1). Default "fail". */
   readonly onLost?: "fail" | "resume";
-  /** A message comes during a turn: it becomes the next turn (at most 16 wait), or UnsupportedOperationError. Default "enqueue". */
+  /**
+   * A message comes during a turn: it becomes the next turn (at most 16 wait), or UnsupportedOperationError. Default
+   * "enqueue".
+   */
   readonly whileWorking?: "enqueue" | "reject";
 }
 
@@ -56,8 +61,8 @@ export interface TaskContext extends MessageContext {
   /** The task with everything this turn has yielded so far. */
   task(): Promise<Task>;
   /**
-   * Runs once: the result is durable when this resolves, so a resumed turn gets it back instead of running it again. JSON values only. Names are unique
-   * within a turn; the same name again gives the same result.
+   * Runs once: the result is durable when this resolves, so a resumed turn gets it back instead of running it again.
+   * JSON values only. Names are unique within a turn; the same name again gives the same result.
    */
   step<T extends Json>(name: string, run: () => Promise<T>): Promise<T>;
   /** Resolves when all yielded so far is durable, to its sequence: call it before an effect that cannot be undone. */

@@ -23,9 +23,10 @@ export interface SubscriptionRequest {
 }
 
 /**
- * Begins a subscription. Snapshot and tail join at one sequence: the feed is opened first, the fold read next, and the reader goes on right after the
- * fold's sequence; whatever comes between is in the log, and the feed's count of wake-ups tells the reader to look.
- * Throws TaskError TASK_NOT_FOUND, OUT_OF_RANGE for a cursor above the head, UNSUPPORTED_OPERATION.
+ * Begins a subscription. Snapshot and tail join at one sequence: the feed is opened first, the fold read next, and the
+ * reader goes on right after the fold's sequence; whatever comes between is in the log, and the feed's count of
+ * wake-ups tells the reader to look. Throws TaskError TASK_NOT_FOUND, OUT_OF_RANGE for a cursor above the head,
+ * UNSUPPORTED_OPERATION.
  */
 export async function openSubscription(
   deps: ManagerDeps,
@@ -60,7 +61,8 @@ export async function openSubscription(
       turnMessage: fold.turn?.message.sequence ?? 0n,
       release: () => deps.hub.release(feed),
     };
-    // Of the first message, and of none in particular, every turn is one: only for a further message does it matter whose turn it was at the cursor.
+    // Of the first message, and of none in particular, every turn is one: only for a further message does it matter
+    // whose turn it was at the cursor.
     if (cursor === fold.sequence || endsAtInput === undefined || endsAtInput <= 1n) return opening;
     return { ...opening, turnMessage: await turnMessageAt(deps, key, cursor) };
   } catch (error) {
@@ -77,7 +79,10 @@ async function turnMessageAt({ storage }: ManagerDeps, key: TaskKey, sequence: b
   return loaded.fold.turn?.message.sequence ?? 0n;
 }
 
-/** The stream of a send ends with what there is where its turn has asked for input already, and the cursor is past that; a plain subscription waits for the next time. */
+/**
+ * The stream of a send ends with what there is where its turn has asked for input already, and the cursor is past that;
+ * a plain subscription waits for the next time.
+ */
 function hasAsked(fold: TaskFold, endsAtInput: bigint | undefined): boolean {
   if (endsAtInput === undefined || endsAtInput === 0n) return false;
   return fold.status.state === TaskState.INPUT_REQUIRED && (fold.turn?.message.sequence ?? 0n) >= endsAtInput;

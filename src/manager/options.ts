@@ -23,7 +23,10 @@ export interface ManagerOptions {
   readonly cancelGraceMs?: number;
   /** A message sent again within this time joins the first. 0: never. Default 10 min. */
   readonly duplicateWindowMs?: number;
-  /** The same message id with other content: a new message ("lenient", with a warning in the log), or refused ("strict"). Default "lenient". */
+  /**
+   * The same message id with other content: a new message ("lenient", with a warning in the log), or refused
+   * ("strict"). Default "lenient".
+   */
   readonly messageIds?: "lenient" | "strict";
   /** The largest message or event, bytes. Default just under 4 MiB, what gRPC clients take. At most 12 MiB. */
   readonly maxEventBytes?: number;

@@ -2,14 +2,17 @@ import { createHash } from "node:crypto";
 import { invalidRequest } from "../domain/task-error.ts";
 
 /**
- * Page tokens: a place in a list, bound to the list (what is listed, for whom, under which filters) by a digest. They hold no secret: who makes one up
- * gains another place in a list that is his anyway. So they need no key, and any replica takes what any other gave, after any restart.
+ * Page tokens: a place in a list, bound to the list (what is listed, for whom, under which filters) by a digest. They
+ * hold no secret: who makes one up gains another place in a list that is his anyway. So they need no key, and any
+ * replica takes what any other gave, after any restart.
  */
 export function encodePageToken(list: readonly unknown[], place: readonly (string | number)[]): string {
   return Buffer.from(JSON.stringify([...place, digest(list, place)])).toString("base64url");
 }
 
-/** The place in a token; undefined for no token. Throws TaskError INVALID_REQUEST for one that this list didn't give. */
+/**
+ * The place in a token; undefined for no token. Throws TaskError INVALID_REQUEST for one that this list didn't give.
+ */
 export function decodePageToken(
   list: readonly unknown[],
   token: string,

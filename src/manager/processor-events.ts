@@ -48,9 +48,9 @@ export function textOf(message: { readonly parts: readonly MessageInitShape<type
 }
 
 /**
- * One artifact out of a text stream. While the storage is busy, what arrives meanwhile is joined into one chunk of one part; a stream that is faster
- * than the storage makes fewer, larger events instead of more. A chunk stays below 16 Ki characters
- * unless one piece alone is larger.
+ * One artifact out of a text stream. While the storage is busy, what arrives meanwhile is joined into one chunk of one
+ * part; a stream that is faster than the storage makes fewer, larger events instead of more. A chunk stays below 16 Ki
+ * characters unless one piece alone is larger.
  */
 export async function* artifactFrom(
   chunks: AsyncIterable<string>,

@@ -10,13 +10,17 @@ export interface Readiness {
   changed(signal: AbortSignal): Promise<void>;
 }
 
-/** A storage that hasn't answered for this long is taken for down: ten beats, so that one that is merely slow is not. */
+/**
+ * A storage that hasn't answered for this long is taken for down: ten beats, so that one that is merely slow is not.
+ */
 export const storageSilenceMs = 10_000;
 
 /**
- * Ready from the first answer of the storage on, until it has been silent for too long, and again at its next answer. Draining is final, and so is to be replaced by another task manager on the same database.
+ * Ready from the first answer of the storage on, until it has been silent for too long, and again at its next answer.
+ * Draining is final, and so is to be replaced by another task manager on the same database.
  *
- * The silence is a timer, set anew by every answer, and no difference of two times: a wall clock that somebody corrects can't make a dead storage look alive.
+ * The silence is a timer, set anew by every answer, and no difference of two times: a wall clock that somebody corrects
+ * can't make a dead storage look alive.
  */
 export class ReadinessTracker implements Readiness {
   readonly #clock: Clock;

@@ -7,8 +7,10 @@ import type { TaskRuns } from "./task-runs.ts";
 const tasksAtOnce = 20;
 
 /**
- * Takes over what dead replicas left SUBMITTED or WORKING, until nothing is left of it, and then forgets those replicas. INPUT_REQUIRED and AUTH_REQUIRED tasks
- * wait for their clients and stay as they are, but for those with messages that wait for a turn, or a wish to cancel. A task that can't be taken is logged and passed over. Ends early when all runs are stopped.
+ * Takes over what dead replicas left SUBMITTED or WORKING, until nothing is left of it, and then forgets those
+ * replicas. INPUT_REQUIRED and AUTH_REQUIRED tasks wait for their clients and stay as they are, but for those with
+ * messages that wait for a turn, or a wish to cancel. A task that can't be taken is logged and passed over. Ends early
+ * when all runs are stopped.
  */
 export async function recoverTasks(deps: ManagerDeps, runs: TaskRuns, dead: readonly string[]): Promise<number> {
   const { storage, logger } = deps;

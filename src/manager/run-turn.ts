@@ -10,11 +10,11 @@ import type { TaskContext } from "./message-processor.ts";
 import { TurnWatch } from "./turn-watch.ts";
 
 /**
- * Runs the processor for one turn and appends what it yields, until it ends, or is aborted and the grace time is over. Says how it ended.
- * Never throws; a lost writer ends it as aborted with "lost".
+ * Runs the processor for one turn and appends what it yields, until it ends, or is aborted and the grace time is over.
+ * Says how it ended. Never throws; a lost writer ends it as aborted with "lost".
  *
- * The agent waits for the storage (`writer.room`), never for a reader. After an abort it has `cancelGraceMs` to yield last events; then it is
- * left behind: nothing it yields is taken any more, and nobody waits for it.
+ * The agent waits for the storage (`writer.room`), never for a reader. After an abort it has `cancelGraceMs` to yield
+ * last events; then it is left behind: nothing it yields is taken any more, and nobody waits for it.
  */
 export async function runTurn(
   deps: ManagerDeps,
@@ -71,8 +71,9 @@ export async function runTurn(
 }
 
 /**
- * Events of one agent before everybody else gets a turn. What is appended makes the agent wait for the storage anyway; but one that yields WORKING over and
- * over, which says nothing new, would otherwise keep the process for itself, its own time limits included.
+ * Events of one agent before everybody else gets a turn. What is appended makes the agent wait for the storage anyway;
+ * but one that yields WORKING over and over, which says nothing new, would otherwise keep the process for itself, its
+ * own time limits included.
  */
 const eventsAtOnce = 256;
 

@@ -1,7 +1,8 @@
 import { TaskError } from "../domain/task-error.ts";
 
 /**
- * The right to run: at most `running` at once, at most `queued` waiting, in order of arrival. A task waits as SUBMITTED.
+ * The right to run: at most `running` at once, at most `queued` waiting, in order of arrival. A task waits as
+ * SUBMITTED.
  *
  * Invariant: every granted slot is released exactly once, by the function it was granted with.
  */
@@ -27,8 +28,8 @@ export class Slots {
   }
 
   /**
-   * Keeps a place for a task, running or waiting, until it is made; the result gives it back. Undefined if there is none. Asked before a task is
-   * made, so that a refusal leaves nothing.
+   * Keeps a place for a task, running or waiting, until it is made; the result gives it back. Undefined if there is
+   * none. Asked before a task is made, so that a refusal leaves nothing.
    */
   reserve(): (() => void) | undefined {
     if (this.#isFull()) return undefined;

@@ -11,7 +11,8 @@ export function asTaskError(error: unknown): unknown {
     case "missing":
       return new TaskError("TASK_NOT_FOUND", "No such task", { cause: error });
     case "invalid":
-      // What the storage's own checks say is ours to tell; what a database says behind them may quote anything, and is for the log.
+      // What the storage's own checks say is ours to tell; what a database says behind them may quote anything, and is
+      // for the log.
       return new TaskError(
         "INVALID_REQUEST",
         error.cause === undefined ? error.message : "The storage can't hold what the request asks it to",

@@ -1,8 +1,8 @@
 import type { ManagerDeps } from "./manager-deps.ts";
 
 /**
- * Removes expired conversations every `cleanupIntervalMs`, for storages that don't do it by themselves; one round at a time. A round that fails is logged, and the
- * next one tries again. The result stops it, waiting for a round under way.
+ * Removes expired conversations every `cleanupIntervalMs`, for storages that don't do it by themselves; one round at a
+ * time. A round that fails is logged, and the next one tries again. The result stops it, waiting for a round under way.
  */
 export function startSweeper(deps: ManagerDeps): () => Promise<void> {
   const { clock, options, storage, logger, hub } = deps;

@@ -92,7 +92,8 @@ async function runStep(
   body: () => Promise<Json>,
 ): Promise<Json> {
   const checkRunning = () => {
-    // What an agent left going in the background must not get into a later turn, nor write beside the run that has the task by then.
+    // What an agent left going in the background must not get into a later turn, nor write beside the run that has the
+    // task by then.
     if (!run.isRunning(turn))
       throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, {
         metadata: { taskId: run.key.taskId },
@@ -113,7 +114,10 @@ async function runStep(
   return toJson(ValueSchema, value) as Json;
 }
 
-/** A step's result as it is kept. Throws TaskError INVALID_AGENT_RESPONSE for what JSON can't hold, which a resumed turn could not be given back. */
+/**
+ * A step's result as it is kept. Throws TaskError INVALID_AGENT_RESPONSE for what JSON can't hold, which a resumed turn
+ * could not be given back.
+ */
 function stepValue(name: string, result: Json): Value {
   let value: Value;
   try {
@@ -126,7 +130,10 @@ function stepValue(name: string, result: Json): Value {
   return value;
 }
 
-/** Messages of a conversation for its agent: `limit` newest, all where it isn't given. Throws TaskError INVALID_REQUEST for 0 and negatives. */
+/**
+ * Messages of a conversation for its agent: `limit` newest, all where it isn't given. Throws TaskError INVALID_REQUEST
+ * for 0 and negatives.
+ */
 export async function conversationHistory(
   deps: ManagerDeps,
   scope: Scope,
@@ -139,7 +146,10 @@ export async function conversationHistory(
   return deps.storage.listMessagesByContextId(scope, contextId, limit ?? -1);
 }
 
-/** Who a resumed turn acts for: the owner of its task. What else the caller had brought went with the process that knew it. */
+/**
+ * Who a resumed turn acts for: the owner of its task. What else the caller had brought went with the process that knew
+ * it.
+ */
 export function callerOf({ tenant, owner }: Scope): Caller {
   return { tenant, owner, claims: {}, headers: new Headers() };
 }

@@ -43,13 +43,14 @@ import { TaskRuns } from "./task-runs.ts";
 import { Subscription, type TaskSubscriber } from "./task-subscriber.ts";
 
 /**
- * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope: what lies outside it is not found.
- * All errors are TaskError, but for the reason of an aborted signal. Without a caller it is the anonymous one of the empty tenant.
+ * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope:
+ * what lies outside it is not found. All errors are TaskError, but for the reason of an aborted signal. Without a
+ * caller it is the anonymous one of the empty tenant.
  */
 export interface TaskManager extends AsyncDisposable {
   /**
-   * Blocking by default: resolves when the task is terminal or interrupted (R17), or with a bare message; with `return_immediately`
-   * when the task is durable. The signal ends the wait, never the task.
+   * Blocking by default: resolves when the task is terminal or interrupted (R17), or with a bare message; with
+   * `return_immediately` when the task is durable. The signal ends the wait, never the task.
    */
   sendMessage(
     request: SendMessageRequest,
@@ -57,8 +58,9 @@ export interface TaskManager extends AsyncDisposable {
     options?: { readonly signal?: AbortSignal },
   ): Promise<SendMessageResponse>;
   /**
-   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7). With a cursor, for a message that came before and for one to
-   * a task: what follows the cursor instead, without the task first. A message that is new makes a task that no cursor is about: it begins with that task all the same.
+   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7).
+   * With a cursor, for a message that came before and for one to a task: what follows the cursor instead, without the
+   * task first. A message that is new makes a task that no cursor is about: it begins with that task all the same.
    */
   sendStreamingMessage(
     request: SendMessageRequest,
@@ -73,7 +75,10 @@ export interface TaskManager extends AsyncDisposable {
     caller?: Caller,
     options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
   ): Promise<Task>;
-  /** Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a terminal task. */
+  /**
+   * Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a
+   * terminal task.
+   */
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
 
   /** Like `subscribeToTask`, but to the very end: past requests for input, and of a terminal task too. */
@@ -98,10 +103,11 @@ export interface ManagerParts {
 }
 
 /**
- * A task manager over a processor and a storage, as the only one on its database: another one that is alive is refused (UNAVAILABLE), and what one that ended without
- * leaving had SUBMITTED or WORKING is taken over (`onLost`), after some seconds in which it was watched. The storage stays the caller's to dispose; disposing the manager stops the running turns, with
- * "draining" as their signal's reason, and everything it does in the background. One that stood still for so long that another has taken over disposes itself once it
- * goes on; its readiness says "replaced" then.
+ * A task manager over a processor and a storage, as the only one on its database: another one that is alive is refused
+ * (UNAVAILABLE), and what one that ended without leaving had SUBMITTED or WORKING is taken over (`onLost`), after some
+ * seconds in which it was watched. The storage stays the caller's to dispose; disposing the manager stops the running
+ * turns, with "draining" as their signal's reason, and everything it does in the background. One that stood still for
+ * so long that another has taken over disposes itself once it goes on; its readiness says "replaced" then.
  */
 export async function createTaskManager(
   processor: MessageProcessor,
@@ -186,7 +192,10 @@ class Manager implements TaskManager {
     return this.#deps.processor.card;
   }
 
-  /** Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its own. */
+  /**
+   * Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its
+   * own.
+   */
   recover(dead: readonly string[]): void {
     if (dead.length === 0) return;
     this.#recovery = recoverTasks(this.#deps, this.#runs, dead)

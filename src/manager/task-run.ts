@@ -33,13 +33,14 @@ export interface RunStart {
 }
 
 /**
- * A task that this replica owns: the one writer of its log, and its turns, one after the other. It lives while there is a turn to run or somebody
- * uses it, and is made anew from the log when needed again.
+ * A task that this replica owns: the one writer of its log, and its turns, one after the other. It lives while there is
+ * a turn to run or somebody uses it, and is made anew from the log when needed again.
  *
- * States: idle (nothing waits) → queued (a message waits for a slot) → turn (the processor runs) → idle or queued; ended once the task is
- * terminal or the writer lost.
+ * States: idle (nothing waits) → queued (a message waits for a slot) → turn (the processor runs) → idle or queued;
+ * ended once the task is terminal or the writer lost.
  *
- * Invariant: at most one turn of a task runs, and every decision is made on `writer.tentative` and appended in the same synchronous step.
+ * Invariant: at most one turn of a task runs, and every decision is made on `writer.tentative` and appended in the same
+ * synchronous step.
  */
 export class TaskRun {
   readonly key: TaskKey;
@@ -136,8 +137,8 @@ export class TaskRun {
   }
 
   /**
-   * A decision, made at once. What refuses it may itself not be durable yet: it is before the refusal is told (DESIGN 3: nothing is shown
-   * that isn't committed).
+   * A decision, made at once. What refuses it may itself not be durable yet: it is before the refusal is told (DESIGN
+   * 3: nothing is shown that isn't committed).
    */
   async decided<T>(decide: () => T): Promise<T> {
     try {
@@ -149,8 +150,8 @@ export class TaskRun {
   }
 
   /**
-   * Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step. Throws TaskError: TOO_MANY where too many
-   * tasks wait to be run, and what `decideMessage` throws.
+   * Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step.
+   * Throws TaskError: TOO_MANY where too many tasks wait to be run, and what `decideMessage` throws.
    */
   accept(
     message: Message,
@@ -178,7 +179,10 @@ export class TaskRun {
     return { decision, sequence };
   }
 
-  /** Records a wish to cancel, or cancels at once where no turn runs; says the sequence to wait for. Throws TaskError TASK_NOT_CANCELABLE. */
+  /**
+   * Records a wish to cancel, or cancels at once where no turn runs; says the sequence to wait for. Throws TaskError
+   * TASK_NOT_CANCELABLE.
+   */
   cancel(metadata: JsonObject | undefined): bigint {
     const { tentative, committed } = this.writer;
     // Whoever else asked for it has no answer yet: this wish is the same one (trap 16).
@@ -208,8 +212,8 @@ export class TaskRun {
   }
 
   /**
-   * Takes up a task that nobody runs, because its server or its storage stopped; resolves when that is durable. What is left to do is done here from
-   * then on. Nothing to do for a task that runs here already.
+   * Takes up a task that nobody runs, because its server or its storage stopped; resolves when that is durable. What is
+   * left to do is done here from then on. Nothing to do for a task that runs here already.
    */
   async recover(): Promise<void> {
     this.#takeUp();
@@ -250,7 +254,8 @@ export class TaskRun {
       await this.writer.whenCommitted(sequence);
       turn.abort("canceled" satisfies AbortReason);
     } catch {
-      // The writer was lost, which has aborted the turn already, and whoever asked waits on the same writer and is told.
+      // The writer was lost, which has aborted the turn already, and whoever asked waits on the same writer and is
+      // told.
     }
   }
 
@@ -264,7 +269,8 @@ export class TaskRun {
       while (begun && !this.#abortQueue.signal.aborted) begun = await this.#oneTurn();
       await this.writer.whenCommitted(this.writer.tentative.sequence);
     } catch (error) {
-      // Whatever happens here ends the run: a lost writer has said so already, anything else is a bug that must not leave a task half run.
+      // Whatever happens here ends the run: a lost writer has said so already, anything else is a bug that must not
+      // leave a task half run.
       this.writer.abandon(error instanceof Error ? error : new Error(String(error)));
     } finally {
       release();
@@ -302,7 +308,8 @@ export class TaskRun {
         stampOf(this.#deps),
       );
       if (closing.length > 0) this.#append(closing, "unbounded");
-      // In the same step: whoever finds the task after a crash sees this turn over only together with the next one's beginning, or a status that ends it.
+      // In the same step: whoever finds the task after a crash sees this turn over only together with the next one's
+      // beginning, or a status that ends it.
       return this.#beginTurn();
     } finally {
       this.#turn = undefined;

@@ -29,8 +29,8 @@ interface Place {
 /**
  * The tasks this replica owns.
  *
- * Invariant: at most one run, so one writer, per task: whoever wants one finds the place in the map or puts one there in the same step.
- * A place goes when nobody uses it and its run has nothing to do.
+ * Invariant: at most one run, so one writer, per task: whoever wants one finds the place in the map or puts one there
+ * in the same step. A place goes when nobody uses it and its run has nothing to do.
  */
 export class TaskRuns {
   readonly #deps: ManagerDeps;
@@ -65,7 +65,10 @@ export class TaskRuns {
     return this.#places.get(taskKeyString(key))?.ready;
   }
 
-  /** Starts to run a task that was just created here, with this replica as owner under fence 1. Throws TaskError UNAVAILABLE once all is stopped: the next server runs it. */
+  /**
+   * Starts to run a task that was just created here, with this replica as owner under fence 1. Throws TaskError
+   * UNAVAILABLE once all is stopped: the next server runs it.
+   */
   async started(key: TaskKey, fold: TaskFold, batch: string, created: PlacedEntry, caller: Caller): Promise<void> {
     if (this.#stopped) throw closed();
     const id = taskKeyString(key);
@@ -83,7 +86,10 @@ export class TaskRuns {
     run.work(caller);
   }
 
-  /** Lends the run of a task, loaded from the log if need be. Throws TaskError TASK_NOT_FOUND, and UNAVAILABLE once all is stopped. */
+  /**
+   * Lends the run of a task, loaded from the log if need be. Throws TaskError TASK_NOT_FOUND, and UNAVAILABLE once all
+   * is stopped.
+   */
   async use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>): Promise<T> {
     const id = taskKeyString(key);
     let place = this.#places.get(id);
@@ -120,8 +126,8 @@ export class TaskRuns {
   }
 
   /**
-   * The storage failed a run for good, but this replica lives and is still the owner, so nobody else will ever see to the task: once the storage is back it is
-   * taken up here, like that of a dead replica.
+   * The storage failed a run for good, but this replica lives and is still the owner, so nobody else will ever see to
+   * the task: once the storage is back it is taken up here, like that of a dead replica.
    */
   #retryLater(key: TaskKey, id: string, attempt: number): void {
     if (this.#stopped || this.#retries.has(id)) return;

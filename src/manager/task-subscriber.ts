@@ -25,8 +25,8 @@ export type Opening =
       /** Nothing that belongs to the stream follows this sequence; undefined: that isn't known yet. */
       readonly endsAt: bigint | undefined;
       /**
-       * Ends at INPUT_REQUIRED, once the turn of the message at this sequence has begun; undefined: never. AUTH_REQUIRED ends no stream: the
-       * credential may come out of band (trap 7, R87).
+       * Ends at INPUT_REQUIRED, once the turn of the message at this sequence has begun; undefined: never.
+       * AUTH_REQUIRED ends no stream: the credential may come out of band (trap 7, R87).
        */
       readonly endsAtInput: bigint | undefined;
       /** The sequence of the message that the present turn answers. */
@@ -35,8 +35,8 @@ export type Opening =
     };
 
 /**
- * A subscription is a cursor and little else: the page it reads from is shared with the feed or was read for it, and it asks for the next one
- * only when this one is through.
+ * A subscription is a cursor and little else: the page it reads from is shared with the feed or was read for it, and it
+ * asks for the next one only when this one is through.
  */
 export class Subscription implements TaskSubscriber, AsyncIterator<StreamResponse> {
   readonly #abort = new AbortController();
@@ -58,7 +58,10 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   /** Lets the reading of a page go. */
   #letGo = () => {};
 
-  /** `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first `next` throws. */
+  /**
+   * `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first
+   * `next` throws.
+   */
   constructor(open: (signal: AbortSignal) => Promise<Opening>, now: () => number) {
     this.#now = now;
     this.#lastAccessMs = now();
@@ -96,7 +99,10 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     await this.#opening;
   }
 
-  /** Calls that overlap are answered one after the other, as a generator's are: two at once would take each other's page. */
+  /**
+   * Calls that overlap are answered one after the other, as a generator's are: two at once would take each other's
+   * page.
+   */
   next(): Promise<IteratorResult<StreamResponse, undefined>> {
     // What is in the page already, nearly every event of a fast stream, costs no more than its promise.
     if (this.#pending === 0 && this.#first === undefined) {
@@ -168,7 +174,10 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     return this.return();
   }
 
-  /** The next page, or nothing as soon as the subscription is closed: a read that the storage doesn't answer keeps nobody. */
+  /**
+   * The next page, or nothing as soon as the subscription is closed: a read that the storage doesn't answer keeps
+   * nobody.
+   */
   #read(reader: TaskReader): Promise<readonly PlacedEntry[]> {
     return new Promise((resolve, reject) => {
       this.#letGo = () => resolve([]);

@@ -3,8 +3,8 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import type { AbortReason } from "./message-processor.ts";
 
 /**
- * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal is aborted, after which
- * the turn must be left behind; until then it may still yield.
+ * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal
+ * is aborted, after which the turn must be left behind; until then it may still yield.
  */
 export class TurnWatch {
   readonly #deps: ManagerDeps;
@@ -35,8 +35,8 @@ export class TurnWatch {
   }
 
   /**
-   * What the turn's next step comes to, or "stopped" once it must be left behind. One step at a time. Not `Promise.race` with a promise for the end: that one would hold on to
-   * every step until the turn is over.
+   * What the turn's next step comes to, or "stopped" once it must be left behind. One step at a time. Not
+   * `Promise.race` with a promise for the end: that one would hold on to every step until the turn is over.
    */
   untilStopped<T>(step: Promise<T>): Promise<T | "stopped"> {
     return new Promise((resolve, reject) => {

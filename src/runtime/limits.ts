@@ -1,6 +1,9 @@
 /** Bounds of waits and queues, with the reason for each. Sizes of what a task may hold are in `domain/limits.ts`. */
 
-/** How long an append whose outcome is open is sent again before its turn is given up: longer than a replica set needs to elect a primary. */
+/**
+ * How long an append whose outcome is open is sent again before its turn is given up: longer than a replica set needs
+ * to elect a primary.
+ */
 export const appendRetryMs = 120_000;
 /** How long a client waits for its new task in that case: below the usual deadline of a call. */
 export const createRetryMs = 10_000;

@@ -17,8 +17,8 @@ import type {
 import { StorageError } from "./storage-error.ts";
 
 /**
- * The rules of the port that don't depend on what is stored, checked by every storage before anything else happens. A breach throws
- * `StorageError` "invalid". Engines share them, so that a call that one refuses is refused by all.
+ * The rules of the port that don't depend on what is stored, checked by every storage before anything else happens. A
+ * breach throws `StorageError` "invalid". Engines share them, so that a call that one refuses is refused by all.
  */
 
 /** The longest id of a batch, in characters: the port's bound, so that engines can give it a column of fixed width. */
@@ -241,7 +241,8 @@ function checkName(what: string, name: string): void {
   if (name.length * 3 > idBytesMax && Buffer.byteLength(name) > idBytesMax) {
     throw invalid(`The ${what} has more than ${idBytesMax} bytes`);
   }
-  // A lone surrogate has no UTF-8: encoders make the same replacement character of all of them, and two ids would become one.
+  // A lone surrogate has no UTF-8: encoders make the same replacement character of all of them, and two ids would
+  // become one.
   if (!name.isWellFormed()) {
     throw invalid(`The ${what} is not well-formed Unicode`);
   }

@@ -1,6 +1,6 @@
 /**
- * Orders ids as their bytes of UTF-8 are ordered, which is how databases order them; less than 0 if `a` comes first. JavaScript's own order
- * of strings differs from it where a surrogate meets a character from U+E000 on.
+ * Orders ids as their bytes of UTF-8 are ordered, which is how databases order them; less than 0 if `a` comes first.
+ * JavaScript's own order of strings differs from it where a surrogate meets a character from U+E000 on.
  */
 export function compareIds(a: string, b: string): number {
   const length = Math.min(a.length, b.length);

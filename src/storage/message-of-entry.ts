@@ -4,8 +4,9 @@ import { type Entry, EntrySchema } from "../../gen/taskmanager/storage/v1/record
 import { StorageError } from "./storage-error.ts";
 
 /**
- * The message that an encoded `Entry` brings to its conversation's history, or undefined if it brings none. Entries leave out what the key
- * of their log says, so empty ids of the task and the context are filled in. Throws `StorageError` "corrupt" if the bytes are no entry.
+ * The message that an encoded `Entry` brings to its conversation's history, or undefined if it brings none. Entries
+ * leave out what the key of their log says, so empty ids of the task and the context are filled in. Throws
+ * `StorageError` "corrupt" if the bytes are no entry.
  */
 export function historyMessageOf(
   bytes: Uint8Array,

@@ -2,7 +2,8 @@
  * The one kind of error that leaves a storage.
  * - "unavailable": the database can't be reached or refuses for now; trying again may help.
  * - "missing": what the call needs to exist doesn't.
- * - "invalid": the call breaks a rule of the port, such as an id that is too long. A fault of the caller; trying again doesn't help.
+ * - "invalid": the call breaks a rule of the port, such as an id that is too long. A fault of the caller; trying again
+ *   doesn't help.
  * - "corrupt": the database holds what it can't hold.
  * - "closed": the storage was closed.
  */

@@ -3,9 +3,11 @@ import { type TaskKey, taskKeyString } from "../domain/scope.ts";
 import { feedBytesMax, feedEntriesMax } from "../runtime/limits.ts";
 
 /**
- * What this process knows of one task that somebody reads or runs: the newest committed entries, and who waits for more.
+ * What this process knows of one task that somebody reads or runs: the newest committed entries, and who waits for
+ * more.
  *
- * Invariant: `entries` is dense, ends at `head`, and holds committed entries only. It may be empty; then the log must be asked.
+ * Invariant: `entries` is dense, ends at `head`, and holds committed entries only. It may be empty; then the log must
+ * be asked.
  */
 export class TaskFeed {
   readonly key: TaskKey;
@@ -19,8 +21,9 @@ export class TaskFeed {
   /** A wake-up came since the last publication. */
   #woken = false;
   /**
-   * Reads of the log under way, by cursor: readers at one place share one, if no wake-up came since it began. (A reader that was woken later
-   * and joined an older read could be told "nothing" by a look from before the wake-up, and then wait for ever.)
+   * Reads of the log under way, by cursor: readers at one place share one, if no wake-up came since it began. (A reader
+   * that was woken later and joined an older read could be told "nothing" by a look from before the wake-up, and then
+   * wait for ever.)
    */
   readonly reads = new Map<bigint, { readonly wakes: number; readonly page: Promise<readonly PlacedEntry[]> }>();
   /** How many use this feed; at 0 it is forgotten. */
@@ -31,7 +34,10 @@ export class TaskFeed {
     this.key = key;
   }
 
-  /** Grows with every wake-up. A reader that saw the log's end notes it before its look, and waits only while it is the same. */
+  /**
+   * Grows with every wake-up. A reader that saw the log's end notes it before its look, and waits only while it is the
+   * same.
+   */
   get wakes(): number {
     return this.#wakes;
   }
@@ -42,7 +48,8 @@ export class TaskFeed {
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
     if (first.sequence <= this.#head) {
-      // Told late, by a writer that was given up and whose place another one has taken: where the log ends now isn't known here.
+      // Told late, by a writer that was given up and whose place another one has taken: where the log ends now isn't
+      // known here.
       this.#clear();
       this.#head = 0n;
       this.wake();
@@ -56,8 +63,8 @@ export class TaskFeed {
     }
     this.#head = last.sequence;
     this.#trim();
-    // What woke since the last publication may have come after these entries: they were durable before they were told here. The append of the next ones
-    // begins after that, so their publication covers it.
+    // What woke since the last publication may have come after these entries: they were durable before they were told
+    // here. The append of the next ones begins after that, so their publication covers it.
     this.#behind = this.#woken;
     this.#woken = false;
     this.#wakeWaiters();
@@ -81,7 +88,9 @@ export class TaskFeed {
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 
-  /** The entries after a cursor, from memory; empty if the cursor is at the head; undefined if the log must be asked. */
+  /**
+   * The entries after a cursor, from memory; empty if the cursor is at the head; undefined if the log must be asked.
+   */
   after(cursor: bigint): readonly PlacedEntry[] | undefined {
     const first = this.#entries[0];
     if (first === undefined || cursor + 1n < first.sequence) return undefined;

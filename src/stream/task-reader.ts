@@ -5,11 +5,12 @@ import type { Storage } from "../storage/storage.ts";
 import type { TaskFeed } from "./task-hub.ts";
 
 /**
- * Reads one task's entries after a cursor, for ever: from the feed's memory where it reaches back far enough, else from the log, else it waits.
+ * Reads one task's entries after a cursor, for ever: from the feed's memory where it reaches back far enough, else from
+ * the log, else it waits.
  *
- * Why nothing is lost or doubled: the cursor is the only state. Each page begins right behind it, whichever place it comes from, and
- * what counts as "nothing yet" is checked against the feed's count of wake-ups, read before the log was. A wake-up that comes between
- * that look and the wait changes the count, and the wait ends at once.
+ * Why nothing is lost or doubled: the cursor is the only state. Each page begins right behind it, whichever place it
+ * comes from, and what counts as "nothing yet" is checked against the feed's count of wake-ups, read before the log
+ * was. A wake-up that comes between that look and the wait changes the count, and the wait ends at once.
  */
 export class TaskReader {
   readonly #storage: Storage;
@@ -24,7 +25,10 @@ export class TaskReader {
     this.#cursor = cursor;
   }
 
-  /** At least one entry, in order, right after those given before. Empty only once the signal is aborted. Throws TASK_NOT_FOUND if the task goes away. */
+  /**
+   * At least one entry, in order, right after those given before. Empty only once the signal is aborted. Throws
+   * TASK_NOT_FOUND if the task goes away.
+   */
   async next(signal: AbortSignal): Promise<readonly PlacedEntry[]> {
     while (!signal.aborted) {
       const { wakes } = this.#feed;

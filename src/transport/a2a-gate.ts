@@ -7,8 +7,9 @@ import { checkVersion, type VersionMode } from "./a2a-version.ts";
 import type { Capabilities } from "./agent-card/capabilities.ts";
 
 /**
- * Lets a call of `A2AService` in, or throws the TaskError that refuses it; calls of other services pass. Asked before the request is parsed, since it is the version that says how; a call that was let in
- * is known by its context, so that whoever asks again, as the service itself does, gets the same. Sets the response's `A2A-Extensions`.
+ * Lets a call of `A2AService` in, or throws the TaskError that refuses it; calls of other services pass. Asked before
+ * the request is parsed, since it is the version that says how; a call that was let in is known by its context, so that
+ * whoever asks again, as the service itself does, gets the same. Sets the response's `A2A-Extensions`.
  */
 export type A2AGate = (context: HandlerContext) => A2ACall;
 
@@ -26,8 +27,9 @@ export function takeAsServed(context: HandlerContext): void {
 }
 
 /**
- * The one gate of the contract, for every binding: the version (R137), then what the card says the agent can do (R7–R9), then the extensions it requires (R10). All before
- * anything is looked at that the request asks for: the answer is the same whatever that is.
+ * The one gate of the contract, for every binding: the version (R137), then what the card says the agent can do
+ * (R7–R9), then the extensions it requires (R10). All before anything is looked at that the request asks for: the
+ * answer is the same whatever that is.
  */
 export function a2aGate(
   { streaming, pushNotifications, extendedAgentCard, extensions }: Capabilities,

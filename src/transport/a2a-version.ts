@@ -6,7 +6,10 @@ export const servedVersion = "1.0";
 /** The header, the gRPC metadata and the query parameter; names compare case-insensitively (R142). */
 export const versionParameter = "A2A-Version";
 
-/** `strict`: a request that names no version is one of 0.3, as the contract has it (R138, R196). `lenient`: it is taken as one of the served version. */
+/**
+ * `strict`: a request that names no version is one of 0.3, as the contract has it (R138, R196). `lenient`: it is taken
+ * as one of the served version.
+ */
 export type VersionMode = "strict" | "lenient";
 
 /** What tells the version of a request. */
@@ -16,8 +19,9 @@ export type VersionSource = Pick<HandlerContext, "requestHeader" | "url">;
 const form = /^((?:0|[1-9]\d{0,3})\.(?:0|[1-9]\d{0,3}))(?:\.\d{1,4})?$/;
 
 /**
- * The version that a request names, Major.Minor, in its header or metadata or in the query of its URL (R140); undefined if it names none. Values that agree are one.
- * Throws TaskError VERSION_NOT_SUPPORTED for what is no version, and for several that differ.
+ * The version that a request names, Major.Minor, in its header or metadata or in the query of its URL (R140); undefined
+ * if it names none. Values that agree are one. Throws TaskError VERSION_NOT_SUPPORTED for what is no version, and for
+ * several that differ.
  */
 export function namedVersion({ requestHeader, url }: VersionSource): string | undefined {
   const values = [...(requestHeader.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) =>
@@ -28,7 +32,9 @@ export function namedVersion({ requestHeader, url }: VersionSource): string | un
   return version;
 }
 
-/** Throws TaskError VERSION_NOT_SUPPORTED unless the request is to be served by the rules of the served version (R137). */
+/**
+ * Throws TaskError VERSION_NOT_SUPPORTED unless the request is to be served by the rules of the served version (R137).
+ */
 export function checkVersion(source: VersionSource, mode: VersionMode): void {
   const version = namedVersion(source);
   if (version === undefined && mode === "strict") throw versionNotSupported("is missing, which means version 0.3");

@@ -2,7 +2,10 @@ import { create, type DescMessage, type Message, type MessageInitShape } from "@
 import { Code, ConnectError, type HandlerContext, type MethodImplSpec } from "@connectrpc/connect";
 import { untilAborted } from "./deadlines.ts";
 
-/** Calls a method that answers once. Throws what the implementation throws, and the reason of the context's signal once that is aborted. */
+/**
+ * Calls a method that answers once. Throws what the implementation throws, and the reason of the context's signal once
+ * that is aborted.
+ */
 export async function callUnary(call: MethodImplSpec, request: Message, context: HandlerContext): Promise<Message> {
   if (call.kind !== "unary") throw streamsRequests(call);
   return whole(call.method.output, await untilAborted(context.signal, async () => call.impl(request, context)));

@@ -13,8 +13,8 @@ import { answer, errorJson, pathOf, type Request, type RequestHandler, type Resp
 import { shortened } from "./shortened.ts";
 
 /**
- * Calls over gRPC, gRPC-Web and Connect; passes on what is none of them. In place of Connect's own adapter, which writes to the console what goes wrong with a
- * connection, texts and all, and lets a broken Host header throw.
+ * Calls over gRPC, gRPC-Web and Connect; passes on what is none of them. In place of Connect's own adapter, which
+ * writes to the console what goes wrong with a connection, texts and all, and lets a broken Host header throw.
  */
 export function connectHandler(routes: (router: ConnectRouter) => void, logger: Logger): RequestHandler {
   const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
@@ -26,8 +26,8 @@ export function connectHandler(routes: (router: ConnectRouter) => void, logger: 
     let asked: ReturnType<typeof universalRequestFromNodeRequest>;
     try {
       asked = universalRequestFromNodeRequest(request, response, undefined, undefined);
-      // Connect reads no further than it must, and by itself would take the request apart then: what is left of it could never be read out, and the next one on an
-      // HTTP/1.1 connection would wait behind it for ever.
+      // Connect reads no further than it must, and by itself would take the request apart then: what is left of it
+      // could never be read out, and the next one on an HTTP/1.1 connection would wait behind it for ever.
       asked.body = request.iterator({ destroyOnReturn: false });
     } catch {
       answer(
@@ -80,8 +80,9 @@ function refuse({ allowedMethods }: UniversalHandler, status: number, request: R
 }
 
 /**
- * Connect escapes more of `grpc-message` than gRPC wants, and grpc-js, which undoes no more than that, shows its users `%3A` for a colon; its own texts quote headers of any
- * length. The trailers are read, and so complete, once the body has ended.
+ * Connect escapes more of `grpc-message` than gRPC wants, and grpc-js, which undoes no more than that, shows its users
+ * `%3A` for a colon; its own texts quote headers of any length. The trailers are read, and so complete, once the body
+ * has ended.
  */
 function withPlainMessage(response: UniversalServerResponse): UniversalServerResponse {
   const { trailer } = response;

@@ -14,8 +14,9 @@ const compressions = [compressionGzip, compressionBrotli];
 const prefixBytes = 5;
 
 /**
- * The handler with requests in JSON as strict on enums as the other JSON bindings are: Connect's reader ignores unknown names of enums together with unknown fields
- * (trap 21). What else is wrong with a request, it goes on telling itself; binary requests pass untouched.
+ * The handler with requests in JSON as strict on enums as the other JSON bindings are: Connect's reader ignores unknown
+ * names of enums together with unknown fields (trap 21). What else is wrong with a request, it goes on telling itself;
+ * binary requests pass untouched.
  */
 export function withStrictEnums(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
   const { protocolNames, service, method, requestPath, allowedMethods, supportedContentType } = handler;

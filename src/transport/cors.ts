@@ -6,8 +6,9 @@ import type { RequestHandler } from "./request-handler.ts";
 const maxAgeSeconds = 7_200;
 
 /**
- * Lets pages of these origins call over gRPC-Web, Connect and A2A's HTTP bindings: answers preflights, and adds headers to every other answer. `*` stands for every
- * origin, `null` for pages without one (files, sandboxed frames), which otherwise only `*` lets in. Cookies play no part: calls carry their credentials in headers.
+ * Lets pages of these origins call over gRPC-Web, Connect and A2A's HTTP bindings: answers preflights, and adds headers
+ * to every other answer. `*` stands for every origin, `null` for pages without one (files, sandboxed frames), which
+ * otherwise only `*` lets in. Cookies play no part: calls carry their credentials in headers.
  */
 export function allowOrigins(origins: readonly string[]): RequestHandler {
   const allow = cors({
@@ -26,7 +27,10 @@ export function allowOrigins(origins: readonly string[]): RequestHandler {
   };
 }
 
-/** What an entry of `--cors-origins` must be instead; undefined if it can be used: as browsers write origins, or else it would never match. */
+/**
+ * What an entry of `--cors-origins` must be instead; undefined if it can be used: as browsers write origins, or else it
+ * would never match.
+ */
 export function originFault(origin: string): string | undefined {
   if (origin === "*" || origin === "null") return undefined;
   const { origin: written, protocol, host } = URL.parse(origin) ?? {};

@@ -69,7 +69,10 @@ export const codeTable: Readonly<
   [Code.Unauthenticated]: { status: "UNAUTHENTICATED", http: 401, jsonRpc: -32603 },
 };
 
-/** A TaskError as Connect tells it, within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest where fields are at fault. The cause stays here. */
+/**
+ * A TaskError as Connect tells it, within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest where
+ * fields are at fault. The cause stays here.
+ */
 export function connectErrorOf(error: TaskError): ConnectError {
   const { code, domain } = errorTable[error.reason];
   const metadata = Object.fromEntries(
@@ -102,8 +105,8 @@ function toldViolations({ violations }: TaskError) {
 }
 
 /**
- * What a call ends with, whatever its implementation threw. An error of ours that isn't a TaskError is a bug or a fault of the machine: the client gets an id that
- * stands in the log beside the cause, and no more.
+ * What a call ends with, whatever its implementation threw. An error of ours that isn't a TaskError is a bug or a fault
+ * of the machine: the client gets an id that stands in the log beside the cause, and no more.
  */
 export function toConnectError(error: unknown, logger: Logger): ConnectError {
   if (error instanceof TaskError) {
@@ -130,8 +133,9 @@ function isDatabaseRefusal({ reason, cause }: TaskError): boolean {
 }
 
 /**
- * Connect refuses what it can't parse before any of our code runs, as INTERNAL for protobuf and without details. Its handlers abort the call's context with that error
- * before they write it, so that is where it can be told properly: a request that can't be read is the client's fault (R129, R132).
+ * Connect refuses what it can't parse before any of our code runs, as INTERNAL for protobuf and without details. Its
+ * handlers abort the call's context with that error before they write it, so that is where it can be told properly: a
+ * request that can't be read is the client's fault (R129, R132).
  */
 export function describeRefusals(context: HandlerContext): void {
   context.signal.addEventListener(

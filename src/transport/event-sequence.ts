@@ -22,7 +22,8 @@ import { invalidRequest } from "../domain/task-error.ts";
 import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import type { A2ACall } from "./a2a-call.ts";
 
-// The extension event-sequence, as docs/extensions/event-sequence.md specifies it. Nothing of it is stored: it is added to what leaves.
+// The extension event-sequence, as docs/extensions/event-sequence.md specifies it. Nothing of it is stored: it is added
+// to what leaves.
 
 export const eventSequenceUri = "urn:a2a-task-manager:extensions:event-sequence:v1";
 /** The member of `metadata` that tells the sequence, a decimal string: JSON has no integers of 64 bits. */
@@ -39,9 +40,13 @@ export const eventSequence: MessageInitShape<typeof AgentExtensionSchema> = {
 
 const sequenceMax = 2n ** 64n - 1n;
 
-/** The cursor of a call in which the extension is active; undefined if it has none. Throws TaskError INVALID_REQUEST for one that is no sequence. */
+/**
+ * The cursor of a call in which the extension is active; undefined if it has none. Throws TaskError INVALID_REQUEST for
+ * one that is no sequence.
+ */
 export function cursorOf(call: A2ACall, header: Headers): bigint | undefined {
-  // Out of an extension that isn't active nothing follows (R144): the stream then begins with the task, as the contract has it.
+  // Out of an extension that isn't active nothing follows (R144): the stream then begins with the task, as the contract
+  // has it.
   const given = isActive(call) ? header.get(cursorParameter) : null;
   if (given === null || given === "") return undefined;
   const cursor = /^\d{1,20}$/.test(given) ? BigInt(given) : sequenceMax + 1n;
@@ -64,8 +69,8 @@ export function numberEvents(call: A2ACall, subscriber: TaskSubscriber): AsyncIt
 }
 
 /**
- * The sequence of an event that `numberEvents` gave, as the adapters for JSON give it to readers as the event's id; undefined where the extension isn't active, for a bare message, and for what is no
- * event of the contract.
+ * The sequence of an event that `numberEvents` gave, as the adapters for JSON give it to readers as the event's id;
+ * undefined where the extension isn't active, for a bare message, and for what is no event of the contract.
  */
 export function sequenceTold(event: Message): string | undefined {
   if (!isMessage(event, StreamResponseSchema)) return undefined;

@@ -5,8 +5,9 @@ import type { Clock } from "../runtime/clock.ts";
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /**
- * Finds out which HTTP a client speaks, by its first bytes, and puts them back. Compares no more of them than needed: nearly every HTTP/1.1 request shows itself by its
- * first two. `found` is called at most once, in the same step in which the bytes are there; a client that is silent for `limitMs`, or goes away, is cut.
+ * Finds out which HTTP a client speaks, by its first bytes, and puts them back. Compares no more of them than needed:
+ * nearly every HTTP/1.1 request shows itself by its first two. `found` is called at most once, in the same step in
+ * which the bytes are there; a client that is silent for `limitMs`, or goes away, is cut.
  */
 export function readFirstBytes(socket: Socket, clock: Clock, limitMs: number, found: (version: 1 | 2) => void): void {
   let first: Buffer = Buffer.alloc(0);

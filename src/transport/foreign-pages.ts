@@ -6,14 +6,18 @@ export interface PageSettings {
   readonly corsOrigins: readonly string[];
   /** Where clients reach the server: its own pages and its own name, if a proxy stands before it. */
   readonly publicUrl?: URL | undefined;
-  /** The server is there for this machine alone: it answers only to names that mean this machine, and to that of the public URL. */
+  /**
+   * The server is there for this machine alone: it answers only to names that mean this machine, and to that of the
+   * public URL.
+   */
   readonly isLocal: boolean;
 }
 
 /**
- * Refuses what pages of other sites make a browser send, by 403. CORS alone only keeps the answers from them: a form's or an empty POST is carried out all the same. Nobody
- * but browsers sends `Origin`, and theirs can't be forged by a page. Where nobody is asked who he is, a name that means this machine is asked for as well: another site's
- * name can be made to lead here (DNS rebinding), and then its pages are of the same origin as the server.
+ * Refuses what pages of other sites make a browser send, by 403. CORS alone only keeps the answers from them: a form's
+ * or an empty POST is carried out all the same. Nobody but browsers sends `Origin`, and theirs can't be forged by a
+ * page. Where nobody is asked who he is, a name that means this machine is asked for as well: another site's name can
+ * be made to lead here (DNS rebinding), and then its pages are of the same origin as the server.
  */
 export function refuseForeignPages({ corsOrigins, publicUrl, isLocal }: PageSettings): RequestHandler {
   const origins = new Set([...corsOrigins, ...(publicUrl ? [publicUrl.origin] : [])]);

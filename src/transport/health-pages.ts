@@ -9,8 +9,8 @@ const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
 };
 
 /**
- * `/healthz`: 200 while the event loop turns; whoever gets none should restart the process. `/readyz`: 200 while there should be work for this server, else 503 and
- * why. By GET and HEAD, never cached.
+ * `/healthz`: 200 while the event loop turns; whoever gets none should restart the process. `/readyz`: 200 while there
+ * should be work for this server, else 503 and why. By GET and HEAD, never cached.
  */
 export function healthPages(readiness: Readiness): RequestHandler {
   return (request, response) => {

@@ -10,8 +10,9 @@ import {
 import type { Readiness } from "../manager/readiness.ts";
 
 /**
- * `grpc.health.v1.Health` for the named services and for "", the server as a whole. All are as ready as the task manager: they share its storage and its end.
- * A service that isn't here is NOT_FOUND to Check; Watch says SERVICE_UNKNOWN and stays open, as the protocol wants it, since elsewhere a service may appear later.
+ * `grpc.health.v1.Health` for the named services and for "", the server as a whole. All are as ready as the task
+ * manager: they share its storage and its end. A service that isn't here is NOT_FOUND to Check; Watch says
+ * SERVICE_UNKNOWN and stays open, as the protocol wants it, since elsewhere a service may appear later.
  */
 export function healthService(readiness: Readiness, services: readonly string[]): ServiceImpl<typeof Health> {
   const served = new Set(["", ...services]);
@@ -31,7 +32,8 @@ export function healthService(readiness: Readiness, services: readonly string[])
     async *watch({ service }, { signal }) {
       let last: Status | undefined;
       while (!signal.aborted) {
-        // Asked for before the status is read, and so before the client takes its time to read it: no change falls between.
+        // Asked for before the status is read, and so before the client takes its time to read it: no change falls
+        // between.
         const changed = readiness.changed(signal);
         const status = served.has(service) ? statusNow() : Status.SERVICE_UNKNOWN;
         if (status !== last) yield told(status);

@@ -5,8 +5,9 @@ import type { Request } from "./request-handler.ts";
 import type { CallSettings } from "./serve-calls.ts";
 
 /**
- * What is asked of a response of either version: their own types overload so differently that the union of them can't be called. It takes bytes only: texts written one
- * after the other on a stream of HTTP/2 are sent with freed memory among them (Node 26.10).
+ * What is asked of a response of either version: their own types overload so differently that the union of them can't
+ * be called. It takes bytes only: texts written one after the other on a stream of HTTP/2 are sent with freed memory
+ * among them (Node 26.10).
  */
 export interface HttpResponse {
   readonly headersSent: boolean;
@@ -48,7 +49,10 @@ export interface CallSignals {
   readonly timeoutMs?: number;
 }
 
-/** The signals for all calls of one request. The client's is aborted when it hangs up before its answer is complete; a broken connection is no error beside that. */
+/**
+ * The signals for all calls of one request. The client's is aborted when it hangs up before its answer is complete; a
+ * broken connection is no error beside that.
+ */
 export function callSignals(response: HttpResponse, { shutdownSignal }: CallSettings): CallSignals {
   const controller = new AbortController();
   response.on("error", () => undefined);
@@ -61,7 +65,10 @@ export function callSignals(response: HttpResponse, { shutdownSignal }: CallSett
 /** A context that whoever made it ends, by `endCall`, when the call is over. */
 export type CallContext = HandlerContext & { abort(reason?: unknown): void };
 
-/** What a context is aborted with once its call is over. Without a reason each abort would make an error of its own, with its stack. */
+/**
+ * What a context is aborted with once its call is over. Without a reason each abort would make an error of its own,
+ * with its stack.
+ */
 const over = new ConnectError("The call is over", Code.Canceled);
 
 /** Lets go of what a call holds: its timer, and whoever still waits by its signal. */

@@ -12,13 +12,17 @@ const bindingTexts: Readonly<Record<BindingName, string>> = {
   "json-rpc": "JSON-RPC (POST here)",
 };
 
-/** Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that there is no such method. */
+/**
+ * Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that
+ * there is no such method.
+ */
 export function notFound(bindings: ReadonlySet<BindingName>): PortHandler {
   const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
   return (request, response) => {
     const type = request.headers["content-type"] ?? "";
     if (type.startsWith("application/grpc")) {
-      // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows them.
+      // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows
+      // them.
       response.setHeader("content-type", type);
       response.setHeader("grpc-status", Code.Unimplemented);
       response.setHeader("grpc-message", "No such method");

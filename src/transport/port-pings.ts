@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import type { Clock } from "../runtime/clock.ts";
 
 /**
- * Asks a client by an HTTP/2 PING whether it is still there, whenever nothing came from it for `silentMs`, and calls `dead` if nothing comes for `answerMs` then:
- * neither the answer nor anything else, since an answer may stand behind much else on a slow line. Also keeps proxies from taking the connection for forgotten.
- * Ends with the session.
+ * Asks a client by an HTTP/2 PING whether it is still there, whenever nothing came from it for `silentMs`, and calls
+ * `dead` if nothing comes for `answerMs` then: neither the answer nor anything else, since an answer may stand behind
+ * much else on a slow line. Also keeps proxies from taking the connection for forgotten. Ends with the session.
  */
 export function watchForSilence(
   session: ServerHttp2Session,

@@ -43,15 +43,16 @@ export interface Port {
   /** Resolves to where it listens. Rejects with Node's error, such as EADDRINUSE. Once only. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
   /**
-   * Accepts nothing more, lets requests end for as long as `graceMs`, then cuts what is left. When it resolves, no socket is open.
-   * A second call joins the first.
+   * Accepts nothing more, lets requests end for as long as `graceMs`, then cuts what is left. When it resolves, no
+   * socket is open. A second call joins the first.
    */
   close(graceMs: number): Promise<void>;
 }
 
 /**
- * A port whose connections are told apart by their first bytes and handed to an HTTP/1.1 or an HTTP/2 server that listen nowhere themselves. With TLS it is the same
- * after the handshake, so that ALPN only tells clients what they may speak, and every limit holds for all four combinations.
+ * A port whose connections are told apart by their first bytes and handed to an HTTP/1.1 or an HTTP/2 server that
+ * listen nowhere themselves. With TLS it is the same after the handshake, so that ALPN only tells clients what they may
+ * speak, and every limit holds for all four combinations.
  */
 export function createPort(options: PortOptions): Port {
   return new OnePort(options);
@@ -80,7 +81,10 @@ class OnePort implements Port {
   readonly #http2: Http2Server;
   readonly #connections = new Map<Socket, Connection>();
   readonly #sessions = new WeakMap<Http2Session, Connection>();
-  /** Connections in their TLS handshake, by the other side's address: Node doesn't tell which of them became which TLS socket. */
+  /**
+   * Connections in their TLS handshake, by the other side's address: Node doesn't tell which of them became which TLS
+   * socket.
+   */
   readonly #handshakes = new Map<string, Socket>();
   /** Cut what is read only to be dropped: nobody waits long for it when the port closes. */
   readonly #readingOut = new Set<() => void>();
@@ -225,7 +229,9 @@ class OnePort implements Port {
     watchForSilence(session, socket, this.#clock, { silentMs, answerMs: pingAnswerMs, dead });
   }
 
-  /** Ends a connection at its age, a little earlier or later than others of the same age; the result takes that back. */
+  /**
+   * Ends a connection at its age, a little earlier or later than others of the same age; the result takes that back.
+   */
   #limitAge(socket: Socket, connection: Connection): () => void {
     const { ageMs, ageGraceMs } = this.#limits;
     if (ageMs === 0) return () => {};
@@ -250,7 +256,10 @@ class OnePort implements Port {
     else if (response?.headersSent === false) response.setHeader("connection", "close");
   }
 
-  /** A session without answers to give. What clients still send on open streams isn't waited for; what is on its way to them goes out first. */
+  /**
+   * A session without answers to give. What clients still send on open streams isn't waited for; what is on its way to
+   * them goes out first.
+   */
   #end(session: Http2Session): void {
     setImmediate(() => session.destroy());
   }
@@ -280,8 +289,9 @@ class OnePort implements Port {
   }
 
   /**
-   * A request that was answered before its body was read to the end, such as one that is too large. Over HTTP/1.1 what is left of it stands before the next request on
-   * this connection, over HTTP/2 a client may not look at the answer before it has sent everything: so it is read and dropped. A client that goes on and on is cut off.
+   * A request that was answered before its body was read to the end, such as one that is too large. Over HTTP/1.1 what
+   * is left of it stands before the next request on this connection, over HTTP/2 a client may not look at the answer
+   * before it has sent everything: so it is read and dropped. A client that goes on and on is cut off.
    */
   #readOut(request: Request, cut: () => void): void {
     if (request.complete) return;
@@ -322,7 +332,8 @@ class OnePort implements Port {
         const { session } = request.stream;
         const connection = session && this.#sessions.get(session);
         if (session === undefined || connection === undefined) return;
-        // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call would be lost by an end then.
+        // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call
+        // would be lost by an end then.
         response.stream.once("finish", () =>
           this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)),
         );

@@ -4,7 +4,10 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../domain/task-error.ts";
 import type { Request } from "./request-handler.ts";
 
-/** So many pieces of a body are kept as they came, then they are joined: one of a single byte takes up as much memory as sixty. */
+/**
+ * So many pieces of a body are kept as they came, then they are joined: one of a single byte takes up as much memory as
+ * sixty.
+ */
 const chunksMax = 1024;
 
 const decoders = {
@@ -15,8 +18,8 @@ const decoders = {
 };
 
 /**
- * The whole body of a request, decompressed. Throws what `readBytes` does, TaskError CONTENT_TYPE_NOT_SUPPORTED for an unknown encoding, and INVALID_REQUEST for broken
- * compression.
+ * The whole body of a request, decompressed. Throws what `readBytes` does, TaskError CONTENT_TYPE_NOT_SUPPORTED for an
+ * unknown encoding, and INVALID_REQUEST for broken compression.
  */
 export async function readBody(request: Request, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array> {
   const bytes = await readBytes(request, bytesMax, signal);
@@ -45,8 +48,9 @@ function tooLarge(): TaskError {
 }
 
 /**
- * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax`, without reading on, ConnectError CANCELED if the client hangs up before its
- * end, and the signal's reason once that is aborted. What is left of a body is the port's to drop.
+ * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax`, without reading on,
+ * ConnectError CANCELED if the client hangs up before its end, and the signal's reason once that is aborted. What is
+ * left of a body is the port's to drop.
  */
 export async function readBytes(request: Request, bytesMax: number, signal?: AbortSignal): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();

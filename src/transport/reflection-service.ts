@@ -32,9 +32,11 @@ export const questionBytesMax = 16 * 1024;
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 
 /**
- * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, so that grpcurl and its like can call them without protos. The two versions are the same on
- * the wire. Every answer holds all dependencies of a file, whatever the stream was sent before: clients that forget may ask again, and nothing is kept for a stream.
- * `others` are files that no service names, such as those of error details. An answer waits until the one before it is written, so a client that only asks gets no further.
+ * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, so that grpcurl and its like can call them
+ * without protos. The two versions are the same on the wire. Every answer holds all dependencies of a file, whatever
+ * the stream was sent before: clients that forget may ask again, and nothing is kept for a stream. `others` are files
+ * that no service names, such as those of error details. An answer waits until the one before it is written, so a
+ * client that only asks gets no further.
  */
 export function reflectionServices(
   services: readonly DescService[],
@@ -67,7 +69,10 @@ export function reflectionServices(
   };
 }
 
-/** The questions until the client has no more, or the call ends: a client that keeps its stream open must not keep the server. */
+/**
+ * The questions until the client has no more, or the call ends: a client that keeps its stream open must not keep the
+ * server.
+ */
 async function* bounded<T>(questions: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator = questions[Symbol.asyncIterator]();
   const aborted = new Promise<never>((_, reject) =>
@@ -87,7 +92,10 @@ async function* bounded<T>(questions: AsyncIterable<T>, signal: AbortSignal): As
 class DescriptorIndex {
   readonly #services: readonly string[];
   readonly #files = new Map<string, DescFile>();
-  /** By full name: messages with their fields and oneofs, enums with their values, services with their methods, extensions. */
+  /**
+   * By full name: messages with their fields and oneofs, enums with their values, services with their methods,
+   * extensions.
+   */
   readonly #symbols = new Map<string, DescFile>();
   readonly #extensions = new Map<string, Map<number, DescFile>>();
 

@@ -5,8 +5,8 @@ export type Request = Parameters<PortHandler>[0];
 export type Response = Parameters<PortHandler>[1];
 
 /**
- * Answers a request, then or later, and says so; or passes it on by `false`, without having read or written anything but headers of the answer that hold whoever
- * gives it. Never throws for what a client sent.
+ * Answers a request, then or later, and says so; or passes it on by `false`, without having read or written anything
+ * but headers of the answer that hold whoever gives it. Never throws for what a client sent.
  */
 export type RequestHandler = (request: Request, response: Response) => boolean;
 

@@ -14,20 +14,31 @@ import { type ServedService, servedServices } from "./served-services.ts";
 
 export interface RoutesOptions {
   readonly logger?: Logger;
-  /** Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s: below the limits at which proxies cut streams. */
+  /**
+   * Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s: below the limits at which
+   * proxies cut streams.
+   */
   readonly heartbeatMs?: number;
-  /** The largest message that the manager takes, bytes (`maxEventBytes`); a request is read a little beyond it. Default: the manager's. */
+  /**
+   * The largest message that the manager takes, bytes (`maxEventBytes`); a request is read a little beyond it. Default:
+   * the manager's.
+   */
   readonly eventBytesMax?: number;
   /** Ends every call that is still open when it is aborted, with its reason: a ConnectError. */
   readonly shutdownSignal?: AbortSignal;
   /** Which bindings are offered. Default: all. */
   readonly bindings?: readonly BindingName[];
-  /** What a call means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient"). Default "strict". */
+  /**
+   * What a call means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient"). Default "strict".
+   */
   readonly a2aVersion?: VersionMode | undefined;
   readonly extendedCard?: ExtendedCard | undefined;
 }
 
-/** Registers the services on any Connect router: Express, Fastify, Next, a server of your own. Serves gRPC, gRPC-Web and Connect. */
+/**
+ * Registers the services on any Connect router: Express, Fastify, Next, a server of your own. Serves gRPC, gRPC-Web and
+ * Connect.
+ */
 export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (router: ConnectRouter) => void {
   const settings = callSettings(manager, options);
   return connectRoutes(servedServices(manager, settings), settings);
@@ -65,7 +76,10 @@ export function connectRoutes(
   };
 }
 
-/** Which of Connect's protocols there are: an option of every route, since those of a router don't hold for routes with options of their own. */
+/**
+ * Which of Connect's protocols there are: an option of every route, since those of a router don't hold for routes with
+ * options of their own.
+ */
 export function connectProtocols({ bindings }: CallSettings): Partial<ConnectRouterOptions> {
   return { grpc: bindings.has("grpc"), grpcWeb: bindings.has("grpc-web"), connect: bindings.has("connect") };
 }
@@ -80,7 +94,8 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
   } = options;
   const { bindings = bindingNames, a2aVersion = "strict", extendedCard } = options;
   const gate = a2aGate(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
-  // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the manager measures exactly.
+  // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the
+  // manager measures exactly.
   const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
   return {
     logger,

@@ -8,7 +8,8 @@ import type { BindingName } from "./binding-names.ts";
 import { toConnectError } from "./errors.ts";
 
 /**
- * The extended card for the caller who asks, undefined if there is none for him. Whoever gives it answers for who may see it (R114): nothing asks callers who they are yet.
+ * The extended card for the caller who asks, undefined if there is none for him. Whoever gives it answers for who may
+ * see it (R114): nothing asks callers who they are yet.
  */
 export type ExtendedCard = (caller: Caller) => Promise<AgentCardInit | undefined>;
 
@@ -42,7 +43,10 @@ export async function answering<T>({ logger }: CallSettings, body: () => Promise
   }
 }
 
-/** What a subscription yields, until it ends or the call does: at its deadline, when the client hangs up. The one generator between the log and Connect. */
+/**
+ * What a subscription yields, until it ends or the call does: at its deadline, when the client hangs up. The one
+ * generator between the log and Connect.
+ */
 export async function* streaming<T>(
   { logger }: CallSettings,
   subscriber: TaskSubscriber,

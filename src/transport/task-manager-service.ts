@@ -58,7 +58,10 @@ export function taskManagerService(
   };
 }
 
-/** The events with their sequences, and a heartbeat after every so much silence. A timer per event costs less than a race against one that outlives it. */
+/**
+ * The events with their sequences, and a heartbeat after every so much silence. A timer per event costs less than a
+ * race against one that outlives it.
+ */
 async function* withHeartbeats(subscriber: TaskSubscriber, heartbeatMs: number): AsyncGenerator<WatchTaskResponse> {
   const events = subscriber[Symbol.asyncIterator]();
   for (;;) {

@@ -13,7 +13,10 @@ const flags = [
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
-/** Of playwright's types what is used here: the whole of them leans on the DOM's, which the rest of the project is checked without. */
+/**
+ * Of playwright's types what is used here: the whole of them leans on the DOM's, which the rest of the project is
+ * checked without.
+ */
 export interface Page {
   goto(url: string): Promise<unknown>;
   waitForFunction(condition: () => boolean): Promise<unknown>;
@@ -56,7 +59,10 @@ export async function openChromium(): Promise<Browser> {
   };
 }
 
-/** The path of a Chromium: `CHROMIUM_BIN`, the PATH, and on Debian, for root, its package. Throws, with every reason, if none can be had: a test that needs one must not pass without. */
+/**
+ * The path of a Chromium: `CHROMIUM_BIN`, the PATH, and on Debian, for root, its package. Throws, with every reason, if
+ * none can be had: a test that needs one must not pass without.
+ */
 async function findChromium(): Promise<string> {
   const reasons: string[] = [];
   for (const [name, find] of Object.entries({

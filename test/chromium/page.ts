@@ -5,7 +5,10 @@ import { Health } from "../../gen/health/v1/health_pb.ts";
 import { A2AService, Role, type StreamResponse, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskManagerService } from "../../gen/taskmanager/v1/task_manager_pb.ts";
 
-/** Runs in the browser: a page's calls, by connect-web, and by fetch alone. What they come to goes back to the test as JSON. */
+/**
+ * Runs in the browser: a page's calls, by connect-web, and by fetch alone. What they come to goes back to the test as
+ * JSON.
+ */
 
 const interceptors: Interceptor[] = [
   (next) => (request) => {

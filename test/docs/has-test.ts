@@ -3,7 +3,10 @@ import ts from "typescript";
 
 /** What a citation may name in a file. */
 interface Names {
-  /** Of tests and suites that run: first arguments of `test`, `it`, `describe` and what is made of them (`test.each(…)`). */
+  /**
+   * Of tests and suites that run: first arguments of `test`, `it`, `describe` and what is made of them
+   * (`test.each(…)`).
+   */
   readonly titles: ReadonlySet<string>;
   /** Of the rows of tables that a test runs through: `name: "…"`, or the first text of a row. */
   readonly cases: ReadonlySet<string>;
@@ -25,7 +28,10 @@ export function hasTest(file: string, name: string): boolean {
   return cases.has(name) && (runsTables || hasRunner(file));
 }
 
-/** A table in a file of its own is run by the test of the same name beside it, the cases of the storage suite by what registers them. */
+/**
+ * A table in a file of its own is run by the test of the same name beside it, the cases of the storage suite by what
+ * registers them.
+ */
 function hasRunner(file: string): boolean {
   const runner = file.startsWith("src/storage/conformance/")
     ? "test/storage/register.ts"

@@ -73,7 +73,8 @@ describe.each(engines)("every call over every binding, on $name", ({ open }) => 
     const { code, reason, fields } = { fields: [], ...call.expected } as Record<string, unknown>;
     expect(first).toMatchObject({ error: { code, reason, fields } });
     for (const other of others) expect(other).toEqual(first);
-    // What a call made by itself, to have something to be refused on, is all there is: one conversation and one task for each binding at most.
+    // What a call made by itself, to have something to be refused on, is all there is: one conversation and one task
+    // for each binding at most.
     const made = (await storage.listTasks({ scope: { tenant: "", owner: "" }, limit: 1 })).total - tasksBefore;
     expect(made % bindings.length).toBe(0);
     expect(made).toBe((call.makes ?? 0) * bindings.length);

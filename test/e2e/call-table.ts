@@ -6,14 +6,21 @@ import type { Clients } from "./bindings.ts";
 
 type MessageInit = MessageInitShape<typeof MessageSchema>;
 
-/** One call, with whatever must happen before it. What it returns, or the error it throws, is compared over all bindings. */
+/**
+ * One call, with whatever must happen before it. What it returns, or the error it throws, is compared over all
+ * bindings.
+ */
 export interface Call {
   readonly name: string;
   /** Tasks that the call makes before it is refused; a refused call itself makes none. Default 0. */
   readonly makes?: number;
-  /** The result in a form that can be compared, or a rejection. `run` is a string that no other run of the table has. */
+  /**
+   * The result in a form that can be compared, or a rejection. `run` is a string that no other run of the table has.
+   */
   call(clients: Clients, run: string): Promise<unknown>;
-  /** What is expected, beside being equal everywhere: of an error the code and reason, of an answer some of its members. */
+  /**
+   * What is expected, beside being equal everywhere: of an error the code and reason, of an answer some of its members.
+   */
   readonly expected:
     | { readonly code: string; readonly reason?: string; readonly fields?: readonly string[] }
     | { readonly ok: unknown };

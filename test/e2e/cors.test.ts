@@ -3,7 +3,10 @@ import { demoProcessor } from "../../src/demo/demo-processor.ts";
 import { createServer, type Server } from "../../src/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 
-/** Whatever answers on the port says who may read it, and that the answer depends on who asks, or caches would give it to others. */
+/**
+ * Whatever answers on the port says who may read it, and that the answer depends on who asks, or caches would give it
+ * to others.
+ */
 
 const page = "https://page.example";
 let server: Server;

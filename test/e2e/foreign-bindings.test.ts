@@ -3,7 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startRawServer } from "../transport/raw-server.ts";
 import { foreignBindings, foreignClient, foreignClientByCard, foreignRequest as request } from "./foreign-sdk.ts";
 
-/** The A2A project's own SDK for JavaScript over each of its bindings: what it makes of our answers, errors by their classes. */
+/**
+ * The A2A project's own SDK for JavaScript over each of its bindings: what it makes of our answers, errors by their
+ * classes.
+ */
 
 let raw: Awaited<ReturnType<typeof startRawServer>>;
 beforeAll(async () => {

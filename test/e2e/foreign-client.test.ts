@@ -7,7 +7,10 @@ import { bindings } from "./bindings.ts";
 import { foreignClientByCard, foreignRequest as request } from "./foreign-sdk.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
-/** The gRPC client of the A2A project's own SDK for JavaScript, against a server of its own process, on a database that outlives it. */
+/**
+ * The gRPC client of the A2A project's own SDK for JavaScript, against a server of its own process, on a database that
+ * outlives it.
+ */
 
 let folder: string;
 let server: ServeProcess;

@@ -31,7 +31,10 @@ export function foreignClient(
   return factory.createFromAgentCard(card as Parameters<ClientFactory["createFromAgentCard"]>[0]);
 }
 
-/** The same by the server's own card: the client reads it, finds the binding there, and connects to the address it names. */
+/**
+ * The same by the server's own card: the client reads it, finds the binding there, and connects to the address it
+ * names.
+ */
 export function foreignClientByCard(url: URL, binding: (typeof foreignBindings)[number] = "GRPC"): Promise<Client> {
   const transports = {
     GRPC: GrpcTransportFactory,

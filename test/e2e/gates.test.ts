@@ -19,7 +19,10 @@ function agentWith(capabilities: AgentCardInit["capabilities"]): MessageProcesso
 const must = "urn:example:must:v1";
 const may = "urn:example:may:v1";
 
-/** What each operation is refused with, where everything that a card can declare is off or on. The rest answers: with a result, or that there is no such task. */
+/**
+ * What each operation is refused with, where everything that a card can declare is off or on. The rest answers: with a
+ * result, or that there is no such task.
+ */
 const answered = {
   SendMessage: undefined,
   SendStreamingMessage: undefined,

@@ -22,7 +22,10 @@ export interface JsonProtocol {
   output(json: JsonObject): JsonValue;
 }
 
-/** A client of Connect that speaks another protocol, with the same headers in every request: nothing of it is shared with the server's adapters. */
+/**
+ * A client of Connect that speaks another protocol, with the same headers in every request: nothing of it is shared
+ * with the server's adapters.
+ */
 export function jsonTransport(
   baseUrl: string,
   protocol: JsonProtocol,

@@ -18,8 +18,8 @@ import { userMessage } from "./call-table.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
 /**
- * `kill -9` of the real server while streams run: each kill hits every stream at another place of its task, so that `kills` × `streams` random points are tried on each
- * engine. `KILL_SEED` repeats a run.
+ * `kill -9` of the real server while streams run: each kill hits every stream at another place of its task, so that
+ * `kills` × `streams` random points are tried on each engine. `KILL_SEED` repeats a run.
  */
 
 const kills = 5;
@@ -27,7 +27,10 @@ const streams = 5;
 const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
 process.stdout.write(`kill test: KILL_SEED=${seed}\n`);
 
-/** Never ends by itself in the server that its message names. In the next one a turn begins its artifact anew and completes, so that its end is known. */
+/**
+ * Never ends by itself in the server that its message names. In the next one a turn begins its artifact anew and
+ * completes, so that its end is known.
+ */
 const agent = `
   import { setTimeout as delay } from "node:timers/promises";
   const chunk = (text, append) => ({ artifactUpdate: { artifact: { artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, append } });
@@ -116,7 +119,10 @@ function clientsOf({ url }: ServeProcess, index: number): Clients {
   return binding.connect(url.origin);
 }
 
-/** Lets streams begin one after the other, each once the ones before it have come some random way, and kills the server at a random place. Gives what was heard. */
+/**
+ * Lets streams begin one after the other, each once the ones before it have come some random way, and kills the server
+ * at a random place. Gives what was heard.
+ */
 async function streamUntilKilled(
   server: ServeProcess,
   number: number,

@@ -5,7 +5,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { pythonPackages } from "../python/packages.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
-/** The A2A project's own SDK for Python against the real server: of version 1.0 over each binding, found by the server's card, and the last one of version 0.3. */
+/**
+ * The A2A project's own SDK for Python against the real server: of version 1.0 over each binding, found by the server's
+ * card, and the last one of version 0.3.
+ */
 
 const run = promisify(execFile);
 let server: ServeProcess;

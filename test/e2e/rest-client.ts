@@ -1,7 +1,10 @@
 import type { DescMethod, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { codes, errorWith, type JsonProtocol } from "./json-client.ts";
 
-/** The routes as a client's author would read them in the specification and our own documentation; `{}` are fields of the request. */
+/**
+ * The routes as a client's author would read them in the specification and our own documentation; `{}` are fields of
+ * the request.
+ */
 const routes: Readonly<Record<string, string>> = {
   SendMessage: "POST /message:send",
   SendStreamingMessage: "POST /message:stream",

@@ -74,7 +74,8 @@ describe.each(bindings)("while the storage is away, over $name", ({ connect }) =
     const key = { tenant: "", owner: "", taskId: asked.id };
     const found = async () => [await faulty.storage.getConversationStats(), await faulty.storage.getTask(key)] as const;
     const [{ totalConversations, totalMessages }, before] = await found();
-    // A fault that is final: the others are tried again for 10 s before the client hears of them, which the manager's own tests show.
+    // A fault that is final: the others are tried again for 10 s before the client hears of them, which the manager's
+    // own tests show.
     faulty.fail({ fault: "closed" });
     const told = await call(clients, asked).then(() => "answered", toldError);
     faulty.heal();

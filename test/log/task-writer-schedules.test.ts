@@ -35,7 +35,10 @@ interface Run {
   readonly appendsAtLoss: number;
 }
 
-/** One random history: bursts of entries, faults of all kinds, held calls let go at odd moments, time that passes; and an end to all faults. */
+/**
+ * One random history: bursts of entries, faults of all kinds, held calls let go at odd moments, time that passes; and
+ * an end to all faults.
+ */
 async function runSchedule(seed: number, ending: Ending): Promise<Run & { readonly log: readonly string[] }> {
   const random = randomOf(seed);
   const below = (most: number) => Math.floor(random() * most);

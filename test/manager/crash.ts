@@ -4,7 +4,9 @@ import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { ScriptedAgent, type Setup, setup } from "./fixtures.ts";
 
-/** A server whose clock stands still, so that it neither beats nor times out: for the one started after it, it is dead. */
+/**
+ * A server whose clock stands still, so that it neither beats nor times out: for the one started after it, it is dead.
+ */
 export async function crashed(
   prepare: (first: Setup, agent: ScriptedAgent) => Promise<void>,
   options = {},

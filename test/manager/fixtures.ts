@@ -44,7 +44,9 @@ export interface LogLine {
   readonly text: string;
 }
 
-/** A manager over memory storage that can be made to fail, on a clock turned by hand; disposed of when the test ends. */
+/**
+ * A manager over memory storage that can be made to fail, on a clock turned by hand; disposed of when the test ends.
+ */
 export async function setup(
   processor: MessageProcessor,
   {

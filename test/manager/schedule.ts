@@ -14,7 +14,10 @@ export interface Call {
   readonly what: "send" | "stream" | "cancel" | "watch";
   readonly messageId: string;
   taskId: string;
-  /** "open" until it is answered; then "ok", the state of a task, or the reason of a refusal. "killed": its server was, and never answered. "left": hung up before the first event. */
+  /**
+   * "open" until it is answered; then "ok", the state of a task, or the reason of a refusal. "killed": its server was,
+   * and never answered. "left": hung up before the first event.
+   */
   outcome: string;
   readonly historyIds: string[];
 }
@@ -33,7 +36,10 @@ export interface Plan {
   readonly faults: readonly Fault[];
   readonly whileWorking?: "enqueue" | "reject";
   readonly onLost?: "fail" | "resume";
-  /** Kill the server about so often in a play; another one takes over, and what the first one still had on its way comes late. */
+  /**
+   * Kill the server about so often in a play; another one takes over, and what the first one still had on its way comes
+   * late.
+   */
   readonly kills?: number;
 }
 
@@ -45,18 +51,25 @@ interface Server {
 }
 
 /**
- * One random play: clients that send, repeat, follow up, cancel, read and hang up; an agent that yields, returns and throws; a storage whose calls are
- * held up and let go; in an order drawn from the seed, with a random number of microtasks between any two steps. At the end everybody is let go, and what
- * still runs is canceled: then every call must have its answer.
+ * One random play: clients that send, repeat, follow up, cancel, read and hang up; an agent that yields, returns and
+ * throws; a storage whose calls are held up and let go; in an order drawn from the seed, with a random number of
+ * microtasks between any two steps. At the end everybody is let go, and what still runs is canceled: then every call
+ * must have its answer.
  */
 export class Play {
   readonly storage: Storage = createMemoryStorage();
   readonly calls: Call[] = [];
   readonly readers: Reader[] = [];
   readonly tasks = new Set<string>();
-  /** Calls that waited for something once every agent had returned and the storage did its work. Streams may: for a task that asks. */
+  /**
+   * Calls that waited for something once every agent had returned and the storage did its work. Streams may: for a task
+   * that asks.
+   */
   readonly stuck: Call[] = [];
-  /** Servers that were killed: they still do what they had begun, but nobody asks them any more, and their time stands still. */
+  /**
+   * Servers that were killed: they still do what they had begun, but nobody asks them any more, and their time stands
+   * still.
+   */
   readonly killed: Server[] = [];
   readonly #plan: Plan;
   readonly #draw: () => number;
@@ -234,7 +247,10 @@ export class Play {
     if (turn !== undefined) act(turn, this.#below(acts.length + 4));
   }
 
-  /** Lets everything end: first the agents, then by canceling what is left. Stops as soon as nothing is open any more, or after so many rounds. */
+  /**
+   * Lets everything end: first the agents, then by canceling what is left. Stops as soon as nothing is open any more,
+   * or after so many rounds.
+   */
   async #windDown(): Promise<void> {
     const { manager, faulty, clock, agent } = this.server;
     const rounds = 60;

@@ -77,7 +77,8 @@ function checkTask(
     1,
     true,
   ]);
-  // Every turn answers a message of a client, each once and in the order of acceptance; one that was cut off is run again at once.
+  // Every turn answers a message of a client, each once and in the order of acceptance; one that was cut off is run
+  // again at once.
   const first = turns.filter(({ attempt }) => attempt === 1).map((turn) => turn.message);
   expect(first, what).toEqual([...accepted.keys()].slice(0, first.length));
   const again = turns.filter(

@@ -24,7 +24,10 @@ import {
   stateOf,
 } from "./fixtures.ts";
 
-/** Who has everything, and who must see none of it: each differs from the owner in one thing, or only in where the parts are cut. */
+/**
+ * Who has everything, and who must see none of it: each differs from the owner in one thing, or only in where the parts
+ * are cut.
+ */
 const owner = callerOf("tenant", "owner");
 const strangers: readonly [string, Caller][] = [
   ["another owner", callerOf("tenant", "other")],

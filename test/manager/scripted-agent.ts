@@ -120,7 +120,10 @@ export function silent(
   }, rest);
 }
 
-/** An agent that answers without a task what `answer` gives an answer to; everything else becomes a task that completes at once. */
+/**
+ * An agent that answers without a task what `answer` gives an answer to; everything else becomes a task that completes
+ * at once.
+ */
 export function answering(
   answer: (context: MessageContext) => ReturnType<NonNullable<MessageProcessor["answerMessage"]>>,
 ): MessageProcessor {

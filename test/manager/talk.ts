@@ -15,7 +15,10 @@ import { agent, callerOf, message, request, setup } from "./fixtures.ts";
 export const alice: Scope = { tenant: "t", owner: "alice" };
 export const caller = callerOf("t", "alice");
 
-/** Answers "bare …" without a task, asks at "ask …", completes all else with an echo. Time passes for storage and manager alike. */
+/**
+ * Answers "bare …" without a task, asks at "ask …", completes all else with an echo. Time passes for storage and
+ * manager alike.
+ */
 export async function talk(options: ManagerOptions = {}, maxHistoryLength = 100) {
   const processor = agent(
     async function* ({ message: { parts } }) {

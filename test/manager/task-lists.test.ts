@@ -46,7 +46,10 @@ async function allPages(
 
 const firstTexts = (tasks: readonly Task[]) => tasks.map(({ history }) => textOf(history[0] ?? { parts: [] }));
 
-/** Says in its text what becomes of the task: "ask" asks, "fail" fails, all else completes with an artifact of that size. */
+/**
+ * Says in its text what becomes of the task: "ask" asks, "fail" fails, all else completes with an artifact of that
+ * size.
+ */
 const obedient: MessageProcessor = agent(async function* ({ message }) {
   const text = textOf(message);
   if (text.startsWith("fail")) throw new Error("As it was told");

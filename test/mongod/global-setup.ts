@@ -9,7 +9,10 @@ declare module "vitest" {
   }
 }
 
-/** Vitest's global setup: the server that `MONGODB_URI` names, or one of this run's own. Without one the run fails; nothing is skipped. */
+/**
+ * Vitest's global setup: the server that `MONGODB_URI` names, or one of this run's own. Without one the run fails;
+ * nothing is skipped.
+ */
 export async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   const given = process.env.MONGODB_URI;
   if (given !== undefined && given !== "") {

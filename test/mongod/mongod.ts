@@ -8,7 +8,10 @@ import { setTimeout } from "node:timers/promises";
 import { MongoClient } from "mongodb";
 import { findMongod, versionOf } from "./mongod-binary.ts";
 
-/** What makes mongod small, quick to start and testable: TTL passes every second, failpoints, 32 MB of journal instead of 315 MB. */
+/**
+ * What makes mongod small, quick to start and testable: TTL passes every second, failpoints, 32 MB of journal instead
+ * of 315 MB.
+ */
 const flags = [
   ...[
     "--bind_ip",
@@ -119,7 +122,9 @@ export interface MongodSet extends AsyncDisposable {
   readonly nodes: readonly Mongod[];
 }
 
-/** Starts a replica set of so many nodes and waits until it has a primary. Three settle a failover in about two seconds. */
+/**
+ * Starts a replica set of so many nodes and waits until it has a primary. Three settle a failover in about two seconds.
+ */
 export async function startMongodSet(size: 1 | 3): Promise<MongodSet> {
   const binary = await findMongod();
   const folder = await mkdtemp(join(tmpdir(), "a2a-mongod-"));

@@ -15,7 +15,10 @@ const background: ReadonlySet<string> = new Set([
 export interface ObservedCommands {
   /** The commands sent since the last time, oldest first. */
   take(): readonly CommandStartedEvent[];
-  /** How many times a command was sent while no other was under way since the last `take`: the waits that follow each other. */
+  /**
+   * How many times a command was sent while no other was under way since the last `take`: the waits that follow each
+   * other.
+   */
   waits(): number;
 }
 

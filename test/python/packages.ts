@@ -8,8 +8,8 @@ const run = promisify(execFile);
 const cacheFolder = join(import.meta.dirname, "..", "..", ".cache", "python");
 
 /**
- * The folder with the packages that a requirements file of this folder pins, for PYTHONPATH; installed from PyPI the first time, with the machine's own python3 and pip.
- * Throws if they can't be had.
+ * The folder with the packages that a requirements file of this folder pins, for PYTHONPATH; installed from PyPI the
+ * first time, with the machine's own python3 and pip. Throws if they can't be had.
  */
 export async function pythonPackages(requirementsFile: string): Promise<string> {
   const requirements = join(import.meta.dirname, requirementsFile);

@@ -7,8 +7,9 @@ interface Call {
 }
 
 /**
- * A clock that a test turns by hand. Callbacks run in the order they are due, those due at one time in the order they were asked for. Between two
- * of them everything that can go on without time passing does so, so that what one sets off is done, and its own waits are asked for, before the next.
+ * A clock that a test turns by hand. Callbacks run in the order they are due, those due at one time in the order they
+ * were asked for. Between two of them everything that can go on without time passing does so, so that what one sets off
+ * is done, and its own waits are asked for, before the next.
  */
 export class ManualClock implements Clock {
   #nowMs: number;
@@ -43,12 +44,18 @@ export class ManualClock implements Clock {
     return next === undefined ? undefined : Math.max(0, next.dueMs - this.#nowMs);
   }
 
-  /** Sets the time without running anything, as a wall clock that somebody corrects does. What waits is due as before, on the new time. */
+  /**
+   * Sets the time without running anything, as a wall clock that somebody corrects does. What waits is due as before,
+   * on the new time.
+   */
   jumpTo(ms: number): void {
     this.#nowMs = ms;
   }
 
-  /** Lets time pass, and runs what becomes due meanwhile, also what that asks for. Resolves when all that follows from it has been done. */
+  /**
+   * Lets time pass, and runs what becomes due meanwhile, also what that asks for. Resolves when all that follows from
+   * it has been done.
+   */
   async advance(ms: number): Promise<void> {
     const endMs = this.#nowMs + ms;
     await settle();
@@ -64,7 +71,10 @@ export class ManualClock implements Clock {
     await settle();
   }
 
-  /** Lets time pass until the promise settles, from one callback to the next. Throws if that takes more than so much time, or nothing is left to wait for. */
+  /**
+   * Lets time pass until the promise settles, from one callback to the next. Throws if that takes more than so much
+   * time, or nothing is left to wait for.
+   */
   async advanceUntil<T>(promise: Promise<T>, mostMs = 3_600_000): Promise<T> {
     let settled = false;
     const done = () => {

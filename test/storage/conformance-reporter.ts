@@ -6,7 +6,10 @@ import { type CaseOutcome, type ConformanceResults, differencesOf, summaryOf } f
 /** Where the results of the last run that held the suite are, for `scripts/conformance-table.ts`. */
 export const resultsFile = join(import.meta.dirname, "..", "..", ".cache", "storage-conformance.json");
 
-/** Prints the storages side by side at the end of a run, with what each ran on, and keeps the results. Silent where no storage was proven. */
+/**
+ * Prints the storages side by side at the end of a run, with what each ran on, and keeps the results. Silent where no
+ * storage was proven.
+ */
 export class ConformanceReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const results = resultsOf(modules);
@@ -31,7 +34,8 @@ function resultsOf(modules: readonly TestModule[]): ConformanceResults {
       outcomes.push({ ...storageCase, state: test.result().state });
     }
   }
-  // The engines, which are called like their URLs, before what stands elsewhere; else the order would be that in which they got done.
+  // The engines, which are called like their URLs, before what stands elsewhere; else the order would be that in which
+  // they got done.
   const storages = Object.keys(engines).sort(
     (a, b) => Number(a.includes("/")) - Number(b.includes("/")) || (a < b ? -1 : 1),
   );

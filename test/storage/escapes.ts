@@ -30,8 +30,9 @@ export interface StorageInventory {
 }
 
 /**
- * Storages that are not under the suite: an engine that nobody can make by `src/index.ts`, an example that exports nothing that makes a storage,
- * a factory whose storages no registration opens, and a registration that opens none of theirs.
+ * Storages that are not under the suite: an engine that nobody can make by `src/index.ts`, an example that exports
+ * nothing that makes a storage, a factory whose storages no registration opens, and a registration that opens none of
+ * theirs.
  */
 export function findEscapes({
   engines,

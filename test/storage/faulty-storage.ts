@@ -1,7 +1,10 @@
 import type { Storage } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 
-/** The methods that can be made to fail: all that answer with a promise. `watch` and the end of the storage are left alone. */
+/**
+ * The methods that can be made to fail: all that answer with a promise. `watch` and the end of the storage are left
+ * alone.
+ */
 export type FaultyMethod = Exclude<keyof Storage & string, "traits" | "watch">;
 
 /** What happens to a call. */
@@ -35,7 +38,10 @@ export interface FaultRule {
   readonly when?: (args: readonly unknown[]) => boolean;
 }
 
-/** A random schedule: each call of these methods is hit with a probability, by a fault drawn from the list. Equal seeds and calls give equal faults. */
+/**
+ * A random schedule: each call of these methods is hit with a probability, by a fault drawn from the list. Equal seeds
+ * and calls give equal faults.
+ */
 export interface RandomFaults {
   readonly seed: number;
   /** From 0 to 1. */
@@ -59,8 +65,8 @@ interface Rule {
 }
 
 /**
- * A storage that fails on purpose. `storage` is what the code under test gets; the rest is the test's hand on it. Rules come before the random
- * schedule, older rules before newer ones; a call is hit by the first that takes it.
+ * A storage that fails on purpose. `storage` is what the code under test gets; the rest is the test's hand on it. Rules
+ * come before the random schedule, older rules before newer ones; a call is hit by the first that takes it.
  */
 export class FaultyStorage {
   readonly storage: Storage;

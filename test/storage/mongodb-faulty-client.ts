@@ -16,7 +16,10 @@ const operations: ReadonlySet<string | symbol> = new Set([
   "updateOne",
 ]);
 
-/** What goes wrong: an operation that is never carried out, or one whose answer is lost; alone, or all after it, too, as when a process ends. */
+/**
+ * What goes wrong: an operation that is never carried out, or one whose answer is lost; alone, or all after it, too, as
+ * when a process ends.
+ */
 export interface Fault {
   /** The number of the operation, from 0. */
   readonly step: number;

@@ -17,8 +17,8 @@ afterAll(async () => {
 });
 
 /**
- * A database of the running test's own. Making one takes MongoDB half a second, so those of tests that passed are emptied for the next one; that
- * of one that failed is kept until the end of the file.
+ * A database of the running test's own. Making one takes MongoDB half a second, so those of tests that passed are
+ * emptied for the next one; that of one that failed is kept until the end of the file.
  */
 export function newDatabase(): string {
   const name = emptied.pop() ?? `test_${randomUUID().replaceAll("-", "")}`;
@@ -32,7 +32,10 @@ export function newDatabase(): string {
   return name;
 }
 
-/** Removes all that a database holds. Leaves the collections with their indexes. The inbox of wake-ups must never be empty, and what is in it is older than the next watch. */
+/**
+ * Removes all that a database holds. Leaves the collections with their indexes. The inbox of wake-ups must never be
+ * empty, and what is in it is older than the next watch.
+ */
 export async function empty(database: string): Promise<void> {
   const db = client.db(database);
   const collections = await db.listCollections({}, { nameOnly: true }).toArray();

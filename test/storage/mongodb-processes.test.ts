@@ -77,7 +77,10 @@ test("what one process learned of a task doesn't mislead it when another went on
   given.assertEntries(await given.readAll(two, key), [given.textEntry("anew"), given.textEntry("more")]);
 });
 
-/** Appends until 40 batches were acknowledged; each commit of a rival makes it begin again from what the log ends with now. */
+/**
+ * Appends until 40 batches were acknowledged; each commit of a rival makes it begin again from what the log ends with
+ * now.
+ */
 async function appendInCompetition(storage: Storage, key: TaskKey, offset: bigint): Promise<readonly string[]> {
   const acknowledged: string[] = [];
   let { head, batch, fence } = await given.taskOf(storage, key);

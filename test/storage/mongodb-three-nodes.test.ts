@@ -71,7 +71,8 @@ describe("three nodes", () => {
     });
     expect(await stale.taskExists(key)).toBe(true);
     primary.pause();
-    // On its way already when the old primary goes on: it is carried out there before the old primary hears of the new one.
+    // On its way already when the old primary goes on: it is carried out there before the old primary hears of the new
+    // one.
     const outcome = outcomeOf(stale.appendTask(key, given.appendOf(first, { batch: "stale" })));
     expect(await settle(storage, key, given.appendOf(first, { batch: "rival" }))).toBe("committed");
     primary.resume();
@@ -130,7 +131,10 @@ async function open(database: string, options = ""): Promise<Storage> {
   return patiently(() => createMongoStorage(`${set.uri}${options}`, { database, logger: silentLogger }));
 }
 
-/** All three nodes, the primary first, once each is a member in good standing. The first has the highest priority, so the role comes back to it. */
+/**
+ * All three nodes, the primary first, once each is a member in good standing. The first has the highest priority, so
+ * the role comes back to it.
+ */
 async function settledSet(): Promise<[Mongod, ...Mongod[]]> {
   for (const deadline = performance.now() + 90_000; performance.now() < deadline; await setTimeout(200)) {
     const members = await membersOf(set.nodes);
@@ -205,7 +209,10 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Sends the identical append until its outcome is known, as the port says: a refusal is settled by looking for the batch in the log. */
+/**
+ * Sends the identical append until its outcome is known, as the port says: a refusal is settled by looking for the
+ * batch in the log.
+ */
 async function settle(storage: Storage, key: TaskKey, append: TaskAppend): Promise<string> {
   const result = await patiently(() => storage.appendTask(key, append));
   if (result.outcome !== "lost") return result.outcome;

@@ -24,7 +24,8 @@ function factoriesIn(names: string, file: string): readonly StorageFactory[] {
   return [...names.matchAll(/\bcreate\w*Storage\b/g)].map(([name]) => ({ name, file }));
 }
 
-// ── What is registered: every test file that calls for the suite is loaded, with a suite that only notes what it is called with ──
+// ── What is registered: every test file that calls for the suite is loaded, with a suite that only notes what it is
+// called with ──
 
 const registered: Registration[] = [];
 const makers = new WeakMap<Storage, string>();
@@ -59,7 +60,9 @@ async function openedBy({ open }: Registration): Promise<readonly string[]> {
 
 let taken: Promise<StorageInventory> | undefined;
 
-/** Opens a storage of each registration, in the first test that asks: some need a running test to clean up behind them. */
+/**
+ * Opens a storage of each registration, in the first test that asks: some need a running test to clean up behind them.
+ */
 function inventory(): Promise<StorageInventory> {
   taken ??= Promise.all(registered.map(async (one) => [one.name, await openedBy(one)] as const)).then((opened) => ({
     engines,

@@ -2,7 +2,9 @@ import { writeSync } from "node:fs";
 import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
 import { creation, progress, taskKey } from "./sqlite-fixtures.ts";
 
-/** Appends to 16 tasks until it is killed, and says on its output, a line each, what was acknowledged: task and head. */
+/**
+ * Appends to 16 tasks until it is killed, and says on its output, a line each, what was acknowledged: task and head.
+ */
 const [file] = process.argv.slice(2);
 if (file === undefined) {
   throw new Error("Usage: sqlite-crash-child.ts FILE");
@@ -25,7 +27,10 @@ await Promise.all(
   }),
 );
 
-/** Not through a stream: what it buffers would be lost with the process. A pipe whose reader is slow is full for a while. */
+/**
+ * Not through a stream: what it buffers would be lost with the process. A pipe whose reader is slow is full for a
+ * while.
+ */
 function acknowledge(line: string): void {
   for (;;) {
     try {

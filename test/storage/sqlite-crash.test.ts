@@ -10,7 +10,10 @@ import { temporaryFolder } from "./temporary-folder.ts";
 
 const child = join(import.meta.dirname, "sqlite-crash-child.ts");
 
-/** The number of acknowledgements after which the process is killed: drawn anew in every run, and named in the test for when it fails. */
+/**
+ * The number of acknowledgements after which the process is killed: drawn anew in every run, and named in the test for
+ * when it fails.
+ */
 const killPoints = Array.from({ length: 5 }, () => 1 + Math.floor(Math.random() * 3000));
 
 test.each(killPoints)("a process that is killed after %i acknowledgements loses none of them", {
@@ -47,7 +50,10 @@ test("a process that closes its storage ends by itself", { timeout: 30_000 }, as
   expect(await once(running, "exit")).toEqual([0, null]);
 });
 
-/** Runs the child, kills it when it has acknowledged so many appends, and returns the largest head acknowledged of each task. */
+/**
+ * Runs the child, kills it when it has acknowledged so many appends, and returns the largest head acknowledged of each
+ * task.
+ */
 async function runUntilKilled(file: string, killPoint: number): Promise<ReadonlyMap<string, bigint>> {
   const running = spawn(process.execPath, [child, file], { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(running, "exit");

@@ -31,7 +31,10 @@ export function progress(head: number, entry: Uint8Array = new Uint8Array([0x78,
   };
 }
 
-/** What is in a write-ahead log (https://www.sqlite.org/fileformat2.html#the_write_ahead_log), which must not have begun anew. */
+/**
+ * What is in a write-ahead log (https://www.sqlite.org/fileformat2.html#the_write_ahead_log), which must not have begun
+ * anew.
+ */
 export function readWal(file: string): { readonly frames: number; readonly commits: number } {
   const wal = openSync(`${file}-wal`, "r");
   try {

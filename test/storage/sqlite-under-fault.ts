@@ -17,8 +17,8 @@ import { sqliteStorageOver } from "../../src/storage/sqlite/sqlite-storage.ts";
 import type { Storage, StorageOptions } from "../../src/storage/storage.ts";
 
 /**
- * A SQLite storage in a folder of its own, with a fault at one of its writer's statements. All of the engine but the start of its threads: what
- * they do is done here, since starting them hundreds of times would take minutes.
+ * A SQLite storage in a folder of its own, with a fault at one of its writer's statements. All of the engine but the
+ * start of its threads: what they do is done here, since starting them hundreds of times would take minutes.
  */
 export const openSqliteUnderFault: OpenUnderFault = async (fault, options) => {
   const folder = mkdtempSync(join(tmpdir(), "a2a-sqlite-fault-"));
@@ -110,7 +110,10 @@ class Trap {
 
 type RunGroup = (context: SqliteContext, calls: readonly Call[]) => readonly unknown[];
 
-/** Does in this thread what a worker does in its own, a group of calls at a time. It ends without an answer when it is struck dead. */
+/**
+ * Does in this thread what a worker does in its own, a group of calls at a time. It ends without an answer when it is
+ * struck dead.
+ */
 class InlineWorker extends EventEmitter {
   readonly #context: SqliteContext;
   readonly #run: RunGroup;

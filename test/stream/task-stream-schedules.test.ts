@@ -67,8 +67,9 @@ interface Outcome {
 }
 
 /**
- * One random history of a task on a replica: a writer whose appends are slow or whose answers are lost, now and then another replica that takes the task and
- * whose hint comes late, and readers that join anywhere, at any speed, over reads that are slow or fail.
+ * One random history of a task on a replica: a writer whose appends are slow or whose answers are lost, now and then
+ * another replica that takes the task and whose hint comes late, and readers that join anywhere, at any speed, over
+ * reads that are slow or fail.
  */
 async function runSchedule(seed: number, ending: "abort" | "remove"): Promise<Outcome> {
   const random = randomOf(seed);

@@ -5,7 +5,10 @@ import { expect, test } from "vitest";
 const src = join(import.meta.dirname, "../../src");
 const adapters = ["transport/http-json/", "transport/json-rpc/"];
 const words = /event-?stream|\bSSE\b|server-sent|EventSource|last-event-id/i;
-/** The extension's cursor has the same name as metadata of gRPC (docs/extensions/event-sequence.md): this file says that name, and nothing else of the kind. */
+/**
+ * The extension's cursor has the same name as metadata of gRPC (docs/extensions/event-sequence.md): this file says that
+ * name, and nothing else of the kind.
+ */
 const cursorFile = "transport/event-sequence.ts";
 const cursorName = /last-event-id/gi;
 

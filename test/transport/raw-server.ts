@@ -20,8 +20,8 @@ export interface RawRequest {
 }
 
 /**
- * A server with the demo agent on a storage of its own, and requests to it that are sent as they are: paths aren't normalized, no headers are added. So it is a lenient one:
- * none of these requests is about its version.
+ * A server with the demo agent on a storage of its own, and requests to it that are sent as they are: paths aren't
+ * normalized, no headers are added. So it is a lenient one: none of these requests is about its version.
  */
 export interface RawServer extends AsyncDisposable {
   readonly server: Server;

@@ -19,7 +19,10 @@ import { http } from "../../gen/google/api/annotations_pb.ts";
 import { FieldBehavior, field_behavior } from "../../gen/google/api/field_behavior_pb.ts";
 import { HttpRuleSchema } from "../../gen/google/api/http_pb.ts";
 
-/** Types and rules that our own protos don't have, for code that must serve any: made here, as if they came from `test.proto`. */
+/**
+ * Types and rules that our own protos don't have, for code that must serve any: made here, as if they came from
+ * `test.proto`.
+ */
 
 type Init = {
   readonly type?: Type;

@@ -16,7 +16,9 @@ import {
 
 /** What the map storage keeps, and what can be said of it without changing it. */
 
-/** One incarnation of a conversation: an id used again is another object, so nothing of the old one can belong to it. */
+/**
+ * One incarnation of a conversation: an id used again is another object, so nothing of the old one can belong to it.
+ */
 export interface Conversation {
   readonly scope: Scope;
   readonly contextId: string;

@@ -115,7 +115,10 @@ export class MapState {
     return made;
   }
 
-  /** Ties a claim to what came of it. One that another task holds by now, because this one's window was over, is left alone. */
+  /**
+   * Ties a claim to what came of it. One that another task holds by now, because this one's window was over, is left
+   * alone.
+   */
   settle(
     scope: Scope,
     claim: MessageClaim,

@@ -42,8 +42,9 @@ import { MapReplicas } from "./map-replicas.ts";
 import { MapState } from "./map-state.ts";
 
 /**
- * The whole port of a storage in the memory of one process, as plainly as it can be said: maps, arrays and filters. Every method checks its
- * arguments, forgets what is past its time, and does what it has to without waiting for anything, which makes it one atomic step.
+ * The whole port of a storage in the memory of one process, as plainly as it can be said: maps, arrays and filters.
+ * Every method checks its arguments, forgets what is past its time, and does what it has to without waiting for
+ * anything, which makes it one atomic step.
  */
 export function createMapStorage(options?: StorageOptions): Storage {
   return new MapStorage(check.checkStorageOptions(options));

@@ -1,8 +1,8 @@
 import type { ConformanceCase } from "./conformance-case.ts";
 
 /**
- * The cases with what is declared about them: one that is listed passes by failing, so that the list can't hold what isn't so any more. Throws
- * for a name that no case has, and for a reason that says nothing.
+ * The cases with what is declared about them: one that is listed passes by failing, so that the list can't hold what
+ * isn't so any more. Throws for a name that no case has, and for a reason that says nothing.
  */
 export function declareDifferences(
   cases: readonly ConformanceCase[],

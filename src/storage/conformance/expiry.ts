@@ -246,7 +246,9 @@ export const expiryCases: readonly CaseSpec[] = [
 
 const manyPast = 10_000;
 
-/** Conversations past their time that nobody has removed yet: each fiftieth with a task and a message, the others empty. */
+/**
+ * Conversations past their time that nobody has removed yet: each fiftieth with a task and a message, the others empty.
+ */
 async function makeManyPast(storage: Storage): Promise<void> {
   const lastAccessTime = new Date(Date.now() - 2 * hourMs);
   let next = 0;

@@ -13,7 +13,10 @@ export const faultKinds: readonly FaultKind[] = [
   { name: "the process ends after a command", effect: "after", crash: true },
 ];
 
-/** Two of them that stand for all: ending before a command leaves what ending after the one before leaves; a lost answer is met by who goes on. */
+/**
+ * Two of them that stand for all: ending before a command leaves what ending after the one before leaves; a lost answer
+ * is met by who goes on.
+ */
 export const usualKinds: readonly FaultKind[] = faultKinds.filter(
   ({ effect, crash }) => crash === (effect === "before"),
 );
@@ -52,7 +55,10 @@ export class FaultRun {
     this.#faulted.arm();
   }
 
-  /** Makes a call once. It may fail only as unavailable, and with a crash the next call goes to the storage opened again. */
+  /**
+   * Makes a call once. It may fail only as unavailable, and with a crash the next call goes to the storage opened
+   * again.
+   */
   async once<T>(call: (storage: Storage) => Promise<T>): Promise<Once<T>> {
     try {
       return { result: await call(this.storage) };

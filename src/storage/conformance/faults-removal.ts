@@ -78,7 +78,10 @@ export const removalFaultCases: readonly FaultSpec[] = [
   },
 ];
 
-/** A task that has ended, with all that a task may have: a log of several records, a claim, messages, a snapshot, a request and a config. */
+/**
+ * A task that has ended, with all that a task may have: a log of several records, a claim, messages, a snapshot, a
+ * request and a config.
+ */
 async function fill(storage: Storage, taskId: string, contextId: string): Promise<void> {
   const key = given.taskKey(taskId);
   const claim = given.claimOf(`${taskId}-1`, taskId);
@@ -152,7 +155,9 @@ async function imagesOf(storage: Storage, taskIds: readonly string[]): Promise<R
   return images;
 }
 
-/** Asserts that the message of a removed task makes a task again, here under the same id, with nothing of the old one. */
+/**
+ * Asserts that the message of a removed task makes a task again, here under the same id, with nothing of the old one.
+ */
 async function assertAnew(storage: Storage, taskId: string, contextId: string): Promise<void> {
   await fill(storage, taskId, contextId);
   assert.equal((await given.readAll(storage, given.taskKey(taskId))).length, 4);

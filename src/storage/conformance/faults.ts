@@ -192,7 +192,9 @@ async function isInLog(storage: Storage, append: TaskAppend): Promise<boolean> {
 
 // ── Unknown outcomes ──
 
-/** Cuts an append off, lets a rival append, and sends it again. Where it turned out to be, if its outcome was unknown. */
+/**
+ * Cuts an append off, lets a rival append, and sends it again. Where it turned out to be, if its outcome was unknown.
+ */
 async function settleUnknown(run: FaultRun): Promise<"inLog" | "notInLog" | undefined> {
   const first = await given.say(run.storage, key, given.nothing, "m1", 1);
   const entries = [given.messageEntry("m2"), given.fillerEntry(70_000)];

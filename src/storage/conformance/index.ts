@@ -54,9 +54,10 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
 };
 
 /**
- * All that a storage must do, as cases for any test runner. Each opens storages of its own with `open`, which must give an empty one every
- * time, and disposes them; cases may run at once. All storages are asked the same: what one can't do is declared in `options.differences`,
- * durability and faults where there is no hook for them among it. A case may take some seconds on a slow database: allow each a minute.
+ * All that a storage must do, as cases for any test runner. Each opens storages of its own with `open`, which must give
+ * an empty one every time, and disposes them; cases may run at once. All storages are asked the same: what one can't do
+ * is declared in `options.differences`, durability and faults where there is no hook for them among it. A case may take
+ * some seconds on a slow database: allow each a minute.
  *
  * Throws for a declared difference that no case is called like.
  */

@@ -41,8 +41,8 @@ function hasOtherContent(
 }
 
 /**
- * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for another task by now,
- * because this one's window is over, is left alone.
+ * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for
+ * another task by now, because this one's window is over, is left alone.
  */
 export function settleClaim(
   state: MemoryState,
@@ -62,7 +62,10 @@ export function settleClaim(
   conversation.claims.add(record);
 }
 
-/** Drops claims whose window is over, once they are an eighth of all: so each call's share is small, and no more than that are kept. */
+/**
+ * Drops claims whose window is over, once they are an eighth of all: so each call's share is small, and no more than
+ * that are kept.
+ */
 export function dropEndedClaims(state: MemoryState, nowMs: number): void {
   const { claimsByEnd } = state;
   const ended = claimsByEnd.firstIndex(({ expiresAtMs }) => expiresAtMs > nowMs);
@@ -78,7 +81,10 @@ function findClaim(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs:
   return record !== undefined && isHeld(state, record, nowMs) ? record : undefined;
 }
 
-/** A claim is held for its window, but not beyond the conversation that it led to: what that held is not to be found any more. */
+/**
+ * A claim is held for its window, but not beyond the conversation that it led to: what that held is not to be found any
+ * more.
+ */
 function isHeld(state: MemoryState, { expiresAtMs, conversation }: ClaimRecord, nowMs: number): boolean {
   return expiresAtMs > nowMs && (conversation === undefined || state.isLive(conversation, nowMs));
 }

@@ -74,7 +74,10 @@ export function getExpiredConversations(
     .map(({ scope: { scope: of }, contextId }) => ({ ...of, contextId }));
 }
 
-/** Removes conversations in steps, between which other calls run; `isOpen` says whether there is still something to clean up. */
+/**
+ * Removes conversations in steps, between which other calls run; `isOpen` says whether there is still something to
+ * clean up.
+ */
 export async function cleanupExpiredConversations(
   state: MemoryState,
   maxAgeMs: number,

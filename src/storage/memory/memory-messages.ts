@@ -90,7 +90,10 @@ export function deleteMessage(state: MemoryState, scope: Scope, messageId: strin
   return found;
 }
 
-/** A message without a task is stored again when the outcome of the first time was unknown: that must not make two of it. */
+/**
+ * A message without a task is stored again when the outcome of the first time was unknown: that must not make two of
+ * it.
+ */
 function removeEqual(state: MemoryState, conversation: ConversationRecord, messageId: string): void {
   for (const record of [...(conversation.scope.messages.get(messageId) ?? [])]) {
     if (record.conversation === conversation && "bytes" in record.source) {

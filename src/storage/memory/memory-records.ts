@@ -10,7 +10,10 @@ export interface ScopeRecord {
   readonly tasks: Map<string, TaskRecord>;
   /** Newest status last, then by task id: lists read it backwards. */
   readonly tasksByStatus: SortedList<TaskRecord>;
-  /** By context id. The incarnation of a conversation is its record's identity: one past its time is replaced by another record. */
+  /**
+   * By context id. The incarnation of a conversation is its record's identity: one past its time is replaced by another
+   * record.
+   */
   readonly conversations: Map<string, ConversationRecord>;
   /** The one accessed last is the last, then by context id, descending: lists read it backwards. */
   readonly conversationsByAccess: SortedList<ConversationRecord>;

@@ -7,8 +7,8 @@ import { MemoryReplicas } from "./memory-replicas.ts";
 import { SortedList } from "./sorted-list.ts";
 
 /**
- * All records of a memory storage, with what keeps the indexes among them right. Nothing here waits, so whatever a caller does between two
- * awaits is one atomic step.
+ * All records of a memory storage, with what keeps the indexes among them right. Nothing here waits, so whatever a
+ * caller does between two awaits is one atomic step.
  */
 export class MemoryState {
   readonly maxHistoryLength: number;

@@ -40,8 +40,9 @@ import { MemoryState } from "./memory-state.ts";
 import * as tasks from "./memory-tasks.ts";
 
 /**
- * A storage in the memory of this process, for tests and demos: everything the port promises but durability. What expires is hidden at once
- * and removed by `cleanupExpiredConversations`. Throws `StorageError` "invalid" if the options are.
+ * A storage in the memory of this process, for tests and demos: everything the port promises but durability. What
+ * expires is hidden at once and removed by `cleanupExpiredConversations`. Throws `StorageError` "invalid" if the
+ * options are.
  */
 export function createMemoryStorage(options?: StorageOptions): Storage {
   return new MemoryStorage(check.checkStorageOptions(options).maxHistoryLength);

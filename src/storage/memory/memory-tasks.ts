@@ -51,7 +51,8 @@ function createTask(
   if (rival?.otherContent && claim?.strict) {
     return { outcome: "reused" };
   }
-  // A task of that id that is not found but still here belongs to a conversation past its time; all of it goes, as it would be swept.
+  // A task of that id that is not found but still here belongs to a conversation past its time; all of it goes, as it
+  // would be swept.
   const past = state.findScope(key)?.tasks.get(key.taskId);
   if (past !== undefined) {
     state.removeConversation(past.conversation);

@@ -1,6 +1,6 @@
 /**
- * Items in an order, in one array: finding a place takes a binary search, inserting and removing a move of what is behind it. So an order
- * should put at the end what comes and goes most.
+ * Items in an order, in one array: finding a place takes a binary search, inserting and removing a move of what is
+ * behind it. So an order should put at the end what comes and goes most.
  */
 export class SortedList<T> {
   readonly #items: T[] = [];
@@ -41,7 +41,10 @@ export class SortedList<T> {
     return this.#items.splice(0, count);
   }
 
-  /** The index of the first item that is behind a place, by a test that is false for items up to it and true for all others. */
+  /**
+   * The index of the first item that is behind a place, by a test that is false for items up to it and true for all
+   * others.
+   */
   firstIndex(isBehind: (item: T) => boolean): number {
     let low = 0;
     let high = this.#items.length;

@@ -77,7 +77,10 @@ function hasRunner({ state, pending = false }: TaskAppend["header"]): boolean {
   return pending || isRunning(state);
 }
 
-/** The record's own time, if it needs another: far ahead while the task runs, moved only now and then; near when it doesn't any more. */
+/**
+ * The record's own time, if it needs another: far ahead while the task runs, moved only now and then; near when it
+ * doesn't any more.
+ */
 export function stayChange(
   context: MongoContext,
   { state, expireAt }: TaskHint,

@@ -25,10 +25,11 @@ import { trimIfLong } from "./mongodb-trim.ts";
 
 /**
  * Appends to a task that exists. One conditional update of the task's record decides. What goes with it:
- * - before: what the update names (pieces of a large batch, the segment that makes room), and, where the task begins to run (again), the
- *   hold on its conversation, which must not expire under it;
- * - at the same time: pointers to messages, which count only if their batch is in the log, and the access to the conversation, which is
- *   undone if the append is lost. Only the owner under the present fence does that, so nobody's hold is released who has taken over.
+ * - before: what the update names (pieces of a large batch, the segment that makes room), and, where the task begins to
+ *   run (again), the hold on its conversation, which must not expire under it;
+ * - at the same time: pointers to messages, which count only if their batch is in the log, and the access to the
+ *   conversation, which is undone if the append is lost. Only the owner under the present fence does that, so nobody's
+ *   hold is released who has taken over.
  */
 export async function advanceTask(context: MongoContext, key: TaskKey, append: TaskAppend): Promise<AppendResult> {
   const task = taskKey(key);
@@ -58,7 +59,10 @@ export function hintOf(record: Omit<TaskRecord, "tail">, confirmedAt: number): T
   return { log, conversation, incarnation, contextId, tailBytes, state, expireAt, confirmedAt };
 }
 
-/** What an append needs to know of the record that it changed: as it was before, since that names what isn't needed any more. */
+/**
+ * What an append needs to know of the record that it changed: as it was before, since that names what isn't needed any
+ * more.
+ */
 type UpdatedTask = Pick<TaskRecord, "tailBytes" | "requests" | "watchers" | "expireAt" | "far"> & {
   readonly summary?: { readonly blob?: Binary };
 };

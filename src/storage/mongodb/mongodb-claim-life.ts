@@ -10,10 +10,11 @@ import type { ClaimEntry, TaskRecord } from "./mongodb-records.ts";
 const makingMs = 60_000;
 
 /**
- * Those of the claims, all within their windows, that are still held: not beyond the conversation or the task that they led to. One settled
- * with an answer names its incarnation. One of a task names the conversation's id alone, since it is made together with it: it is held while its
- * task can be found or may still be being made, and while the conversation is that of then. Not while its task is being removed: the task's
- * record, which can't be found any more, or the note of its removal has the claim's token.
+ * Those of the claims, all within their windows, that are still held: not beyond the conversation or the task that they
+ * led to. One settled with an answer names its incarnation. One of a task names the conversation's id alone, since it
+ * is made together with it: it is held while its task can be found or may still be being made, and while the
+ * conversation is that of then. Not while its task is being removed: the task's record, which can't be found any more,
+ * or the note of its removal has the claim's token.
  */
 export async function liveClaims(
   context: MongoContext,

@@ -13,11 +13,15 @@ import { answerInlineBytesMax, attemptsMax, claimsPerMessageMax } from "./mongod
 import type { ClaimEntry, ClaimPointer, ClaimRecord, Inline } from "./mongodb-records.ts";
 
 /**
- * Claims. All contents under one message id are in one record, so that one step on it decides, and knows of other contents. Times are the
- * database's. Whether the conversation that a claim led to is still there is looked up only where a claim stands in the way.
+ * Claims. All contents under one message id are in one record, so that one step on it decides, and knows of other
+ * contents. Times are the database's. Whether the conversation that a claim led to is still there is looked up only
+ * where a claim stands in the way.
  */
 
-/** `ClaimResult`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was held for the task before. */
+/**
+ * `ClaimResult`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was
+ * held for the task before.
+ */
 export type ClaimAttempt =
   | (Extract<ClaimResult, { outcome: "accepted" }> & { readonly token: Binary; readonly held: ClaimPointer })
   | Exclude<ClaimResult, { outcome: "accepted" }>;
@@ -72,7 +76,10 @@ async function take(
   });
 }
 
-/** Ties a claim, made now if need be, to its answer. One that is held for another task by now, because this one's window is over, is left alone. */
+/**
+ * Ties a claim, made now if need be, to its answer. One that is held for another task by now, because this one's window
+ * is over, is left alone.
+ */
 export async function settleClaim(
   context: MongoContext,
   scope: Scope,

@@ -11,14 +11,19 @@ import type * as records from "./mongodb-records.ts";
 export interface MongoContext {
   readonly collections: MongoCollections;
   readonly maxHistoryLength: number;
-  /** How much longer than its conversation's time a record stays; undefined: as long as that time, two minutes at least. */
+  /**
+   * How much longer than its conversation's time a record stays; undefined: as long as that time, two minutes at least.
+   */
   readonly slackMs: number | undefined;
   retention: Retention;
   readonly hints: TaskHints;
   readonly jobs: MongoJobs;
   readonly running: RunningNotes;
   readonly ended: EndedNotes;
-  /** The database's clock as far as it is known here. Only for times that have slack: what decides on life and death is `$$NOW`. */
+  /**
+   * The database's clock as far as it is known here. Only for times that have slack: what decides on life and death is
+   * `$$NOW`.
+   */
   readonly clock: { offsetMs: number };
 }
 
@@ -64,8 +69,8 @@ export interface MongoCollections {
 }
 
 /**
- * Every operation says for itself that it reads what a majority holds and is done when a majority holds it, whatever the URL says.
- * "majority" implies the journal.
+ * Every operation says for itself that it reads what a majority holds and is done when a majority holds it, whatever
+ * the URL says. "majority" implies the journal.
  */
 const concerns = {
   readConcern: { level: "majority" },
@@ -122,7 +127,10 @@ export interface StayOptions {
   readonly covered?: Date | undefined;
 }
 
-/** Until when a record that belongs to a conversation stays if nothing happens: as long as that may live from now on, and the slack. */
+/**
+ * Until when a record that belongs to a conversation stays if nothing happens: as long as that may live from now on,
+ * and the slack.
+ */
 export function stayOf(context: MongoContext, { running, until, covered }: StayOptions): { readonly expireAt?: Date } {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {

@@ -6,8 +6,9 @@ import { foreverMs } from "./mongodb-limits.ts";
 import type { Hold } from "./mongodb-records.ts";
 
 /**
- * How conversations change: pipelines, so that every time in them is the database's own (`$$NOW`), never one that was read before.
- * Whatever comes from clients is under `$literal`: to a pipeline a string that begins with a dollar sign is the name of a field.
+ * How conversations change: pipelines, so that every time in them is the database's own (`$$NOW`), never one that was
+ * read before. Whatever comes from clients is under `$literal`: to a pipeline a string that begins with a dollar sign
+ * is the name of a field.
  */
 
 /** What an expression needs to know about how long conversations live. */
@@ -18,7 +19,9 @@ export interface LifeTimes {
   readonly retention: Retention;
 }
 
-/** A change of what holds a conversation. The later of two changes for a task by (fence, head) is the one that counts. */
+/**
+ * A change of what holds a conversation. The later of two changes for a task by (fence, head) is the one that counts.
+ */
 export interface HoldChange {
   readonly task: Binary;
   readonly fence: bigint;
@@ -39,8 +42,8 @@ export interface Touch {
 }
 
 /**
- * Whether a conversation can be found. What the database may take away at any moment can't, nor what is past its time by this process's
- * retention, should the record come from a time with another.
+ * Whether a conversation can be found. What the database may take away at any moment can't, nor what is past its time
+ * by this process's retention, should the record come from a time with another.
  */
 export function liveExpression(ttlMs: number | undefined, prefix = "$"): Document {
   const field = (name: string) => `${prefix}${name}`;
@@ -110,8 +113,8 @@ export function touchStages(times: LifeTimes, { access, hold, said = 0, stored =
 }
 
 /**
- * Undoes a touch that was made for something that then didn't happen. If nobody touched the conversation since, it is as before; if
- * somebody did, only the hold is put back, unless there is a later one.
+ * Undoes a touch that was made for something that then didn't happen. If nobody touched the conversation since, it is
+ * as before; if somebody did, only the hold is put back, unless there is a later one.
  */
 export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, before: Hold | undefined): Document[] {
   const mine = { $eq: ["$touch", token] };
@@ -130,7 +133,10 @@ export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, b
   ];
 }
 
-/** The time of a conversation, from its last access and its holds. Without retention it is left as it is, since what belongs to it has one. */
+/**
+ * The time of a conversation, from its last access and its holds. Without retention it is left as it is, since what
+ * belongs to it has one.
+ */
 export function expiryStages({ ttlMs }: LifeTimes): Document[] {
   const held = { $set: { holdUntil: { $max: "$holds.until" } } };
   return ttlMs === undefined
@@ -150,7 +156,10 @@ function changedHolds({ holdMs }: LifeTimes, hold: HoldChange): Document {
   return replacedHold(hold, { $gt: ["$$this.until", "$$NOW"] }, until === undefined ? [] : [made]);
 }
 
-/** The holds with another one for a task, unless there is one that comes later by (fence, head); of others, those that `keep` says. */
+/**
+ * The holds with another one for a task, unless there is one that comes later by (fence, head); of others, those that
+ * `keep` says.
+ */
 function replacedHold({ task, fence, head }: HoldChange, keep: unknown, hold: readonly Document[]): Document {
   const bound = longOf(fence);
   const isLater = {

@@ -79,7 +79,9 @@ export async function ensureConversation(
   });
 }
 
-/** Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold. */
+/**
+ * Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold.
+ */
 export async function touchConversation(
   context: MongoContext,
   home: Home,
@@ -99,7 +101,10 @@ export async function touchConversation(
   return { record: found, made: false };
 }
 
-/** Takes back a touch for something that didn't happen; a conversation that was made for it goes, unless somebody else used it since. */
+/**
+ * Takes back a touch for something that didn't happen; a conversation that was made for it goes, unless somebody else
+ * used it since.
+ */
 export async function undoTouch(context: MongoContext, { record, made }: Touched, touch: Touch): Promise<void> {
   const { conversations } = context.collections;
   const { _id, incarnation, prior } = record;

@@ -23,8 +23,9 @@ import { trimIfLong } from "./mongodb-trim.ts";
 type Create = NonNullable<TaskAppend["create"]>;
 
 /**
- * Creates a task. The claim and the conversation with the hold on it first, both at once; then the task's record, which decides: it holds the
- * first batch and the pointer to the message that made the task. What was done first is undone if the task isn't made.
+ * Creates a task. The claim and the conversation with the hold on it first, both at once; then the task's record, which
+ * decides: it holds the first batch and the pointer to the message that made the task. What was done first is undone if
+ * the task isn't made.
  */
 export async function createTask(
   context: MongoContext,

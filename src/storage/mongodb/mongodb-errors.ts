@@ -2,14 +2,19 @@ import { MongoError, MongoErrorLabel, MongoServerError, MongoWriteConcernError }
 import { StorageError } from "../storage-error.ts";
 
 const duplicateKey = 11000;
-/** Refusals that come before anything is done, and that trying again doesn't change: bad values, documents too large, no permission. */
+/**
+ * Refusals that come before anything is done, and that trying again doesn't change: bad values, documents too large, no
+ * permission.
+ */
 const invalidCodes: ReadonlySet<unknown> = new Set([2, 9, 14, 10334, 17419, 17420, 17280, 54]);
 const refusedCodes: ReadonlySet<unknown> = new Set([13, 18, 26, 73, 8000]);
 
 /**
- * What leaves the storage in place of an error of the driver. The outcome of a write is "unknown" but for refusals before anything is done:
+ * What leaves the storage in place of an error of the driver. The outcome of a write is "unknown" but for refusals
+ * before anything is done:
  * - A write concern error hides whether the write itself took place, a lost race included (driver 7.9).
- * - Even "no server found" is no proof: the driver tries a write twice, and may throw this after the first try was sent.
+ * - Even "no server found" is no proof: the driver tries a write twice, and may throw this after the first try was
+ *   sent.
  */
 export function storageError(error: unknown, kind: "read" | "write", closed: boolean): unknown {
   if (!(error instanceof MongoError)) {
@@ -30,7 +35,10 @@ export function storageError(error: unknown, kind: "read" | "write", closed: boo
       });
 }
 
-/** A record of that `_id` is there, and a majority holds that: with a write concern error the driver throws another class. */
+/**
+ * A record of that `_id` is there, and a majority holds that: with a write concern error the driver throws another
+ * class.
+ */
 export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && !(error instanceof MongoWriteConcernError) && error.code === duplicateKey;
 }

@@ -14,8 +14,9 @@ import type { Belonging, ConversationRecord } from "./mongodb-records.ts";
 import { belongings } from "./mongodb-removal-steps.ts";
 
 /**
- * How what belongs to a conversation lives as long as it. Each record has a time of its own, set ahead when it is written; `covered` of the
- * conversation is the least of them. Invariant: it is moved up only when all of them have been, so that no conversation outlives a part.
+ * How what belongs to a conversation lives as long as it. Each record has a time of its own, set ahead when it is
+ * written; `covered` of the conversation is the least of them. Invariant: it is moved up only when all of them have
+ * been, so that no conversation outlives a part.
  */
 
 /** How long a write that is under way may take to be seen by the renewal that it didn't know of. */
@@ -80,7 +81,10 @@ async function raise(context: MongoContext, incarnation: Binary, expireAt: Date)
   }
 }
 
-/** Brings the times of what ended tasks left far ahead back to those of their conversations, some time later, for many tasks at once. */
+/**
+ * Brings the times of what ended tasks left far ahead back to those of their conversations, some time later, for many
+ * tasks at once.
+ */
 export class EndedTasks implements EndedNotes {
   #tasks: EndedTask[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -108,7 +112,10 @@ export class EndedTasks implements EndedNotes {
   }
 }
 
-/** Moves a task's record up to what its conversation relies on, off the request path, if that is later than where its end put it. */
+/**
+ * Moves a task's record up to what its conversation relies on, off the request path, if that is later than where its
+ * end put it.
+ */
 export function coverTaskLater(context: MongoContext, task: Binary, log: Binary, covered: Date): void {
   context.jobs.run(`cover ${nameOf(task)}`, async () => {
     await context.collections.tasks.updateOne(

@@ -4,8 +4,8 @@ import { nameOf } from "./mongodb-keys.ts";
 import { hintsMax } from "./mongodb-limits.ts";
 
 /**
- * What this process saw of a task's record last. An append relies on it to know what to send, never on its being true: whatever it says is
- * checked by the append's condition, and a hint that was wrong costs a read.
+ * What this process saw of a task's record last. An append relies on it to know what to send, never on its being true:
+ * whatever it says is checked by the append's condition, and a hint that was wrong costs a read.
  */
 export interface TaskHint {
   readonly log: Binary;

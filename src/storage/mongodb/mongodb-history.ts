@@ -93,7 +93,10 @@ export async function readMessages(
   );
 }
 
-/** Of each task, the batches of its tail that hold one of the sequences asked for: tails are large, and histories go through many tasks. */
+/**
+ * Of each task, the batches of its tail that hold one of the sequences asked for: tails are large, and histories go
+ * through many tasks.
+ */
 function cutStages(byTask: ReadonlyMap<string, readonly Pointer[]>): Document[] {
   const wanted = [...byTask.values()].map((pointers) => ({
     task: pointers[0]?.task,

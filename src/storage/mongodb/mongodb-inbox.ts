@@ -12,13 +12,16 @@ type Wake = (keys: readonly TaskKey[]) => void;
 const awaitMs = 1_000;
 /** Before a broken inbox is opened anew. */
 const reopenMs = 250;
-/** Wake-ups are hints: no majority is waited for, so that readers hear of an append as soon as may be. One that is rolled back wakes for nothing. */
+/**
+ * Wake-ups are hints: no majority is waited for, so that readers hear of an append as soon as may be. One that is
+ * rolled back wakes for nothing.
+ */
 const hintConcern = { writeConcern: { w: 1 } } as const;
 
 /**
- * The wake-ups of all replicas: one small capped collection that each replica which watches tails for those that name it. Whenever the tail
- * breaks (a new primary, or a reader that fell behind what the collection holds) it is opened anew, and the replica is woken with no keys at
- * all, which means: look at everything.
+ * The wake-ups of all replicas: one small capped collection that each replica which watches tails for those that name
+ * it. Whenever the tail breaks (a new primary, or a reader that fell behind what the collection holds) it is opened
+ * anew, and the replica is woken with no keys at all, which means: look at everything.
  */
 export class MongoInbox {
   readonly #collection: Collection<WakeRecord>;

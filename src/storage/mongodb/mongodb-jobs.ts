@@ -8,8 +8,8 @@ const jobsMax = 10_000;
 type Work = () => Promise<void>;
 
 /**
- * Work off the request path: renewing, trimming and removing records. None of it is needed for what callers see, so a job that fails is
- * only logged.
+ * Work off the request path: renewing, trimming and removing records. None of it is needed for what callers see, so a
+ * job that fails is only logged.
  */
 export class MongoJobs {
   readonly #logger: Logger;

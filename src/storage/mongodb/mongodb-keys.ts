@@ -3,7 +3,10 @@ import { Binary, Long } from "mongodb";
 import type { Scope, TaskKey } from "../../domain/scope.ts";
 import { hashKey } from "../key.ts";
 
-/** The keys of records. BSON orders binaries by length first and then by bytes, so keys of different lengths are apart in one collection. */
+/**
+ * The keys of records. BSON orders binaries by length first and then by bytes, so keys of different lengths are apart
+ * in one collection.
+ */
 
 export function taskKey({ tenant, owner, taskId }: TaskKey): Binary {
   return new Binary(hashKey(tenant, owner, taskId));

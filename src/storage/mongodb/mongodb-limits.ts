@@ -1,6 +1,9 @@
 /** Bounds of the MongoDB engine, with the reason for each. */
 
-/** What a task's record holds of its log. Measured: appending to a record with 4 KiB or 64 KiB costs the same, so as few segments as may be. */
+/**
+ * What a task's record holds of its log. Measured: appending to a record with 4 KiB or 64 KiB costs the same, so as few
+ * segments as may be.
+ */
 export const tailBytesMax = 64 * 1024;
 /** What a batch takes in a tail or a segment beside its bytes: its id, its place, and what BSON puts around them. */
 export const itemOverheadBytes = 128;
@@ -8,11 +11,17 @@ export const itemOverheadBytes = 128;
 export const pieceBytesMax = 4 * 1024 * 1024;
 /** A snapshot's piece: below MongoDB's 16 MiB with room. */
 export const snapshotPieceBytes = 8 * 1024 * 1024;
-/** Summaries and requests up to this size are in the task's record; a larger one is beside it, since every append writes the record. */
+/**
+ * Summaries and requests up to this size are in the task's record; a larger one is beside it, since every append writes
+ * the record.
+ */
 export const inlineBytesMax = 16 * 1024;
 /** Open requests of a task. Far above what a task manager lets wait, far below what a record can hold. */
 export const requestsMax = 256;
-/** Contents under one message id whose claims are kept. Who sends more than that under one id doesn't identify messages by it. */
+/**
+ * Contents under one message id whose claims are kept. Who sends more than that under one id doesn't identify messages
+ * by it.
+ */
 export const claimsPerMessageMax = 256;
 /** A settling answer up to this size is in its claim. */
 export const answerInlineBytesMax = 2 * 1024;
@@ -25,15 +34,24 @@ export const majorityTimeoutMs = 10_000;
 /** How long a call waits for a server that can take it, and a socket for an answer. */
 export const serverSelectionMs = 5_000;
 export const socketTimeoutMs = 30_000;
-/** How often the driver looks after each server: one that hangs without closing its sockets is left after this and a connect timeout. */
+/**
+ * How often the driver looks after each server: one that hangs without closing its sockets is left after this and a
+ * connect timeout.
+ */
 export const heartbeatMs = 2_000;
-/** An open change of primary silences a tailed inbox for this long at most (measured: it is the client's server selection timeout). */
+/**
+ * An open change of primary silences a tailed inbox for this long at most (measured: it is the client's server
+ * selection timeout).
+ */
 export const inboxSelectionMs = 4_500;
 /** The inbox of wake-ups: some 10,000 of them. They are hints; whoever is further behind looks at everything. */
 export const inboxBytes = 4 * 1024 * 1024;
 /** Tasks named in one wake-up record. */
 export const wakeKeysMax = 100;
-/** A task that runs holds its conversation this far ahead, renewed long before; a crash leaves a hold no longer than this. */
+/**
+ * A task that runs holds its conversation this far ahead, renewed long before; a crash leaves a hold no longer than
+ * this.
+ */
 export const runningHoldMs = 30 * 24 * 60 * 60 * 1000;
 /** "For ever", where a date is needed. */
 export const foreverMs = 100 * 365 * 24 * 60 * 60 * 1000;
@@ -47,7 +65,10 @@ export const cleanupStepConversations = 50;
 export const endedDelayMs = 1_000;
 /** A running task's conversation is looked at with an append no more often than this. */
 export const confirmMsMax = 30_000;
-/** A replica without a beat for this long and without a task is forgotten. Far beyond any lease, so that nobody still watches it. */
+/**
+ * A replica without a beat for this long and without a task is forgotten. Far beyond any lease, so that nobody still
+ * watches it.
+ */
 export const replicaKeptMs = 24 * 60 * 60 * 1000;
 /** How often what was left over from interrupted removals is looked for. */
 export const maintenanceMs = 10 * 60 * 1000;

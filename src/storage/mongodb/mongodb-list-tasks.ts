@@ -9,10 +9,16 @@ import { scopeKey } from "./mongodb-keys.ts";
 import type { TaskRecord } from "./mongodb-records.ts";
 import { storedTasks } from "./mongodb-task-reads.ts";
 
-/** Every state that a header can have, with room for those of later releases: what lists a conversation's tasks goes through them all. */
+/**
+ * Every state that a header can have, with room for those of later releases: what lists a conversation's tasks goes
+ * through them all.
+ */
 const states = Array.from({ length: 16 }, (_, state) => state);
 
-/** Has the tasks of each state in order, which MongoDB merges; left to itself it takes another index of the conversation and sorts. */
+/**
+ * Has the tasks of each state in order, which MongoDB merges; left to itself it takes another index of the conversation
+ * and sorts.
+ */
 const conversationIndex = { incarnation: 1, state: 1, statusTime: -1, taskId: -1 } as const;
 
 /** A page of headers. Whose conversation can't be found is passed over, and not counted. */
@@ -60,7 +66,8 @@ function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarna
   }
   const { statusTimeMs, taskId } = after;
   if (incarnation !== undefined && state === undefined) {
-    // One range of each state: of two, MongoDB wouldn't merge the states in order. Passed over are tasks of the very same time alone.
+    // One range of each state: of two, MongoDB wouldn't merge the states in order. Passed over are tasks of the very
+    // same time alone.
     return {
       ...of,
       ...inState,
@@ -77,8 +84,8 @@ function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarna
 }
 
 /**
- * Counts from the conversations that can be found, each one's tasks on an index alone: no task's record is read, and none counts whose
- * conversation is gone while its own record waits for its removal.
+ * Counts from the conversations that can be found, each one's tasks on an index alone: no task's record is read, and
+ * none counts whose conversation is gone while its own record waits for its removal.
  */
 async function countTasks(
   context: MongoContext,

@@ -30,8 +30,8 @@ const lookupsAtOnce = 16;
 const pointerPage = 200;
 
 /**
- * Keeps messages without a task. Their conversations are touched first, which gives each its time and its place. Those of one conversation go
- * in one command; the claim comes last, so that who gets the answer finds the messages.
+ * Keeps messages without a task. Their conversations are touched first, which gives each its time and its place. Those
+ * of one conversation go in one command; the claim comes last, so that who gets the answer finds the messages.
  */
 export async function storeMessages(
   context: MongoContext,

@@ -10,7 +10,9 @@ const databaseDefault = "a2a";
 
 export interface OpenedMongo {
   readonly db: Db;
-  /** The database through a client of its own, for what tails: it must hear of a new primary sooner than calls give up. */
+  /**
+   * The database through a client of its own, for what tails: it must hear of a new primary sooner than calls give up.
+   */
   readonly inboxDb: Db;
   /** Closes the clients that were made here. */
   close(): Promise<void>;
@@ -85,7 +87,8 @@ function checkOptions({ options }: MongoClient): void {
 }
 
 async function checkServer(db: Db, logger: Logger): Promise<void> {
-  // One after the other: of two that wait for a server in vain, the first to fail may be told no more than that the other has failed.
+  // One after the other: of two that wait for a server in vain, the first to fail may be told no more than that the
+  // other has failed.
   const { version } = await db.admin().command({ buildInfo: 1 });
   const hello = await db.admin().command({ hello: 1 });
   if (!(Number.parseInt(String(version), 10) >= serverMajorMin)) {

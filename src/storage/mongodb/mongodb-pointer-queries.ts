@@ -22,7 +22,10 @@ const ownFields = { time: "time", sequence: "sequence", key: "key" } as const;
 const firstFields = { time: "first.time", sequence: "first.sequence", key: "first.key" } as const;
 type Fields = typeof ownFields | typeof firstFields;
 
-/** The next pointers of a history in its order ("up") or against it ("down"), from a place on, at most `limit`; from both collections. */
+/**
+ * The next pointers of a history in its order ("up") or against it ("down"), from a place on, at most `limit`; from
+ * both collections.
+ */
 export async function findPointers(
   context: MongoContext,
   incarnation: Binary,
@@ -42,7 +45,10 @@ export async function findPointers(
   return pointers.sort((a, b) => order * comparePlaces(a, b)).slice(0, limit);
 }
 
-/** Pointers of a history with what is at their places, in pages, until `take` has enough (false). Lost ones are among them. */
+/**
+ * Pointers of a history with what is at their places, in pages, until `take` has enough (false). Lost ones are among
+ * them.
+ */
 export async function walkPointers(
   context: MongoContext,
   incarnation: Binary,

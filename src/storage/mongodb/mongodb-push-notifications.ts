@@ -9,7 +9,9 @@ import { findTask } from "./mongodb-find-task.ts";
 import { bytesOf, configKey, keyBytes, keysOf, taskKey } from "./mongodb-keys.ts";
 import type { PushNotificationRecord } from "./mongodb-records.ts";
 
-/** Configs are keyed by the log of their task: those of a task that is gone are nobody's, even if its id is used again. */
+/**
+ * Configs are keyed by the log of their task: those of a task that is gone are nobody's, even if its id is used again.
+ */
 export async function storePushNotification(
   context: MongoContext,
   key: TaskKey,

@@ -13,8 +13,9 @@ import type { LogItem, SegmentRecord } from "./mongodb-records.ts";
 const segmentsMax = 64;
 
 /**
- * Entries after a sequence: the task's record first, then the segments below its tail. What the record says is below the tail is committed and
- * stays, so nothing is missing and nothing is seen that isn't committed. A hole, which is the end of the task or damage, ends what is read.
+ * Entries after a sequence: the task's record first, then the segments below its tail. What the record says is below
+ * the tail is committed and stays, so nothing is missing and nothing is seen that isn't committed. A hole, which is the
+ * end of the task or damage, ends what is read.
  */
 export async function readTask(
   context: MongoContext,

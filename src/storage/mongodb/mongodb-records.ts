@@ -2,19 +2,26 @@ import type { Binary, Long, Timestamp } from "mongodb";
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 
 /**
- * The documents of the MongoDB engine. Ids of clients are in values, never in names of fields, and what must be unique is an `_id`.
+ * The documents of the MongoDB engine. Ids of clients are in values, never in names of fields, and what must be unique
+ * is an `_id`.
  *
- * What belongs to a conversation carries its `incarnation`, 16 random bytes made with it; what belongs to a task has an `_id` that begins
- * with the task's `log`, 16 random bytes as well. So an id that is used again never meets what it stood for before.
+ * What belongs to a conversation carries its `incarnation`, 16 random bytes made with it; what belongs to a task has an
+ * `_id` that begins with the task's `log`, 16 random bytes as well. So an id that is used again never meets what it
+ * stood for before.
  */
 
-/** What belongs to an incarnation of a conversation, and when MongoDB may take it away. Without retention there is no `expireAt`. */
+/**
+ * What belongs to an incarnation of a conversation, and when MongoDB may take it away. Without retention there is no
+ * `expireAt`.
+ */
 export interface Belonging {
   incarnation: Binary;
   expireAt?: Date;
 }
 
-/** A batch within a tail or a segment: its entries as an encoded `EntryBatch`, or where they are if they are many bytes. */
+/**
+ * A batch within a tail or a segment: its entries as an encoded `EntryBatch`, or where they are if they are many bytes.
+ */
 export interface LogItem {
   /** The sequence of its first entry. */
   readonly s: number;
@@ -95,15 +102,18 @@ export interface SegmentRecord extends Belonging {
   items: readonly LogItem[];
 }
 
-/** `_id`: log, 16 random bytes, 8 bytes index. Of a batch too large for the tail, beside the segments; of a snapshot; or a blob, without index. */
+/**
+ * `_id`: log, 16 random bytes, 8 bytes index. Of a batch too large for the tail, beside the segments; of a snapshot; or
+ * a blob, without index.
+ */
 export interface PieceRecord extends Belonging {
   _id: Binary;
   d: Binary;
 }
 
 /**
- * A message in a history. `_id` of one with a task: log, 8 bytes sequence, 8 bytes of the batch id's hash; of one without: incarnation,
- * SHA-256 of the message id, so that a message stored again is the same record.
+ * A message in a history. `_id` of one with a task: log, 8 bytes sequence, 8 bytes of the batch id's hash; of one
+ * without: incarnation, SHA-256 of the message id, so that a message stored again is the same record.
  */
 export interface MessageRecord extends Belonging {
   _id: Binary;
@@ -183,7 +193,10 @@ export interface ClaimPointer {
   readonly token: Binary;
 }
 
-/** `_id`: SHA-256 of (tenant, owner, message id). All contents under one id in one record, so that one step decides among them. */
+/**
+ * `_id`: SHA-256 of (tenant, owner, message id). All contents under one id in one record, so that one step decides
+ * among them.
+ */
 export interface ClaimRecord {
   _id: Binary;
   entries: ClaimEntry[];

@@ -6,11 +6,15 @@ import { jobStepRecords, removalStaleMs } from "./mongodb-limits.ts";
 import type { Belonging, ClaimPointer, RemovalRecord, TaskRecord } from "./mongodb-records.ts";
 
 /**
- * Removing what can't be found any more. Whatever is removed is made invisible by one step on one record first: its conversation's or its
- * task's. The rest goes in small steps; a note in `removals`, written before and deleted after, lets another replica finish the work.
+ * Removing what can't be found any more. Whatever is removed is made invisible by one step on one record first: its
+ * conversation's or its task's. The rest goes in small steps; a note in `removals`, written before and deleted after,
+ * lets another replica finish the work.
  */
 
-/** Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records for ever. */
+/**
+ * Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records
+ * for ever.
+ */
 export async function noteRemovals(
   context: MongoContext,
   removals: readonly Omit<RemovalRecord, "at">[],
@@ -28,7 +32,10 @@ export async function forgetRemovals(context: MongoContext, ids: readonly Binary
   }
 }
 
-/** Removes all that belongs to incarnations that are gone, the claims that their tasks were created with among them, and then the notes; these stay if a close cut it short. */
+/**
+ * Removes all that belongs to incarnations that are gone, the claims that their tasks were created with among them, and
+ * then the notes; these stay if a close cut it short.
+ */
 export async function removeBelongings(context: MongoContext, incarnations: readonly Binary[]): Promise<void> {
   if (incarnations.length > 0) {
     await allOf(
@@ -90,7 +97,10 @@ export async function resumeRemovals(context: MongoContext): Promise<void> {
   }
 }
 
-/** The collections of what belongs to conversations, in the order in which it is renewed: tasks' records last, without which the rest is nothing. */
+/**
+ * The collections of what belongs to conversations, in the order in which it is renewed: tasks' records last, without
+ * which the rest is nothing.
+ */
 export function belongings(context: MongoContext): readonly Collection<Belonging>[] {
   const { messages, segments, snapshots, pushNotifications, tasks } = context.collections;
   return [messages, segments, snapshots, pushNotifications, tasks] as unknown as readonly Collection<Belonging>[];
@@ -114,7 +124,8 @@ async function deleteAll(context: MongoContext, collection: Collection<Belonging
       .limit(jobStepRecords)
       .toArray();
     if (some.length > 0) {
-      // Only tasks have one. It goes first: until then the task's record, which can't be found any more, keeps it from being held.
+      // Only tasks have one. It goes first: until then the task's record, which can't be found any more, keeps it from
+      // being held.
       await dropClaims(
         context,
         some.flatMap((record) => (record as Pick<TaskRecord, "claim">).claim ?? []),

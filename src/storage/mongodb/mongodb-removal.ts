@@ -24,7 +24,8 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
   const { deletedCount } = await context.collections.tasks.deleteOne({ _id, log });
   context.hints.delete(_id);
   if (deletedCount > 0) {
-    // However late an append of the old task may touch the conversation, the hold doesn't come back but for a moment: it has no later fence.
+    // However late an append of the old task may touch the conversation, the hold doesn't come back but for a moment:
+    // it has no later fence.
     const hold = { task: _id, fence: int64Max, head: Number.MAX_SAFE_INTEGER, until: undefined };
     await touchConversation(context, task, { access: "keep", hold, token: newId() });
   }

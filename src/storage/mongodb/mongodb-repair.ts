@@ -5,8 +5,8 @@ import { bigintOf, nameOf, newId, sameKey } from "./mongodb-keys.ts";
 import type { ConversationRecord, TaskRecord } from "./mongodb-records.ts";
 
 /**
- * Takes away the hold that a crash between the end of a task and the release of its conversation left, when somebody comes across it.
- * Until then the conversation merely stays longer than it need.
+ * Takes away the hold that a crash between the end of a task and the release of its conversation left, when somebody
+ * comes across it. Until then the conversation merely stays longer than it need.
  */
 export function releaseLater(
   context: MongoContext,

@@ -36,8 +36,8 @@ export async function listReplicas(context: MongoContext): Promise<readonly Repl
 }
 
 /**
- * Running tasks of the given replicas. They are read in the order of their keys, which are hashes, from a random one on: two callers hardly
- * ever get the same.
+ * Running tasks of the given replicas. They are read in the order of their keys, which are hashes, from a random one
+ * on: two callers hardly ever get the same.
  */
 export async function claimTasks(context: MongoContext, { replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
   const keys: TaskKey[] = [];

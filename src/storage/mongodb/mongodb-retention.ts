@@ -8,12 +8,13 @@ import type { Belonging, ConversationRecord } from "./mongodb-records.ts";
 import { belongings } from "./mongodb-removal-steps.ts";
 
 /**
- * Brings what was stored under another retention in line, off the request path. Only the change between "for ever" and "for a time" needs that:
- * from one time to another, each conversation changes when it is used next.
+ * Brings what was stored under another retention in line, off the request path. Only the change between "for ever" and
+ * "for a time" needs that: from one time to another, each conversation changes when it is used next.
  */
 export async function applyRetention(context: MongoContext): Promise<void> {
   const mortal = ttlOf(context) !== undefined;
-  // What is done doesn't match any more, so that every page is the first. The index is named: it is the one that holds next to nothing of this.
+  // What is done doesn't match any more, so that every page is the first. The index is named: it is the one that holds
+  // next to nothing of this.
   const filter: Filter<ConversationRecord> = mortal
     ? { expireAt: { $exists: false } }
     : { expireAt: { $gt: new Date(0) } };
@@ -32,7 +33,10 @@ export async function applyRetention(context: MongoContext): Promise<void> {
   }
 }
 
-/** Gives a conversation its time; what belongs to it a later one first, so that nothing is left without one if this is interrupted. */
+/**
+ * Gives a conversation its time; what belongs to it a later one first, so that nothing is left without one if this is
+ * interrupted.
+ */
 async function endow(context: MongoContext, conversation: ConversationRecord): Promise<void> {
   const { _id, incarnation } = conversation;
   await renew(context, conversation);

@@ -18,8 +18,8 @@ interface RunningTask extends Home {
 }
 
 /**
- * The tasks that this process runs. However silent one is, its conversation is touched again and again: that renews its hold, and with it all
- * that belongs to the conversation.
+ * The tasks that this process runs. However silent one is, its conversation is touched again and again: that renews its
+ * hold, and with it all that belongs to the conversation.
  */
 export class RunningTasks implements RunningNotes {
   readonly #tasks = new Map<string, RunningTask>();
@@ -41,7 +41,10 @@ export class RunningTasks implements RunningNotes {
     this.#tasks.delete(nameOf(task));
   }
 
-  /** Touches the conversations of all of them. One whose hold is gone, or another's by now, isn't this process's affair any more. */
+  /**
+   * Touches the conversations of all of them. One whose hold is gone, or another's by now, isn't this process's affair
+   * any more.
+   */
   async touchAll(context: MongoContext): Promise<void> {
     for (const [name, { hold, task, ...home }] of [...this.#tasks]) {
       if (context.jobs.closed) {

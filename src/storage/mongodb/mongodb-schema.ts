@@ -41,8 +41,8 @@ const indexes: { readonly [collection in Indexed]: readonly Index[] } = {
 };
 
 /**
- * Makes what is missing of collections and indexes; does nothing where all is there. Throws "invalid" for a database that a newer release has
- * changed so that this one can't work with it.
+ * Makes what is missing of collections and indexes; does nothing where all is there. Throws "invalid" for a database
+ * that a newer release has changed so that this one can't work with it.
  */
 export async function prepareSchema(db: Db, collections: MongoCollections, prefix: string): Promise<void> {
   await checkVersion(collections);

@@ -10,8 +10,8 @@ import type { SnapshotRecord } from "./mongodb-records.ts";
 import { isRunning } from "./mongodb-states.ts";
 
 /**
- * Keeps a snapshot: its pieces first, under an id of their own, then the task's record names them, if that only raises the sequence. The
- * pieces of the one before, or these if they weren't wanted any more, go afterwards.
+ * Keeps a snapshot: its pieces first, under an id of their own, then the task's record names them, if that only raises
+ * the sequence. The pieces of the one before, or these if they weren't wanted any more, go afterwards.
  */
 export async function storeSnapshot(context: MongoContext, key: TaskKey, { sequence, bytes }: Snapshot): Promise<void> {
   const task = await findTask(context, taskKey(key));

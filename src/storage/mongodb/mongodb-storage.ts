@@ -51,18 +51,21 @@ import { getTask, taskExists } from "./mongodb-task-reads.ts";
 export interface MongoStorageOptions extends StorageOptions {
   /** The database. Default: the one that the URL or the client names, or else "a2a". */
   readonly database?: string;
-  /** How much longer than its conversation's time what belongs to it stays. Default: as long as that time, two minutes at least. Only tests want less. */
+  /**
+   * How much longer than its conversation's time what belongs to it stays. Default: as long as that time, two minutes
+   * at least. Only tests want less.
+   */
   readonly slackMs?: number;
   /** Hears of what an operator should know. Default: the process's warnings hear what is a warning, nobody the rest. */
   readonly logger?: Logger;
 }
 
 /**
- * Opens a storage in a MongoDB database, from version 6.0 on, for any number of processes at once. Durable: what it acknowledges is held by a
- * majority of the replica set. Conversations expire by themselves. A watch is called with no keys at all when it may have missed some.
- * A client that is handed in stays open when the storage is closed.
- * Throws `StorageError`: "invalid" for options and URLs it can't use, a server that is too old, or a database of a newer release;
- * "unavailable" if no server can be reached.
+ * Opens a storage in a MongoDB database, from version 6.0 on, for any number of processes at once. Durable: what it
+ * acknowledges is held by a majority of the replica set. Conversations expire by themselves. A watch is called with no
+ * keys at all when it may have missed some. A client that is handed in stays open when the storage is closed.
+ * Throws `StorageError`: "invalid" for options and URLs it can't use, a server that is too old, or a database of a
+ * newer release; "unavailable" if no server can be reached.
  */
 export async function createMongoStorage(
   urlOrClient: string | MongoClient,

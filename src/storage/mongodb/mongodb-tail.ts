@@ -20,8 +20,8 @@ export function fitsRecord({ entries }: TaskAppend["batch"]): boolean {
 }
 
 /**
- * The batch as the record names it. One that is too large for the record is written beside it first, under an id of its own: until a record
- * names it, nobody reads it.
+ * The batch as the record names it. One that is too large for the record is written beside it first, under an id of its
+ * own: until a record names it, nobody reads it.
  */
 export async function writeItem(
   context: MongoContext,
@@ -59,11 +59,11 @@ export function removeItemLater(context: MongoContext, { log }: LogOwner, { x }:
 }
 
 /**
- * Makes room: what the tail holds becomes a segment, which the next append's update then relies on. False if the task isn't where the append
- * wants it, so that there is nothing to make room for.
+ * Makes room: what the tail holds becomes a segment, which the next append's update then relies on. False if the task
+ * isn't where the append wants it, so that there is nothing to make room for.
  *
- * Invariant: a segment holds committed entries alone. It is made of a record that a majority holds; one that is there already, because
- * somebody got this far before, is a prefix of it, or longer, and the longer one stays.
+ * Invariant: a segment holds committed entries alone. It is made of a record that a majority holds; one that is there
+ * already, because somebody got this far before, is a prefix of it, or longer, and the longer one stays.
  */
 export async function moveTail(
   context: MongoContext,
@@ -91,7 +91,8 @@ export async function moveTail(
     if (!isDuplicateKey(error)) {
       throw error;
     }
-    // There is one. If it came in the same moment, it may be shorter all the same; relying on it would leave a hole in the log.
+    // There is one. If it came in the same moment, it may be shorter all the same; relying on it would leave a hole in
+    // the log.
     await segments.updateOne(shorter, { $set: segment });
   }
   return true;

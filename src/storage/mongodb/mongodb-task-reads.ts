@@ -35,7 +35,8 @@ export async function getTask(
     const snapshot =
       withSnapshot && task.snapshot !== undefined ? await readSnapshot(context, task.log, task.snapshot) : undefined;
     const [stored] = await storedTasks(context, [task]);
-    // A snapshot or a blob was replaced between two reads: the record names the new one by now. A snapshot is only a cache.
+    // A snapshot or a blob was replaced between two reads: the record names the new one by now. A snapshot is only a
+    // cache.
     const whole = stored !== undefined && (!withSnapshot || task.snapshot === undefined || snapshot !== undefined);
     if (whole || attempt === attemptsMax) {
       return stored === undefined ? undefined : withSnapshotOf(stored, snapshot);

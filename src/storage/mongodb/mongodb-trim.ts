@@ -6,8 +6,9 @@ import { deletePointers, findPointers, type Place, walkPointers } from "./mongod
 import type { ConversationRecord } from "./mongodb-records.ts";
 
 /**
- * Takes the oldest messages out of a history that is too long, off the request path. Whoever reads histories waits for that (`trimmed`), or
- * looks at the newest alone. Pointers to what isn't in the log don't count, so they are looked up, once each.
+ * Takes the oldest messages out of a history that is too long, off the request path. Whoever reads histories waits for
+ * that (`trimmed`), or looks at the newest alone. Pointers to what isn't in the log don't count, so they are looked up,
+ * once each.
  */
 export function trimIfLong(
   context: MongoContext,
@@ -18,7 +19,10 @@ export function trimIfLong(
   }
 }
 
-/** Resolves when the history is as short as it should be, whoever made it too long, and whether or not he lives to trim it. */
+/**
+ * Resolves when the history is as short as it should be, whoever made it too long, and whether or not he lives to trim
+ * it.
+ */
 export function trimmed(
   context: MongoContext,
   conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">,

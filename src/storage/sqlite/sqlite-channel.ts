@@ -22,8 +22,9 @@ interface Pending {
 }
 
 /**
- * One worker thread and the calls that wait for it. Opened by `openChannel`, it lives until `close`, or until the worker dies: then all that
- * waits and all that comes later is rejected, since a writer that was started anew could not say what became of the calls of the old one.
+ * One worker thread and the calls that wait for it. Opened by `openChannel`, it lives until `close`, or until the
+ * worker dies: then all that waits and all that comes later is rejected, since a writer that was started anew could not
+ * say what became of the calls of the old one.
  */
 export class SqliteChannel<O extends Operations> {
   readonly #worker: Worker;
@@ -148,7 +149,8 @@ export async function openChannel<O extends Operations>(task: WorkerTask): Promi
   const worker = new Worker(new URL(name, import.meta.url), {
     name: `sqlite-${task.role}`,
     workerData: task,
-    // The flags of the process are meant for its program: with `--input-type`, a thread could not even be started from a file.
+    // The flags of the process are meant for its program: with `--input-type`, a thread could not even be started from
+    // a file.
     execArgv: [],
   });
   const channel = new SqliteChannel<O>(worker, task.role);

@@ -49,8 +49,8 @@ export function findRival(
 }
 
 /**
- * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for another task by now,
- * because this one's window is over, is left alone.
+ * Ties a claim, made now if need be, to the conversation where its outcome is, and ends with. A claim that is held for
+ * another task by now, because this one's window is over, is left alone.
  */
 export function settleClaim(
   context: SqliteContext,

@@ -54,7 +54,10 @@ export function appendOptions({ append: { batch, header } }: AppendArgs): CallOp
   return { bytes: batch.bytes.byteLength + (header.summary?.byteLength ?? 0), transfer: transferable([batch.bytes]) };
 }
 
-/** The buffers of arrays that are large enough for a transfer to pay. Each array must be the whole of its buffer, and the engine's own. */
+/**
+ * The buffers of arrays that are large enough for a transfer to pay. Each array must be the whole of its buffer, and
+ * the engine's own.
+ */
 export function transferable(arrays: readonly Uint8Array[]): readonly ArrayBuffer[] {
   return arrays.filter(({ byteLength }) => byteLength >= transferBytesMin).map(({ buffer }) => buffer as ArrayBuffer);
 }

@@ -1,8 +1,11 @@
-/** Conditions that several statements share. The numbers are those of `TaskState`, which a released contract never changes. */
+/**
+ * Conditions that several statements share. The numbers are those of `TaskState`, which a released contract never
+ * changes.
+ */
 
 /**
- * Whether a task holds conversation `c` although its time is over: one that runs, or one that waits for its client and has not waited too
- * long (`:heldSince`). The first condition is that of the index `tasks_holding`, word for word.
+ * Whether a task holds conversation `c` although its time is over: one that runs, or one that waits for its client and
+ * has not waited too long (`:heldSince`). The first condition is that of the index `tasks_holding`, word for word.
  */
 export const held = `EXISTS (
   SELECT 1 FROM {tasks} AS h

@@ -28,8 +28,8 @@ export function openReader(file: string): DatabaseSync {
 }
 
 /**
- * To be called before each group. SQLite's own checkpoints never wait, so under readers that are never all idle the write-ahead log only
- * grows; when it is long, this one waits the moment that it takes until no reader needs it.
+ * To be called before each group. SQLite's own checkpoints never wait, so under readers that are never all idle the
+ * write-ahead log only grows; when it is long, this one waits the moment that it takes until no reader needs it.
  */
 export function createWalLimiter(db: DatabaseSync, file: string): () => void {
   let commits = 0;

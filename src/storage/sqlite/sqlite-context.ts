@@ -48,7 +48,10 @@ export function before(nowMs: number, ageMs: number): number {
   return Math.max(Math.ceil(nowMs - ageMs), Number.MIN_SAFE_INTEGER);
 }
 
-/** Marks the bytes of an answer, when they are many, as the receiver's. They must be a whole buffer and not be used here afterwards. */
+/**
+ * Marks the bytes of an answer, when they are many, as the receiver's. They must be a whole buffer and not be used here
+ * afterwards.
+ */
 export function handOver(context: SqliteContext, bytes: Uint8Array): Uint8Array {
   if (
     bytes.byteLength >= transferBytesMin &&

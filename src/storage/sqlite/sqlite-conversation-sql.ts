@@ -13,7 +13,8 @@ export const conversationSql = {
     SELECT c.context_id, c.last_access_ms FROM {conversations} AS c
     WHERE c.scope = :scope AND c.last_access_ms <= :afterMs AND (c.last_access_ms < :afterMs OR c.context_id > :afterContextId) AND ${live}
     ORDER BY c.last_access_ms DESC, c.context_id LIMIT :limit`,
-  // Who is past its age, a bounded number at a time with the held ones among them, so that one step never reads on and on past those.
+  // Who is past its age, a bounded number at a time with the held ones among them, so that one step never reads on and
+  // on past those.
   oldConversations: `
     SELECT c.id, c.tenant, c.owner, c.context_id, c.last_access_ms, ${held} AS held FROM {conversations} AS c
     WHERE c.key IS NOT NULL AND c.last_access_ms < :before AND (c.last_access_ms, c.id) > (:afterMs, :afterId)

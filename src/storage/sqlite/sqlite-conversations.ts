@@ -33,7 +33,10 @@ export function findConversation(
   return row?.live === 1 ? foundConversation(row) : undefined;
 }
 
-/** The same, made if there is none. One that is past its time makes way: it loses its key, and the sweep takes its rows away. */
+/**
+ * The same, made if there is none. One that is past its time makes way: it loses its key, and the sweep takes its rows
+ * away.
+ */
 export function ensureConversation(
   context: SqliteContext,
   scope: Scope,
@@ -183,7 +186,9 @@ export interface OldConversation {
   readonly held: boolean;
 }
 
-/** Conversations last accessed before a moment, oldest access first, held ones among them; after a place in that order. */
+/**
+ * Conversations last accessed before a moment, oldest access first, held ones among them; after a place in that order.
+ */
 export function listOldConversations(
   context: SqliteContext,
   scope: Scope | undefined,
@@ -200,7 +205,8 @@ export function listOldConversations(
           scope: scopeKey(scope),
           before: beforeMs,
           afterMs,
-          // Within one moment the order is descending: above every id comes a character beyond the last one of Unicode's planes in use.
+          // Within one moment the order is descending: above every id comes a character beyond the last one of
+          // Unicode's planes in use.
           afterContextId: after?.key.contextId ?? "\u{10ffff}".repeat(65),
           heldSince,
           limit,

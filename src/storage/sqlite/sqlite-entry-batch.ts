@@ -1,8 +1,9 @@
 import { StorageError } from "../storage-error.ts";
 
 /**
- * The encoding of `taskmanager.storage.v1.EntryBatch`, by hand: the writer needs one copy into a buffer of its own, the readers the places
- * of the entries and not the entries, and the encodings of batches one after another are that of all their entries.
+ * The encoding of `taskmanager.storage.v1.EntryBatch`, by hand: the writer needs one copy into a buffer of its own, the
+ * readers the places of the entries and not the entries, and the encodings of batches one after another are that of all
+ * their entries.
  */
 
 /** Tag of field 1, length-delimited. */

@@ -9,7 +9,10 @@ export interface WireError {
   readonly cause?: { readonly message: string; readonly stack: string | undefined };
 }
 
-/** SQLite's primary result codes (https://www.sqlite.org/rescode.html) that say the database can't be reached or refuses for now. */
+/**
+ * SQLite's primary result codes (https://www.sqlite.org/rescode.html) that say the database can't be reached or refuses
+ * for now.
+ */
 const unavailableCodes: ReadonlySet<number> = new Set([
   3, // PERM
   5, // BUSY
@@ -28,7 +31,10 @@ const unavailableCodes: ReadonlySet<number> = new Set([
 const corruptCodes: ReadonlySet<number> = new Set([11, 26, 19]);
 const tooBigCode = 18;
 
-/** What an error inside a worker means to the caller of the storage; an error that is none of SQLite's comes back as it is. */
+/**
+ * What an error inside a worker means to the caller of the storage; an error that is none of SQLite's comes back as it
+ * is.
+ */
 export function storageErrorOf(error: unknown, outcome: StorageError["outcome"] = "none"): unknown {
   if (error instanceof StorageError) {
     return error;

@@ -6,8 +6,9 @@ import type { Operations } from "./sqlite-operations.ts";
 import type { Call, Reply } from "./sqlite-protocol.ts";
 
 /**
- * Carries out calls in one transaction, each under its own savepoint: one that fails leaves nothing behind and harms no other. The replies
- * exist only after COMMIT returned. If COMMIT fails, nobody knows what is on the disk, so that is what everyone is told.
+ * Carries out calls in one transaction, each under its own savepoint: one that fails leaves nothing behind and harms no
+ * other. The replies exist only after COMMIT returned. If COMMIT fails, nobody knows what is on the disk, so that is
+ * what everyone is told.
  */
 export function runWrites(context: SqliteContext, operations: Operations, calls: readonly Call[]): readonly Reply[] {
   const { db } = context;
@@ -41,8 +42,9 @@ export function runWrites(context: SqliteContext, operations: Operations, calls:
 }
 
 /**
- * Carries out calls on one snapshot of the database, which is taken after the last of them arrived and hence holds all that was answered.
- * Stops when the answers are large: those behind wait for the next group rather than the first ones for them.
+ * Carries out calls on one snapshot of the database, which is taken after the last of them arrived and hence holds all
+ * that was answered. Stops when the answers are large: those behind wait for the next group rather than the first ones
+ * for them.
  */
 export function runReads(context: SqliteContext, operations: Operations, calls: readonly Call[]): readonly Reply[] {
   const { db } = context;

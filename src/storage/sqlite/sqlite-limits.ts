@@ -1,39 +1,66 @@
 /** Bounds of the SQLite engine, with the reason for each. */
 
 /**
- * Operations in one transaction of the writer. Beyond a few hundred the cost of COMMIT is spread thin enough, and each further one only
- * makes the first wait longer for its answer.
+ * Operations in one transaction of the writer. Beyond a few hundred the cost of COMMIT is spread thin enough, and each
+ * further one only makes the first wait longer for its answer.
  */
 export const groupOperationsMax = 512;
-/** Bytes in one transaction, unless a single operation is larger: keeps the dirty pages in the cache and a commit below a second. */
+/**
+ * Bytes in one transaction, unless a single operation is larger: keeps the dirty pages in the cache and a commit below
+ * a second.
+ */
 export const groupBytesMax = 16 * 1024 * 1024;
-/** Reads answered in one go: few enough that the first doesn't wait for long, enough that a crossing of threads costs little each. */
+/**
+ * Reads answered in one go: few enough that the first doesn't wait for long, enough that a crossing of threads costs
+ * little each.
+ */
 export const readGroupOperationsMax = 64;
 /** Bytes of answers after which the reader answers what it has. */
 export const readGroupBytesMax = 1024 * 1024;
-/** Operations that wait for one worker. A caller that is refused here knows that the disk can't keep up; memory must not hide it. */
+/**
+ * Operations that wait for one worker. A caller that is refused here knows that the disk can't keep up; memory must not
+ * hide it.
+ */
 export const queueOperationsMax = 20_000;
 /** Bytes that wait for one worker: what the process is ready to lose memory to when the disk stalls. */
 export const queueBytesMax = 256 * 1024 * 1024;
-/** Arrays from this size on change threads without a copy; below, the bookkeeping of a transfer costs more than the copy. */
+/**
+ * Arrays from this size on change threads without a copy; below, the bookkeeping of a transfer costs more than the
+ * copy.
+ */
 export const transferBytesMin = 16 * 1024;
 /** How long a connection waits for the lock of another process before the operation is refused. */
 export const busyTimeoutMs = 5_000;
-/** Pages in the write-ahead log before it is copied into the database: 16 MiB. The default of 1,000 checkpoints several times a second under load. */
+/**
+ * Pages in the write-ahead log before it is copied into the database: 16 MiB. The default of 1,000 checkpoints several
+ * times a second under load.
+ */
 export const walPagesMax = 4_000;
-/** The size at which the writer waits for the readers to be able to begin the write-ahead log anew, and which it is cut back to. */
+/**
+ * The size at which the writer waits for the readers to be able to begin the write-ahead log anew, and which it is cut
+ * back to.
+ */
 export const walBytesKept = 64 * 1024 * 1024;
 /** Commits after which the write-ahead log's size is looked at. */
 export const commitsPerWalCheck = 64;
 /** The page cache of each connection. */
 export const cacheBytes = 32 * 1024 * 1024;
-/** A snapshot is kept in pieces of this size, so that no row is large, and stored in calls of a few, so that appends get in between. */
+/**
+ * A snapshot is kept in pieces of this size, so that no row is large, and stored in calls of a few, so that appends get
+ * in between.
+ */
 export const snapshotPieceBytes = 1024 * 1024;
 export const snapshotCallBytes = 4 * 1024 * 1024;
 /** Conversations looked at in one step of a cleanup. */
 export const cleanupConversationsMax = 20;
-/** Rows removed in one step of a sweep, and bytes of log unless a single row is larger: a few milliseconds between two groups of appends. */
+/**
+ * Rows removed in one step of a sweep, and bytes of log unless a single row is larger: a few milliseconds between two
+ * groups of appends.
+ */
 export const sweepRowsMax = 512;
 export const sweepBytesMax = 4 * 1024 * 1024;
-/** A replica without a beat for this long and without a task is forgotten. Far beyond any lease, so that nobody still watches it. */
+/**
+ * A replica without a beat for this long and without a task is forgotten. Far beyond any lease, so that nobody still
+ * watches it.
+ */
 export const replicaKeptMs = 24 * 60 * 60 * 1000;

@@ -35,7 +35,8 @@ export function storeMessages(
   for (const [index, { messageId, contextId, bytes }] of messages.entries()) {
     const conversation = ensureConversation(context, scope, contextId, nowMs);
     const key = messageKey(scope, messageId);
-    // A message without a task is stored again when the outcome of the first time was unknown: that must not make two of it.
+    // A message without a task is stored again when the outcome of the first time was unknown: that must not make two
+    // of it.
     const equal = context.sql.equalMessages.all({ key, conversation: conversation.id }).map((row) => row.id as number);
     removeMessages(context, conversation.id, equal);
     const { id } = conversation;

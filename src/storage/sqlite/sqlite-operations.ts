@@ -23,7 +23,10 @@ import { cleanupConversations, forgetReplicas, sweep } from "./sqlite-sweep.ts";
 import { claimTasks, getTask, listTasks, readTask, taskExists } from "./sqlite-task-reads.ts";
 import { appendTask, deleteTask, requestTask } from "./sqlite-tasks.ts";
 
-/** What a worker can be asked to do: `(context, args, nowMs) => result`, where args and result can be cloned from thread to thread. */
+/**
+ * What a worker can be asked to do: `(context, args, nowMs) => result`, where args and result can be cloned from thread
+ * to thread.
+ */
 export type Operations = Readonly<Record<string, (context: SqliteContext, args: never, nowMs: number) => unknown>>;
 
 export const writeOperations = {

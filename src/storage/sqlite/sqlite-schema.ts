@@ -13,15 +13,15 @@ export interface Migration {
 /**
  * Version 1. Keys of what clients name are SHA-256 (`hashKey`), ids inside are row numbers.
  *
- * - `conversations.id` is the incarnation: everything that belongs to a conversation refers to it, never to the context id. A conversation
- *   or task without a `key` was removed: nothing finds it, and the sweep takes its rows away.
+ * - `conversations.id` is the incarnation: everything that belongs to a conversation refers to it, never to the context
+ *   id. A conversation or task without a `key` was removed: nothing finds it, and the sweep takes its rows away.
  * - `tasks.runner` is the replica that has something to do on the task, if any has.
- * - The row of a task holds only what an append changes, so that changing it costs the same however large the task's texts are; the summary
- *   is therefore beside it.
+ * - The row of a task holds only what an append changes, so that changing it costs the same however large the task's
+ *   texts are; the summary is therefore beside it.
  * - An index ends with the row number by itself, which is what several queries order by.
- * - Segments have row numbers although (task, first) would do as their key. Measured with 640 tasks in turns: with 1 KiB a row the table
- *   takes 93,000 inserts/s in 44 MB; keyed by (task, first) it takes 23,000 in 150 MB, because rows of many tasks then land on as many pages
- *   and an index page keeps large rows elsewhere.
+ * - Segments have row numbers although (task, first) would do as their key. Measured with 640 tasks in turns: with 1
+ *   KiB a row the table takes 93,000 inserts/s in 44 MB; keyed by (task, first) it takes 23,000 in 150 MB, because rows
+ *   of many tasks then land on as many pages and an index page keeps large rows elsewhere.
  */
 const version1 = `
 CREATE TABLE {conversations} (
@@ -140,11 +140,12 @@ CREATE TABLE {replicas} (
 export const migrations: readonly Migration[] = [{ version: 1, readableBy: 1, sql: version1 }];
 
 /**
- * Brings a database to the newest schema, in one transaction. Throws "invalid" for one that a newer release has changed so that this one
- * can't work with it.
+ * Brings a database to the newest schema, in one transaction. Throws "invalid" for one that a newer release has changed
+ * so that this one can't work with it.
  */
 export function migrate(db: DatabaseSync, prefix: string, steps: readonly Migration[] = migrations): void {
-  // The version row is taken under the writer's lock, so two processes that open a new file at once don't both make the tables.
+  // The version row is taken under the writer's lock, so two processes that open a new file at once don't both make the
+  // tables.
   db.exec("BEGIN IMMEDIATE");
   try {
     db.exec(

@@ -16,8 +16,8 @@ export interface SnapshotArgs {
 }
 
 /**
- * Keeps pieces of a snapshot, and with the last of them makes it the task's. Says whether there is any use in going on: not if the task is
- * gone or has a newer one.
+ * Keeps pieces of a snapshot, and with the last of them makes it the task's. Says whether there is any use in going on:
+ * not if the task is gone or has a newer one.
  */
 export function storeSnapshot(context: SqliteContext, args: SnapshotArgs, nowMs: number): boolean {
   const { key, snapshot, sequence, piece, pieces, last } = args;

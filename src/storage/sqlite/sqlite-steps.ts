@@ -9,8 +9,8 @@ import type { writeOperations } from "./sqlite-operations.ts";
 import type { CleanupPlace } from "./sqlite-sweep.ts";
 
 /**
- * The work that takes many calls of the writer, each a small transaction, so that others' calls are carried out in between. Once closed,
- * what may stop halfway stops at its next step.
+ * The work that takes many calls of the writer, each a small transaction, so that others' calls are carried out in
+ * between. Once closed, what may stop halfway stops at its next step.
  */
 export class SqliteSteps {
   readonly #writer: SqliteChannel<typeof writeOperations>;
@@ -46,7 +46,10 @@ export class SqliteSteps {
     });
   }
 
-  /** Removes conversations beyond an age and takes their rows away, and those that were left over from before; says how many it removed. */
+  /**
+   * Removes conversations beyond an age and takes their rows away, and those that were left over from before; says how
+   * many it removed.
+   */
   cleanup(maxAgeMs: number, scope: Scope | undefined): Promise<number> {
     return this.#run(async () => {
       let total = 0;
@@ -68,7 +71,10 @@ export class SqliteSteps {
     });
   }
 
-  /** Takes away the rows of what was removed. Never fails: that it was removed is true already, and the next cleanup takes away what is left. */
+  /**
+   * Takes away the rows of what was removed. Never fails: that it was removed is true already, and the next cleanup
+   * takes away what is left.
+   */
   async sweep(): Promise<void> {
     await this.#run(() => this.#sweep()).catch(() => undefined);
   }

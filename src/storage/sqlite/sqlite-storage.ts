@@ -39,10 +39,10 @@ import { openChannels, type SqliteChannels } from "./sqlite-open.ts";
 const { scopeOf, taskKeyOf } = codec;
 
 /**
- * Opens a storage in a SQLite file, which is made, with its folder, if there is none. Durable; for one process at a time. All of SQLite's
- * work is done in two threads: one writes and waits for the disk, one reads.
- * Throws `StorageError`: "invalid" for options it can't use or a file of a newer release, "corrupt" for a file that is no sound database,
- * "unavailable" for one that can't be opened.
+ * Opens a storage in a SQLite file, which is made, with its folder, if there is none. Durable; for one process at a
+ * time. All of SQLite's work is done in two threads: one writes and waits for the disk, one reads.
+ * Throws `StorageError`: "invalid" for options it can't use or a file of a newer release, "corrupt" for a file that is
+ * no sound database, "unavailable" for one that can't be opened.
  */
 export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
   return sqliteStorageOver(await openChannels(file, check.checkStorageOptions(options)));

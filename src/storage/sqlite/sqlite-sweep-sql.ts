@@ -1,6 +1,6 @@
 /**
- * Statements that take away the rows of what was removed. What holds bytes is looked up with its size first, so that one step stays small;
- * `length` of a blob doesn't read it.
+ * Statements that take away the rows of what was removed. What holds bytes is looked up with its size first, so that
+ * one step stays small; `length` of a blob doesn't read it.
  */
 export const sweepSql = {
   removedConversation: `SELECT id FROM {conversations} WHERE key IS NULL LIMIT 1`,

@@ -17,7 +17,10 @@ export interface CleanupPlace {
   readonly after: OldConversation;
 }
 
-/** Removes some of the conversations beyond an age; `next` is where to go on, absent at the end. Their rows are left to `sweep`. */
+/**
+ * Removes some of the conversations beyond an age; `next` is where to go on, absent at the end. Their rows are left to
+ * `sweep`.
+ */
 export function cleanupConversations(
   context: SqliteContext,
   { maxAgeMs, scope, from }: CleanupArgs,

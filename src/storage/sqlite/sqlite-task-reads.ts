@@ -25,7 +25,10 @@ export function getTask(
   return { ...storedTask(context, key, row), ...(found !== undefined && { snapshot: found }) };
 }
 
-/** Entries that follow each other: the batches they are of, with how many of each, and all of them encoded as one `EntryBatch`. */
+/**
+ * Entries that follow each other: the batches they are of, with how many of each, and all of them encoded as one
+ * `EntryBatch`.
+ */
 export interface EntryRun {
   readonly batches: readonly { readonly id: string; readonly count: number }[];
   readonly bytes: Uint8Array;

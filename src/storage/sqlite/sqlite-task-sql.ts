@@ -45,7 +45,8 @@ export const taskSql = {
     "{tasks}_by_conversation",
     "t.conversation = :conversation AND (:state IS NULL OR t.state = :state)",
   ),
-  // Counting all and taking away what is past its time reads indexes alone, but for the conversations past their time, which are few.
+  // Counting all and taking away what is past its time reads indexes alone, but for the conversations past their time,
+  // which are few.
   countByScope: `SELECT count(*) AS count FROM {tasks} AS t WHERE t.scope = :scope AND t.status_time_ms >= :statusTimeMsMin`,
   countByState: `
     SELECT count(*) AS count FROM {tasks} AS t

@@ -68,7 +68,10 @@ export function appendTask(context: SqliteContext, { key, append }: AppendArgs, 
   return advanceTask(context, task, append) ? commit(context, key, task, append, nowMs) : lostTo(task);
 }
 
-/** The condition and the header in one statement: whether the row was as the append wants it, which then is as the append leaves it. */
+/**
+ * The condition and the header in one statement: whether the row was as the append wants it, which then is as the
+ * append leaves it.
+ */
 function advanceTask(context: SqliteContext, task: FoundTask, { after, batch, header }: AppendArgs["append"]): boolean {
   const progress = {
     id: task.id,
@@ -107,7 +110,8 @@ function createTask(
     return { outcome: "reused" };
   }
   if (past !== undefined) {
-    // A task of that id that can't be found any more but still has rows: it makes way, with all that went past its time together with it.
+    // A task of that id that can't be found any more but still has rows: it makes way, with all that went past its time
+    // together with it.
     context.sql.removeTask.run({ id: past.id });
     removeConversation(context, past.conversation);
   }

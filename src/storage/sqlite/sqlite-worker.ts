@@ -8,8 +8,8 @@ import { readOperations, writeOperations } from "./sqlite-operations.ts";
 import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
 
 /**
- * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried out, above all while
- * its COMMIT waited for the disk, is the next one.
+ * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried
+ * out, above all while its COMMIT waited for the disk, is the next one.
  */
 function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: WorkerTask): void {
   let context: SqliteContext;
@@ -32,7 +32,8 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
   port.on("message", (message: ToWorker) => {
     receive(message);
     for (;;) {
-      // Without this, what arrived meanwhile would be seen only after the loop of events came round: one message, and so one group, each.
+      // Without this, what arrived meanwhile would be seen only after the loop of events came round: one message, and
+      // so one group, each.
       for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
         receive(more.message as ToWorker);
       }

@@ -14,7 +14,10 @@ import { completeCard, type ServedBinding } from "./complete-card.ts";
 import { contestedPaths, signaturesOf } from "./sign-card.ts";
 
 export const agentCardPath = "/.well-known/agent-card.json";
-/** How long a card may be used unasked (R153). A card changes when its server starts anew, with other settings or keys: clients should notice within minutes. */
+/**
+ * How long a card may be used unasked (R153). A card changes when its server starts anew, with other settings or keys:
+ * clients should notice within minutes.
+ */
 const maxAgeSeconds = 300;
 
 export interface CardOptions {
@@ -52,7 +55,10 @@ export class AgentCards {
     this.#complete(new URL("http://localhost"));
   }
 
-  /** Completes the cards by where the server is reached, and signs them, for good. `listening` is the address it listens on. */
+  /**
+   * Completes the cards by where the server is reached, and signs them, for good. `listening` is the address it listens
+   * on.
+   */
   async publish(listening: URL): Promise<void> {
     const { publicUrl, logger } = this.#options;
     const { card, extended } = this.#complete(publicUrl ?? dialable(listening, logger));
@@ -67,8 +73,9 @@ export class AgentCards {
   }
 
   /**
-   * `/.well-known/agent-card.json` (R150), by GET and HEAD, with what lets clients and proxies keep it (R153). Refuses no version: a client learns that from it. Whoever names the
-   * served version gets the card of that version; everybody else, since most name none, one that older clients understand too.
+   * `/.well-known/agent-card.json` (R150), by GET and HEAD, with what lets clients and proxies keep it (R153). Refuses
+   * no version: a client learns that from it. Whoever names the served version gets the card of that version; everybody
+   * else, since most name none, one that older clients understand too.
    */
   readonly page: RequestHandler = (request, response) => {
     if (pathOf(request) !== agentCardPath) return false;
@@ -97,7 +104,10 @@ export class AgentCards {
     card.signatures = await signaturesOf(cardJson(card), keys, keysUrl);
   }
 
-  /** Signed as it was, for verifiers that see only what they know of a card, and as it is then, for those that take its text. One of a card's signatures has to be valid. */
+  /**
+   * Signed as it was, for verifiers that see only what they know of a card, and as it is then, for those that take its
+   * text. One of a card's signatures has to be valid.
+   */
   async #withOlderMembers(json: JsonObject): Promise<JsonObject> {
     const { keys, keysUrl, withOlderMembers } = this.#options;
     const more = withOlderMembers(json);

@@ -18,8 +18,8 @@ export interface Capabilities {
 const ownExtensions = [eventSequence];
 
 /**
- * What a card declares, completed: streams are served unless the author says they aren't, and there is an extended card where one is configured. Push notifications don't
- * exist yet.
+ * What a card declares, completed: streams are served unless the author says they aren't, and there is an extended card
+ * where one is configured. Push notifications don't exist yet.
  */
 export function capabilitiesOf(card: AgentCardInit | undefined, hasExtendedCard: boolean): Capabilities {
   const declared = card?.capabilities;

@@ -18,8 +18,8 @@ export interface CardKey {
 }
 
 /**
- * Reads a key and tries it. Throws TaskError INVALID_REQUEST for one that can't be used; its text is in no error, and neither is what a parser said of it, since parsers
- * quote what they stumble over. `field` is where it was given.
+ * Reads a key and tries it. Throws TaskError INVALID_REQUEST for one that can't be used; its text is in no error, and
+ * neither is what a parser said of it, since parsers quote what they stumble over. `field` is where it was given.
  */
 export async function readCardKey({ key: text, kid }: CardKeyText, field: string): Promise<CardKey> {
   const unusable = (description: string) => invalidRequest([{ field, description }]);

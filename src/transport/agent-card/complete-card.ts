@@ -42,10 +42,11 @@ const anything = ["text/plain", "*/*"];
 const overHttp: ReadonlySet<string> = new Set<ServedBinding["protocolBinding"]>(["JSONRPC", "HTTP+JSON"]);
 
 /**
- * A card as it is published: what its author left out is filled in from what is served. Throws TaskError INVALID_REQUEST that names everything that can't be filled in, by its
- * path in the card's JSON.
+ * A card as it is published: what its author left out is filled in from what is served. Throws TaskError
+ * INVALID_REQUEST that names everything that can't be filled in, by its path in the card's JSON.
  *
- * Nothing in it is set to a default value, but for what REQUIRED fields hold: both readings of what a signature covers are the same then (trap 28).
+ * Nothing in it is set to a default value, but for what REQUIRED fields hold: both readings of what a signature covers
+ * are the same then (trap 28).
  */
 export function completeCard(given: AgentCardInit | undefined, facts: CardFacts): AgentCard {
   const card = clone(AgentCardSchema, create(AgentCardSchema, given ?? undescribed));
@@ -114,8 +115,9 @@ function completeCapabilities(given: AgentCardInit | undefined, hasExtendedCard:
 }
 
 /**
- * The author's interfaces, in his order, or those that are served, in ours. One of his without a URL is completed by what is served: by what fits its binding, version and tenant.
- * So he can name tenants alone. One with a URL is his to know.
+ * The author's interfaces, in his order, or those that are served, in ours. One of his without a URL is completed by
+ * what is served: by what fits its binding, version and tenant. So he can name tenants alone. One with a URL is his to
+ * know.
  */
 function interfacesOf(
   given: readonly AgentInterface[],

@@ -3,8 +3,9 @@ import { type AgentCard, AgentCardSchema } from "../../../gen/lf/a2a/v1/a2a_pb.t
 import { type FieldViolation, invalidRequest, TaskError } from "../../domain/task-error.ts";
 
 /**
- * A card from the JSON that its author wrote, still to be completed. Stricter than with what comes over the wire: a member that a card doesn't have is mostly a typing error
- * of the author's. Throws TaskError INVALID_REQUEST that names every fault by its path in the file.
+ * A card from the JSON that its author wrote, still to be completed. Stricter than with what comes over the wire: a
+ * member that a card doesn't have is mostly a typing error of the author's. Throws TaskError INVALID_REQUEST that names
+ * every fault by its path in the file.
  */
 export function readCard(text: string): AgentCard {
   let json: JsonValue;

@@ -5,8 +5,9 @@ import { type AgentCardSignature, AgentCardSignatureSchema } from "../../../gen/
 import type { CardKey } from "./card-key.ts";
 
 /**
- * A signature of a card's JSON with each key (R156): a JWS over its canonical form without signatures, detached (R157, R158). What A2A's JSON has of a card is what §8.4.1 wants to
- * be signed: REQUIRED fields always, optional ones that are set, nothing else at its default.
+ * A signature of a card's JSON with each key (R156): a JWS over its canonical form without signatures, detached (R157,
+ * R158). What A2A's JSON has of a card is what §8.4.1 wants to be signed: REQUIRED fields always, optional ones that
+ * are set, nothing else at its default.
  *
  * @param keysUrl where verifiers find the public keys (`jku`).
  */
@@ -35,8 +36,9 @@ function canonicalCard({ signatures: _, ...signed }: JsonObject): string {
 }
 
 /**
- * Where a card holds what readers of §8.4 leave out or keep as each understands it: empty texts, lists and objects, and null (trap 28). A complete card has none of its own making;
- * its author's OAuth scopes and extension parameters may be empty. Verifiers may refuse the signature of such a card.
+ * Where a card holds what readers of §8.4 leave out or keep as each understands it: empty texts, lists and objects, and
+ * null (trap 28). A complete card has none of its own making; its author's OAuth scopes and extension parameters may be
+ * empty. Verifiers may refuse the signature of such a card.
  */
 export function contestedPaths(json: JsonValue, path = ""): readonly string[] {
   if (json === null || json === "") return [path];

@@ -1,13 +1,18 @@
 import { type HttpResponse, isGone, roomToWrite } from "../http-exchange.ts";
 import { framed, prefixBytes } from "./frames.ts";
 
-/** So much is gathered at most before it is written: with more, a write costs next to nothing for each event, and less waits in memory for a client that doesn't read. */
+/**
+ * So much is gathered at most before it is written: with more, a write costs next to nothing for each event, and less
+ * waits in memory for a client that doesn't read.
+ */
 const gatheredBytesMax = 32 * 1024;
 
 /**
- * Writes messages as they come, those of one turn of the event loop in one piece: a write, and a frame of HTTP/2, for each event would cost more than the event.
+ * Writes messages as they come, those of one turn of the event loop in one piece: a write, and a frame of HTTP/2, for
+ * each event would cost more than the event.
  *
- * What waits for a client that doesn't read is bounded if whoever adds waits as it is told: what was gathered in one turn is with the network's buffers, and one message here.
+ * What waits for a client that doesn't read is bounded if whoever adds waits as it is told: what was gathered in one
+ * turn is with the network's buffers, and one message here.
  */
 export class FrameWriter {
   readonly #response: HttpResponse;

@@ -21,8 +21,9 @@ export function framed(messages: readonly Uint8Array[]): Buffer {
 }
 
 /**
- * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, ConnectError with the codes that gRPC gives for none, for more than
- * one, and for a compressed one without a word of how, and the signal's reason once that is aborted.
+ * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, ConnectError with
+ * the codes that gRPC gives for none, for more than one, and for a compressed one without a word of how, and the
+ * signal's reason once that is aborted.
  */
 export async function readMessage(
   request: Request,

@@ -19,8 +19,9 @@ const protocolName = "grpc";
 type OneRequest = Extract<MethodImplSpec, { kind: "unary" | "server_streaming" }>;
 
 /**
- * gRPC as nearly every client speaks it: protobuf, not compressed, over HTTP/2. All else of gRPC, such as JSON and compressed requests, is passed on to Connect, which speaks
- * all of it and takes several times as long for a call (docs/adr/0006). Answers aren't compressed, as gRPC's own servers don't unless they are told to.
+ * gRPC as nearly every client speaks it: protobuf, not compressed, over HTTP/2. All else of gRPC, such as JSON and
+ * compressed requests, is passed on to Connect, which speaks all of it and takes several times as long for a call
+ * (docs/adr/0006). Answers aren't compressed, as gRPC's own servers don't unless they are told to.
  */
 export function grpcHandler(services: readonly ServedService[], settings: CallSettings): RequestHandler {
   const calls = new Map<string, OneRequest>();

@@ -15,8 +15,9 @@ import { readJson } from "../proto-json/read-json.ts";
 import { fieldsAt, type Route } from "./routes.ts";
 
 /**
- * The request message out of body, path and query. Whatever says the same thing twice must say the same (trap 26): so `?tenant=` works everywhere, and a body may repeat
- * the id of its path. Unknown parameters are ignored, like unknown fields. Throws TaskError INVALID_REQUEST that names every field at fault.
+ * The request message out of body, path and query. Whatever says the same thing twice must say the same (trap 26): so
+ * `?tenant=` works everywhere, and a body may repeat the id of its path. Unknown parameters are ignored, like unknown
+ * fields. Throws TaskError INVALID_REQUEST that names every field at fault.
  */
 export function bindRequest(
   { call, body }: Route,
@@ -83,7 +84,10 @@ function holderOf(request: ReflectMessage, fields: readonly DescField[]): Reflec
   return holder;
 }
 
-/** What the texts of a path or a query stand for, in ProtoJSON (R173); undefined where they can't stand for anything: messages, maps. */
+/**
+ * What the texts of a path or a query stand for, in ProtoJSON (R173); undefined where they can't stand for anything:
+ * messages, maps.
+ */
 function jsonOf(
   field: DescField,
   values: readonly string[],

@@ -35,8 +35,9 @@ const streamHeaders = {
 const comment = Buffer.from(":\n\n");
 
 /**
- * Writes a stream until it ends, breaks, or the client hangs up; never rejects. An event is asked for when the ones before are with the network: a client that doesn't read
- * makes its subscription go back to the log, and fills no memory.
+ * Writes a stream until it ends, breaks, or the client hangs up; never rejects. An event is asked for when the ones
+ * before are with the network: a client that doesn't read makes its subscription go back to the log, and fills no
+ * memory.
  */
 export async function writeEventStream<T>(response: HttpResponse, stream: EventStream<T>): Promise<void> {
   const { events, headers, keepAliveMs } = stream;

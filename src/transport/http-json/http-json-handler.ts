@@ -28,8 +28,8 @@ import { type FoundPath, findPath, type Route, routesOf } from "./routes.ts";
 const protocolName = "http+json";
 
 /**
- * A2A's HTTP+JSON binding (R170 to R176) of every method that has a `google.api.http` rule. Takes each request to a path of theirs, also by a verb that the path doesn't
- * have, and leaves all others alone.
+ * A2A's HTTP+JSON binding (R170 to R176) of every method that has a `google.api.http` rule. Takes each request to a
+ * path of theirs, also by a verb that the path doesn't have, and leaves all others alone.
  */
 export function httpJsonHandler(services: readonly ServedService[], options: CallSettings): RequestHandler {
   const routes = routesOf(services);

@@ -14,14 +14,15 @@ export function isJsonBody({ headers }: Request): boolean {
 }
 
 /**
- * The type of a JSON answer: what Accept prefers, else that of the request's body, else A2A's. Undefined if Accept excludes both. Whoever asks for a stream may accept
- * nothing else, and gets its refusal in JSON all the same.
+ * The type of a JSON answer: what Accept prefers, else that of the request's body, else A2A's. Undefined if Accept
+ * excludes both. Whoever asks for a stream may accept nothing else, and gets its refusal in JSON all the same.
  */
 export function answerType({ headers }: Request, isStream: boolean): JsonType | undefined {
   const given = bareType(headers["content-type"]?.toLowerCase());
   const standard = isJsonType(given) ? given : jsonTypes[0];
   const types = [standard, ...jsonTypes.filter((type) => type !== standard), ...(isStream ? [eventStreamType] : [])];
-  // The first of the list wins where Accept doesn't say, as with `*/*`. JSON has no charset, but clients that ask for one mean JSON.
+  // The first of the list wins where Accept doesn't say, as with `*/*`. JSON has no charset, but clients that ask for
+  // one mean JSON.
   const available = types.flatMap((type) => [type, `${type};charset=utf-8`]);
   // An empty header excludes nothing.
   const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } })

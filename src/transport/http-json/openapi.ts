@@ -14,7 +14,10 @@ import { fieldsAt, type Route, routesOf } from "./routes.ts";
 /** How deep a query names fields of messages within messages in the document: types may hold themselves. */
 const queryDepthMax = 3;
 
-/** OpenAPI 3.1 of everything that is served by REST, from the same routes as the server's own (R170). `publicUrl` is where clients reach it; by default where they got the document. */
+/**
+ * OpenAPI 3.1 of everything that is served by REST, from the same routes as the server's own (R170). `publicUrl` is
+ * where clients reach it; by default where they got the document.
+ */
 export function openApiDocument(services: readonly ServedService[], publicUrl?: URL): JsonObject {
   const schemas = new OpenApiSchemas();
   const paths: Record<string, JsonObject> = {};
@@ -135,7 +138,9 @@ function queryFields(desc: DescMessage, way: readonly DescField[]): readonly (re
   });
 }
 
-/** The service parameters of the contract (R172). Theirs alone: our own services have neither versions nor extensions. */
+/**
+ * The service parameters of the contract (R172). Theirs alone: our own services have neither versions nor extensions.
+ */
 function a2aHeaders(isStream: boolean): readonly JsonObject[] {
   const header = (name: string, description: string, schema: JsonObject, required = false) => ({
     name,

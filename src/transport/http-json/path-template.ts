@@ -44,14 +44,18 @@ export function parseTemplate(text: string): PathTemplate {
   return { text, segments, verb, variables };
 }
 
-/** A path as it was sent, cut into segments before anything is decoded, so that an encoded `/` or `:` in an id separates nothing. */
+/**
+ * A path as it was sent, cut into segments before anything is decoded, so that an encoded `/` or `:` in an id separates
+ * nothing.
+ */
 export function segmentsOf(path: string): readonly string[] {
   return path.slice(1).split("/");
 }
 
 /**
- * What the variables of a template are in a path, decoded; undefined if the path is none of the template's. A segment may be empty where any is accepted: that an id is
- * missing is then said by whoever checks ids. Throws URIError for a percent sign that encodes nothing.
+ * What the variables of a template are in a path, decoded; undefined if the path is none of the template's. A segment
+ * may be empty where any is accepted: that an id is missing is then said by whoever checks ids. Throws URIError for a
+ * percent sign that encodes nothing.
  */
 export function matchTemplate(
   { segments, verb, variables }: PathTemplate,
@@ -77,8 +81,9 @@ function variableValue({ from, to, isMany }: Variable, parts: readonly string[])
 }
 
 /**
- * Which of two templates that fit the same path is asked first: negative for `a`. The one with a verb, then the one that has a literal where the other has a variable, from
- * the left: a tenant called `tasks` takes nothing away from `/tasks/{id}` (trap 26).
+ * Which of two templates that fit the same path is asked first: negative for `a`. The one with a verb, then the one
+ * that has a literal where the other has a variable, from the left: a tenant called `tasks` takes nothing away from
+ * `/tasks/{id}` (trap 26).
  */
 export function compareTemplates(a: PathTemplate, b: PathTemplate): number {
   if ((a.verb === "") !== (b.verb === "")) return a.verb === "" ? 1 : -1;

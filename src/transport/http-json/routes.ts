@@ -24,8 +24,9 @@ export interface FoundPath {
 }
 
 /**
- * All routes of the services, from the `google.api.http` rules of their descriptors with the additional bindings, those that fit a path best first. A stream that the
- * rules serve by GET is served by POST too, with and without a body, since A2A's text asks for that (trap 6). Throws an Error for rules that contradict the descriptors.
+ * All routes of the services, from the `google.api.http` rules of their descriptors with the additional bindings, those
+ * that fit a path best first. A stream that the rules serve by GET is served by POST too, with and without a body,
+ * since A2A's text asks for that (trap 6). Throws an Error for rules that contradict the descriptors.
  */
 export function routesOf(services: readonly ServedService[]): readonly Route[] {
   const calls = services.flatMap(({ methods }) => Object.values(methods));

@@ -27,8 +27,9 @@ const schemeTypes: Readonly<Record<string, string>> = {
 };
 
 /**
- * A card's JSON with what clients of version 0.3 look for beside what is there (R198, R199): the address at the top, security in the older shape. Nothing that version 1.0 knows
- * is changed, and its clients ignore the rest (R120). A card that lists no interface of version 0.3 stays as it is.
+ * A card's JSON with what clients of version 0.3 look for beside what is there (R198, R199): the address at the top,
+ * security in the older shape. Nothing that version 1.0 knows is changed, and its clients ignore the rest (R120). A
+ * card that lists no interface of version 0.3 stays as it is.
  */
 export function withV03Members(json: JsonObject): JsonObject {
   const card = json as unknown as Card;

@@ -11,7 +11,9 @@ import { toA2AJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../served-services.ts";
 import { type MethodV03, methodsV03 } from "./methods.ts";
 
-/** Whether a request is version 0.3's: it says so, or names no version, which means 0.3 (R138), and one of its methods. */
+/**
+ * Whether a request is version 0.3's: it says so, or names no version, which means 0.3 (R138), and one of its methods.
+ */
 export function isV03(method: string, request: VersionSource): boolean {
   try {
     const version = namedVersion(request);
@@ -22,7 +24,10 @@ export function isV03(method: string, request: VersionSource): boolean {
   }
 }
 
-/** A2A 0.3 over JSON-RPC, on the same tasks (R196, R198): each call is made as one of version 1.0, and what comes of it said in the older form. */
+/**
+ * A2A 0.3 over JSON-RPC, on the same tasks (R196, R198): each call is made as one of version 1.0, and what comes of it
+ * said in the older form.
+ */
 export function dialectV03(services: readonly ServedService[], gate: A2AGate): Dialect {
   const contract = services.find(({ service }) => service.typeName === A2AService.typeName);
   return {

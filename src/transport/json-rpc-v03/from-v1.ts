@@ -1,7 +1,10 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { wrappedDataKey } from "./to-v1.ts";
 
-/** Everything here turns what the contract's JSON says in version 1.0 into what version 0.3 says. Given values are as our own encoder wrote them. */
+/**
+ * Everything here turns what the contract's JSON says in version 1.0 into what version 0.3 says. Given values are as
+ * our own encoder wrote them.
+ */
 
 const states: Readonly<Record<string, string>> = {
   TASK_STATE_SUBMITTED: "submitted",

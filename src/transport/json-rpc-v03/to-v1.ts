@@ -1,10 +1,16 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { invalidRequest } from "../../domain/task-error.ts";
 
-/** A version 0.3 data part holds an object only; one with this in its metadata stands for another value, under "value" (what the SDKs do). */
+/**
+ * A version 0.3 data part holds an object only; one with this in its metadata stands for another value, under "value"
+ * (what the SDKs do).
+ */
 export const wrappedDataKey = "data_part_compat";
 
-/** `MessageSendParams` → `SendMessageRequest`, both as JSON. Throws TaskError INVALID_REQUEST that names the 0.3 field, as all here. */
+/**
+ * `MessageSendParams` → `SendMessageRequest`, both as JSON. Throws TaskError INVALID_REQUEST that names the 0.3 field,
+ * as all here.
+ */
 export function sendToV1(params: JsonObject): JsonObject {
   const { configuration, metadata } = params;
   return {

@@ -13,7 +13,10 @@ import { type RpcError, rpcCodes } from "./rpc-message.ts";
 
 /** A version of A2A over JSON-RPC: the names of its methods, and its form of params, results and errors. */
 export interface Dialect {
-  /** Throws RpcFault for a name that it has nothing for, and TaskError VERSION_NOT_SUPPORTED where that may be for the request's version. */
+  /**
+   * Throws RpcFault for a name that it has nothing for, and TaskError VERSION_NOT_SUPPORTED where that may be for the
+   * request's version.
+   */
   find(name: string, request: VersionSource): RpcMethod;
   errorOf(error: Parameters<typeof toldError>[0]): RpcError;
 }
@@ -50,7 +53,9 @@ const successors: Readonly<Record<string, string>> = {
   "tasks/sendSubscribe": "SendStreamingMessage",
 };
 
-/** A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service. */
+/**
+ * A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service.
+ */
 export function currentDialect(services: readonly ServedService[], gate: A2AGate): Dialect {
   const methods = new Map<string, RpcMethod>();
   for (const { service, methods: calls } of services) {
@@ -61,7 +66,8 @@ export function currentDialect(services: readonly ServedService[], gate: A2AGate
     find(name, request) {
       const method = methods.get(name);
       if (method !== undefined) return method;
-      // Another version may well have it (R137). What asks for a method of 0.2 is told the successor, whatever it says of versions.
+      // Another version may well have it (R137). What asks for a method of 0.2 is told the successor, whatever it says
+      // of versions.
       if (!Object.hasOwn(successors, name)) checkVersion(request, "lenient");
       throw new RpcFault(notFound(name));
     },

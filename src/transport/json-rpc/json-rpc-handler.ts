@@ -38,14 +38,20 @@ import {
 export interface JsonRpcOptions extends CallSettings {
   /** Where it is served, with and without a slash at the end. Default "/": clients post to the agent's own address. */
   readonly path?: string;
-  /** Another version of A2A for a request, known by its headers, its query or its method's name before params are looked at. Default: always 1.0. */
+  /**
+   * Another version of A2A for a request, known by its headers, its query or its method's name before params are looked
+   * at. Default: always 1.0.
+   */
   dialectOf?(method: string, request: VersionSource): Dialect | undefined;
 }
 
 const protocolName = "json-rpc";
 const jsonHeaders = { "content-type": "application/json" };
 
-/** A2A's JSON-RPC binding (R161 to R165): POST to one path. Everything but a stream is answered with HTTP 200, errors included, or 204 where nothing is to be said. */
+/**
+ * A2A's JSON-RPC binding (R161 to R165): POST to one path. Everything but a stream is answered with HTTP 200, errors
+ * included, or 204 where nothing is to be said.
+ */
 export function jsonRpcHandler(services: readonly ServedService[], options: JsonRpcOptions): RequestHandler {
   const current = currentDialect(services, options.gate);
   const path = withoutSlash(options.path ?? "/");
@@ -147,7 +153,10 @@ class Exchange {
     }
   }
 
-  /** One call after the other, each answer with the client before the next is made: a batch holds no more in memory than a single call. */
+  /**
+   * One call after the other, each answer with the client before the next is made: a batch holds no more in memory than
+   * a single call.
+   */
   async #batch(entries: readonly JsonValue[], ids: ReadonlyMap<number, string>): Promise<void> {
     if (entries.length === 0)
       throw new RpcFault({
@@ -168,7 +177,8 @@ class Exchange {
         text += `${separator}${answer}`;
         separator = ",";
       }
-      // The first call tells the headers, such as the extensions that are active. What is no call has nothing of that, and its answer is short: it waits.
+      // The first call tells the headers, such as the extensions that are active. What is no call has nothing of that,
+      // and its answer is short: it waits.
       if (context === undefined) continue;
       if (!this.#response.headersSent) headers = { ...headers, ...headersFor(context) };
       if (text === "") continue;
@@ -181,7 +191,10 @@ class Exchange {
     this.#response.end(Buffer.from(`${text}]`));
   }
 
-  /** What a member of a batch is answered with, nothing for a notification; and the context of its call, if it came to one. */
+  /**
+   * What a member of a batch is answered with, nothing for a notification; and the context of its call, if it came to
+   * one.
+   */
   async #answer(entry: RpcEntry): Promise<{ readonly answer?: string; readonly context?: CallContext }> {
     if (entry.kind === "faulty") return { answer: errorText(entry.id, entry.error) };
     const { id, method: name, params } = entry;

@@ -31,8 +31,8 @@ export const rpcCodes = {
 } as const;
 
 /**
- * Takes one member of a batch, or a request by itself, apart. Absent params are empty ones (trap 5). `digits`: the id as it was written, where it is a number that JavaScript
- * rounds.
+ * Takes one member of a batch, or a request by itself, apart. Absent params are empty ones (trap 5). `digits`: the id
+ * as it was written, where it is a number that JavaScript rounds.
  */
 export function readEntry(json: JsonValue, digits?: string): RpcEntry {
   if (!isObject(json))
@@ -55,8 +55,8 @@ export function readEntry(json: JsonValue, digits?: string): RpcEntry {
 }
 
 /**
- * The ids of a request or a batch that JavaScript would give back as other numbers, such as integers of 64 bits, as they were written; by the place in the batch. Most bodies have
- * none, and aren't read again.
+ * The ids of a request or a batch that JavaScript would give back as other numbers, such as integers of 64 bits, as
+ * they were written; by the place in the batch. Most bodies have none, and aren't read again.
  */
 export function exactIds(bytes: Uint8Array, json: JsonValue): ReadonlyMap<number, string> {
   const ids = new Map<number, string>();

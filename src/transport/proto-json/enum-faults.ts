@@ -4,8 +4,9 @@ import { violationsMax } from "../../domain/validate.ts";
 import { type JsonPath, pathText } from "./json-path.ts";
 
 /**
- * The values of enums in a JSON request that their types don't have. Readers of ProtoJSON that ignore unknown fields ignore unknown enum names too, so that a filter with a
- * typing error in it finds everything (trap 21): these are told, and only these. What isn't of the right shape at all is left to the reader.
+ * The values of enums in a JSON request that their types don't have. Readers of ProtoJSON that ignore unknown fields
+ * ignore unknown enum names too, so that a filter with a typing error in it finds everything (trap 21): these are told,
+ * and only these. What isn't of the right shape at all is left to the reader.
  */
 export function enumFaults(schema: DescMessage, json: JsonValue): readonly FieldViolation[] {
   const violations: FieldViolation[] = [];

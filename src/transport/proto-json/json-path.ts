@@ -11,7 +11,10 @@ export function pathText(path: JsonPath): string {
   return text;
 }
 
-/** A field's path as it is in JSON, `securitySchemes["a_b"].url` for `security_schemes["a_b"].url`: what google.rpc wants of violations that are told in JSON. Keys of maps stay. */
+/**
+ * A field's path as it is in JSON, `securitySchemes["a_b"].url` for `security_schemes["a_b"].url`: what google.rpc
+ * wants of violations that are told in JSON. Keys of maps stay.
+ */
 export function jsonFieldPath(field: string): string {
   return field.replaceAll(
     /\["(?:[^"\\]|\\.)*"\]|_([a-z])/g,

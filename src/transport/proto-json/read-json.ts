@@ -15,8 +15,8 @@ const lenient = { ignoreUnknownFields: true };
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * JSON text as a value. Throws TaskError INVALID_REQUEST for what is no JSON or no UTF-8, and for an object that has a member twice: which of the two is meant, readers
- * don't agree on.
+ * JSON text as a value. Throws TaskError INVALID_REQUEST for what is no JSON or no UTF-8, and for an object that has a
+ * member twice: which of the two is meant, readers don't agree on.
  */
 export function parseJson(bytes: Uint8Array): JsonValue {
   try {
@@ -31,8 +31,9 @@ export function parseJson(bytes: Uint8Array): JsonValue {
 }
 
 /**
- * A message from ProtoJSON: unknown fields are ignored (R120), unknown values of enums are not (trap 21). Throws TaskError INVALID_REQUEST that names the field at fault.
- * Nesting is bounded by the library, 100 levels of messages and JSON values.
+ * A message from ProtoJSON: unknown fields are ignored (R120), unknown values of enums are not (trap 21). Throws
+ * TaskError INVALID_REQUEST that names the field at fault. Nesting is bounded by the library, 100 levels of messages
+ * and JSON values.
  */
 export function readJson<Desc extends DescMessage>(schema: Desc, json: JsonValue): MessageShape<Desc> {
   const faults = enumFaults(schema, json);
@@ -53,8 +54,8 @@ interface Fault {
 }
 
 /**
- * The library says what is wrong, not where: so the members are read one by one until one of them alone fails, and so on within it. As deep as the schema, which ends where
- * free JSON begins.
+ * The library says what is wrong, not where: so the members are read one by one until one of them alone fails, and so
+ * on within it. As deep as the schema, which ends where free JSON begins.
  */
 function locate(schema: DescMessage, json: JsonValue, path: JsonPath, error: unknown): Fault {
   const whole = { path, description: reasonOf(error) };

@@ -10,8 +10,8 @@ import {
 import { isAnnotatedRequired } from "../../domain/validate.ts";
 
 /**
- * A message as A2A's JSON: fields annotated REQUIRED are always there, also empty or zero, others only when they are set (R49, R118, trap 20); times have milliseconds and
- * end in `Z` (R180).
+ * A message as A2A's JSON: fields annotated REQUIRED are always there, also empty or zero, others only when they are
+ * set (R49, R118, trap 20); times have milliseconds and end in `Z` (R180).
  */
 export function writeJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): string {
   return JSON.stringify(toA2AJson(schema, message));

@@ -7,7 +7,10 @@ import type { AgentCardInit } from "../../../src/transport/agent-card/capabiliti
 import { type Served, served } from "../../e2e/served.ts";
 import { pythonPackages } from "../../python/packages.ts";
 
-/** The card that a client gets which doesn't say that it speaks version 1.0: for clients of 0.3, who never say their version, and of 1.0. */
+/**
+ * The card that a client gets which doesn't say that it speaks version 1.0: for clients of 0.3, who never say their
+ * version, and of 1.0.
+ */
 
 const run = promisify(execFile);
 const limitMs = 240_000;

@@ -58,7 +58,8 @@ describe("the OpenAPI document", () => {
   });
 
   test("has nothing that a linter finds wrong", async () => {
-    // A2A's tenant in front of every path makes `/{tenant}/tasks` and `/tasks/{id}` ambiguous: that is the contract's, and which of the two is meant is settled.
+    // A2A's tenant in front of every path makes `/{tenant}/tasks` and `/tasks/{id}` ambiguous: that is the contract's,
+    // and which of the two is meant is settled.
     const config = await createConfig({ extends: ["recommended-strict"], rules: { "no-ambiguous-paths": "off" } });
     const problems = await lintFromString({ source: text, absoluteRef: "openapi.json", config });
     expect(problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`)).toEqual(

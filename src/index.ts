@@ -37,8 +37,8 @@ export {
 export type { Readiness, ReadinessState } from "./manager/readiness.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
 export type { TaskSubscriber } from "./manager/task-subscriber.ts";
-export { openStorage } from "./open-storage.ts";
-export { createServer, type Server, type ServerOptions } from "./server.ts";
+export { openStorage } from "./server/open-storage.ts";
+export { createServer, type Server, type ServerOptions } from "./server/server.ts";
 // For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.
 export * as checkArguments from "./storage/check-arguments.ts";
 export { compareIds } from "./storage/compare-ids.ts";

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { type Config, configSchema, durationText, managerOptions, settings, settingTexts } from "../../src/config.ts";
+import {
+  type Config,
+  configSchema,
+  durationText,
+  managerOptions,
+  settings,
+  settingTexts,
+} from "../../src/cli/config.ts";
+import { flagOf, readConfig, variableOf } from "../../src/cli/read-config.ts";
 import { checkedOptions, managerDefaults } from "../../src/manager/options.ts";
-import { flagOf, readConfig, variableOf } from "../../src/read-config.ts";
 import { isLoopback } from "../../src/transport/loopback.ts";
 
 type Env = Readonly<Record<string, string>>;

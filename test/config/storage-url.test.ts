@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openStorage, shownStorageUrl, storageUrlFault } from "../../src/open-storage.ts";
+import { openStorage, shownStorageUrl, storageUrlFault } from "../../src/server/open-storage.ts";
 import { temporaryFolder } from "../storage/temporary-folder.ts";
 
 test.each([

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
-import { createServer, type Server } from "../../src/server.ts";
+import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
 import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";

@@ -12,7 +12,7 @@ import {
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
-import { createServer, type Server } from "../../src/server.ts";
+import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 
 /** Reflection as the protocol's own clients see it: grpc-js, and the protos of gRPC's reflection package. */

@@ -17,7 +17,7 @@ export interface ServeProcess {
 
 /** Starts `main.ts` without waiting for anything but its end: for starts that must fail. */
 export function runMain(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child: ChildProcess = spawn(process.execPath, [join(root, "src/main.ts"), ...args], {
+  const child: ChildProcess = spawn(process.execPath, [join(root, "src/cli/main.ts"), ...args], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerOptions } from "../../src/server.ts";
+import { createServer, type Server, type ServerOptions } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 
 /** A server in this process, on a free port and a storage in memory that ends with it. */

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { demoProcessor } from "../../src/demo/demo-processor.ts";
-import { createServer, type Server } from "../../src/server.ts";
+import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { type BindingName, bindingNames } from "../../src/transport/binding-names.ts";
 import { bindings, toldError } from "./bindings.ts";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
-import type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
-import type { CardKeyText } from "./transport/agent-card/card-key.ts";
-import { readCard } from "./transport/agent-card/read-card.ts";
+import type { AgentCardInit } from "../transport/agent-card/capabilities.ts";
+import type { CardKeyText } from "../transport/agent-card/card-key.ts";
+import { readCard } from "../transport/agent-card/read-card.ts";
 
 /** The agent card in a JSON file. Throws an Error that says everything that is wrong with it. */
 export async function loadCard(file: string): Promise<AgentCardInit> {

@@ -1,5 +1,5 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from "pino";
-import { StorageError } from "./storage/storage-error.ts";
+import { StorageError } from "../storage/storage-error.ts";
 
 export interface ServerLogOptions {
   readonly level: NonNullable<LoggerOptions["level"]>;

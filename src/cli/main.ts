@@ -3,15 +3,15 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { pino } from "pino";
+import { systemClock } from "../runtime/clock.ts";
+import { openStorage, shownStorageUrl } from "../server/open-storage.ts";
+import { createServer, type Server } from "../server/server.ts";
+import { StorageError } from "../storage/storage-error.ts";
 import { type Config, durationText, managerOptions } from "./config.ts";
 import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
-import { openStorage, shownStorageUrl } from "./open-storage.ts";
 import { readConfig } from "./read-config.ts";
-import { systemClock } from "./runtime/clock.ts";
-import { createServer, type Server } from "./server.ts";
 import { createServerLog } from "./server-log.ts";
-import { StorageError } from "./storage/storage-error.ts";
 
 /** Something the user has to mend before the server can start: said in one line, without a stack. */
 class StartError extends Error {
@@ -197,7 +197,7 @@ function firstCall({ bindings }: Config): string {
 
 function versionOf(): string {
   // Beside src/ in a checkout, and beside dist/ in the package.
-  for (const place of ["../package.json", "../../package.json"]) {
+  for (const place of ["../../package.json", "../../package.json"]) {
     try {
       return JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")).version;
     } catch {

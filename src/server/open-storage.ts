@@ -1,7 +1,7 @@
-import type { Logger } from "./runtime/logger.ts";
-import { createMemoryStorage } from "./storage/memory/memory-storage.ts";
-import { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
-import type { Storage, StorageOptions } from "./storage/storage.ts";
+import type { Logger } from "../runtime/logger.ts";
+import { createMemoryStorage } from "../storage/memory/memory-storage.ts";
+import { createSqliteStorage } from "../storage/sqlite/sqlite-storage.ts";
+import type { Storage, StorageOptions } from "../storage/storage.ts";
 
 export interface OpenStorageOptions extends StorageOptions {
   /** Hears what an operator should know of the database. */
@@ -43,7 +43,7 @@ function mongo(form: string): Engine {
       /^\/\/[^/]/.test(rest) ? undefined : `${form.slice(0, form.indexOf("//"))}//, hosts and the name of a database`,
     // Its driver is large: loaded only by those who use it.
     open: async (url, _rest, options) =>
-      (await import("./storage/mongodb/mongodb-storage.ts")).createMongoStorage(url, options),
+      (await import("../storage/mongodb/mongodb-storage.ts")).createMongoStorage(url, options),
   };
 }
 

@@ -1,6 +1,6 @@
+import type { MessageProcessor, TaskContext } from "../src/agent/message-processor.ts";
+import { artifact, completed, inputRequired, textOf } from "../src/agent/processor-events.ts";
 import type { ProcessorEvent } from "../src/domain/processor-event.ts";
-import type { MessageProcessor, TaskContext } from "../src/manager/message-processor.ts";
-import { artifact, completed, inputRequired, textOf } from "../src/manager/processor-events.ts";
 
 /** What an artifact chunk of the benchmarks says: 40 characters. */
 export const chunkText = "The quick brown fox jumps over the dogs.";

@@ -1,18 +1,7 @@
 // Everything a user of the library needs; the only barrel.
 
 export type { JsonObject } from "@bufbuild/protobuf";
-export type { ProcessorEvent } from "./domain/processor-event.ts";
-export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
-export {
-  type A2AReason,
-  type FieldViolation,
-  type GeneralReason,
-  type Reason,
-  TaskError,
-} from "./domain/task-error.ts";
-export { isSettled } from "./domain/task-state.ts";
-export type { CancellableTask } from "./manager/cancellable-task.ts";
-export type { Conversations } from "./manager/conversations.ts";
+export type { CancellableTask } from "./agent/cancellable-task.ts";
 export type {
   AbortReason,
   Json,
@@ -20,8 +9,7 @@ export type {
   MessageProcessor,
   ProcessOptions,
   TaskContext,
-} from "./manager/message-processor.ts";
-export type { ManagerOptions } from "./manager/options.ts";
+} from "./agent/message-processor.ts";
 export {
   artifact,
   artifactFrom,
@@ -33,10 +21,22 @@ export {
   status,
   textOf,
   working,
-} from "./manager/processor-events.ts";
-export type { Readiness, ReadinessState } from "./manager/readiness.ts";
+} from "./agent/processor-events.ts";
+export type { ProcessorEvent } from "./domain/processor-event.ts";
+export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
+export {
+  type A2AReason,
+  type FieldViolation,
+  type GeneralReason,
+  type Reason,
+  TaskError,
+} from "./domain/task-error.ts";
+export { isSettled } from "./domain/task-state.ts";
+export type { Conversations } from "./manager/conversations/conversations.ts";
+export type { ManagerOptions } from "./manager/options.ts";
+export type { TaskSubscriber } from "./manager/read/task-subscriber.ts";
+export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
-export type { TaskSubscriber } from "./manager/task-subscriber.ts";
 export { openStorage } from "./server/open-storage.ts";
 export { createServer, type Server, type ServerOptions } from "./server/server.ts";
 // For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.

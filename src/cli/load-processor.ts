@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { demoProcessor } from "../demo/demo-processor.ts";
-import type { MessageProcessor } from "../manager/message-processor.ts";
+import { demoProcessor } from "../agent/demo-processor.ts";
+import type { MessageProcessor } from "../agent/message-processor.ts";
 
 /**
  * The agent in a module's default export; the demo agent without a file. Throws an Error that says what is wrong with

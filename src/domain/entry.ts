@@ -7,8 +7,8 @@ import {
   type TaskStatus,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { storeTextChunk } from "../log/text-chunk.ts";
 import { entersHistory, type TaskFold } from "./fold.ts";
-import { storeTextChunk } from "./text-chunk.ts";
 
 /** An entry with its place in the log. */
 export interface PlacedEntry {

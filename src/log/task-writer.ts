@@ -3,12 +3,12 @@ import { encodeSummary, historyMessageOf, type PlacedEntry, statusOf, storeEntry
 import { copyFold, evolve, isPending, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
-import { encodeSnapshot } from "../domain/snapshot.ts";
 import { TaskError } from "../domain/task-error.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { appendRetryMs, snapshotBytesMin } from "../runtime/limits.ts";
 import type { AppendResult, MessagePointer, Storage, TaskAppend } from "../storage/storage.ts";
 import { sendAppend } from "./send-append.ts";
+import { encodeSnapshot } from "./snapshot.ts";
 
 type Committed = Extract<AppendResult, { outcome: "committed" }>;
 

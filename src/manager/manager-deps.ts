@@ -1,10 +1,10 @@
+import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { Stamp } from "../domain/decide.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TaskHub } from "../stream/task-hub.ts";
-import type { ConversationTimes } from "./conversation-times.ts";
-import type { MessageProcessor } from "./message-processor.ts";
+import type { ConversationTimes } from "./conversations/message-clock.ts";
 import type { ManagerOptions } from "./options.ts";
 
 /** What the parts of the manager share. */

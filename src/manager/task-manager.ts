@@ -10,6 +10,8 @@ import {
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { CancelRequestedSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { CancellableTask } from "../agent/cancellable-task.ts";
+import type { MessageProcessor } from "../agent/message-processor.ts";
 import { notCancelable } from "../domain/decide.ts";
 import { type TaskView, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
@@ -20,27 +22,25 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
-import { type Accepted, MessageAcceptance } from "./accept-message.ts";
-import { AccessTracker } from "./access-tracker.ts";
-import type { CancellableTask } from "./cancellable-task.ts";
-import { checkCursor } from "./check-cursor.ts";
-import { ConversationTimes } from "./conversation-times.ts";
-import { Conversations } from "./conversations.ts";
-import { currentFold, isAnswered, waitForFold } from "./current-task.ts";
-import { listTasks } from "./list-tasks.ts";
+import { checkCursor } from "./accept/check-cursor.ts";
+import { type Accepted, MessageAcceptance } from "./accept/message-intake.ts";
+import { AccessTracker } from "./conversations/access-tracker.ts";
+import { Conversations } from "./conversations/conversations.ts";
+import { ConversationTimes } from "./conversations/message-clock.ts";
+import { startSweeper } from "./conversations/sweeper.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
-import { joinDatabase, type Membership } from "./membership.ts";
-import type { MessageProcessor } from "./message-processor.ts";
-import { openSubscription, type SubscriptionRequest } from "./open-subscription.ts";
+import { facing } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
-import { type Readiness, ReadinessTracker } from "./readiness.ts";
-import { recoverTasks } from "./recovery.ts";
-import { Slots } from "./slots.ts";
-import { facing } from "./storage-faults.ts";
-import { startSweeper } from "./sweeper.ts";
-import { taskContexts } from "./task-context.ts";
-import { TaskRuns } from "./task-runs.ts";
-import { Subscription, type TaskSubscriber } from "./task-subscriber.ts";
+import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
+import { listTasks } from "./read/list-tasks.ts";
+import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
+import { Subscription, type TaskSubscriber } from "./read/task-subscriber.ts";
+import { joinDatabase, type Membership } from "./replica/membership.ts";
+import { type Readiness, ReadinessTracker } from "./replica/readiness.ts";
+import { recoverTasks } from "./replica/recovery.ts";
+import { Slots } from "./run/run-queue.ts";
+import { taskContexts } from "./run/task-context.ts";
+import { TaskRuns } from "./run/task-runs.ts";
 
 /**
  * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope:

@@ -3,8 +3,8 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as AlphaServerReflection } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { Health } from "../../gen/health/v1/health_pb.ts";
+import type { MessageProcessor } from "../agent/message-processor.ts";
 import { closed } from "../domain/task-error.ts";
-import type { MessageProcessor } from "../manager/message-processor.ts";
 import type { ManagerOptions } from "../manager/options.ts";
 import { createTaskManager, type TaskManager } from "../manager/task-manager.ts";
 import { systemClock } from "../runtime/clock.ts";

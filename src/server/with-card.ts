@@ -1,4 +1,4 @@
-import type { MessageProcessor } from "../manager/message-processor.ts";
+import type { MessageProcessor } from "../agent/message-processor.ts";
 
 /** The same agent under another card: what is served, let in and refused goes by that one. */
 export function withCard(processor: MessageProcessor, card: NonNullable<MessageProcessor["card"]>): MessageProcessor {

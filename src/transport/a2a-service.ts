@@ -10,8 +10,8 @@ import {
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
 import { TaskError } from "../domain/task-error.ts";
+import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
-import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import type { A2ACall } from "./a2a-call.ts";
 import { cursorOf, numberEvents, numberTask } from "./event-sequence.ts";
 import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";

@@ -19,7 +19,7 @@ import {
 import { streamResponse } from "../domain/entry.ts";
 import { sequenceOf } from "../domain/fold.ts";
 import { invalidRequest } from "../domain/task-error.ts";
-import type { TaskSubscriber } from "../manager/task-subscriber.ts";
+import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
 import type { A2ACall } from "./a2a-call.ts";
 
 // The extension event-sequence, as docs/extensions/event-sequence.md specifies it. Nothing of it is stored: it is added

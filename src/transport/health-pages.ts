@@ -1,4 +1,4 @@
-import { type Readiness, type ReadinessState, storageSilenceMs } from "../manager/readiness.ts";
+import { type Readiness, type ReadinessState, storageSilenceMs } from "../manager/replica/readiness.ts";
 import { answer, isRead, pathOf, type RequestHandler } from "./request-handler.ts";
 
 /** Why a server isn't ready, for whoever looks at `/readyz`. */

@@ -7,7 +7,7 @@ import {
   HealthListResponseSchema,
   HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/health/v1/health_pb.ts";
-import type { Readiness } from "../manager/readiness.ts";
+import type { Readiness } from "../manager/replica/readiness.ts";
 
 /**
  * `grpc.health.v1.Health` for the named services and for "", the server as a whole. All are as ready as the task

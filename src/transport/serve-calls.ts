@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../domain/scope.ts";
-import type { TaskSubscriber } from "../manager/task-subscriber.ts";
+import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { A2AGate } from "./a2a-gate.ts";
 import type { AgentCardInit } from "./agent-card/capabilities.ts";

@@ -15,8 +15,8 @@ import {
   WatchTaskResponseSchema,
 } from "../../gen/taskmanager/v1/task_manager_pb.ts";
 import { checkRequest } from "../domain/check-request.ts";
+import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
 import type { TaskManager } from "../manager/task-manager.ts";
-import type { TaskSubscriber } from "../manager/task-subscriber.ts";
 import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";
 
 /** Streams by cursor, past states, removal. */

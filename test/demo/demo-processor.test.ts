@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { type Message, MessageSchema, Role, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
+import type { TaskContext } from "../../src/agent/message-processor.ts";
+import { textOf } from "../../src/agent/processor-events.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
-import type { TaskContext } from "../../src/manager/message-processor.ts";
-import { textOf } from "../../src/manager/processor-events.ts";
 
 function message(text: string, role: Role = Role.USER): Message {
   return create(MessageSchema, {

@@ -22,8 +22,8 @@ import {
 } from "../../src/domain/decide.ts";
 import { decodeEntry, encodeEntry, historyMessageOf, makeEntry, statusOf } from "../../src/domain/entry.ts";
 import { copyFold, emptyFold, evolve, FoldError, type TaskFold, taskOf } from "../../src/domain/fold.ts";
-import { decodeSnapshot, encodeSnapshot } from "../../src/domain/snapshot.ts";
 import { isTerminal } from "../../src/domain/task-state.ts";
+import { decodeSnapshot, encodeSnapshot } from "../../src/log/snapshot.ts";
 import { TaskWriter } from "../../src/log/task-writer.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { createdTask, key, writerOptions } from "../log/log-fixtures.ts";

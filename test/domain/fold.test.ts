@@ -13,8 +13,8 @@ import {
 } from "../../src/domain/decide.ts";
 import { makeEntry } from "../../src/domain/entry.ts";
 import { copyFold, evolve, type TaskFold, taskOf } from "../../src/domain/fold.ts";
-import { decodeSnapshot, encodeSnapshot } from "../../src/domain/snapshot.ts";
 import { isInterrupted, isSettled, isTerminal, mayFollow, stateNames } from "../../src/domain/task-state.ts";
+import { decodeSnapshot, encodeSnapshot } from "../../src/log/snapshot.ts";
 import { contextId, foldOf, taskId } from "./random-log.ts";
 
 const stamp: Stamp = { nowMs: 1_700_000_000_000, newId: () => "new" };

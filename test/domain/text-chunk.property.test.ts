@@ -10,7 +10,7 @@ import {
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { decodeEntry, encodeEntry, makeEntry, storeEntry } from "../../src/domain/entry.ts";
 import { textChunkLengthMax } from "../../src/domain/limits.ts";
-import { storeTextChunk } from "../../src/domain/text-chunk.ts";
+import { storeTextChunk } from "../../src/log/text-chunk.ts";
 
 const ids = { taskId: "task", contextId: "context" };
 

@@ -1,7 +1,7 @@
 import { createRouterTransport } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
-import type { MessageProcessor } from "../../src/manager/message-processor.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
+import type { MessageProcessor } from "../../src/agent/message-processor.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { AgentCardInit } from "../../src/transport/agent-card/capabilities.ts";

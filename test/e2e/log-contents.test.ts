@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
+import type { MessageProcessor } from "../../src/agent/message-processor.ts";
+import { artifact, textOf, working } from "../../src/agent/processor-events.ts";
 import { createServerLog } from "../../src/cli/server-log.ts";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
 import { TaskError } from "../../src/domain/task-error.ts";
-import type { MessageProcessor } from "../../src/manager/message-processor.ts";
-import { artifact, textOf, working } from "../../src/manager/processor-events.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";

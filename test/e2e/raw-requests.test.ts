@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { gzipSync } from "node:zlib";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";

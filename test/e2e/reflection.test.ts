@@ -11,7 +11,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { bindings, toldError } from "./bindings.ts";
 import { operations, reasons } from "./operations.ts";
 import { type Served, served } from "./served.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { MessageContext } from "../../src/agent/message-processor.ts";
+import { inputRequired } from "../../src/agent/processor-events.ts";
 import { TaskError } from "../../src/domain/task-error.ts";
-import type { MessageContext } from "../../src/manager/message-processor.ts";
-import { inputRequired } from "../../src/manager/processor-events.ts";
 import {
   answering,
   expectRefused,

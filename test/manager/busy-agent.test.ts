@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { working } from "../../src/manager/processor-events.ts";
+import { working } from "../../src/agent/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { agent, begun, sent, setup, silent, stateOf, statusText } from "./fixtures.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { artifact, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { artifact, completed, inputRequired, working } from "../../src/agent/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   begun,

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { completed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { completed, inputRequired, working } from "../../src/agent/processor-events.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { begun, brief, collected, isSettledNow, ScriptedAgent, sent, setup } from "./fixtures.ts";

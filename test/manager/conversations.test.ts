@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
-import { encodePageToken } from "../../src/manager/page-token.ts";
-import { authRequired, textOf } from "../../src/manager/processor-events.ts";
+import { authRequired, textOf } from "../../src/agent/processor-events.ts";
+import { encodePageToken } from "../../src/manager/read/page-token.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { begun, expectRefused, message, reading, request, ScriptedAgent, sent, setup, textsOf } from "./fixtures.ts";
 

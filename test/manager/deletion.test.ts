@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it, vi } from "vitest";
 import { CleanupExpiredConversationsRequestSchema } from "../../gen/taskmanager/v1/conversation_pb.ts";
-import { artifact, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { artifact, inputRequired, working } from "../../src/agent/processor-events.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { ListTasksRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { completed, inputRequired } from "../../src/manager/processor-events.ts";
+import { completed, inputRequired } from "../../src/agent/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";

@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { expect, it, vi } from "vitest";
 import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { contentHash } from "../../src/manager/content-hash.ts";
+import { contentHash } from "../../src/manager/accept/content-hash.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { answering, collected, message, messageIn, request, setup, silent } from "./fixtures.ts";
 

@@ -1,8 +1,8 @@
 import { fromJson, type JsonObject } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { artifact, inputRequired } from "../../src/agent/processor-events.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
-import { artifact, inputRequired } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   answering,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ReadinessTracker, storageSilenceMs } from "../../src/manager/readiness.ts";
+import { ReadinessTracker, storageSilenceMs } from "../../src/manager/replica/readiness.ts";
 import { createTaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { artifact, authRequired, completed, inputRequired, working } from "../../src/manager/processor-events.ts";
+import { artifact, authRequired, completed, inputRequired, working } from "../../src/agent/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { crashed, restarted } from "./crash.ts";
 import {

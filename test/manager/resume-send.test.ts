@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ListTasksRequestSchema, type SendMessageRequest } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { artifact, completed, inputRequired } from "../../src/agent/processor-events.ts";
 import { sequenceOf } from "../../src/domain/fold.ts";
-import { artifact, completed, inputRequired } from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";

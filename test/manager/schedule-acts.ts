@@ -1,12 +1,5 @@
+import { artifact, authRequired, completed, failed, inputRequired, working } from "../../src/agent/processor-events.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
-import {
-  artifact,
-  authRequired,
-  completed,
-  failed,
-  inputRequired,
-  working,
-} from "../../src/manager/processor-events.ts";
 import type { Turn } from "./fixtures.ts";
 
 const part = { content: { case: "text" as const, value: "x" } };

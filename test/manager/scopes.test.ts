@@ -6,9 +6,9 @@ import {
   ListConversationsRequestSchema,
   ListMessagesRequestSchema,
 } from "../../gen/taskmanager/v1/conversation_pb.ts";
+import { inputRequired } from "../../src/agent/processor-events.ts";
 import type { Caller } from "../../src/domain/scope.ts";
 import type { TaskError } from "../../src/domain/task-error.ts";
-import { inputRequired } from "../../src/manager/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import {
   agent,

@@ -1,6 +1,6 @@
+import type { MessageContext, MessageProcessor, TaskContext } from "../../src/agent/message-processor.ts";
+import { textOf } from "../../src/agent/processor-events.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
-import type { MessageContext, MessageProcessor, TaskContext } from "../../src/manager/message-processor.ts";
-import { textOf } from "../../src/manager/processor-events.ts";
 
 type Command =
   | {

@@ -9,7 +9,7 @@ import {
   inputRequired,
   rejected,
   working,
-} from "../../src/manager/processor-events.ts";
+} from "../../src/agent/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {

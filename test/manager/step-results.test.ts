@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import type { Json } from "../../src/manager/message-processor.ts";
-import { completed } from "../../src/manager/processor-events.ts";
+import type { Json } from "../../src/agent/message-processor.ts";
+import { completed } from "../../src/agent/processor-events.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";

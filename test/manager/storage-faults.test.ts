@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { TaskError } from "../../src/domain/task-error.ts";
-import { asTaskError } from "../../src/manager/storage-faults.ts";
+import { asTaskError } from "../../src/manager/map-storage-errors.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 
 it("what a storage's own checks refuse is told as they say it", () => {

@@ -8,7 +8,7 @@ import {
   inputRequired,
   rejected,
   working,
-} from "../../src/manager/processor-events.ts";
+} from "../../src/agent/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   agent,

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { inputRequired, working } from "../../src/agent/processor-events.ts";
 import type { TaskKey } from "../../src/domain/scope.ts";
 import type { TaskError } from "../../src/domain/task-error.ts";
-import { inputRequired, working } from "../../src/manager/processor-events.ts";
+import type { TaskSubscriber } from "../../src/manager/read/task-subscriber.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
-import type { TaskSubscriber } from "../../src/manager/task-subscriber.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { randomOf } from "../storage/faulty-storage.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { inputRequired } from "../../src/manager/processor-events.ts";
+import { inputRequired } from "../../src/agent/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { crashed } from "./crash.ts";

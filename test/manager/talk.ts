@@ -5,9 +5,9 @@ import {
   ListConversationsRequestSchema,
   ListMessagesRequestSchema,
 } from "../../gen/taskmanager/v1/conversation_pb.ts";
+import { completed, inputRequired, textOf } from "../../src/agent/processor-events.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
-import { completed, inputRequired, textOf } from "../../src/manager/processor-events.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { agent, callerOf, message, request, setup } from "./fixtures.ts";

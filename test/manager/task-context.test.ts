@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ArtifactSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { artifact, inputRequired } from "../../src/manager/processor-events.ts";
+import { artifact, inputRequired } from "../../src/agent/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   begun,

@@ -2,9 +2,9 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { ListTasksRequestSchema, type ListTasksResponse, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { MessageProcessor } from "../../src/manager/message-processor.ts";
-import { encodePageToken } from "../../src/manager/page-token.ts";
-import { artifact, completed, inputRequired, textOf, working } from "../../src/manager/processor-events.ts";
+import type { MessageProcessor } from "../../src/agent/message-processor.ts";
+import { artifact, completed, inputRequired, textOf, working } from "../../src/agent/processor-events.ts";
+import { encodePageToken } from "../../src/manager/read/page-token.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
 import {
   agent,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { MessageProcessor, TaskContext } from "../../src/agent/message-processor.ts";
+import { artifact, completed, inputRequired, status, working } from "../../src/agent/processor-events.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
-import type { MessageProcessor, TaskContext } from "../../src/manager/message-processor.ts";
-import { artifact, completed, inputRequired, status, working } from "../../src/manager/processor-events.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import {
   agent,

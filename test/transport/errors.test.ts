@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { TaskError } from "../../src/domain/task-error.ts";
-import { asTaskError } from "../../src/manager/storage-faults.ts";
+import { asTaskError } from "../../src/manager/map-storage-errors.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 import { connectErrorOf, toConnectError } from "../../src/transport/errors.ts";
 import { type LogLine, loggerTo } from "../manager/fixtures.ts";

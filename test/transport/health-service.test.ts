@@ -1,7 +1,7 @@
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
-import { ReadinessTracker, storageSilenceMs } from "../../src/manager/readiness.ts";
+import { ReadinessTracker, storageSilenceMs } from "../../src/manager/replica/readiness.ts";
 import { healthService } from "../../src/transport/health-service.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 

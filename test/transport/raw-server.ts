@@ -1,7 +1,7 @@
 import { request as http1Request, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { text } from "node:stream/consumers";
-import { demoProcessor } from "../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 

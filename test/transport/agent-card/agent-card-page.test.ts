@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { demoProcessor } from "../../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../../src/agent/demo-processor.ts";
 import type { ServerOptions } from "../../../src/server/server.ts";
 import { type Served, served } from "../../e2e/served.ts";
 

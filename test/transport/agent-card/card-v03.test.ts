@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { demoProcessor } from "../../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../../src/agent/demo-processor.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
 import { type Served, served } from "../../e2e/served.ts";
 import { pythonPackages } from "../../python/packages.ts";

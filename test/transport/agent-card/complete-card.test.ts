@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { AgentCardSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { demoProcessor } from "../../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../../src/agent/demo-processor.ts";
 import { validate } from "../../../src/domain/validate.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
 import { cardJson } from "../../../src/transport/agent-card/card-json.ts";

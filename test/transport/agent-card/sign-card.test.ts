@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { verifyAgentCardSignature } from "@a2a-js/sdk";
 import { describe, expect, test, vi } from "vitest";
-import { demoProcessor } from "../../../src/demo/demo-processor.ts";
+import { demoProcessor } from "../../../src/agent/demo-processor.ts";
 import type { ServerOptions } from "../../../src/server/server.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
 import { readCardKey } from "../../../src/transport/agent-card/card-key.ts";

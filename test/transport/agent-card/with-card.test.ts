@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { MessageContext, MessageProcessor, TaskContext } from "../../../src/manager/message-processor.ts";
-import { completed } from "../../../src/manager/processor-events.ts";
+import type { MessageContext, MessageProcessor, TaskContext } from "../../../src/agent/message-processor.ts";
+import { completed } from "../../../src/agent/processor-events.ts";
 import { withCard } from "../../../src/server/with-card.ts";
 
 /** An agent that is a class, which is itself only as long as its methods are called on it. */

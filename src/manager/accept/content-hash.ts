@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { create, toBinary, toJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
-import { type Message, MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 
 /**
  * What makes two sends the same message: SHA-256 of its encoding, hexadecimal. protobuf-es writes fields in the order

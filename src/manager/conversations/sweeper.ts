@@ -1,4 +1,4 @@
-import type { ManagerDeps } from "./manager-deps.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
 
 /**
  * Removes expired conversations every `cleanupIntervalMs`, for storages that don't do it by themselves; one round at a

@@ -1,12 +1,12 @@
 import { setImmediate } from "node:timers/promises";
-import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decideEvent, invalidAgentResponse, type TurnEnd } from "../domain/decide.ts";
-import type { ProcessorEvent } from "../domain/processor-event.ts";
-import { TaskError } from "../domain/task-error.ts";
-import { isInterrupted, isTerminal } from "../domain/task-state.ts";
-import type { TaskWriter } from "../log/task-writer.ts";
-import { type ManagerDeps, stampOf } from "./manager-deps.ts";
-import type { TaskContext } from "./message-processor.ts";
+import type { Entry } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { TaskContext } from "../../agent/message-processor.ts";
+import { decideEvent, invalidAgentResponse, type TurnEnd } from "../../domain/decide.ts";
+import type { ProcessorEvent } from "../../domain/processor-event.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
+import type { TaskWriter } from "../../log/task-writer.ts";
+import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import { TurnWatch } from "./turn-watch.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { Artifact, Part, TaskArtifactUpdateEvent } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { textChunkLengthMax } from "./limits.ts";
+import { textChunkLengthMax } from "../domain/limits.ts";
 
 /** A chunk of text and nothing else: what nearly all of a long log consists of, since agents stream words. */
 interface TextChunk {

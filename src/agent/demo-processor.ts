@@ -1,16 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Message, Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
-import type { MessageContext, MessageProcessor, TaskContext } from "../manager/message-processor.ts";
-import {
-  artifact,
-  authRequired,
-  completed,
-  failed,
-  inputRequired,
-  rejected,
-  textOf,
-} from "../manager/processor-events.ts";
+import type { MessageContext, MessageProcessor, TaskContext } from "./message-processor.ts";
+import { artifact, authRequired, completed, failed, inputRequired, rejected, textOf } from "./processor-events.ts";
 
 /** Bounds on what a message may ask of the demo agent. */
 const chunksMax = 1_000_000;

@@ -1,4 +1,4 @@
-import { TaskError } from "../domain/task-error.ts";
+import { TaskError } from "../../domain/task-error.ts";
 
 /**
  * The right to run: at most `running` at once, at most `queued` waiting, in order of arrival. A task waits as

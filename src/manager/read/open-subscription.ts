@@ -1,14 +1,14 @@
-import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type TaskFold, taskOf } from "../domain/fold.ts";
-import type { TaskKey } from "../domain/scope.ts";
-import { TaskError, taskNotFound } from "../domain/task-error.ts";
-import { isTerminal, stateNames } from "../domain/task-state.ts";
-import { loadTaskAt, outOfRange } from "../log/load-task.ts";
-import { TaskReader } from "../stream/task-reader.ts";
-import type { AccessTracker } from "./access-tracker.ts";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type TaskFold, taskOf } from "../../domain/fold.ts";
+import type { TaskKey } from "../../domain/scope.ts";
+import { TaskError, taskNotFound } from "../../domain/task-error.ts";
+import { isTerminal, stateNames } from "../../domain/task-state.ts";
+import { loadTaskAt, outOfRange } from "../../log/load-task.ts";
+import { TaskReader } from "../../stream/task-reader.ts";
+import type { AccessTracker } from "../conversations/access-tracker.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
 import { currentFold } from "./current-task.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { TaskRuns } from "./task-runs.ts";
 import type { Opening } from "./task-subscriber.ts";
 
 export interface SubscriptionRequest {

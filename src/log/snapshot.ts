@@ -5,7 +5,7 @@ import {
   TurnStartedSchema,
   WaitingMessageSchema,
 } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { emptyFold, FoldError, type TaskFold, taskOf, type WaitingMessage } from "./fold.ts";
+import { emptyFold, FoldError, type TaskFold, taskOf, type WaitingMessage } from "../domain/fold.ts";
 
 /** A fold as bytes. Fields that this release doesn't know survive inside messages, parts and artifacts. */
 export function encodeSnapshot(fold: TaskFold): Uint8Array {

@@ -1,19 +1,19 @@
 import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
-import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type SendOptions, StepResultSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { invalidAgentResponse } from "../domain/decide.ts";
-import { makeEntry } from "../domain/entry.ts";
-import { type TaskFold, taskOf } from "../domain/fold.ts";
-import { valueFault } from "../domain/json-fault.ts";
-import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
-import { TaskError } from "../domain/task-error.ts";
-import { isTerminal } from "../domain/task-state.ts";
-import type { TaskWriter } from "../log/task-writer.ts";
-import type { CancellableTask } from "./cancellable-task.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { Json, ProcessOptions, TaskContext } from "./message-processor.ts";
-import type { TaskSubscriber } from "./task-subscriber.ts";
+import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type SendOptions, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { CancellableTask } from "../../agent/cancellable-task.ts";
+import type { Json, ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
+import { invalidAgentResponse } from "../../domain/decide.ts";
+import { makeEntry } from "../../domain/entry.ts";
+import { type TaskFold, taskOf } from "../../domain/fold.ts";
+import { valueFault } from "../../domain/json-fault.ts";
+import type { Caller, Scope, TaskKey } from "../../domain/scope.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import { isTerminal } from "../../domain/task-state.ts";
+import type { TaskWriter } from "../../log/task-writer.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import type { TaskSubscriber } from "../read/task-subscriber.ts";
 
 /** What a context needs of the run of its task. */
 export interface TurnHost {

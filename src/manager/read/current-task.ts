@@ -1,10 +1,10 @@
-import type { TaskFold } from "../domain/fold.ts";
-import type { TaskKey } from "../domain/scope.ts";
-import { TaskError, taskNotFound } from "../domain/task-error.ts";
-import { isInterrupted, isTerminal } from "../domain/task-state.ts";
-import { loadTask } from "../log/load-task.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { TaskRuns } from "./task-runs.ts";
+import type { TaskFold } from "../../domain/fold.ts";
+import type { TaskKey } from "../../domain/scope.ts";
+import { TaskError, taskNotFound } from "../../domain/task-error.ts";
+import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
+import { loadTask } from "../../log/load-task.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
 
 /**
  * The committed fold of a task: from the run that this replica has of it, else from the log. Not to be changed, and to

@@ -1,5 +1,5 @@
-import type { Scope } from "../domain/scope.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { Scope } from "../../domain/scope.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { ConversationMap } from "./conversation-map.ts";
 
 /**

@@ -1,6 +1,6 @@
-import { TaskError } from "../domain/task-error.ts";
-import { sleep } from "../runtime/clock.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import { sleep } from "../../runtime/clock.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
 
 /**
  * How often a server raises its counter, and how long one watches another's before it takes it for dead: several beats,

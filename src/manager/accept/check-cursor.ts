@@ -1,10 +1,10 @@
-import { type SendMessageRequest, SendMessageRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import type { Scope } from "../domain/scope.ts";
-import { outOfRange } from "../log/load-task.ts";
-import { currentFold } from "./current-task.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { TaskRuns } from "./task-runs.ts";
+import { type SendMessageRequest, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import type { Scope } from "../../domain/scope.ts";
+import { outOfRange } from "../../log/load-task.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import { currentFold } from "../read/current-task.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
 
 /**
  * Looks at a cursor before the message that it comes with is accepted, so that one that can't be right leaves nothing

@@ -5,25 +5,25 @@ import {
   MessageSchema,
   type SendMessageRequest,
   SendMessageRequestSchema,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type SendOptions, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import { agentMessage, decideCreate, invalidAgentResponse } from "../domain/decide.ts";
-import { sameMessage, storedMessage } from "../domain/entry.ts";
-import { checkInputModes } from "../domain/input-modes.ts";
-import type { Caller, Scope, TaskKey } from "../domain/scope.ts";
-import { closed, messageIdReused, TaskError } from "../domain/task-error.ts";
-import { isSettled } from "../domain/task-state.ts";
-import { createTask } from "../log/create-task.ts";
-import { answerMessageMs } from "../runtime/limits.ts";
-import type { DuplicateClaim, MessageClaim } from "../storage/storage.ts";
-import { StorageError } from "../storage/storage-error.ts";
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type SendOptions, SendOptionsSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { AbortReason, MessageContext } from "../../agent/message-processor.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import { agentMessage, decideCreate, invalidAgentResponse } from "../../domain/decide.ts";
+import { sameMessage, storedMessage } from "../../domain/entry.ts";
+import { checkInputModes } from "../../domain/input-modes.ts";
+import type { Caller, Scope, TaskKey } from "../../domain/scope.ts";
+import { closed, messageIdReused, TaskError } from "../../domain/task-error.ts";
+import { isSettled } from "../../domain/task-state.ts";
+import { createTask } from "../../log/create-task.ts";
+import { answerMessageMs } from "../../runtime/limits.ts";
+import type { DuplicateClaim, MessageClaim } from "../../storage/storage.ts";
+import { StorageError } from "../../storage/storage-error.ts";
+import { type ManagerDeps, stampOf } from "../manager-deps.ts";
+import type { Slots } from "../run/run-queue.ts";
+import { conversationHistory, processOptions } from "../run/task-context.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
 import { contentHash } from "./content-hash.ts";
-import { type ManagerDeps, stampOf } from "./manager-deps.ts";
-import type { AbortReason, MessageContext } from "./message-processor.ts";
-import type { Slots } from "./slots.ts";
-import { conversationHistory, processOptions } from "./task-context.ts";
-import type { TaskRuns } from "./task-runs.ts";
 
 /** What became of a message: a bare answer, or a place in a task's log. */
 export type Accepted =

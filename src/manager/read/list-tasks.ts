@@ -6,16 +6,16 @@ import {
   ListTasksResponseSchema,
   type Task,
   TaskState,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import { noteSequence, taskOf } from "../domain/fold.ts";
-import type { Scope } from "../domain/scope.ts";
-import { TaskError } from "../domain/task-error.ts";
-import { loadTask } from "../log/load-task.ts";
-import type { StoredTask } from "../storage/storage.ts";
-import { fitting } from "./fitting.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskSummarySchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import { noteSequence, taskOf } from "../../domain/fold.ts";
+import type { Scope } from "../../domain/scope.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import { loadTask } from "../../log/load-task.ts";
+import type { StoredTask } from "../../storage/storage.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import { fitting } from "./count-fitting.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 
 /** When none is asked for (R44). */

@@ -1,8 +1,8 @@
-import { type Message, type StreamResponse, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { eventOf, type PlacedEntry, streamResponse } from "../domain/entry.ts";
-import { isTerminal } from "../domain/task-state.ts";
-import type { TaskReader } from "../stream/task-reader.ts";
-import { asTaskError } from "./storage-faults.ts";
+import { type Message, type StreamResponse, type Task, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { eventOf, type PlacedEntry, streamResponse } from "../../domain/entry.ts";
+import { isTerminal } from "../../domain/task-state.ts";
+import type { TaskReader } from "../../stream/task-reader.ts";
+import { asTaskError } from "../map-storage-errors.ts";
 
 /** One reader of one task. Bounded memory; a slow reader goes back to the log; nothing is dropped. */
 export interface TaskSubscriber extends AsyncIterable<StreamResponse>, AsyncDisposable {

@@ -1,4 +1,4 @@
-import { type Scope, scopedString } from "../domain/scope.ts";
+import { type Scope, scopedString } from "../../domain/scope.ts";
 
 /** A value for each of the conversations set last; beyond `conversationsMax` the one set longest ago is forgotten. */
 export class ConversationMap<T> {

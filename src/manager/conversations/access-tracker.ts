@@ -1,6 +1,6 @@
-import type { Scope } from "../domain/scope.ts";
+import type { Scope } from "../../domain/scope.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
 import { ConversationMap } from "./conversation-map.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
 
 /**
  * Notes accesses to conversations, off the path of whoever makes them: each at most once per sixtieth of the TTL

@@ -1,4 +1,4 @@
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 
 /** Whether a task manager should be given work, and why not. */
 export type ReadinessState = "ready" | "storage-silent" | "draining" | "replaced";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { invalidRequest } from "../domain/task-error.ts";
+import { invalidRequest } from "../../domain/task-error.ts";
 
 /**
  * Page tokens: a place in a list, bound to the list (what is listed, for whom, under which filters) by a digest. They

@@ -1,7 +1,7 @@
-import type { TaskKey } from "../domain/scope.ts";
-import { taskKeyString } from "../domain/scope.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { TaskRuns } from "./task-runs.ts";
+import type { TaskKey } from "../../domain/scope.ts";
+import { taskKeyString } from "../../domain/scope.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
 
 /** Taken over at a time: each is a read of its log and an append. */
 const tasksAtOnce = 20;

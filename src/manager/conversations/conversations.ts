@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Message, MessageSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   type CleanupExpiredConversationsRequest,
   CleanupExpiredConversationsRequestSchema,
@@ -14,17 +14,17 @@ import {
   ListMessagesRequestSchema,
   type ListMessagesResponse,
   ListMessagesResponseSchema,
-} from "../../gen/taskmanager/v1/conversation_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import type { Scope } from "../domain/scope.ts";
-import { TaskError, taskNotFound } from "../domain/task-error.ts";
-import type { ConversationHistory, ConversationStats } from "../storage/storage.ts";
+} from "../../../gen/taskmanager/v1/conversation_pb.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import type { Scope } from "../../domain/scope.ts";
+import { TaskError, taskNotFound } from "../../domain/task-error.ts";
+import type { ConversationHistory, ConversationStats } from "../../storage/storage.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import { fitting } from "../read/count-fitting.ts";
+import { pageSizeDefault } from "../read/list-tasks.ts";
+import { decodePageToken, encodePageToken } from "../read/page-token.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
 import type { AccessTracker } from "./access-tracker.ts";
-import { fitting } from "./fitting.ts";
-import { pageSizeDefault } from "./list-tasks.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import { decodePageToken, encodePageToken } from "./page-token.ts";
-import type { TaskRuns } from "./task-runs.ts";
 
 /** How the manager makes a call: refused once it is closed, its errors told as TaskErrors. */
 type Call = <T>(body: () => Promise<T>) => Promise<T>;

@@ -1,6 +1,6 @@
-import type { TurnEnd } from "../domain/decide.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { AbortReason } from "./message-processor.ts";
+import type { AbortReason } from "../../agent/message-processor.ts";
+import type { TurnEnd } from "../../domain/decide.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
 
 /**
  * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal

@@ -1,15 +1,15 @@
-import type { PlacedEntry } from "../domain/entry.ts";
-import type { TaskFold } from "../domain/fold.ts";
-import { type Caller, type Scope, type TaskKey, taskKeyString } from "../domain/scope.ts";
-import { closed, TaskError, taskNotFound } from "../domain/task-error.ts";
-import { loadTask } from "../log/load-task.ts";
-import { backoffMs } from "../runtime/backoff.ts";
-import { appendBackoff } from "../runtime/limits.ts";
-import { StorageError } from "../storage/storage-error.ts";
-import type { TaskFeed } from "../stream/task-hub.ts";
-import type { ManagerDeps } from "./manager-deps.ts";
-import type { AbortReason } from "./message-processor.ts";
-import type { Slots } from "./slots.ts";
+import type { AbortReason } from "../../agent/message-processor.ts";
+import type { PlacedEntry } from "../../domain/entry.ts";
+import type { TaskFold } from "../../domain/fold.ts";
+import { type Caller, type Scope, type TaskKey, taskKeyString } from "../../domain/scope.ts";
+import { closed, TaskError, taskNotFound } from "../../domain/task-error.ts";
+import { loadTask } from "../../log/load-task.ts";
+import { backoffMs } from "../../runtime/backoff.ts";
+import { appendBackoff } from "../../runtime/limits.ts";
+import { StorageError } from "../../storage/storage-error.ts";
+import type { TaskFeed } from "../../stream/task-hub.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import type { Slots } from "./run-queue.ts";
 import type { TaskContextFactory } from "./task-context.ts";
 import { type RunStart, TaskRun } from "./task-run.ts";
 

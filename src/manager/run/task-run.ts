@@ -1,6 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { type Message, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { SendOptions } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { type Message, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { SendOptions } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { AbortReason } from "../../agent/message-processor.ts";
 import {
   decideCancel,
   decideLost,
@@ -10,17 +11,16 @@ import {
   decideTurnAgain,
   decideTurnEnd,
   type MessageDecision,
-} from "../domain/decide.ts";
-import { historyMessageOf, type PlacedEntry } from "../domain/entry.ts";
-import { isPending, type TaskFold } from "../domain/fold.ts";
-import type { Caller, TaskKey } from "../domain/scope.ts";
-import { isInterrupted, isTerminal } from "../domain/task-state.ts";
-import { TaskWriter } from "../log/task-writer.ts";
-import type { TaskFeed } from "../stream/task-hub.ts";
-import { type ManagerDeps, stampOf } from "./manager-deps.ts";
-import type { AbortReason } from "./message-processor.ts";
+} from "../../domain/decide.ts";
+import { historyMessageOf, type PlacedEntry } from "../../domain/entry.ts";
+import { isPending, type TaskFold } from "../../domain/fold.ts";
+import type { Caller, TaskKey } from "../../domain/scope.ts";
+import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
+import { TaskWriter } from "../../log/task-writer.ts";
+import type { TaskFeed } from "../../stream/task-hub.ts";
+import { type ManagerDeps, stampOf } from "../manager-deps.ts";
+import type { Slots } from "./run-queue.ts";
 import { runTurn } from "./run-turn.ts";
-import type { Slots } from "./slots.ts";
 import type { TaskContextFactory } from "./task-context.ts";
 
 /** Where a task stands in the storage when a run of it begins. */

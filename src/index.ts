@@ -48,8 +48,8 @@ export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/
 export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 export * from "./storage/storage.ts";
 export { StorageError } from "./storage/storage-error.ts";
-export type { VersionMode } from "./transport/a2a-version.ts";
 export type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
 export { type CardFacts, completeCard, type ServedBinding } from "./transport/agent-card/complete-card.ts";
 export { type BindingName, bindingNames } from "./transport/binding-names.ts";
-export { a2aRoutes, type RoutesOptions } from "./transport/routes.ts";
+export type { VersionMode } from "./transport/calls/a2a-version.ts";
+export { a2aRoutes, type RoutesOptions } from "./transport/connect/connect-routes.ts";

@@ -3,9 +3,9 @@ import { entryBytesMax } from "../domain/limits.ts";
 import { type ManagerOptions, managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
-import { originFault } from "../transport/cors.ts";
-import { isLoopback } from "../transport/loopback.ts";
-import { portLimits } from "../transport/port-limits.ts";
+import { portLimits } from "../transport/listener/listener-limits.ts";
+import { originFault } from "../transport/pages/cors.ts";
+import { isLoopback } from "../transport/pages/loopback.ts";
 
 /** What `--help` says of a setting, beside its name and default. */
 export interface SettingText {

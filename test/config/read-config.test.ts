@@ -9,7 +9,7 @@ import {
 } from "../../src/cli/config.ts";
 import { flagOf, readConfig, variableOf } from "../../src/cli/read-config.ts";
 import { checkedOptions, managerDefaults } from "../../src/manager/options.ts";
-import { isLoopback } from "../../src/transport/loopback.ts";
+import { isLoopback } from "../../src/transport/pages/loopback.ts";
 
 type Env = Readonly<Record<string, string>>;
 

@@ -5,7 +5,12 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type StreamResponse, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { artifact, completed } from "../../src/agent/processor-events.ts";
-import { cursorParameter, eventSequenceUri, sequenceKey, sequenceTold } from "../../src/transport/event-sequence.ts";
+import {
+  cursorParameter,
+  eventSequenceUri,
+  sequenceKey,
+  sequenceTold,
+} from "../../src/transport/calls/event-sequence.ts";
 import { eventsOf } from "../transport/raw-server.ts";
 import { bindings, type Clients, toldError } from "./bindings.ts";
 import { sent, userMessage } from "./call-table.ts";

@@ -5,7 +5,7 @@ import type { MessageProcessor } from "../../src/agent/message-processor.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import type { AgentCardInit } from "../../src/transport/agent-card/capabilities.ts";
-import { a2aRoutes, type RoutesOptions } from "../../src/transport/routes.ts";
+import { a2aRoutes, type RoutesOptions } from "../../src/transport/connect/connect-routes.ts";
 import { bindings, clientsOf, toldError } from "./bindings.ts";
 import { userMessage } from "./call-table.ts";
 import { operations, reasons } from "./operations.ts";

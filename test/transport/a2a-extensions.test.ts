@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { AgentExtensionSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { activeExtensions, requestedExtensions } from "../../src/transport/a2a-extensions.ts";
-import { eventSequenceUri } from "../../src/transport/event-sequence.ts";
+import { activeExtensions, requestedExtensions } from "../../src/transport/calls/a2a-extensions.ts";
+import { eventSequenceUri } from "../../src/transport/calls/event-sequence.ts";
 import { taskErrorOf } from "./thrown.ts";
 
 function header(...lines: readonly string[]): Headers {

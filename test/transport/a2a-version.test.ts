@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkVersion, namedVersion, type VersionMode } from "../../src/transport/a2a-version.ts";
+import { checkVersion, namedVersion, type VersionMode } from "../../src/transport/calls/a2a-version.ts";
 import { taskErrorOf } from "./thrown.ts";
 
 function source(header: string | undefined, query = "") {

@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { allowOrigins } from "../../src/transport/cors.ts";
-import { firstOf } from "../../src/transport/request-handler.ts";
+import { firstOf } from "../../src/transport/listener/request-handler.ts";
+import { allowOrigins } from "../../src/transport/pages/cors.ts";
 import { closeAll, echo, http1Request, http2Client, open } from "./port-fixtures.ts";
 
 afterEach(closeAll);

@@ -4,7 +4,7 @@ import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_de
 import { TaskError } from "../../src/domain/task-error.ts";
 import { asTaskError } from "../../src/manager/map-storage-errors.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
-import { connectErrorOf, toConnectError } from "../../src/transport/errors.ts";
+import { connectErrorOf, toConnectError } from "../../src/transport/errors/errors.ts";
 import { type LogLine, loggerTo } from "../manager/fixtures.ts";
 
 test("a client that hangs up while it waits is no failure of the server's", () => {

@@ -1,8 +1,8 @@
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import type { ReadinessState } from "../../src/manager/replica/readiness.ts";
-import { healthPages } from "../../src/transport/health-pages.ts";
-import { firstOf } from "../../src/transport/request-handler.ts";
+import { firstOf } from "../../src/transport/listener/request-handler.ts";
+import { healthPages } from "../../src/transport/pages/health-pages.ts";
 import { closeAll, echo, http2Client, open } from "./port-fixtures.ts";
 
 afterEach(closeAll);

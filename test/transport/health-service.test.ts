@@ -2,7 +2,7 @@ import { type Client, Code, ConnectError, createClient, createRouterTransport } 
 import { beforeEach, describe, expect, it } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
 import { ReadinessTracker, storageSilenceMs } from "../../src/manager/replica/readiness.ts";
-import { healthService } from "../../src/transport/health-service.ts";
+import { healthService } from "../../src/transport/services/health-service.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 
 let clock: ManualClock;

@@ -3,7 +3,7 @@ import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect } from "vitest";
-import { createPort, type Port, type PortHandler, type PortOptions } from "../../src/transport/port.ts";
+import { createPort, type Port, type PortHandler, type PortOptions } from "../../src/transport/listener/listener.ts";
 
 const opened: Port[] = [];
 export const clients: (() => void)[] = [];

@@ -2,7 +2,7 @@ import { Agent } from "node:http";
 import { constants } from "node:http2";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import type { PortHandler } from "../../src/transport/port.ts";
+import type { PortHandler } from "../../src/transport/listener/listener.ts";
 import { ManualClock } from "../runtime/manual-clock.ts";
 import {
   clients,

@@ -2,7 +2,7 @@ import { Agent } from "node:http";
 import type { Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { createPort } from "../../src/transport/port.ts";
+import { createPort } from "../../src/transport/listener/listener.ts";
 import { ManualClock } from "../runtime/manual-clock.ts";
 import {
   clients,

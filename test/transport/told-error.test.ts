@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { invalidRequest, TaskError } from "../../src/domain/task-error.ts";
-import { connectErrorOf } from "../../src/transport/errors.ts";
-import { toldError } from "../../src/transport/told-error.ts";
+import { connectErrorOf } from "../../src/transport/errors/errors.ts";
+import { toldError } from "../../src/transport/errors/json-error.ts";
 
 /** A2A's own errors: JSON-RPC's code, gRPC's number and name, HTTP's status. */
 test.each([

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type AgentCardSchema, type AgentExtension, AgentExtensionSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { eventSequence } from "../event-sequence.ts";
+import { eventSequence } from "../calls/event-sequence.ts";
 
 /** A card as an agent's author writes it; what is missing is filled in when it is published. */
 export type AgentCardInit = MessageInitShape<typeof AgentCardSchema>;

@@ -1,4 +1,4 @@
-import { type HttpResponse, isGone, roomToWrite } from "../http-exchange.ts";
+import { type HttpResponse, isGone, roomToWrite } from "../calls/call-context.ts";
 import { framed, prefixBytes } from "./frames.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import { readBytes } from "../read-body.ts";
-import type { Request } from "../request-handler.ts";
+import { readBytes } from "../calls/read-body.ts";
+import type { Request } from "../listener/request-handler.ts";
 
 /** Before each message: a byte of flags, of which only "compressed" is known, and the length. */
 export const prefixBytes = 5;

@@ -1,9 +1,9 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Logger } from "../../runtime/logger.ts";
-import { retryAfterSeconds } from "../call-limits.ts";
-import { toConnectError } from "../errors.ts";
-import { toldError } from "../told-error.ts";
+import { retryAfterSeconds } from "../calls/call-limits.ts";
+import { toConnectError } from "../errors/errors.ts";
+import { toldError } from "../errors/json-error.ts";
 
 /** What HTTP itself has to say of a request, that no call has: the verb is wrong, nothing fits its Accept. */
 export class HttpFault extends Error {

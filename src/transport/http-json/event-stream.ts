@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import { type HttpResponse, isGone, nothing, writeBytes } from "../http-exchange.ts";
+import { type HttpResponse, isGone, nothing, writeBytes } from "../calls/call-context.ts";
 import { eventStreamType } from "./media-types.ts";
 
 /** One event of a stream of server-sent events. */

@@ -2,8 +2,6 @@ import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue, Message } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import { callStreaming, callUnary } from "../call-method.ts";
-import { sequenceTold } from "../event-sequence.ts";
 import {
   type CallContext,
   callContext,
@@ -12,13 +10,15 @@ import {
   type HttpResponse,
   nothing,
   queryOf,
-} from "../http-exchange.ts";
+} from "../calls/call-context.ts";
+import { callStreaming, callUnary } from "../calls/call-method.ts";
+import type { CallSettings } from "../calls/call-settings.ts";
+import { sequenceTold } from "../calls/event-sequence.ts";
+import { readBody } from "../calls/read-body.ts";
+import { pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
-import { readBody } from "../read-body.ts";
-import { pathOf, type Request, type RequestHandler } from "../request-handler.ts";
-import type { CallSettings } from "../serve-calls.ts";
-import type { ServedService } from "../served-services.ts";
+import type { ServedService } from "../services/services.ts";
 import { bindRequest } from "./bind-request.ts";
 import { errorAnswer, HttpFault } from "./error-answer.ts";
 import { writeEventStream } from "./event-stream.ts";

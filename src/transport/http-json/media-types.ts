@@ -1,5 +1,5 @@
 import Negotiator from "negotiator";
-import type { Request } from "../request-handler.ts";
+import type { Request } from "../listener/request-handler.ts";
 
 /** A2A's own type, the default, and plain JSON (trap 4). */
 export const jsonTypes = ["application/a2a+json", "application/json"] as const;

@@ -1,11 +1,11 @@
 import type { DescField, DescMessage, JsonObject } from "@bufbuild/protobuf";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { extensionsParameter } from "../a2a-extensions.ts";
-import { servedVersion, versionParameter } from "../a2a-version.ts";
-import { cursorParameter, eventSequenceUri } from "../event-sequence.ts";
-import { answer, isRead, pathOf, type RequestHandler } from "../request-handler.ts";
-import type { ServedService } from "../served-services.ts";
+import { extensionsParameter } from "../calls/a2a-extensions.ts";
+import { servedVersion, versionParameter } from "../calls/a2a-version.ts";
+import { cursorParameter, eventSequenceUri } from "../calls/event-sequence.ts";
+import { answer, isRead, pathOf, type RequestHandler } from "../listener/request-handler.ts";
+import type { ServedService } from "../services/services.ts";
 import { isTextInQuery } from "./bind-request.ts";
 import { eventStreamType, jsonTypes } from "./media-types.ts";
 import { descriptionOf, OpenApiSchemas } from "./openapi-schema.ts";

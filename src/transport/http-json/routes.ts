@@ -2,7 +2,7 @@ import { type DescField, type DescMessage, getOption, hasOption } from "@bufbuil
 import type { MethodImplSpec } from "@connectrpc/connect";
 import { http as httpOption } from "../../../gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "../../../gen/google/api/http_pb.ts";
-import type { ServedService } from "../served-services.ts";
+import type { ServedService } from "../services/services.ts";
 import { compareTemplates, matchTemplate, type PathTemplate, parseTemplate, segmentsOf } from "./path-template.ts";
 
 /** One way to call a method by REST. */

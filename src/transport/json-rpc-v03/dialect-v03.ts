@@ -1,14 +1,14 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { extensionsParameter } from "../a2a-extensions.ts";
-import { type A2AGate, takeAsServed } from "../a2a-gate.ts";
-import { namedVersion, type VersionSource } from "../a2a-version.ts";
-import { callStreaming, callUnary } from "../call-method.ts";
-import { sequenceTold } from "../event-sequence.ts";
+import { extensionsParameter } from "../calls/a2a-extensions.ts";
+import { namedVersion, type VersionSource } from "../calls/a2a-version.ts";
+import { type A2AGate, takeAsServed } from "../calls/admission.ts";
+import { callStreaming, callUnary } from "../calls/call-method.ts";
+import { sequenceTold } from "../calls/event-sequence.ts";
 import { type Dialect, errorOf, notFound, RpcFault, type RpcMethod } from "../json-rpc/dialect.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
-import type { ServedService } from "../served-services.ts";
+import type { ServedService } from "../services/services.ts";
 import { type MethodV03, methodsV03 } from "./methods.ts";
 
 /**

@@ -1,14 +1,14 @@
 import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
 import type { HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { A2AGate } from "../a2a-gate.ts";
-import { checkVersion, type VersionSource } from "../a2a-version.ts";
-import { callStreaming, callUnary } from "../call-method.ts";
-import { sequenceTold } from "../event-sequence.ts";
+import { checkVersion, type VersionSource } from "../calls/a2a-version.ts";
+import type { A2AGate } from "../calls/admission.ts";
+import { callStreaming, callUnary } from "../calls/call-method.ts";
+import { sequenceTold } from "../calls/event-sequence.ts";
+import { toldError } from "../errors/json-error.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
-import type { ServedService } from "../served-services.ts";
-import { toldError } from "../told-error.ts";
+import type { ServedService } from "../services/services.ts";
 import { type RpcError, rpcCodes } from "./rpc-message.ts";
 
 /** A version of A2A over JSON-RPC: the names of its methods, and its form of params, results and errors. */

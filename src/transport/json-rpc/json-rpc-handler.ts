@@ -1,9 +1,7 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
-import type { VersionSource } from "../a2a-version.ts";
-import { batchCallsMax } from "../call-limits.ts";
-import { toConnectError } from "../errors.ts";
+import type { VersionSource } from "../calls/a2a-version.ts";
 import {
   type CallContext,
   type CallSignals,
@@ -15,14 +13,16 @@ import {
   isGone,
   nothing,
   writeBytes,
-} from "../http-exchange.ts";
+} from "../calls/call-context.ts";
+import { batchCallsMax } from "../calls/call-limits.ts";
+import type { CallSettings } from "../calls/call-settings.ts";
+import { readBody } from "../calls/read-body.ts";
+import { toConnectError } from "../errors/errors.ts";
 import { writeEventStream } from "../http-json/event-stream.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
+import { pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
-import { readBody } from "../read-body.ts";
-import { pathOf, type Request, type RequestHandler } from "../request-handler.ts";
-import type { CallSettings } from "../serve-calls.ts";
-import type { ServedService } from "../served-services.ts";
+import type { ServedService } from "../services/services.ts";
 import { currentDialect, type Dialect, RpcFault } from "./dialect.ts";
 import {
   errorText,

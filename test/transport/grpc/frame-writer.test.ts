@@ -1,8 +1,8 @@
 import { EventEmitter } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import type { HttpResponse } from "../../../src/transport/calls/call-context.ts";
 import { FrameWriter } from "../../../src/transport/grpc/frame-writer.ts";
-import type { HttpResponse } from "../../../src/transport/http-exchange.ts";
 
 /** Notes what is written; full once it is told so. */
 class NotingResponse extends EventEmitter {

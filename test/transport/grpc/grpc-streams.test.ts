@@ -10,10 +10,10 @@ import {
   type WatchTaskResponse,
   WatchTaskResponseSchema,
 } from "../../../gen/taskmanager/v1/task_manager_pb.ts";
+import type { CallSettings } from "../../../src/transport/calls/call-settings.ts";
 import { framed } from "../../../src/transport/grpc/frames.ts";
 import { grpcHandler } from "../../../src/transport/grpc/grpc-handler.ts";
-import { firstOf } from "../../../src/transport/request-handler.ts";
-import type { CallSettings } from "../../../src/transport/serve-calls.ts";
+import { firstOf } from "../../../src/transport/listener/request-handler.ts";
 import { type LogLine, loggerTo } from "../../manager/fixtures.ts";
 import { closeAll, http2Client, open } from "../port-fixtures.ts";
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import type { HttpResponse } from "../../../src/transport/http-exchange.ts";
+import type { HttpResponse } from "../../../src/transport/calls/call-context.ts";
 import { writeEventStream } from "../../../src/transport/http-json/event-stream.ts";
 
 /** A response of which the test decides when it takes more. */

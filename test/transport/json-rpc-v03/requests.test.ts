@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MessageProcessor, ProcessOptions } from "../../../src/agent/message-processor.ts";
 import { completed } from "../../../src/agent/processor-events.ts";
-import { eventSequenceUri, sequenceKey } from "../../../src/transport/event-sequence.ts";
+import { eventSequenceUri, sequenceKey } from "../../../src/transport/calls/event-sequence.ts";
 import { eventsOf, type RawServer, startRawServer } from "../raw-server.ts";
 
 let raw: RawServer;

@@ -1,10 +1,10 @@
 import { text as textOf } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventSequenceUri } from "../../../src/transport/event-sequence.ts";
+import { eventSequenceUri } from "../../../src/transport/calls/event-sequence.ts";
+import { callSettings } from "../../../src/transport/connect/connect-routes.ts";
 import { jsonRpcHandler } from "../../../src/transport/json-rpc/json-rpc-handler.ts";
-import { createPort } from "../../../src/transport/port.ts";
-import { answer, firstOf } from "../../../src/transport/request-handler.ts";
-import { callSettings } from "../../../src/transport/routes.ts";
+import { createPort } from "../../../src/transport/listener/listener.ts";
+import { answer, firstOf } from "../../../src/transport/listener/request-handler.ts";
 import { eventsOf, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
 
 let raw: RawServer;

@@ -1,8 +1,8 @@
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { TaskError } from "../domain/task-error.ts";
-import type { Request } from "./request-handler.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import type { Request } from "../listener/request-handler.ts";
 
 /**
  * So many pieces of a body are kept as they came, then they are joined: one of a single byte takes up as much memory as

@@ -4,9 +4,9 @@ import {
   BadRequest_FieldViolationSchema,
   BadRequestSchema,
   ErrorInfoSchema,
-} from "../../gen/google/rpc/error_details_pb.ts";
-import { type Reason, TaskError } from "../domain/task-error.ts";
-import type { Logger } from "../runtime/logger.ts";
+} from "../../../gen/google/rpc/error_details_pb.ts";
+import { type Reason, TaskError } from "../../domain/task-error.ts";
+import type { Logger } from "../../runtime/logger.ts";
 import { errorMetadataBytesMax, errorTextBytesMax, errorViolationsBytesMax } from "./error-limits.ts";
 import { shortened } from "./shortened.ts";
 

@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
-import type { Request } from "./request-handler.ts";
-import type { CallSettings } from "./serve-calls.ts";
+import type { Request } from "../listener/request-handler.ts";
+import type { CallSettings } from "./call-settings.ts";
 
 /**
  * What is asked of a response of either version: their own types overload so differently that the union of them can't

@@ -7,14 +7,14 @@ import {
   GetExtendedAgentCardRequestSchema,
   GetTaskRequestSchema,
   SubscribeToTaskRequestSchema,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import { TaskError } from "../domain/task-error.ts";
-import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
-import type { TaskManager } from "../manager/task-manager.ts";
-import type { A2ACall } from "./a2a-call.ts";
-import { cursorOf, numberEvents, numberTask } from "./event-sequence.ts";
-import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";
+} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
+import type { TaskManager } from "../../manager/task-manager.ts";
+import type { A2ACall } from "../calls/a2a-call.ts";
+import { answering, type CallSettings, callerOf, streaming } from "../calls/call-settings.ts";
+import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";
 
 /** The eleven operations of the contract (R1), each translated to a call of the manager once the gate has let it in. */
 export function a2aService(manager: TaskManager, settings: CallSettings): ServiceImpl<typeof A2AService> {

@@ -1,5 +1,5 @@
 import type { HandlerContext } from "@connectrpc/connect";
-import { TaskError } from "../domain/task-error.ts";
+import { TaskError } from "../../domain/task-error.ts";
 
 /** The version of the contract that is served, as the card and `A2A-Version` name it. */
 export const servedVersion = "1.0";

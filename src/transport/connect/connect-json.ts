@@ -1,9 +1,9 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import { invalidRequest, TaskError } from "../domain/task-error.ts";
-import { connectErrorOf } from "./errors.ts";
-import { enumFaults } from "./proto-json/enum-faults.ts";
+import { invalidRequest, TaskError } from "../../domain/task-error.ts";
+import { connectErrorOf } from "../errors/errors.ts";
+import { enumFaults } from "../proto-json/enum-faults.ts";
 
 type UniversalHandler = ConnectRouter["handlers"][number];
 type UniversalRequest = Parameters<UniversalHandler>[0];

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { StreamResponse } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   DeleteTaskRequestSchema,
   DeleteTaskResponseSchema,
@@ -13,11 +13,11 @@ import {
   WatchTaskRequestSchema,
   type WatchTaskResponse,
   WatchTaskResponseSchema,
-} from "../../gen/taskmanager/v1/task_manager_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
-import type { TaskManager } from "../manager/task-manager.ts";
-import { answering, type CallSettings, callerOf, streaming } from "./serve-calls.ts";
+} from "../../../gen/taskmanager/v1/task_manager_pb.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
+import type { TaskManager } from "../../manager/task-manager.ts";
+import { answering, type CallSettings, callerOf, streaming } from "../calls/call-settings.ts";
 
 /** Streams by cursor, past states, removal. */
 export function taskManagerService(

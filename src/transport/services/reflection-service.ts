@@ -17,12 +17,12 @@ import {
   ServerReflectionRequestSchema,
   type ServerReflectionResponse,
   ServerReflectionResponseSchema,
-} from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+} from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import {
   ServerReflectionRequestSchema as AlphaRequestSchema,
   ServerReflectionResponseSchema as AlphaResponseSchema,
   type ServerReflection as AlphaServerReflection,
-} from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+} from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
 /** Questions on one stream: more than there are names, so a client that asks more doesn't listen. */
 const questionsMax = 10_000;

@@ -14,10 +14,10 @@ import {
   GetConversationStatsResponseSchema,
   UpdateConversationAccessRequestSchema,
   UpdateConversationAccessResponseSchema,
-} from "../../gen/taskmanager/v1/conversation_pb.ts";
-import { checkRequest } from "../domain/check-request.ts";
-import type { TaskManager } from "../manager/task-manager.ts";
-import { answering, type CallSettings, callerOf } from "./serve-calls.ts";
+} from "../../../gen/taskmanager/v1/conversation_pb.ts";
+import { checkRequest } from "../../domain/check-request.ts";
+import type { TaskManager } from "../../manager/task-manager.ts";
+import { answering, type CallSettings, callerOf } from "../calls/call-settings.ts";
 
 /** Conversations and their messages. */
 export function conversationService(

@@ -1,11 +1,11 @@
 import type { HandlerContext } from "@connectrpc/connect";
-import type { Caller } from "../domain/scope.ts";
-import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
-import type { Logger } from "../runtime/logger.ts";
-import type { A2AGate } from "./a2a-gate.ts";
-import type { AgentCardInit } from "./agent-card/capabilities.ts";
-import type { BindingName } from "./binding-names.ts";
-import { toConnectError } from "./errors.ts";
+import type { Caller } from "../../domain/scope.ts";
+import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import type { AgentCardInit } from "../agent-card/capabilities.ts";
+import type { BindingName } from "../binding-names.ts";
+import { toConnectError } from "../errors/errors.ts";
+import type { A2AGate } from "./admission.ts";
 
 /**
  * The extended card for the caller who asks, undefined if there is none for him. Whoever gives it answers for who may

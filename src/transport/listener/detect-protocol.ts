@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 
 /** What every HTTP/2 client sends first (RFC 9113, 3.4). No HTTP/1.1 request begins like this. */
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");

@@ -1,6 +1,6 @@
 import { cors as connectHeaders } from "@connectrpc/connect";
 import cors from "cors";
-import type { RequestHandler } from "./request-handler.ts";
+import type { RequestHandler } from "../listener/request-handler.ts";
 
 /** How long browsers may keep the answer to a preflight, seconds: the longest that any of them does. */
 const maxAgeSeconds = 7_200;

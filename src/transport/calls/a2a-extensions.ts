@@ -1,5 +1,5 @@
-import type { AgentExtension } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { TaskError } from "../domain/task-error.ts";
+import type { AgentExtension } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskError } from "../../domain/task-error.ts";
 
 /**
  * The header and the gRPC metadata in which a client lists the extensions it speaks, and the server those it activated

@@ -1,16 +1,16 @@
 import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
-import { managerDefaults } from "../manager/options.ts";
-import type { TaskManager } from "../manager/task-manager.ts";
-import { type Logger, silentLogger } from "../runtime/logger.ts";
-import { a2aGate } from "./a2a-gate.ts";
-import type { VersionMode } from "./a2a-version.ts";
-import { capabilitiesOf } from "./agent-card/capabilities.ts";
-import { type BindingName, bindingNames } from "./binding-names.ts";
+import { managerDefaults } from "../../manager/options.ts";
+import type { TaskManager } from "../../manager/task-manager.ts";
+import { type Logger, silentLogger } from "../../runtime/logger.ts";
+import { capabilitiesOf } from "../agent-card/capabilities.ts";
+import { type BindingName, bindingNames } from "../binding-names.ts";
+import type { VersionMode } from "../calls/a2a-version.ts";
+import { a2aGate } from "../calls/admission.ts";
+import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
+import { endWithSignal } from "../calls/deadlines.ts";
+import { describeRefusals, toConnectError } from "../errors/errors.ts";
+import { type ServedService, servedServices } from "../services/services.ts";
 import { withStrictEnums } from "./connect-json.ts";
-import { endWithSignal } from "./deadlines.ts";
-import { describeRefusals, toConnectError } from "./errors.ts";
-import type { CallSettings, ExtendedCard } from "./serve-calls.ts";
-import { type ServedService, servedServices } from "./served-services.ts";
 
 export interface RoutesOptions {
   readonly logger?: Logger;

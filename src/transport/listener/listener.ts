@@ -15,11 +15,11 @@ import {
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { type Clock, systemClock } from "../runtime/clock.ts";
-import { type Logger, silentLogger } from "../runtime/logger.ts";
-import { readFirstBytes } from "./first-bytes.ts";
-import { type PortLimits, portLimits } from "./port-limits.ts";
-import { watchForSilence } from "./port-pings.ts";
+import { type Clock, systemClock } from "../../runtime/clock.ts";
+import { type Logger, silentLogger } from "../../runtime/logger.ts";
+import { readFirstBytes } from "./detect-protocol.ts";
+import { type PortLimits, portLimits } from "./listener-limits.ts";
+import { watchForSilence } from "./pings.ts";
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;

@@ -6,8 +6,8 @@ import {
   HealthCheckResponseSchema,
   HealthListResponseSchema,
   HealthCheckResponse_ServingStatus as Status,
-} from "../../gen/health/v1/health_pb.ts";
-import type { Readiness } from "../manager/replica/readiness.ts";
+} from "../../../gen/health/v1/health_pb.ts";
+import type { Readiness } from "../../manager/replica/readiness.ts";
 
 /**
  * `grpc.health.v1.Health` for the named services and for "", the server as a whole. All are as ready as the task

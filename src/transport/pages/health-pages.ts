@@ -1,5 +1,5 @@
-import { type Readiness, type ReadinessState, storageSilenceMs } from "../manager/replica/readiness.ts";
-import { answer, isRead, pathOf, type RequestHandler } from "./request-handler.ts";
+import { type Readiness, type ReadinessState, storageSilenceMs } from "../../manager/replica/readiness.ts";
+import { answer, isRead, pathOf, type RequestHandler } from "../listener/request-handler.ts";
 
 /** Why a server isn't ready, for whoever looks at `/readyz`. */
 const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
-import type { BindingName } from "./binding-names.ts";
-import type { PortHandler } from "./port.ts";
-import { answer, errorJson } from "./request-handler.ts";
+import type { BindingName } from "../binding-names.ts";
+import type { PortHandler } from "../listener/listener.ts";
+import { answer, errorJson } from "../listener/request-handler.ts";
 
 /** What is said of the bindings to a browser that comes by. */
 const bindingTexts: Readonly<Record<BindingName, string>> = {

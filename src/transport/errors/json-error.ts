@@ -1,9 +1,9 @@
 import { clone, create, isMessage, type JsonObject, toJson } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import type { Reason } from "../domain/task-error.ts";
+import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import type { Reason } from "../../domain/task-error.ts";
+import { jsonFieldPath } from "../proto-json/json-path.ts";
 import { codeTable, errorTable } from "./errors.ts";
-import { jsonFieldPath } from "./proto-json/json-path.ts";
 
 /** An error as the JSON bindings tell it. */
 export interface ToldError {

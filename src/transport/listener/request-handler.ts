@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { PortHandler } from "./port.ts";
+import type { PortHandler } from "./listener.ts";
 
 export type Request = Parameters<PortHandler>[0];
 export type Response = Parameters<PortHandler>[1];

@@ -1,6 +1,6 @@
 import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 
 /**
  * Asks a client by an HTTP/2 PING whether it is still there, whenever nothing came from it for `silentMs`, and calls

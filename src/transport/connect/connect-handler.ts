@@ -6,11 +6,18 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import type { Logger } from "../runtime/logger.ts";
-import { dropFarDeadlines } from "./deadlines.ts";
-import { errorTextBytesMax } from "./error-limits.ts";
-import { answer, errorJson, pathOf, type Request, type RequestHandler, type Response } from "./request-handler.ts";
-import { shortened } from "./shortened.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import { dropFarDeadlines } from "../calls/deadlines.ts";
+import { errorTextBytesMax } from "../errors/error-limits.ts";
+import { shortened } from "../errors/shortened.ts";
+import {
+  answer,
+  errorJson,
+  pathOf,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from "../listener/request-handler.ts";
 
 /**
  * Calls over gRPC, gRPC-Web and Connect; passes on what is none of them. In place of Connect's own adapter, which

@@ -1,10 +1,10 @@
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
-import { A2AService } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { TaskError } from "../domain/task-error.ts";
+import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskError } from "../../domain/task-error.ts";
+import type { Capabilities } from "../agent-card/capabilities.ts";
 import type { A2ACall } from "./a2a-call.ts";
 import { activeExtensions, extensionsParameter, requestedExtensions } from "./a2a-extensions.ts";
 import { checkVersion, type VersionMode } from "./a2a-version.ts";
-import type { Capabilities } from "./agent-card/capabilities.ts";
 
 /**
  * Lets a call of `A2AService` in, or throws the TaskError that refuses it; calls of other services pass. Asked before

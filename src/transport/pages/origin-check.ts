@@ -1,5 +1,5 @@
+import { answer, errorJson, type Request, type RequestHandler } from "../listener/request-handler.ts";
 import { isLoopback } from "./loopback.ts";
-import { answer, errorJson, type Request, type RequestHandler } from "./request-handler.ts";
 
 export interface PageSettings {
   /** Origins whose pages may call; `*`: all. */

@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import * as given from "../../src/storage/conformance/fixtures.ts";
+import * as given from "../../src/conformance/fixtures.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";
 

@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { type CommandStartedEvent, type Document, MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import * as given from "../../src/storage/conformance/fixtures.ts";
+import * as given from "../../src/conformance/fixtures.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { type ObservedStorage, openObserved } from "./mongodb-commands.ts";
 import { mongodbUri } from "./mongodb-fixtures.ts";

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
+import * as given from "../../src/conformance/fixtures.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import * as given from "../../src/storage/conformance/fixtures.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { FaultyClient } from "./mongodb-faulty-client.ts";

@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
 import { expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import * as given from "../../src/conformance/fixtures.ts";
 import type { TaskKey } from "../../src/domain/scope.ts";
-import * as given from "../../src/storage/conformance/fixtures.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";
 

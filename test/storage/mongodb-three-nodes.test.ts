@@ -1,9 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as given from "../../src/conformance/fixtures.ts";
 import type { TaskKey } from "../../src/domain/scope.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import * as given from "../../src/storage/conformance/fixtures.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
 import type { AppendResult, Storage, TaskAppend } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";

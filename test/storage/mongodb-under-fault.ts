@@ -1,7 +1,7 @@
 import { MongoClient } from "mongodb";
 import { afterAll } from "vitest";
+import type { OpenUnderFault } from "../../src/conformance/index.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import type { OpenUnderFault } from "../../src/storage/conformance/index.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { FaultyClient } from "./mongodb-faulty-client.ts";

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
+import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/conformance/index.ts";
 import type { Scope } from "../../src/domain/scope.ts";
-import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 
 /** The cases of a group that a storage fails, each with the reason; not more than `max`. */

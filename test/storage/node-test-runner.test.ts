@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { differences } from "../../examples/storages/map/differences.ts";
 import { createMapStorage } from "../../examples/storages/map/map-storage.ts";
-import { storageConformance } from "../../src/storage/conformance/index.ts";
+import { storageConformance } from "../../src/conformance/index.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const file = "examples/storages/map/prove.ts";
@@ -28,5 +28,5 @@ test("the suite runs under node:test as examples/storages/README.md shows it, ev
 test("what examples/storages/README.md shows is the file that runs, but for the package's name", () => {
   const [, shown] = /```ts\n(.*?)```/s.exec(readFileSync(join(root, "examples/storages/README.md"), "utf8")) ?? [];
   const code = readFileSync(join(root, file), "utf8");
-  expect(shown).toBe(code.replace("../../../src/storage/conformance/index.ts", "a2a-task-manager/storage-conformance"));
+  expect(shown).toBe(code.replace("../../../src/conformance/index.ts", "a2a-task-manager/storage-conformance"));
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/storage/conformance/index.ts";
+import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/conformance/index.ts";
 
 declare module "vitest" {
   interface TaskMeta {

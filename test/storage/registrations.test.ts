@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { storageConformance } from "../../src/storage/conformance/index.ts";
+import { storageConformance } from "../../src/conformance/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { findEscapes, registeringFiles, type StorageFactory, type StorageInventory } from "./escapes.ts";
 import type { Registration } from "./register.ts";

@@ -1,5 +1,5 @@
 import { test } from "node:test";
-import { storageConformance } from "../../../src/storage/conformance/index.ts";
+import { storageConformance } from "../../../src/conformance/index.ts";
 import { differences } from "./differences.ts";
 import { createMapStorage } from "./map-storage.ts";
 

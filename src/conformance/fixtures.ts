@@ -9,9 +9,9 @@ import {
   type TaskPushNotificationConfig,
   TaskPushNotificationConfigSchema,
   TaskState,
-} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { EntrySchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
-import type { Scope, TaskKey } from "../../domain/scope.ts";
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { EntrySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { Scope, TaskKey } from "../domain/scope.ts";
 import type {
   AppendResult,
   MessageClaim,
@@ -20,8 +20,8 @@ import type {
   StoredEntry,
   StoredTask,
   TaskAppend,
-} from "../storage.ts";
-import type { StorageError } from "../storage-error.ts";
+} from "../storage/storage.ts";
+import type { StorageError } from "../storage/storage-error.ts";
 
 export const scope: Scope = { tenant: "tenant", owner: "owner" };
 

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
 import type { Scope } from "../../domain/scope.ts";
-import type { Storage } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 /** Ids that are all different, of which careless keys would make the same or something else. */
 const oddIds: readonly string[] = [

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../domain/scope.ts";
-import type { ConversationHistory, ConversationPlace, Storage } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { ConversationHistory, ConversationPlace, Storage } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const hourMs = 3_600_000;
 

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { entryBytesMax } from "../../domain/limits.ts";
-import type { Storage, TaskAppend } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { Storage, TaskAppend } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 

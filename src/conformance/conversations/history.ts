@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { MessagePlace, Storage } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { MessagePlace, Storage } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const context = "context";
 

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Storage, TaskAppend } from "../storage.ts";
-import type { FaultSpec } from "./conformance-case.ts";
+import type { Storage, TaskAppend } from "../../storage/storage.ts";
+import type { FaultSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 import { atEveryCommand, type FaultRun, faultKinds, usualKinds } from "./fault-run.ts";
-import * as given from "./fixtures.ts";
 
 const key = given.taskKey("task");
 const { scope } = given;

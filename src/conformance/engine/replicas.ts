@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../domain/scope.ts";
-import type { Storage } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 export const replicaCases: readonly CaseSpec[] = [
   {

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 const hundred = Array.from({ length: 10 }, () => given.fillerEntry(100));

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
-import type { Retention, Storage } from "../storage.ts";
-import type { StorageError } from "../storage-error.ts";
-import type { Fault, OpenUnderFault, StorageUnderFault } from "./conformance-case.ts";
+import type { Retention, Storage } from "../../storage/storage.ts";
+import type { StorageError } from "../../storage/storage-error.ts";
+import type { Fault, OpenUnderFault, StorageUnderFault } from "../conformance-case.ts";
 
 /** How a command may fail. */
 export type FaultKind = Pick<Fault, "effect" | "crash"> & { readonly name: string };

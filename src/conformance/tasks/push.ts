@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 

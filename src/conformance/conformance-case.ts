@@ -1,4 +1,4 @@
-import type { Storage, StorageOptions } from "../storage.ts";
+import type { Storage, StorageOptions } from "../storage/storage.ts";
 
 /**
  * One promise of the port, with a check of it. `run` opens a storage of its own, and rejects if the promise isn't kept.

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
-import type { Storage } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 const racers = Array.from({ length: 20 }, (_, index) => index);

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { setTimeout } from "node:timers/promises";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const context = "context";
 

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Storage } from "../storage.ts";
-import type { FaultSpec } from "./conformance-case.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { FaultSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 import { atEveryCommand, type FaultRun, type Once, usualKinds } from "./fault-run.ts";
-import * as given from "./fixtures.ts";
 
 const { scope } = given;
 const hourMs = 3_600_000;

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Storage } from "../storage.ts";
-import type { ReopenSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { ReopenSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 const { scope } = given;

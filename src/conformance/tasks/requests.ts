@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
-import type { TaskRequest } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { TaskRequest } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
-import type { ClaimResult, MessageClaim } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { ClaimResult, MessageClaim } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 const racers = Array.from({ length: 20 }, (_, index) => index);
 

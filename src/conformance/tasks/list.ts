@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Storage, StoredTask, TaskPlace, TaskQuery } from "../storage.ts";
-import type { CaseSpec } from "./conformance-case.ts";
-import * as given from "./fixtures.ts";
+import type { Storage, StoredTask, TaskPlace, TaskQuery } from "../../storage/storage.ts";
+import type { CaseSpec } from "../conformance-case.ts";
+import * as given from "../fixtures.ts";
 
 /** More than any case makes. */
 const tasksMax = 100;

@@ -1,26 +1,26 @@
 import { strict as assert } from "node:assert";
-import { appendCases } from "./append.ts";
-import { appendRaceCases } from "./append-races.ts";
-import { claimCases } from "./claims.ts";
-import { closedCases } from "./closed.ts";
 import type { CaseSpec, ConformanceCase, ConformanceOptions, OpenStorage } from "./conformance-case.ts";
-import { conversationCases } from "./conversations.ts";
+import { claimCases } from "./conversations/claims.ts";
+import { conversationCases } from "./conversations/conversations.ts";
+import { expiryCases } from "./conversations/expiry.ts";
+import { historyCases } from "./conversations/history.ts";
+import { incarnationCases } from "./conversations/incarnations.ts";
+import { messageCases } from "./conversations/messages.ts";
 import { declareDifferences } from "./declared-differences.ts";
-import { durabilityCases } from "./durability.ts";
-import { expiryCases } from "./expiry.ts";
-import { faultCases } from "./faults.ts";
-import { removalFaultCases } from "./faults-removal.ts";
-import { historyCases } from "./history.ts";
-import { idCases } from "./ids.ts";
-import { incarnationCases } from "./incarnations.ts";
-import { listCases } from "./list.ts";
-import { messageCases } from "./messages.ts";
-import { pushCases } from "./push.ts";
-import { readCases } from "./read.ts";
-import { replicaCases } from "./replicas.ts";
-import { requestCases } from "./requests.ts";
-import { scopeCases } from "./scopes.ts";
-import { snapshotCases } from "./snapshot.ts";
+import { closedCases } from "./engine/closed.ts";
+import { durabilityCases } from "./engine/durability.ts";
+import { faultCases } from "./engine/faults.ts";
+import { removalFaultCases } from "./engine/faults-removal.ts";
+import { idCases } from "./engine/ids.ts";
+import { replicaCases } from "./engine/replicas.ts";
+import { scopeCases } from "./engine/scopes.ts";
+import { appendCases } from "./tasks/append.ts";
+import { appendRaceCases } from "./tasks/append-races.ts";
+import { listCases } from "./tasks/list.ts";
+import { pushCases } from "./tasks/push.ts";
+import { readCases } from "./tasks/read.ts";
+import { requestCases } from "./tasks/requests.ts";
+import { snapshotCases } from "./tasks/snapshot.ts";
 
 export type {
   ConformanceCase,

@@ -44,7 +44,7 @@ export * as checkArguments from "./storage/check-arguments.ts";
 export { compareIds } from "./storage/compare-ids.ts";
 export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
 export { historyMessageOf } from "./storage/message-of-entry.ts";
-export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/mongodb-storage.ts";
+export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
 export * from "./storage/storage.ts";
 export { StorageError } from "./storage/storage-error.ts";

@@ -43,7 +43,7 @@ function mongo(form: string): Engine {
       /^\/\/[^/]/.test(rest) ? undefined : `${form.slice(0, form.indexOf("//"))}//, hosts and the name of a database`,
     // Its driver is large: loaded only by those who use it.
     open: async (url, _rest, options) =>
-      (await import("../storage/mongodb/mongodb-storage.ts")).createMongoStorage(url, options),
+      (await import("../storage/mongodb/storage.ts")).createMongoStorage(url, options),
   };
 }
 

@@ -1,6 +1,6 @@
 import { MongoClient } from "mongodb";
-import type { MongoStorageOptions } from "../../src/storage/mongodb/mongodb-storage.ts";
-import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
+import type { MongoStorageOptions } from "../../src/storage/mongodb/storage.ts";
+import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { type ObservedCommands, observeCommands } from "../mongod/observe-commands.ts";
 import { mongodbUri, newDatabase } from "./mongodb-fixtures.ts";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import * as given from "../../src/conformance/fixtures.ts";
 import type { Logger } from "../../src/runtime/logger.ts";
-import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
+import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import { startStandalone } from "../mongod/mongod.ts";
 import { openObserved } from "./mongodb-commands.ts";
 import { mongodbUri, newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";

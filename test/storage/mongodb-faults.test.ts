@@ -3,7 +3,7 @@ import { MongoClient } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
 import * as given from "../../src/conformance/fixtures.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
+import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { FaultyClient } from "./mongodb-faulty-client.ts";
 import { mongodbUri, newDatabase, openMongo, testClient } from "./mongodb-fixtures.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { afterAll, inject, onTestFinished } from "vitest";
-import { createMongoStorage, type MongoStorageOptions } from "../../src/storage/mongodb/mongodb-storage.ts";
+import { createMongoStorage, type MongoStorageOptions } from "../../src/storage/mongodb/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 
 /** The test run's MongoDB; see test/mongod/global-setup.ts. */

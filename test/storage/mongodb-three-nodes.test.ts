@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as given from "../../src/conformance/fixtures.ts";
 import type { TaskKey } from "../../src/domain/scope.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
+import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import type { AppendResult, Storage, TaskAppend } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 import { type Mongod, type MongodSet, startMongodSet } from "../mongod/mongod.ts";

@@ -2,7 +2,7 @@ import { MongoClient } from "mongodb";
 import { afterAll } from "vitest";
 import type { OpenUnderFault } from "../../src/conformance/index.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import { createMongoStorage } from "../../src/storage/mongodb/mongodb-storage.ts";
+import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { FaultyClient } from "./mongodb-faulty-client.ts";
 import { empty, mongodbUri, newDatabase } from "./mongodb-fixtures.ts";

@@ -1,0 +1,85 @@
+import type { Binary } from "mongodb";
+import type { Scope } from "../../../domain/scope.ts";
+import { databaseNowMs, type MongoContext, ttlOf } from "../context.ts";
+import { liveExpression } from "../conversations/conversation-pipelines.ts";
+import { allOf } from "../errors.ts";
+import { nameOf, sameKey, taskKey } from "../keys.ts";
+import type { ClaimEntry, TaskRecord } from "../records.ts";
+
+/** How long a task may take to come to be after its claim. */
+const makingMs = 60_000;
+
+/**
+ * Those of the claims, all within their windows, that are still held: not beyond the conversation or the task that they
+ * led to. One settled with an answer names its incarnation. One of a task names the conversation's id alone, since it
+ * is made together with it: it is held while its task can be found or may still be being made, and while the
+ * conversation is that of then. Not while its task is being removed: the task's record, which can't be found any more,
+ * or the note of its removal has the claim's token.
+ */
+export async function liveClaims(
+  context: MongoContext,
+  scope: Scope,
+  entries: readonly ClaimEntry[],
+): Promise<readonly ClaimEntry[]> {
+  const led = entries.filter(({ conversation }) => conversation !== undefined);
+  if (led.length === 0) {
+    return entries;
+  }
+  const ids = led.flatMap(({ conversation }) => conversation ?? []);
+  const keys = led
+    .filter(({ incarnation }) => incarnation === undefined)
+    .map(({ task }) => taskKey({ ...scope, taskId: task }));
+  const [found, made, removed] = await allOf([
+    context.collections.conversations
+      .find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } })
+      .toArray(),
+    keys.length === 0 ? Promise.resolve([]) : findMade(context, keys),
+    keys.length === 0
+      ? Promise.resolve([])
+      : context.collections.removals.find({ of: { $in: keys } }, { projection: { claim: 1 } }).toArray(),
+  ]);
+  const homes = new Map(found.map((home) => [nameOf(home._id), home]));
+  const tasks = new Map(made.map((task) => [nameOf(task._id), task]));
+  const ended = new Set(
+    [...made.filter(({ live }) => !live), ...removed].flatMap(({ claim }) =>
+      claim === undefined ? [] : nameOf(claim.token),
+    ),
+  );
+  return entries.filter(({ conversation, incarnation, task, at, token }) => {
+    if (conversation === undefined) {
+      return true;
+    }
+    const home = homes.get(nameOf(conversation));
+    if (incarnation !== undefined) {
+      return sameKey(home?.incarnation, incarnation);
+    }
+    if (tasks.get(nameOf(taskKey({ ...scope, taskId: task })))?.live === true) {
+      return true;
+    }
+    if (ended.has(nameOf(token))) {
+      return false;
+    }
+    return (
+      databaseNowMs(context) - at.getTime() < makingMs ||
+      (home !== undefined && home.born.getTime() <= at.getTime() + makingMs)
+    );
+  });
+}
+
+/** The records of tasks that are there, and whether each can be found. */
+function findMade(
+  context: MongoContext,
+  keys: readonly Binary[],
+): Promise<(Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean })[]> {
+  const { conversations, tasks } = context.collections;
+  const isHome = { $and: [{ $eq: ["$$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$home.")] };
+  const live = { $anyElementTrue: [{ $map: { input: "$home", as: "home", in: isHome } }] };
+  return tasks
+    .aggregate<Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean }>([
+      { $match: { _id: { $in: [...keys] } } },
+      { $project: { conversation: 1, incarnation: 1, claim: 1 } },
+      { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
+      { $project: { claim: 1, live } },
+    ])
+    .toArray();
+}

@@ -1,0 +1,208 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { Binary, type Document } from "mongodb";
+import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope } from "../../../domain/scope.ts";
+import type { ClaimResult, MessageClaim } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import type { Home, MongoContext } from "../context.ts";
+import { isDuplicateKey } from "../errors.ts";
+import { blobKey, messageKey, newId, sameKey } from "../keys.ts";
+import { answerInlineBytesMax, attemptsMax, claimsPerMessageMax } from "../limits.ts";
+import { readInline } from "../log/blobs.ts";
+import type { ClaimEntry, ClaimPointer, ClaimRecord, Inline } from "../records.ts";
+import { liveClaims } from "./claim-life.ts";
+
+/**
+ * Claims. All contents under one message id are in one record, so that one step on it decides, and knows of other
+ * contents. Times are the database's. Whether the conversation that a claim led to is still there is looked up only
+ * where a claim stands in the way.
+ */
+
+/**
+ * `ClaimResult`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was
+ * held for the task before.
+ */
+export type ClaimAttempt =
+  | (Extract<ClaimResult, { outcome: "accepted" }> & { readonly token: Binary; readonly held: ClaimPointer })
+  | Exclude<ClaimResult, { outcome: "accepted" }>;
+
+/** The first to claim a content is accepted. Who repeats it gets what the first one named. */
+export async function claimMessage(context: MongoContext, scope: Scope, claim: MessageClaim): Promise<ClaimResult> {
+  const attempt = await take(context, scope, claim, undefined, () => false);
+  return attempt.outcome === "accepted" ? { outcome: "accepted", otherContent: attempt.otherContent } : attempt;
+}
+
+/** The claim of a task that is being created, which may be held for it already. */
+export function claimForTask(
+  context: MongoContext,
+  scope: Scope,
+  claim: MessageClaim,
+  conversation: Binary,
+): Promise<ClaimAttempt> {
+  return take(context, scope, claim, conversation, ({ task }) => task === claim.taskId);
+}
+
+async function take(
+  context: MongoContext,
+  scope: Scope,
+  claim: MessageClaim,
+  conversation: Binary | undefined,
+  isOwn: (entry: ClaimEntry) => boolean,
+): Promise<ClaimAttempt> {
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    const token = newId();
+    const { _id, entries } = await update(context, scope, takeStages(claim, token, conversation), claim);
+    const same = entries.find(({ hash }) => hash === claim.contentHash);
+    const others = entries.filter(({ hash }) => hash !== claim.contentHash);
+    const taken = same !== undefined && sameKey(same.token, token);
+    if (taken || (same !== undefined && isOwn(same))) {
+      const otherContent = others.length > 0 && (await liveClaims(context, scope, others)).length > 0;
+      return { outcome: "accepted", otherContent, token, held: { key: _id, token: same.token } };
+    }
+    // Strict, and other contents are held: `same` is missing.
+    const rivals = same === undefined ? others : [same];
+    const live = await liveClaims(context, scope, rivals);
+    const [held] = live;
+    if (held !== undefined) {
+      return same === undefined
+        ? { outcome: "reused" }
+        : { outcome: "duplicate", ...(await duplicateOf(context, held)) };
+    }
+    const dead = rivals.map((entry) => entry.token);
+    await context.collections.claims.updateOne({ _id }, { $pull: { entries: { token: { $in: dead } } } });
+  }
+  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too fast`, {
+    outcome: "unknown",
+  });
+}
+
+/**
+ * Ties a claim, made now if need be, to its answer. One that is held for another task by now, because this one's window
+ * is over, is left alone.
+ */
+export async function settleClaim(
+  context: MongoContext,
+  scope: Scope,
+  claim: MessageClaim,
+  home: Home,
+  bytes: Uint8Array,
+): Promise<void> {
+  const answer = await putAnswer(context, home, claim, bytes);
+  const settled = { conversation: home.conversation, incarnation: home.incarnation, answer };
+  const stages = [
+    ...takeStages({ ...claim, strict: false }, newId(), undefined),
+    { $set: { entries: merged(claim.contentHash, claim.taskId, settled) } },
+  ];
+  await update(context, scope, stages, claim);
+}
+
+/** Gives a claim up again that was taken for something that then didn't happen. */
+export async function releaseClaim(
+  context: MongoContext,
+  scope: Scope,
+  { messageId }: MessageClaim,
+  token: Binary,
+): Promise<void> {
+  await context.collections.claims.updateOne({ _id: messageKey(scope, messageId) }, { $pull: { entries: { token } } });
+}
+
+/** Takes a content unless it is held, or, if strict, unless any is. Those whose window is over go. */
+function takeStages(
+  { contentHash, taskId, windowMs, strict = false }: MessageClaim,
+  token: Binary,
+  conversation: Binary | undefined,
+): Document[] {
+  const same = { $filter: { input: "$entries", cond: { $eq: ["$$this.hash", literal(contentHash)] } } };
+  const inTheWay = strict ? "$entries" : same;
+  const mine = {
+    hash: literal(contentHash),
+    task: literal(taskId),
+    at: "$$NOW",
+    ends: { $add: ["$$NOW", Math.ceil(Math.min(windowMs, 8e14))] },
+    token,
+    ...(conversation !== undefined && { conversation }),
+  };
+  return [
+    {
+      $set: { entries: { $filter: { input: { $ifNull: ["$entries", []] }, cond: { $gt: ["$$this.ends", "$$NOW"] } } } },
+    },
+    {
+      $set: {
+        entries: {
+          $cond: [
+            { $gt: [{ $size: inTheWay }, 0] },
+            "$entries",
+            { $concatArrays: [{ $slice: ["$entries", 1 - claimsPerMessageMax] }, [mine]] },
+          ],
+        },
+      },
+    },
+    ...(conversation === undefined ? [] : [{ $set: { entries: merged(contentHash, taskId, { conversation }) } }]),
+    { $set: { expireAt: { $ifNull: [{ $max: "$entries.ends" }, "$$NOW"] } } },
+  ];
+}
+
+/** The entries, with more in that of a content if it is held for a task. */
+function merged(contentHash: string, taskId: string, fields: Document): Document {
+  const isMine = { $and: [{ $eq: ["$$this.hash", literal(contentHash)] }, { $eq: ["$$this.task", literal(taskId)] }] };
+  return {
+    $map: { input: "$entries", in: { $cond: [isMine, { $mergeObjects: ["$$this", literal(fields)] }, "$$this"] } },
+  };
+}
+
+async function update(
+  context: MongoContext,
+  scope: Scope,
+  stages: Document[],
+  { messageId }: MessageClaim,
+): Promise<ClaimRecord> {
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    try {
+      const found = await context.collections.claims.findOneAndUpdate({ _id: messageKey(scope, messageId) }, stages, {
+        upsert: true,
+        returnDocument: "after",
+      });
+      if (found !== null) {
+        return found;
+      }
+    } catch (error) {
+      // Two that make the same record at once: the one that comes second finds it there on its next try.
+      if (!isDuplicateKey(error)) {
+        throw error;
+      }
+    }
+  }
+  throw new StorageError("unavailable", `Message "${messageId}" is claimed too often at once`, { outcome: "unknown" });
+}
+
+async function putAnswer(
+  context: MongoContext,
+  { incarnation }: Home,
+  { windowMs }: MessageClaim,
+  bytes: Uint8Array,
+): Promise<Inline> {
+  const d = new Binary(bytes);
+  if (bytes.byteLength <= answerInlineBytesMax) {
+    return d;
+  }
+  const blob = blobKey(newId());
+  await context.collections.snapshots.insertOne({
+    _id: blob,
+    incarnation,
+    d,
+    expireAt: new Date(Date.now() + 2 * Math.min(windowMs, 8e14) + 60_000),
+  });
+  return { blob };
+}
+
+async function duplicateOf(
+  context: MongoContext,
+  { task, answer }: ClaimEntry,
+): Promise<{ readonly taskId: string; readonly answer?: Message }> {
+  const [bytes] = answer === undefined ? [] : await readInline(context, [answer]);
+  return { taskId: task, ...(bytes !== undefined && { answer: fromBinary(MessageSchema, bytes) }) };
+}
+
+function literal(value: unknown): Document {
+  return { $literal: value };
+}

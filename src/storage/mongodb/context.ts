@@ -1,0 +1,147 @@
+import type { Binary, Collection, Db } from "mongodb";
+import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Retention } from "../storage.ts";
+import type { HoldChange } from "./conversations/conversation-pipelines.ts";
+import type { MongoJobs } from "./jobs.ts";
+import { foreverMs, majorityTimeoutMs, runningHoldMs, slackMsMin } from "./limits.ts";
+import type * as records from "./records.ts";
+import type { TaskHints } from "./replicas/hints.ts";
+
+/** What every operation of the engine works with. */
+export interface MongoContext {
+  readonly collections: MongoCollections;
+  readonly maxHistoryLength: number;
+  /**
+   * How much longer than its conversation's time a record stays; undefined: as long as that time, two minutes at least.
+   */
+  readonly slackMs: number | undefined;
+  retention: Retention;
+  readonly hints: TaskHints;
+  readonly jobs: MongoJobs;
+  readonly running: RunningNotes;
+  readonly ended: EndedNotes;
+  /**
+   * The database's clock as far as it is known here. Only for times that have slack: what decides on life and death is
+   * `$$NOW`.
+   */
+  readonly clock: { offsetMs: number };
+}
+
+/** Which conversation a record belongs to. */
+export interface Home {
+  readonly conversation: Binary;
+  readonly incarnation: Binary;
+}
+
+/** Hears of the tasks that this process runs. */
+export interface RunningNotes {
+  note(task: Binary, home: Home & { readonly state: TaskState }, hold: HoldChange | undefined): void;
+  forget(task: Binary): void;
+}
+
+/** A task that doesn't run any more, some of whose records have times far ahead. */
+export interface EndedTask {
+  readonly log: Binary;
+  readonly conversation: Binary;
+  /** It holds its conversation until then. */
+  readonly until: Date | undefined;
+}
+
+/** Hears of the tasks that ended. */
+export interface EndedNotes {
+  add(context: MongoContext, task: EndedTask): void;
+}
+
+export interface MongoCollections {
+  readonly tasks: Collection<records.TaskRecord>;
+  readonly segments: Collection<records.SegmentRecord>;
+  /** Pieces of batches that are too large for a record; in the collection of the segments. */
+  readonly batchPieces: Collection<records.PieceRecord>;
+  /** Pieces of snapshots, and blobs. */
+  readonly snapshots: Collection<records.PieceRecord>;
+  readonly messages: Collection<records.MessageRecord>;
+  readonly conversations: Collection<records.ConversationRecord>;
+  readonly pushNotifications: Collection<records.PushNotificationRecord>;
+  readonly claims: Collection<records.ClaimRecord>;
+  readonly replicas: Collection<records.ReplicaBeat>;
+  readonly removals: Collection<records.RemovalRecord>;
+  readonly schema: Collection<records.SchemaRecord>;
+}
+
+/**
+ * Every operation says for itself that it reads what a majority holds and is done when a majority holds it, whatever
+ * the URL says. "majority" implies the journal.
+ */
+const concerns = {
+  readConcern: { level: "majority" },
+  readPreference: "primary",
+  writeConcern: { w: "majority", wtimeoutMS: majorityTimeoutMs },
+} as const;
+
+export function openCollections(db: Db, prefix: string): MongoCollections {
+  const named = (name: string) => db.collection(`${prefix}${name}`, concerns);
+  return {
+    tasks: named("tasks") as unknown as MongoCollections["tasks"],
+    segments: named("segments") as unknown as MongoCollections["segments"],
+    batchPieces: named("segments") as unknown as MongoCollections["batchPieces"],
+    snapshots: named("snapshots") as unknown as MongoCollections["snapshots"],
+    messages: named("messages") as unknown as MongoCollections["messages"],
+    conversations: named("conversations") as unknown as MongoCollections["conversations"],
+    pushNotifications: named("push_notifications") as unknown as MongoCollections["pushNotifications"],
+    claims: named("claims") as unknown as MongoCollections["claims"],
+    replicas: named("replicas") as unknown as MongoCollections["replicas"],
+    removals: named("removals") as unknown as MongoCollections["removals"],
+    schema: named("schema") as unknown as MongoCollections["schema"],
+  };
+}
+
+/** The time to live in milliseconds; undefined: for ever. */
+export function ttlOf({ retention: { conversationTtlMs } }: MongoContext): number | undefined {
+  return Number.isFinite(conversationTtlMs) ? Math.min(conversationTtlMs, foreverMs) : undefined;
+}
+
+export function slackOf(context: MongoContext): number {
+  return context.slackMs ?? Math.max(ttlOf(context) ?? 0, slackMsMin);
+}
+
+/** How far ahead a running task holds its conversation. */
+export function holdMsOf({ retention: { interruptedTtlMs } }: MongoContext): number {
+  return Math.max(Math.min(interruptedTtlMs, foreverMs), runningHoldMs);
+}
+
+export function databaseNowMs({ clock }: MongoContext): number {
+  return Date.now() + clock.offsetMs;
+}
+
+/** Learns the database's clock from a time that it has just told. It comes a little late, never early. */
+export function noteDatabaseTime({ clock }: MongoContext, time: Date): void {
+  clock.offsetMs = time.getTime() - Date.now();
+}
+
+export interface StayOptions {
+  /** A task of it runs: as far ahead as that holds its conversation. */
+  readonly running: boolean;
+  /** A task of it holds its conversation until then. */
+  readonly until?: Date | undefined;
+  /** What the conversation relies on. */
+  readonly covered?: Date | undefined;
+}
+
+/**
+ * Until when a record that belongs to a conversation stays if nothing happens: as long as that may live from now on,
+ * and the slack.
+ */
+export function stayOf(context: MongoContext, { running, until, covered }: StayOptions): { readonly expireAt?: Date } {
+  const ttlMs = ttlOf(context);
+  if (ttlMs === undefined) {
+    return {};
+  }
+  const nowMs = databaseNowMs(context);
+  const livesMs = Math.max(nowMs + (running ? holdMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
+  return { expireAt: new Date(Math.min(Math.max(livesMs + slackOf(context), covered?.getTime() ?? 0), 8.64e15)) };
+}
+
+/** What a record needs to belong to an incarnation. */
+export function belongingOf(incarnation: Binary, stay: { readonly expireAt?: Date }): records.Belonging {
+  return { incarnation, ...stay };
+}

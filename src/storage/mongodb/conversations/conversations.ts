@@ -1,0 +1,167 @@
+import type { Binary, Document, Filter } from "mongodb";
+import type { Scope } from "../../../domain/scope.ts";
+import { isInterrupted } from "../../../domain/task-state.ts";
+import type { HeaderUpdate } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import { type Home, holdMsOf, type MongoContext, noteDatabaseTime, slackOf, ttlOf } from "../context.ts";
+import { isDuplicateKey } from "../errors.ts";
+import { conversationKey, newId, sameKey } from "../keys.ts";
+import { renewIfDue } from "../lifetime/expiry.ts";
+import { removeBelongingsLater } from "../lifetime/removal-steps.ts";
+import { attemptsMax } from "../limits.ts";
+import type { ConversationRecord } from "../records.ts";
+import { isRunning } from "../states.ts";
+import {
+  dateAfter,
+  ensureStages,
+  type HoldChange,
+  type LifeTimes,
+  liveExpression,
+  type Touch,
+  touchStages,
+  undoStages,
+} from "./conversation-pipelines.ts";
+
+export function lifeTimesOf(context: MongoContext): LifeTimes {
+  return { ttlMs: ttlOf(context), holdMs: holdMsOf(context), slackMs: slackOf(context), retention: context.retention };
+}
+
+/** Until when a task that doesn't run holds its conversation; undefined: not at all. */
+export function heldUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
+  return isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
+}
+
+/** What a task's header means for how long it holds its conversation. */
+export function holdOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): HoldChange {
+  return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : heldUntil(context, header) };
+}
+
+/** A conversation as a touch left it. */
+export interface Touched {
+  readonly record: ConversationRecord;
+  /** It was made in the same step. */
+  readonly made: boolean;
+}
+
+/** The conversation of that id, touched; made in this step if there is none that lives. */
+export async function ensureConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  touch: Touch,
+): Promise<Touched> {
+  const { conversations } = context.collections;
+  const incarnation = newId();
+  const stages = ensureStages(scope, contextId, incarnation, lifeTimesOf(context), touch);
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    try {
+      const found = await conversations.findOneAndUpdate({ _id: conversationKey(scope, contextId) }, stages, {
+        upsert: true,
+        returnDocument: "after",
+      });
+      if (found !== null) {
+        const made = sameKey(found.incarnation, incarnation);
+        if (made && found.replaced !== undefined) {
+          removeBelongingsLater(context, found.replaced, found._id);
+        }
+        noteTouch(context, found, touch);
+        return { record: found, made };
+      }
+    } catch (error) {
+      // Two that make the same conversation at once: the one that comes second finds it there on its next try.
+      if (!isDuplicateKey(error)) {
+        throw error;
+      }
+    }
+  }
+  throw new StorageError("unavailable", `Conversation "${contextId}" is made and removed too fast`, {
+    outcome: "unknown",
+  });
+}
+
+/**
+ * Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold.
+ */
+export async function touchConversation(
+  context: MongoContext,
+  home: Home,
+  touch: Touch,
+  condition: Filter<ConversationRecord> = {},
+): Promise<Touched | undefined> {
+  const times = lifeTimesOf(context);
+  const found = await context.collections.conversations.findOneAndUpdate(
+    { _id: home.conversation, incarnation: home.incarnation, $expr: liveExpression(times.ttlMs), ...condition },
+    touchStages(times, touch),
+    { returnDocument: "after" },
+  );
+  if (found === null) {
+    return undefined;
+  }
+  noteTouch(context, found, touch);
+  return { record: found, made: false };
+}
+
+/**
+ * Takes back a touch for something that didn't happen; a conversation that was made for it goes, unless somebody else
+ * used it since.
+ */
+export async function undoTouch(context: MongoContext, { record, made }: Touched, touch: Touch): Promise<void> {
+  const { conversations } = context.collections;
+  const { _id, incarnation, prior } = record;
+  if (made) {
+    const { deletedCount } = await conversations.deleteOne({ _id, incarnation, touch: touch.token });
+    if (deletedCount > 0) {
+      return;
+    }
+  }
+  await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, prior.hold));
+}
+
+/** A conversation that can be found, by its id. */
+export async function findConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+): Promise<ConversationRecord | undefined> {
+  const filter = { _id: conversationKey(scope, contextId), $expr: liveExpression(ttlOf(context)) };
+  return (await context.collections.conversations.findOne(filter)) ?? undefined;
+}
+
+/** Stages that join a record with its conversation as `home`, and pass over those whose conversation can't be found. */
+export function joinHome(context: MongoContext): Document[] {
+  const { conversations } = context.collections;
+  return [
+    { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
+    { $unwind: "$home" },
+    {
+      $match: {
+        $expr: { $and: [{ $eq: ["$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$home.")] },
+      },
+    },
+  ];
+}
+
+/** Sets the last access to now; false if there is no such conversation. */
+export async function updateConversationAccess(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+): Promise<boolean> {
+  const touch: Touch = { access: "now", token: newId() };
+  const times = lifeTimesOf(context);
+  const filter = { _id: conversationKey(scope, contextId), $expr: liveExpression(times.ttlMs) };
+  const found = await context.collections.conversations.findOneAndUpdate(filter, touchStages(times, touch), {
+    returnDocument: "after",
+  });
+  if (found !== null) {
+    noteTouch(context, found, touch);
+  }
+  return found !== null;
+}
+
+function noteTouch(context: MongoContext, conversation: ConversationRecord, touch: Touch): void {
+  if (touch.access === "now") {
+    noteDatabaseTime(context, conversation.lastAccess);
+  }
+  renewIfDue(context, conversation);
+}

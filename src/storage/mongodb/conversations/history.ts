@@ -1,0 +1,172 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Binary, Document } from "mongodb";
+import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { historyMessageOf } from "../../message-of-entry.ts";
+import { StorageError } from "../../storage-error.ts";
+import type { MongoContext } from "../context.ts";
+import { bytesOf, keyBytes, keysOf, nameOf, pieceKey, segmentKey } from "../keys.ts";
+import { decodeEntries } from "../log/entries.ts";
+import type { LogItem, SegmentRecord } from "../records.ts";
+
+/** A place in a history, whether its pointer is a record of its own or in that of its task. */
+export interface Pointer {
+  /** The record: of a message, or of the task that the message made. */
+  readonly _id: Binary;
+  readonly isFirst: boolean;
+  readonly messageId: string;
+  readonly contextId: string;
+  readonly time: number;
+  readonly taskId: string;
+  readonly sequence: number;
+  readonly task?: Binary | undefined;
+  readonly log?: Binary | undefined;
+  /** The batch that must be at the place; undefined for a pointer that came with its task. */
+  readonly batch?: string | undefined;
+  readonly bytes?: Binary | undefined;
+  readonly sure?: boolean | undefined;
+}
+
+/** A log's record, cut to the batches that are asked for. */
+type CutLog = {
+  readonly _id: Binary;
+  readonly log: Binary;
+  readonly head: number;
+  readonly tailFirst: number;
+  readonly tail: readonly LogItem[];
+};
+
+/** "open": its batch isn't in the log yet, and may still come. "lost": it never will be. */
+export type Found =
+  | { readonly at: "log"; readonly item: LogItem }
+  | { readonly at: "own" }
+  | { readonly at: "open" }
+  | { readonly at: "lost" };
+
+/** Looks up where pointers point, in the order given. What isn't in the log at its place isn't in the history. */
+export async function locate(context: MongoContext, pointers: readonly Pointer[]): Promise<readonly Found[]> {
+  const inLogs = pointers.filter(({ log }) => log !== undefined);
+  const byTask = Map.groupBy(inLogs, ({ task }) => nameOf(task as Binary));
+  const logs = new Map<string, CutLog>();
+  if (byTask.size > 0) {
+    for (const found of await context.collections.tasks.aggregate<CutLog>(cutStages(byTask)).toArray()) {
+      logs.set(nameOf(found._id), found);
+    }
+  }
+  const items = new Map<Pointer, LogItem | undefined>();
+  await Promise.all(
+    [...byTask].map(async ([name, of]) => {
+      const log = logs.get(name);
+      for (const [pointer, item] of log === undefined ? [] : await itemsOf(context, log, of)) {
+        items.set(pointer, item);
+      }
+    }),
+  );
+  return pointers.map((pointer): Found => {
+    if (pointer.log === undefined) {
+      return { at: "own" };
+    }
+    const item = items.get(pointer);
+    if (item !== undefined && (pointer.batch === undefined || item.b === pointer.batch)) {
+      return { at: "log", item };
+    }
+    const log = logs.get(nameOf(pointer.task as Binary));
+    const isOpen = log !== undefined && nameOf(log.log) === nameOf(pointer.log) && log.head < pointer.sequence;
+    return { at: isOpen || log === undefined ? "open" : "lost" };
+  });
+}
+
+/** The messages that pointers stand for; undefined for those that are in no history. */
+export async function readMessages(
+  context: MongoContext,
+  pointers: readonly Pointer[],
+): Promise<readonly (Message | undefined)[]> {
+  const found = await locate(context, pointers);
+  return Promise.all(
+    found.map(async (where, index) => {
+      const pointer = pointers[index] as Pointer;
+      if (where.at === "own") {
+        return decodeMessage(pointer);
+      }
+      const entry = where.at === "log" ? await entryOf(context, pointer, where.item) : undefined;
+      return entry === undefined ? undefined : historyMessageOf(entry, pointer);
+    }),
+  );
+}
+
+/**
+ * Of each task, the batches of its tail that hold one of the sequences asked for: tails are large, and histories go
+ * through many tasks.
+ */
+function cutStages(byTask: ReadonlyMap<string, readonly Pointer[]>): Document[] {
+  const wanted = [...byTask.values()].map((pointers) => ({
+    task: pointers[0]?.task,
+    sequences: pointers.map(({ sequence }) => sequence),
+  }));
+  const isIn = { $and: [{ $gte: ["$$at", "$$item.s"] }, { $lt: ["$$at", { $add: ["$$item.s", "$$item.n"] }] }] };
+  const holdsOne = { $anyElementTrue: { $map: { input: "$wanted.sequences", as: "at", in: isIn } } };
+  return [
+    { $match: { _id: { $in: wanted.map(({ task }) => task) } } },
+    {
+      $set: {
+        wanted: { $first: { $filter: { input: { $literal: wanted }, cond: { $eq: ["$$this.task", "$_id"] } } } },
+      },
+    },
+    { $project: { log: 1, head: 1, tailFirst: 1, tail: { $filter: { input: "$tail", as: "item", cond: holdsOne } } } },
+  ];
+}
+
+/** The batch at each pointer's place. Neighbours are often in one segment, so each is read once. */
+async function itemsOf(
+  context: MongoContext,
+  { log, tail, tailFirst }: CutLog,
+  pointers: readonly Pointer[],
+): Promise<Map<Pointer, LogItem | undefined>> {
+  const items = new Map<Pointer, LogItem | undefined>();
+  let segment: SegmentRecord | undefined;
+  for (const pointer of pointers.toSorted((a, b) => b.sequence - a.sequence)) {
+    const { sequence } = pointer;
+    if (nameOf(pointer.log as Binary) !== nameOf(log)) {
+      continue;
+    }
+    if (sequence >= tailFirst) {
+      items.set(pointer, itemAt(tail, sequence));
+      continue;
+    }
+    if (itemAt(segment?.items ?? [], sequence) === undefined) {
+      const range = { $gte: keysOf(log, keyBytes.segment).$gte, $lte: segmentKey(log, sequence) };
+      [segment] = await context.collections.segments.find({ _id: range }).sort({ _id: -1 }).limit(1).toArray();
+    }
+    items.set(pointer, itemAt(segment?.items ?? [], sequence));
+  }
+  return items;
+}
+
+function itemAt(items: readonly LogItem[], sequence: number): LogItem | undefined {
+  return items.find(({ s, n }) => s <= sequence && sequence < s + n);
+}
+
+/** The entry at a pointer's place; undefined if its piece is gone, as it is when its task was removed since. */
+async function entryOf(context: MongoContext, pointer: Pointer, { s, d, x }: LogItem): Promise<Uint8Array | undefined> {
+  const { sequence } = pointer;
+  let first = s;
+  let entries = d === undefined ? [] : decodeEntries(d);
+  for (const [index, { n }] of (x?.pieces ?? []).entries()) {
+    if (sequence < first + n) {
+      const piece = await context.collections.batchPieces.findOne({
+        _id: pieceKey(pointer.log as Binary, (x as { id: Binary }).id, index),
+      });
+      entries = piece === null ? [] : decodeEntries(piece.d);
+      break;
+    }
+    first += n;
+  }
+  return entries[sequence - first];
+}
+
+function decodeMessage({ bytes, messageId }: Pointer): Message {
+  try {
+    return fromBinary(MessageSchema, bytesOf(bytes as Binary));
+  } catch (error) {
+    throw new StorageError("corrupt", `What is kept of message "${messageId}" is no message`, { cause: error });
+  }
+}

@@ -1,0 +1,263 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { Binary, type Timestamp } from "mongodb";
+import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope } from "../../../domain/scope.ts";
+import { checkBytes } from "../../check-arguments.ts";
+import type { ConversationHistory, MessageClaim, MessagePage, MessagePlace } from "../../storage.ts";
+import { settleClaim } from "../claims/claims.ts";
+import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { allOf } from "../errors.ts";
+import { bareMessageKey, messageKey, nameOf, newId } from "../keys.ts";
+import type { MessageRecord } from "../records.ts";
+import type { Touch } from "./conversation-pipelines.ts";
+import { ensureConversation, findConversation } from "./conversations.ts";
+import { locate, type Pointer, readMessages } from "./history.ts";
+import { deletePointers, findPointers, findPointersByKey, type KeyedPointer, walkPointers } from "./pointer-queries.ts";
+import { isOnlyDuplicates, now } from "./pointers.ts";
+import { trimIfLong, trimmed } from "./trim.ts";
+
+/** Messages of one id looked at in one go: nearly always there is one. */
+const sameIdPage = 8;
+/** Ids looked up at once. */
+const lookupsAtOnce = 16;
+/** Pointers read in one go where their number isn't asked for. */
+const pointerPage = 200;
+
+/**
+ * Keeps messages without a task. Their conversations are touched first, which gives each its time and its place. Those
+ * of one conversation go in one command; the claim comes last, so that who gets the answer finds the messages.
+ */
+export async function storeMessages(
+  context: MongoContext,
+  scope: Scope,
+  messages: readonly Message[],
+  settle: MessageClaim | undefined,
+): Promise<void> {
+  // All that can fail comes before anything is changed. Of one id in one conversation the last counts.
+  const encoded = new Map<string, Map<string, Uint8Array>>();
+  for (const message of messages) {
+    const bytes = toBinary(MessageSchema, message);
+    checkBytes("message", bytes);
+    const of = encoded.get(message.contextId) ?? new Map<string, Uint8Array>();
+    of.delete(message.messageId);
+    encoded.set(message.contextId, of.set(message.messageId, bytes));
+  }
+  const homes = await allOf([...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)));
+  const last = messages.at(-1);
+  const index = last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId);
+  const home = homes[index];
+  const answer = last === undefined ? undefined : encoded.get(last.contextId)?.get(last.messageId);
+  if (settle !== undefined && home !== undefined && answer !== undefined) {
+    await settleClaim(context, scope, settle, home, answer);
+  }
+}
+
+async function storeInConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  messages: ReadonlyMap<string, Uint8Array>,
+) {
+  const touch: Touch = { access: "now", said: messages.size, stored: messages.size, token: newId() };
+  const { record } = await ensureConversation(context, scope, contextId, touch);
+  const { _id: conversation, incarnation, lastAccess, stored, covered } = record;
+  const stay = stayOf(context, { running: false, covered });
+  const records = Array.from(
+    messages,
+    ([messageId, bytes], index): MessageRecord => ({
+      _id: bareMessageKey(incarnation, messageId),
+      key: messageKey(scope, messageId),
+      messageId,
+      conversation,
+      contextId,
+      time: lastAccess.getTime(),
+      taskId: "",
+      sequence: stored - messages.size + index + 1,
+      bytes: new Binary(bytes),
+      at: now,
+      ...belongingOf(incarnation, stay),
+    }),
+  );
+  await insertOrReplace(context, records);
+  trimIfLong(context, record);
+  return { conversation, incarnation };
+}
+
+/** A message that is stored again, because the outcome of the first time was unknown, takes its own place. */
+async function insertOrReplace(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
+  const { messages } = context.collections;
+  try {
+    await messages.insertMany(records, { ordered: false });
+  } catch (error) {
+    if (!isOnlyDuplicates(error)) {
+      throw error;
+    }
+    for (const { index } of error.result.getWriteErrors()) {
+      const { _id, ...replacement } = records[index] as MessageRecord;
+      await messages.replaceOne({ _id }, replacement, { upsert: true });
+    }
+  }
+}
+
+export async function getMessages(
+  context: MongoContext,
+  scope: Scope,
+  messageIds: readonly string[],
+): Promise<readonly Message[]> {
+  const found: (Message | undefined)[] = [];
+  for (let at = 0; at < messageIds.length; at += lookupsAtOnce) {
+    const some = messageIds.slice(at, at + lookupsAtOnce);
+    found.push(...(await allOf(some.map((id) => getMessage(context, messageKey(scope, id))))));
+  }
+  return found.filter((message) => message !== undefined);
+}
+
+async function getMessage(context: MongoContext, key: Binary): Promise<Message | undefined> {
+  for (let before: Timestamp | undefined; ; ) {
+    const pointers = await findTrimmed(context, key, before, sameIdPage);
+    const messages = await readMessages(context, pointers);
+    const message = messages.find((one) => one !== undefined);
+    if (message !== undefined || pointers.length < sameIdPage) {
+      return message;
+    }
+    before = pointers.at(-1)?.at;
+  }
+}
+
+/** Pointers by a message's id, once the histories that they are in are as short as they should be. */
+async function findTrimmed(
+  context: MongoContext,
+  key: Binary,
+  before: Timestamp | undefined,
+  limit: number,
+): Promise<readonly KeyedPointer[]> {
+  const pointers = await findPointersByKey(context, key, before, limit);
+  const long = new Map(
+    pointers.filter(({ home }) => home.said > context.maxHistoryLength).map(({ home }) => [nameOf(home._id), home]),
+  );
+  if (long.size === 0) {
+    return pointers;
+  }
+  await Promise.all(Array.from(long.values(), (home) => trimmed(context, home)));
+  return findPointersByKey(context, key, before, limit);
+}
+
+export async function deleteMessage(context: MongoContext, scope: Scope, messageId: string): Promise<boolean> {
+  const key = messageKey(scope, messageId);
+  let deleted = false;
+  for (let before: Timestamp | undefined; ; ) {
+    const pointers = await findTrimmed(context, key, before, pointerPage);
+    const found = await locate(context, pointers);
+    deleted ||= found.some(({ at }) => at === "log" || at === "own");
+    await deletePointers(context, pointers);
+    before = pointers.at(-1)?.at;
+    if (pointers.length < pointerPage) {
+      return deleted;
+    }
+  }
+}
+
+export async function listMessages(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  limit: number | undefined,
+): Promise<readonly Message[]> {
+  const conversation = await findConversation(context, scope, contextId);
+  const most = Math.min(limit ?? Number.POSITIVE_INFINITY, context.maxHistoryLength);
+  if (conversation === undefined || most === 0) {
+    return [];
+  }
+  await trimmed(context, conversation);
+  const pointers = await newestPointers(context, conversation.incarnation, most);
+  return (await readMessages(context, pointers)).filter((message) => message !== undefined);
+}
+
+/** The newest pointers whose messages are in the history, oldest first. */
+async function newestPointers(context: MongoContext, incarnation: Binary, most: number): Promise<readonly Pointer[]> {
+  const pointers: Pointer[] = [];
+  await walkPointers(
+    context,
+    incarnation,
+    { direction: "down", page: Math.min(most, pointerPage) },
+    (pointer, { at }) => {
+      if (at === "log" || at === "own") {
+        pointers.push(pointer);
+      }
+      return pointers.length < most;
+    },
+  );
+  return pointers.reverse();
+}
+
+export async function listMessagePage(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+  { after, limit }: { readonly after?: MessagePlace; readonly limit: number },
+): Promise<MessagePage> {
+  const conversation = await findConversation(context, scope, contextId);
+  if (conversation === undefined) {
+    return { messages: [] };
+  }
+  await trimmed(context, conversation);
+  const pointers: Pointer[] = [];
+  const from =
+    after === undefined ? undefined : { time: after.timeMs, taskId: after.taskId, sequence: Number(after.sequence) };
+  // One more than asked for tells whether there are more.
+  await walkPointers(
+    context,
+    conversation.incarnation,
+    { direction: "up", after: from, page: Math.min(limit + 1, pointerPage) },
+    (pointer, { at }) => {
+      if (at === "log" || at === "own") {
+        pointers.push(pointer);
+      }
+      return pointers.length <= limit;
+    },
+  );
+  const shown = pointers.slice(0, limit);
+  const last = pointers.length > limit ? shown.at(-1) : undefined;
+  const messages = (await readMessages(context, shown)).filter((message) => message !== undefined);
+  return {
+    messages,
+    ...(last !== undefined && { next: { timeMs: last.time, taskId: last.taskId, sequence: BigInt(last.sequence) } }),
+  };
+}
+
+export async function getConversation(
+  context: MongoContext,
+  scope: Scope,
+  contextId: string,
+): Promise<ConversationHistory | undefined> {
+  const conversation = await findConversation(context, scope, contextId);
+  if (conversation === undefined) {
+    return undefined;
+  }
+  await trimmed(context, conversation);
+  const pointers = await newestPointers(context, conversation.incarnation, context.maxHistoryLength);
+  return { contextId, messageIds: pointers.map(({ messageId }) => messageId), lastAccessTime: conversation.lastAccess };
+}
+
+export async function storeConversation(
+  context: MongoContext,
+  scope: Scope,
+  { contextId, messageIds, lastAccessTime }: ConversationHistory,
+): Promise<void> {
+  const { record } = await ensureConversation(context, scope, contextId, { access: lastAccessTime, token: newId() });
+  await trimmed(context, record);
+  const kept = new Set(messageIds);
+  let after: Pointer | undefined;
+  do {
+    const pointers: readonly Pointer[] = await findPointers(context, record.incarnation, {
+      direction: "up",
+      after,
+      limit: pointerPage,
+    });
+    await deletePointers(
+      context,
+      pointers.filter(({ messageId }) => !kept.has(messageId)),
+    );
+    after = pointers.length < pointerPage ? undefined : pointers.at(-1);
+  } while (after !== undefined);
+}

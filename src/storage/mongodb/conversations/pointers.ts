@@ -1,0 +1,80 @@
+import { type Binary, MongoBulkWriteError, Timestamp } from "mongodb";
+import type { Scope } from "../../../domain/scope.ts";
+import type { MessagePointer } from "../../storage.ts";
+import { belongingOf, type MongoContext } from "../context.ts";
+import { messageKey, pointerKey } from "../keys.ts";
+import type { FirstPointer, MessageRecord } from "../records.ts";
+
+/** To the server an empty timestamp in a new record means: now, after every one that was before. */
+export const now = new Timestamp({ t: 0, i: 0 });
+
+/** The log that pointers point into. */
+export interface PointedLog {
+  readonly scope: Scope;
+  readonly task: Binary;
+  readonly taskId: string;
+  readonly log: Binary;
+  readonly conversation: Binary;
+  readonly contextId: string;
+  readonly incarnation: Binary;
+}
+
+/** The records of the pointers that a batch brings, which begins after `after`. */
+export function pointerRecords(
+  { scope, task, taskId, log, conversation, contextId, incarnation }: PointedLog,
+  after: number,
+  batch: string,
+  messages: readonly MessagePointer[],
+  stay: { readonly expireAt?: Date },
+): readonly MessageRecord[] {
+  return messages.map(({ index, messageId, timeMs }) => ({
+    _id: pointerKey(log, after + index + 1, batch),
+    key: messageKey(scope, messageId),
+    messageId,
+    conversation,
+    contextId,
+    time: timeMs,
+    taskId,
+    sequence: after + index + 1,
+    task,
+    log,
+    batch,
+    at: now,
+    ...belongingOf(incarnation, stay),
+  }));
+}
+
+/** A pointer within the record of its task. */
+export function firstPointer(scope: Scope, { index, messageId, timeMs }: MessagePointer): FirstPointer {
+  return { time: timeMs, sequence: index + 1, messageId, key: messageKey(scope, messageId) };
+}
+
+/** Writes pointers; those that are there already, from an earlier try of the same append, are the same. */
+export async function writePointers(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
+  if (records.length === 0) {
+    return;
+  }
+  try {
+    await context.collections.messages.insertMany(records, { ordered: false });
+  } catch (error) {
+    if (!isOnlyDuplicates(error)) {
+      throw error;
+    }
+  }
+}
+
+export async function removePointers(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
+  if (records.length > 0) {
+    await context.collections.messages.deleteMany({ _id: { $in: records.map(({ _id }) => _id) } });
+  }
+}
+
+/** Whether all that was wrong is that some records are there already, and a majority holds the rest. */
+export function isOnlyDuplicates(error: unknown): error is MongoBulkWriteError {
+  return (
+    error instanceof MongoBulkWriteError &&
+    error.code === 11000 &&
+    error.result.getWriteConcernError() === undefined &&
+    error.result.getWriteErrors().every(({ code }) => code === 11000)
+  );
+}

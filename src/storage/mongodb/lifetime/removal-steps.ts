@@ -1,0 +1,142 @@
+import type { Binary, Collection, Document, Filter } from "mongodb";
+import type { MongoContext } from "../context.ts";
+import { allOf } from "../errors.ts";
+import { keyBytes, keysOf, nameOf } from "../keys.ts";
+import { jobStepRecords, removalStaleMs } from "../limits.ts";
+import type { Belonging, ClaimPointer, RemovalRecord, TaskRecord } from "../records.ts";
+
+/**
+ * Removing what can't be found any more. Whatever is removed is made invisible by one step on one record first: its
+ * conversation's or its task's. The rest goes in small steps; a note in `removals`, written before and deleted after,
+ * lets another replica finish the work.
+ */
+
+/**
+ * Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records
+ * for ever.
+ */
+export async function noteRemovals(
+  context: MongoContext,
+  removals: readonly Omit<RemovalRecord, "at">[],
+): Promise<void> {
+  const at = new Date();
+  const writes = removals.map(({ _id, ...rest }) => ({
+    replaceOne: { filter: { _id }, replacement: { ...rest, at }, upsert: true },
+  }));
+  await context.collections.removals.bulkWrite(writes, { ordered: false });
+}
+
+export async function forgetRemovals(context: MongoContext, ids: readonly Binary[]): Promise<void> {
+  if (ids.length > 0) {
+    await context.collections.removals.deleteMany({ _id: { $in: [...ids] } });
+  }
+}
+
+/**
+ * Removes all that belongs to incarnations that are gone, the claims that their tasks were created with among them, and
+ * then the notes; these stay if a close cut it short.
+ */
+export async function removeBelongings(context: MongoContext, incarnations: readonly Binary[]): Promise<void> {
+  if (incarnations.length > 0) {
+    await allOf(
+      belongings(context).map((collection) =>
+        deleteAll(context, collection, { incarnation: { $in: [...incarnations] } }),
+      ),
+    );
+    await forgetRemovals(context, context.jobs.closed ? [] : incarnations);
+  }
+}
+
+/** Removes all that was a removed task's own, the claim that it was created with first, and then the note. */
+export async function removeLog(context: MongoContext, log: Binary, claim?: ClaimPointer): Promise<void> {
+  await dropClaims(context, claim === undefined ? [] : [claim]);
+  const { segments, snapshots, messages, pushNotifications } = context.collections;
+  const within = (...lengths: readonly number[]) => ({ $or: lengths.map((length) => ({ _id: keysOf(log, length) })) });
+  await allOf([
+    deleteAll(context, segments as unknown as Collection<Belonging>, within(keyBytes.segment, keyBytes.piece)),
+    deleteAll(context, snapshots as unknown as Collection<Belonging>, within(keyBytes.piece, keyBytes.blob)),
+    deleteAll(context, messages as unknown as Collection<Belonging>, within(keyBytes.pointer)),
+    deleteAll(context, pushNotifications as unknown as Collection<Belonging>, within(keyBytes.config)),
+  ]);
+  await forgetRemovals(context, context.jobs.closed ? [] : [log]);
+}
+
+/** Removes what belonged to an incarnation that another one took the place of, off the request path. */
+export function removeBelongingsLater(context: MongoContext, incarnation: Binary, conversation: Binary): void {
+  context.jobs.run(`remove ${nameOf(incarnation)}`, async () => {
+    await noteRemovals(context, [{ _id: incarnation, of: conversation, kind: "incarnation" }]);
+    await removeBelongings(context, [incarnation]);
+  });
+}
+
+export function removeLogLater(context: MongoContext, log: Binary, task: Binary): void {
+  context.jobs.run(`remove ${nameOf(log)}`, async () => {
+    await noteRemovals(context, [{ _id: log, of: task, kind: "log" }]);
+    await removeLog(context, log);
+  });
+}
+
+/** Finishes removals that a crash interrupted. */
+export async function resumeRemovals(context: MongoContext): Promise<void> {
+  const { removals, conversations, tasks } = context.collections;
+  const stale = await removals
+    .find({ at: { $lt: new Date(Date.now() - removalStaleMs) } })
+    .limit(jobStepRecords)
+    .toArray();
+  for (const { _id, of, kind, claim } of stale) {
+    const present =
+      kind === "incarnation"
+        ? await conversations.findOne({ _id: of, incarnation: _id }, { projection: { _id: 1 } })
+        : await tasks.findOne({ _id: of, log: _id }, { projection: { _id: 1 } });
+    // What is still there was noted, but never removed.
+    await (present !== null
+      ? forgetRemovals(context, [_id])
+      : kind === "incarnation"
+        ? removeBelongings(context, [_id])
+        : removeLog(context, _id, claim));
+  }
+}
+
+/**
+ * The collections of what belongs to conversations, in the order in which it is renewed: tasks' records last, without
+ * which the rest is nothing.
+ */
+export function belongings(context: MongoContext): readonly Collection<Belonging>[] {
+  const { messages, segments, snapshots, pushNotifications, tasks } = context.collections;
+  return [messages, segments, snapshots, pushNotifications, tasks] as unknown as readonly Collection<Belonging>[];
+}
+
+/** Gives up claims of tasks that are gone. By their tokens: what was claimed anew since stays. */
+async function dropClaims(context: MongoContext, claims: readonly ClaimPointer[]): Promise<void> {
+  if (claims.length > 0) {
+    const pulls = claims.map(({ key, token }) => ({
+      updateOne: { filter: { _id: key }, update: { $pull: { entries: { token } } } },
+    }));
+    await context.collections.claims.bulkWrite(pulls, { ordered: false });
+  }
+}
+
+/** Stops where it is when the storage is closed. */
+async function deleteAll(context: MongoContext, collection: Collection<Belonging>, filter: Document): Promise<void> {
+  while (!context.jobs.closed) {
+    const some = await collection
+      .find(filter as Filter<Belonging>, { projection: { _id: 1, claim: 1 } })
+      .limit(jobStepRecords)
+      .toArray();
+    if (some.length > 0) {
+      // Only tasks have one. It goes first: until then the task's record, which can't be found any more, keeps it from
+      // being held.
+      await dropClaims(
+        context,
+        some.flatMap((record) => (record as Pick<TaskRecord, "claim">).claim ?? []),
+      );
+      // The filter again: under a task's id there may be another one by now, which is none of these.
+      await collection.deleteMany({
+        $and: [filter as Filter<Belonging>, { _id: { $in: some.map(({ _id }) => _id) } }],
+      });
+    }
+    if (some.length < jobStepRecords) {
+      return;
+    }
+  }
+}

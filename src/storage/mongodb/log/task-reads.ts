@@ -1,0 +1,98 @@
+import type { TaskKey } from "../../../domain/scope.ts";
+import type { Snapshot, StoredTask, TaskRequest } from "../../storage.ts";
+import type { MongoContext } from "../context.ts";
+import { joinHome } from "../conversations/conversations.ts";
+import { bigintOf, taskKey } from "../keys.ts";
+import { releaseLater } from "../lifetime/repair.ts";
+import { attemptsMax } from "../limits.ts";
+import type { RequestRecord, TaskRecord } from "../records.ts";
+import { readInline } from "./blobs.ts";
+import { findTask } from "./find-task.ts";
+import { readSnapshot } from "./snapshots.ts";
+
+export async function taskExists(context: MongoContext, key: TaskKey): Promise<boolean> {
+  const stages = [
+    { $match: { _id: taskKey(key) } },
+    { $project: { conversation: 1, incarnation: 1 } },
+    ...joinHome(context),
+    { $project: { _id: 1 } },
+  ];
+  return (await context.collections.tasks.aggregate(stages).toArray()).length > 0;
+}
+
+export async function getTask(
+  context: MongoContext,
+  key: TaskKey,
+  withSnapshot: boolean,
+): Promise<StoredTask | undefined> {
+  const _id = taskKey(key);
+  for (let attempt = 1; ; attempt++) {
+    const task = await findTask(context, _id);
+    if (task === undefined) {
+      return undefined;
+    }
+    releaseLater(context, task);
+    const snapshot =
+      withSnapshot && task.snapshot !== undefined ? await readSnapshot(context, task.log, task.snapshot) : undefined;
+    const [stored] = await storedTasks(context, [task]);
+    // A snapshot or a blob was replaced between two reads: the record names the new one by now. A snapshot is only a
+    // cache.
+    const whole = stored !== undefined && (!withSnapshot || task.snapshot === undefined || snapshot !== undefined);
+    if (whole || attempt === attemptsMax) {
+      return stored === undefined ? undefined : withSnapshotOf(stored, snapshot);
+    }
+  }
+}
+
+function withSnapshotOf(stored: StoredTask, snapshot: Snapshot | undefined): StoredTask {
+  return snapshot === undefined ? stored : { ...stored, snapshot };
+}
+
+/** What callers see of tasks. One whose blobs were replaced since it was read is left out. */
+export async function storedTasks(context: MongoContext, tasks: readonly TaskRecord[]): Promise<readonly StoredTask[]> {
+  const bytes = await readInline(
+    context,
+    tasks.flatMap(({ summary, requests }) => [summary, ...requests.map((request) => request.bytes)]),
+  );
+  let at = 0;
+  return tasks.flatMap((task) => {
+    const summary = bytes[at++];
+    const requests = task.requests.map(({ id }) => ({ id, bytes: bytes[at++] }));
+    if (summary === undefined || requests.some((request) => request.bytes === undefined)) {
+      return [];
+    }
+    return [storedTask(task, summary, requests as TaskRequest[])];
+  });
+}
+
+function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly TaskRequest[]): StoredTask {
+  const { tenant, owner, taskId, contextId, head, batch, state, statusTime, replica, fence, logBytes } = task;
+  return {
+    key: { tenant, owner, taskId },
+    contextId,
+    head: BigInt(head),
+    batch,
+    state,
+    statusTimeMs: statusTime,
+    replica,
+    fence: bigintOf(fence),
+    summary,
+    logBytes,
+    requests,
+  };
+}
+
+/** The open requests of a record. One whose blob is gone was answered meanwhile. */
+export async function readRequests(
+  context: MongoContext,
+  requests: readonly RequestRecord[],
+): Promise<readonly TaskRequest[]> {
+  const bytes = await readInline(
+    context,
+    requests.map((request) => request.bytes),
+  );
+  return requests.flatMap(({ id }, index) => {
+    const found = bytes[index];
+    return found === undefined ? [] : [{ id, bytes: found }];
+  });
+}

@@ -1,0 +1,113 @@
+import { type Db, MongoClient } from "mongodb";
+import type { Logger } from "../../runtime/logger.ts";
+import { StorageError } from "../storage-error.ts";
+import { storageError } from "./errors.ts";
+import { heartbeatMs, inboxSelectionMs, serverSelectionMs, socketTimeoutMs } from "./limits.ts";
+
+/** The oldest server whose pipelines and majority reads are what this engine was built on. */
+const serverMajorMin = 6;
+const databaseDefault = "a2a";
+
+export interface OpenedMongo {
+  readonly db: Db;
+  /**
+   * The database through a client of its own, for what tails: it must hear of a new primary sooner than calls give up.
+   */
+  readonly inboxDb: Db;
+  /** Closes the clients that were made here. */
+  close(): Promise<void>;
+}
+
+/** Connects, and refuses what this engine can't keep its promises on. */
+export async function openMongo(
+  urlOrClient: string | MongoClient,
+  database: string | undefined,
+  logger: Logger,
+): Promise<OpenedMongo> {
+  const made: MongoClient[] = [];
+  const close = async () => {
+    await Promise.all(made.map((client) => client.close()));
+  };
+  try {
+    const client = typeof urlOrClient === "string" ? makeClient(urlOrClient, serverSelectionMs) : urlOrClient;
+    const inbox = typeof urlOrClient === "string" ? makeClient(urlOrClient, inboxSelectionMs) : urlOrClient;
+    made.push(...new Set([client, inbox].filter((one) => one !== urlOrClient)));
+    checkOptions(client);
+    const name = database ?? (typeof urlOrClient === "string" ? databaseIn(urlOrClient) : client.options.dbName);
+    const db = client.db(name);
+    await checkServer(db, logger);
+    return { db, inboxDb: inbox.db(name), close };
+  } catch (error) {
+    await close();
+    throw storageError(error, "read", false);
+  }
+}
+
+function makeClient(url: string, serverSelectionTimeoutMS: number): MongoClient {
+  try {
+    // What the URL says about these goes first: options of the call would win over it.
+    const given = new URL(url.replace(/^mongodb(\+srv)?:\/\/[^/?]*/, "http://host")).searchParams;
+    const has = (name: string) => [...given.keys()].some((key) => key.toLowerCase() === name.toLowerCase());
+    return new MongoClient(url, {
+      ...(!has("serverSelectionTimeoutMS") && { serverSelectionTimeoutMS }),
+      ...(!has("connectTimeoutMS") && { connectTimeoutMS: serverSelectionTimeoutMS }),
+      ...(!has("heartbeatFrequencyMS") && { heartbeatFrequencyMS: heartbeatMs }),
+      ...(!has("socketTimeoutMS") && { socketTimeoutMS: socketTimeoutMs }),
+      ...(!has("appName") && { appName: "a2a-task-manager" }),
+    });
+  } catch (error) {
+    // The driver's own message may quote the URL, with its password.
+    throw new StorageError(
+      "invalid",
+      "The MongoDB URL can't be used: it is malformed or holds an option that doesn't exist",
+      { cause: error },
+    );
+  }
+}
+
+/** Whoever asks for weaker guarantees than this engine gives has a reason, and must hear that they can't be had. */
+function checkOptions({ options }: MongoClient): void {
+  const { writeConcern, readConcern, readPreference } = options;
+  const wrong: string[] = [];
+  if (writeConcern?.w !== undefined && writeConcern.w !== "majority") {
+    wrong.push(`w=${writeConcern.w} (writes must be held by a majority)`);
+  }
+  if (writeConcern?.journal === false) {
+    wrong.push("journal=false (what is acknowledged must survive a crash)");
+  }
+  if (readConcern !== undefined && readConcern.level !== "majority") {
+    wrong.push(`readConcernLevel=${readConcern.level} (nothing may be decided on what a majority doesn't hold)`);
+  }
+  if (readPreference !== undefined && readPreference.mode !== "primary") {
+    wrong.push(`readPreference=${readPreference.mode} (a secondary may be behind)`);
+  }
+  if (wrong.length > 0) {
+    throw new StorageError("invalid", `The MongoDB URL or client asks for ${wrong.join(", ")}; leave that out`);
+  }
+}
+
+async function checkServer(db: Db, logger: Logger): Promise<void> {
+  // One after the other: of two that wait for a server in vain, the first to fail may be told no more than that the
+  // other has failed.
+  const { version } = await db.admin().command({ buildInfo: 1 });
+  const hello = await db.admin().command({ hello: 1 });
+  if (!(Number.parseInt(String(version), 10) >= serverMajorMin)) {
+    throw new StorageError(
+      "invalid",
+      `The MongoDB server has version ${version}; ${serverMajorMin}.0 is the oldest that can be used`,
+    );
+  }
+  if (hello.setName === undefined && hello.msg !== "isdbgrid") {
+    logger.warn(
+      { version },
+      "The MongoDB server belongs to no replica set: what it acknowledged is lost with its disk, and a write that is cut off isn't tried again by the driver. " +
+        "Start mongod with --replSet, even for one node",
+    );
+  }
+}
+
+/** The database that a URL names. */
+function databaseIn(url: string): string {
+  const name = /^[^:]+:\/\/[^/?]+\/([^?]*)/.exec(url)?.[1];
+  return name === undefined || name === "" ? databaseDefault : decodeURIComponent(name);
+}

@@ -1,0 +1,49 @@
+import type { Binary } from "mongodb";
+import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { nameOf } from "../keys.ts";
+import { hintsMax } from "../limits.ts";
+
+/**
+ * What this process saw of a task's record last. An append relies on it to know what to send, never on its being true:
+ * whatever it says is checked by the append's condition, and a hint that was wrong costs a read.
+ */
+export interface TaskHint {
+  readonly log: Binary;
+  readonly conversation: Binary;
+  readonly incarnation: Binary;
+  readonly contextId: string;
+  readonly tailBytes: number;
+  readonly state: TaskState;
+  /** When the record goes if it isn't renewed; undefined: never. */
+  readonly expireAt: Date | undefined;
+  /** When this process saw the conversation alive and held last, by its monotonic clock. */
+  readonly confirmedAt: number;
+}
+
+/** The hints of the tasks used last. */
+export class TaskHints {
+  readonly #hints = new Map<string, TaskHint>();
+
+  get(task: Binary): TaskHint | undefined {
+    const name = nameOf(task);
+    const hint = this.#hints.get(name);
+    if (hint !== undefined) {
+      this.#hints.delete(name);
+      this.#hints.set(name, hint);
+    }
+    return hint;
+  }
+
+  set(task: Binary, hint: TaskHint): void {
+    const name = nameOf(task);
+    this.#hints.delete(name);
+    this.#hints.set(name, hint);
+    if (this.#hints.size > hintsMax) {
+      this.#hints.delete(this.#hints.keys().next().value as string);
+    }
+  }
+
+  delete(task: Binary): void {
+    this.#hints.delete(nameOf(task));
+  }
+}

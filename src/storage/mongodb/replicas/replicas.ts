@@ -1,0 +1,79 @@
+import { randomBytes } from "node:crypto";
+import { Binary, Long } from "mongodb";
+import type { TaskKey } from "../../../domain/scope.ts";
+import type { ReplicaRecord, TaskClaim } from "../../storage.ts";
+import type { MongoContext } from "../context.ts";
+import { joinHome } from "../conversations/conversations.ts";
+import { isDuplicateKey } from "../errors.ts";
+import { bigintOf } from "../keys.ts";
+import { attemptsMax, replicaKeptMs } from "../limits.ts";
+
+/** Adding twice because a try's outcome was unknown does no harm: the counter only ever needs to move. */
+export async function beat(context: MongoContext, replica: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await context.collections.replicas.updateOne(
+        { _id: replica },
+        { $inc: { counter: Long.ONE }, $currentDate: { beat: true } },
+        { upsert: true },
+      );
+      return;
+    } catch (error) {
+      if (!isDuplicateKey(error) || attempt === attemptsMax) {
+        throw error;
+      }
+    }
+  }
+}
+
+export async function leave(context: MongoContext, replica: string): Promise<void> {
+  await context.collections.replicas.deleteOne({ _id: replica });
+}
+
+export async function listReplicas(context: MongoContext): Promise<readonly ReplicaRecord[]> {
+  const found = await context.collections.replicas.find().sort({ _id: 1 }).toArray();
+  return found.map(({ _id, counter }) => ({ replica: _id, counter: bigintOf(counter) }));
+}
+
+/**
+ * Running tasks of the given replicas. They are read in the order of their keys, which are hashes, from a random one
+ * on: two callers hardly ever get the same.
+ */
+export async function claimTasks(context: MongoContext, { replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
+  const keys: TaskKey[] = [];
+  const start = new Binary(randomBytes(32));
+  for (const replica of shuffled([...new Set(replicas)])) {
+    for (const range of [{ $gte: start }, { $lt: start }]) {
+      if (keys.length < limit) {
+        const stages = [
+          { $match: { runner: replica, _id: range } },
+          { $sort: { _id: 1 } },
+          { $project: { tenant: 1, owner: 1, taskId: 1, conversation: 1, incarnation: 1 } },
+          ...joinHome(context),
+          { $limit: limit - keys.length },
+          { $project: { _id: 0, tenant: 1, owner: 1, taskId: 1 } },
+        ];
+        keys.push(...(await context.collections.tasks.aggregate<TaskKey>(stages).toArray()));
+      }
+    }
+  }
+  return keys;
+}
+
+/** Forgets replicas that are long gone and have no task that somebody would have to take over. */
+export async function forgetReplicas(context: MongoContext): Promise<void> {
+  const { replicas, tasks } = context.collections;
+  const before = { beat: { $lt: new Date(Date.now() - replicaKeptMs) } };
+  for (const { _id } of await replicas.find(before).toArray()) {
+    if ((await tasks.findOne({ runner: _id }, { projection: { _id: 1 } })) === null) {
+      await replicas.deleteOne({ _id, ...before });
+    }
+  }
+}
+
+function shuffled<T>(items: readonly T[]): readonly T[] {
+  return items
+    .map((item) => ({ item, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
+}

@@ -1,0 +1,137 @@
+import { setTimeout } from "node:timers/promises";
+import type { MongoClient } from "mongodb";
+import type { Logger } from "../../runtime/logger.ts";
+import type { Retention, StorageOptions } from "../storage.ts";
+import { StorageError } from "../storage-error.ts";
+import { type MongoContext, openCollections, ttlOf } from "./context.ts";
+import { storageError } from "./errors.ts";
+import { MongoJobs } from "./jobs.ts";
+import { EndedTasks } from "./lifetime/expiry.ts";
+import { resumeRemovals } from "./lifetime/removal-steps.ts";
+import { applyRetention } from "./lifetime/retention.ts";
+import { RunningTasks } from "./lifetime/running.ts";
+import { closeMs, maintenanceMs } from "./limits.ts";
+import { type OpenedMongo, openMongo } from "./open.ts";
+import { TaskHints } from "./replicas/hints.ts";
+import { MongoInbox } from "./replicas/inbox.ts";
+import { forgetReplicas } from "./replicas/replicas.ts";
+import { inboxName, prepareSchema } from "./schema.ts";
+
+export interface SessionOptions extends Required<StorageOptions> {
+  readonly database: string | undefined;
+  readonly slackMs: number | undefined;
+  readonly logger: Logger;
+}
+
+/** A storage's life: from the connection, through the calls and jobs under way, to the close that waits for them. */
+export class MongoSession {
+  readonly #mongo: OpenedMongo;
+  readonly #context: MongoContext;
+  readonly #inbox: MongoInbox;
+  readonly #running: RunningTasks;
+  readonly #ended: EndedTasks;
+  readonly #calls = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  private constructor(mongo: OpenedMongo, context: Omit<MongoContext, "running" | "ended">, inbox: MongoInbox) {
+    this.#mongo = mongo;
+    this.#inbox = inbox;
+    this.#running = new RunningTasks();
+    this.#ended = new EndedTasks();
+    this.#context = { ...context, running: this.#running, ended: this.#ended };
+  }
+
+  static async open(urlOrClient: string | MongoClient, options: SessionOptions): Promise<MongoSession> {
+    const { prefix, maxHistoryLength, database, slackMs, logger } = options;
+    const mongo = await openMongo(urlOrClient, database, logger);
+    try {
+      const collections = openCollections(mongo.db, prefix);
+      await prepareSchema(mongo.db, collections, prefix);
+      const context = {
+        collections,
+        maxHistoryLength,
+        slackMs,
+        retention: { conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: Number.POSITIVE_INFINITY },
+        hints: new TaskHints(),
+        jobs: new MongoJobs(logger),
+        clock: { offsetMs: await clockOffsetMs(mongo) },
+      };
+      const session = new MongoSession(mongo, context, new MongoInbox(mongo.inboxDb, inboxName(prefix), logger));
+      session.#maintain();
+      return session;
+    } catch (error) {
+      await mongo.close();
+      throw storageError(error, "write", false);
+    }
+  }
+
+  get inbox(): MongoInbox {
+    this.#checkOpen();
+    return this.#inbox;
+  }
+
+  setRetention(retention: Retention): void {
+    this.#checkOpen();
+    const { jobs } = this.#context;
+    this.#context.retention = retention;
+    jobs.run("retention", () => applyRetention(this.#context));
+    const ttlMs = ttlOf(this.#context);
+    if (ttlMs !== undefined) {
+      jobs.every(Math.max(ttlMs / 4, 10), "running", () => this.#running.touchAll(this.#context));
+    }
+  }
+
+  read<T>(operation: (context: MongoContext) => Promise<T>): Promise<T> {
+    return this.#run("read", operation);
+  }
+
+  write<T>(operation: (context: MongoContext) => Promise<T>): Promise<T> {
+    return this.#run("write", operation);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #run<T>(kind: "read" | "write", operation: (context: MongoContext) => Promise<T>): Promise<T> {
+    this.#checkOpen();
+    const call = operation(this.#context);
+    this.#calls.add(call);
+    try {
+      return await call;
+    } catch (error) {
+      throw storageError(error, kind, this.#closed !== undefined);
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed !== undefined) {
+      throw new StorageError("closed", "The storage is closed");
+    }
+  }
+
+  #maintain(): void {
+    const context = this.#context;
+    context.jobs.every(maintenanceMs, "removals", () => resumeRemovals(context));
+    context.jobs.every(maintenanceMs, "replicas", () => forgetReplicas(context));
+    context.jobs.run("removals", () => resumeRemovals(context));
+  }
+
+  async #close(): Promise<void> {
+    this.#ended.close();
+    const quiet = Promise.allSettled([...this.#calls, this.#inbox.close(), this.#context.jobs.close()]);
+    await Promise.race([quiet, setTimeout(closeMs, undefined, { ref: false })]);
+    // A server that answers nothing must not keep a process from ending.
+    await Promise.race([this.#mongo.close(), setTimeout(closeMs, undefined, { ref: false })]);
+  }
+}
+
+/** How much the database's clock is ahead of this machine's. */
+async function clockOffsetMs({ db }: OpenedMongo): Promise<number> {
+  const before = Date.now();
+  const { localTime } = await db.admin().command({ hello: 1 });
+  return (localTime as Date).getTime() - (before + Date.now()) / 2;
+}

@@ -6,7 +6,7 @@ import { MongoClient } from "mongodb";
 import { Role, SendMessageRequestSchema } from "../gen/lf/a2a/v1/a2a_pb.ts";
 import { createTaskManager } from "../src/manager/task-manager.ts";
 import { createMongoStorage } from "../src/storage/mongodb/storage.ts";
-import { createSqliteStorage } from "../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../src/storage/sqlite/storage.ts";
 import type { Storage } from "../src/storage/storage.ts";
 import { observeCommands } from "../test/mongod/observe-commands.ts";
 import { readWal } from "../test/storage/sqlite-fixtures.ts";

@@ -8,7 +8,7 @@ import { Role, SendMessageRequestSchema } from "../gen/lf/a2a/v1/a2a_pb.ts";
 import { createTaskManager, type TaskManager } from "../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../src/storage/memory/memory-storage.ts";
 import { createMongoStorage } from "../src/storage/mongodb/storage.ts";
-import { createSqliteStorage } from "../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../src/storage/sqlite/storage.ts";
 import type { Storage } from "../src/storage/storage.ts";
 import { agent } from "./agent.ts";
 import { carryOut, cpuUs, liveBytes } from "./child.ts";

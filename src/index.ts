@@ -45,7 +45,7 @@ export { compareIds } from "./storage/compare-ids.ts";
 export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
 export { historyMessageOf } from "./storage/message-of-entry.ts";
 export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/storage.ts";
-export { createSqliteStorage } from "./storage/sqlite/sqlite-storage.ts";
+export { createSqliteStorage } from "./storage/sqlite/storage.ts";
 export * from "./storage/storage.ts";
 export { StorageError } from "./storage/storage-error.ts";
 export type { AgentCardInit } from "./transport/agent-card/capabilities.ts";

@@ -1,6 +1,6 @@
 import type { Logger } from "../runtime/logger.ts";
 import { createMemoryStorage } from "../storage/memory/memory-storage.ts";
-import { createSqliteStorage } from "../storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../storage/sqlite/storage.ts";
 import type { Storage, StorageOptions } from "../storage/storage.ts";
 
 export interface OpenStorageOptions extends StorageOptions {

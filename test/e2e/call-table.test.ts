@@ -7,7 +7,7 @@ import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
-import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { bindings, toldError } from "./bindings.ts";
 import { badCalls, type Call, goodCalls } from "./call-table.ts";

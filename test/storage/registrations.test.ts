@@ -104,7 +104,7 @@ describe("the suite", () => {
         ...rest,
         opened: { ...opened, "sqlite:": ["createMemoryStorage"] },
       }),
-      says: "createSqliteStorage of src/storage/sqlite/sqlite-storage.ts is under no registration with the suite",
+      says: "createSqliteStorage of src/storage/sqlite/storage.ts is under no registration with the suite",
     },
     {
       name: "a registration with a storage of its own in place of the engine's",

@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
-import { SqliteChannel } from "../../src/storage/sqlite/sqlite-channel.ts";
-import type { readOperations, writeOperations } from "../../src/storage/sqlite/sqlite-operations.ts";
+import { SqliteChannel } from "../../src/storage/sqlite/thread/channel.ts";
+import type { readOperations, writeOperations } from "../../src/storage/sqlite/thread/operations.ts";
 
 /** Channels to workers that don't do what the real one does. */
 describe("a channel", () => {

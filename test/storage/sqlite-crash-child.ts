@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import { creation, progress, taskKey } from "./sqlite-fixtures.ts";
 
 /**

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
-import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import { progress, taskKey } from "./sqlite-fixtures.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -40,7 +40,7 @@ test.each(killPoints)("a process that is killed after %i acknowledgements loses 
 });
 
 test("a process that closes its storage ends by itself", { timeout: 30_000 }, async () => {
-  const url = new URL("../../src/storage/sqlite/sqlite-storage.ts", import.meta.url);
+  const url = new URL("../../src/storage/sqlite/storage.ts", import.meta.url);
   const code = `
     const { createSqliteStorage } = await import(${JSON.stringify(url.href)});
     const storage = await createSqliteStorage(${JSON.stringify(join(temporaryFolder(), "tasks.db"))});

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { creation, progress, readWal, scope, taskKey } from "./sqlite-fixtures.ts";
 import { temporaryFolder } from "./temporary-folder.ts";

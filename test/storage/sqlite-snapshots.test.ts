@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { held } from "../../src/storage/sqlite/sqlite-conditions.ts";
-import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { held } from "../../src/storage/sqlite/rows/conditions.ts";
+import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import { creation, progress, taskKey } from "./sqlite-fixtures.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 

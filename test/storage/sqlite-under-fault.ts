@@ -6,14 +6,14 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Worker } from "node:worker_threads";
 import type { Fault, OpenUnderFault } from "../../src/conformance/index.ts";
 import { checkStorageOptions } from "../../src/storage/check-arguments.ts";
-import { SqliteChannel } from "../../src/storage/sqlite/sqlite-channel.ts";
-import { openReader, openWriter } from "../../src/storage/sqlite/sqlite-connection.ts";
-import { createContext, type SqliteContext } from "../../src/storage/sqlite/sqlite-context.ts";
-import { runReads, runWrites } from "../../src/storage/sqlite/sqlite-group.ts";
-import { readOperations, writeOperations } from "../../src/storage/sqlite/sqlite-operations.ts";
-import type { Call, ToWorker } from "../../src/storage/sqlite/sqlite-protocol.ts";
-import { SqliteSteps } from "../../src/storage/sqlite/sqlite-steps.ts";
-import { sqliteStorageOver } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { sqliteStorageOver } from "../../src/storage/sqlite/storage.ts";
+import { SqliteChannel } from "../../src/storage/sqlite/thread/channel.ts";
+import { openReader, openWriter } from "../../src/storage/sqlite/thread/connection.ts";
+import { createContext, type SqliteContext } from "../../src/storage/sqlite/thread/context.ts";
+import { runReads, runWrites } from "../../src/storage/sqlite/thread/group.ts";
+import { SqliteSteps } from "../../src/storage/sqlite/thread/maintenance.ts";
+import { readOperations, writeOperations } from "../../src/storage/sqlite/thread/operations.ts";
+import type { Call, ToWorker } from "../../src/storage/sqlite/thread/protocol.ts";
 import type { Storage, StorageOptions } from "../../src/storage/storage.ts";
 
 /**

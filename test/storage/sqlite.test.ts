@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { createSqliteStorage } from "../../src/storage/sqlite/sqlite-storage.ts";
+import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import type { Storage, StorageOptions } from "../../src/storage/storage.ts";
 import { registerStorageConformance } from "./register.ts";
 import { openSqliteUnderFault } from "./sqlite-under-fault.ts";

@@ -1,8 +1,8 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { controlSql } from "./sqlite-control-sql.ts";
-import { conversationSql } from "./sqlite-conversation-sql.ts";
-import { sweepSql } from "./sqlite-sweep-sql.ts";
-import { taskSql } from "./sqlite-task-sql.ts";
+import { controlSql } from "./control-sql.ts";
+import { conversationSql } from "./conversation-sql.ts";
+import { sweepSql } from "./sweep-sql.ts";
+import { taskSql } from "./task-sql.ts";
 
 /** Every statement of the engine, by name. `{name}` in one stands for a table. */
 export const allSql = { ...taskSql, ...conversationSql, ...sweepSql, ...controlSql };

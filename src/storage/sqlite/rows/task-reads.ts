@@ -1,12 +1,12 @@
-import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Scope, TaskKey } from "../../domain/scope.ts";
-import type { StoredTask, TaskClaim, TaskPage, TaskQuery } from "../storage.ts";
-import { StorageError } from "../storage-error.ts";
-import { handOver, type LifeTimes, lifeTimes, type Row, type SqliteContext } from "./sqlite-context.ts";
-import { findConversation, scopeKey } from "./sqlite-conversations.ts";
-import { entryRanges } from "./sqlite-entry-batch.ts";
-import { readSnapshot } from "./sqlite-snapshots.ts";
-import { findTask, listRequests, taskKey } from "./sqlite-tasks.ts";
+import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope, TaskKey } from "../../../domain/scope.ts";
+import type { StoredTask, TaskClaim, TaskPage, TaskQuery } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import { handOver, type LifeTimes, lifeTimes, type Row, type SqliteContext } from "../thread/context.ts";
+import { findConversation, scopeKey } from "./conversations.ts";
+import { entryRanges } from "./entry-batch.ts";
+import { readSnapshot } from "./snapshots.ts";
+import { findTask, listRequests, taskKey } from "./tasks.ts";
 
 export function taskExists(context: SqliteContext, { key }: { readonly key: TaskKey }, nowMs: number): boolean {
   return findTask(context, key, nowMs) !== undefined;

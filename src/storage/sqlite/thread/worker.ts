@@ -1,11 +1,11 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { createWalLimiter, openReader, openWriter } from "./sqlite-connection.ts";
-import { createContext, type SqliteContext } from "./sqlite-context.ts";
-import { storageErrorOf, toWire } from "./sqlite-errors.ts";
-import { runReads, runWrites } from "./sqlite-group.ts";
-import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "./sqlite-limits.ts";
-import { readOperations, writeOperations } from "./sqlite-operations.ts";
-import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
+import { storageErrorOf, toWire } from "../errors.ts";
+import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "../limits.ts";
+import { createWalLimiter, openReader, openWriter } from "./connection.ts";
+import { createContext, type SqliteContext } from "./context.ts";
+import { runReads, runWrites } from "./group.ts";
+import { readOperations, writeOperations } from "./operations.ts";
+import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
 /**
  * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried

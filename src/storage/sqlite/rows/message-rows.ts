@@ -1,4 +1,4 @@
-import type { SqliteContext } from "./sqlite-context.ts";
+import type { SqliteContext } from "../thread/context.ts";
 
 /** A message on its way into a history: a pointer into a task's log, or the message itself. */
 export interface MessageRow {

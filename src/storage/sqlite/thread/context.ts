@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import type { Retention } from "../storage.ts";
-import { transferBytesMin } from "./sqlite-limits.ts";
-import { prepareStatements, type Statements } from "./sqlite-statements.ts";
+import type { Retention } from "../../storage.ts";
+import { transferBytesMin } from "../limits.ts";
+import { prepareStatements, type Statements } from "../rows/statements.ts";
 
 /** What an operation works with, inside a worker. */
 export interface SqliteContext {

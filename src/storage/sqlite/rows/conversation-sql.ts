@@ -1,4 +1,4 @@
-import { held, live } from "./sqlite-conditions.ts";
+import { held, live } from "./conditions.ts";
 
 /** Statements on conversations, messages and claims. */
 export const conversationSql = {

@@ -1,6 +1,5 @@
-import type { Retention } from "../storage.ts";
-import { claimMessage } from "./sqlite-claims.ts";
-import type { SqliteContext } from "./sqlite-context.ts";
+import type { Retention } from "../../storage.ts";
+import { claimMessage } from "../rows/claims.ts";
 import {
   deleteConversation,
   getConversation,
@@ -9,19 +8,20 @@ import {
   listConversations,
   storeConversation,
   updateConversationAccess,
-} from "./sqlite-conversations.ts";
-import { deleteMessage, getMessages, listMessagePage, listMessages, storeMessages } from "./sqlite-messages.ts";
+} from "../rows/conversations.ts";
+import { deleteMessage, getMessages, listMessagePage, listMessages, storeMessages } from "../rows/messages.ts";
 import {
   deletePushNotification,
   getPushNotification,
   listPushNotifications,
   storePushNotification,
-} from "./sqlite-push-notifications.ts";
-import { beat, leave, listReplicas } from "./sqlite-replicas.ts";
-import { storeSnapshot } from "./sqlite-snapshots.ts";
-import { cleanupConversations, forgetReplicas, sweep } from "./sqlite-sweep.ts";
-import { claimTasks, getTask, listTasks, readTask, taskExists } from "./sqlite-task-reads.ts";
-import { appendTask, deleteTask, requestTask } from "./sqlite-tasks.ts";
+} from "../rows/push-notifications.ts";
+import { beat, leave, listReplicas } from "../rows/replicas.ts";
+import { storeSnapshot } from "../rows/snapshots.ts";
+import { cleanupConversations, forgetReplicas, sweep } from "../rows/sweep.ts";
+import { claimTasks, getTask, listTasks, readTask, taskExists } from "../rows/task-reads.ts";
+import { appendTask, deleteTask, requestTask } from "../rows/tasks.ts";
+import type { SqliteContext } from "./context.ts";
 
 /**
  * What a worker can be asked to do: `(context, args, nowMs) => result`, where args and result can be cloned from thread

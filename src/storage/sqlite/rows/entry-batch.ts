@@ -1,4 +1,4 @@
-import { StorageError } from "../storage-error.ts";
+import { StorageError } from "../../storage-error.ts";
 
 /**
  * The encoding of `taskmanager.storage.v1.EntryBatch`, by hand: the writer needs one copy into a buffer of its own, the

@@ -1,9 +1,9 @@
 import { Worker } from "node:worker_threads";
-import { StorageError } from "../storage-error.ts";
-import { fromWire } from "./sqlite-errors.ts";
-import { queueBytesMax, queueOperationsMax } from "./sqlite-limits.ts";
-import type { Operations } from "./sqlite-operations.ts";
-import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./sqlite-protocol.ts";
+import { StorageError } from "../../storage-error.ts";
+import { fromWire } from "../errors.ts";
+import { queueBytesMax, queueOperationsMax } from "../limits.ts";
+import type { Operations } from "./operations.ts";
+import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
 /** What goes with a call beside its arguments. */
 export interface CallOptions {
@@ -145,7 +145,7 @@ export class SqliteChannel<O extends Operations> {
 /** Starts a worker and waits until its connection is open; throws what kept it from opening. */
 export async function openChannel<O extends Operations>(task: WorkerTask): Promise<SqliteChannel<O>> {
   // The file of the worker is beside this one: source run by type stripping, or what the compiler made of it.
-  const name = import.meta.url.endsWith(".ts") ? "./sqlite-worker.ts" : "./sqlite-worker.js";
+  const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./sqlite-worker.js";
   const worker = new Worker(new URL(name, import.meta.url), {
     name: `sqlite-${task.role}`,
     workerData: task,

@@ -1,8 +1,8 @@
 import type { StatementSync } from "node:sqlite";
-import type { Scope } from "../../domain/scope.ts";
-import { before, type SqliteContext } from "./sqlite-context.ts";
-import { listOldConversations, type OldConversation, removeConversation } from "./sqlite-conversations.ts";
-import { cleanupConversationsMax, replicaKeptMs, sweepBytesMax, sweepRowsMax } from "./sqlite-limits.ts";
+import type { Scope } from "../../../domain/scope.ts";
+import { cleanupConversationsMax, replicaKeptMs, sweepBytesMax, sweepRowsMax } from "../limits.ts";
+import { before, type SqliteContext } from "../thread/context.ts";
+import { listOldConversations, type OldConversation, removeConversation } from "./conversations.ts";
 
 export interface CleanupArgs {
   readonly maxAgeMs: number;

@@ -1,4 +1,4 @@
-import type { WireError } from "./sqlite-errors.ts";
+import type { WireError } from "../errors.ts";
 
 /** What goes between the main thread and a worker. */
 

@@ -1,7 +1,7 @@
-import type { Scope } from "../../domain/scope.ts";
-import { hashKey } from "../key.ts";
-import type { MessageClaim } from "../storage.ts";
-import { lifeTimes, type SqliteContext } from "./sqlite-context.ts";
+import type { Scope } from "../../../domain/scope.ts";
+import { hashKey } from "../../key.ts";
+import type { MessageClaim } from "../../storage.ts";
+import { lifeTimes, type SqliteContext } from "../thread/context.ts";
 
 export interface HeldClaim {
   readonly id: number;

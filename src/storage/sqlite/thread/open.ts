@@ -1,10 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { StorageOptions } from "../storage.ts";
-import { StorageError } from "../storage-error.ts";
-import { openChannel, type SqliteChannel } from "./sqlite-channel.ts";
-import type { readOperations, writeOperations } from "./sqlite-operations.ts";
-import { SqliteSteps } from "./sqlite-steps.ts";
+import type { StorageOptions } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import { openChannel, type SqliteChannel } from "./channel.ts";
+import { SqliteSteps } from "./maintenance.ts";
+import type { readOperations, writeOperations } from "./operations.ts";
 
 /** The two threads of a storage. */
 export interface SqliteChannels {

@@ -1,7 +1,7 @@
-import type { TaskKey } from "../../domain/scope.ts";
-import { StorageError } from "../storage-error.ts";
-import type { SqliteContext } from "./sqlite-context.ts";
-import { findTask } from "./sqlite-tasks.ts";
+import type { TaskKey } from "../../../domain/scope.ts";
+import { StorageError } from "../../storage-error.ts";
+import type { SqliteContext } from "../thread/context.ts";
+import { findTask } from "./tasks.ts";
 
 export interface PushNotificationArgs {
   readonly key: TaskKey;

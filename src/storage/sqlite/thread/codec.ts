@@ -1,16 +1,16 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
-import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Scope, TaskKey } from "../../domain/scope.ts";
-import { historyMessageOf } from "../message-of-entry.ts";
-import type { AppendResult, ClaimResult, StoredEntry, TaskAppend } from "../storage.ts";
-import { StorageError } from "../storage-error.ts";
-import type { CallOptions } from "./sqlite-channel.ts";
-import type { ClaimOutcome } from "./sqlite-claims.ts";
-import { encodeEntryBatch, entryRanges } from "./sqlite-entry-batch.ts";
-import { snapshotPieceBytes, transferBytesMin } from "./sqlite-limits.ts";
-import type { KeptMessage } from "./sqlite-messages.ts";
-import type { EntryRun } from "./sqlite-task-reads.ts";
-import type { AppendArgs, AppendOutcome } from "./sqlite-tasks.ts";
+import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope, TaskKey } from "../../../domain/scope.ts";
+import { historyMessageOf } from "../../message-of-entry.ts";
+import type { AppendResult, ClaimResult, StoredEntry, TaskAppend } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import { snapshotPieceBytes, transferBytesMin } from "../limits.ts";
+import type { ClaimOutcome } from "../rows/claims.ts";
+import { encodeEntryBatch, entryRanges } from "../rows/entry-batch.ts";
+import type { KeptMessage } from "../rows/messages.ts";
+import type { EntryRun } from "../rows/task-reads.ts";
+import type { AppendArgs, AppendOutcome } from "../rows/tasks.ts";
+import type { CallOptions } from "./channel.ts";
 
 /** What crosses the threads, from and to what the port speaks of. */
 

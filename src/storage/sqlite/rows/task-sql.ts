@@ -1,4 +1,4 @@
-import { held, live } from "./sqlite-conditions.ts";
+import { held, live } from "./conditions.ts";
 
 /** Statements on tasks, their logs and what hangs on one task. */
 export const taskSql = {

@@ -1,7 +1,7 @@
-import type { TaskKey } from "../../domain/scope.ts";
-import type { Snapshot } from "../storage.ts";
-import { handOver, type Row, type SqliteContext } from "./sqlite-context.ts";
-import { findTask } from "./sqlite-tasks.ts";
+import type { TaskKey } from "../../../domain/scope.ts";
+import type { Snapshot } from "../../storage.ts";
+import { handOver, type Row, type SqliteContext } from "../thread/context.ts";
+import { findTask } from "./tasks.ts";
 
 /** Some pieces of a snapshot. Those of the last call complete it. */
 export interface SnapshotArgs {

@@ -1,9 +1,9 @@
-import type { ConversationKey, Scope } from "../../domain/scope.ts";
-import { hashKey } from "../key.ts";
-import type { ConversationHistory, ConversationPage, ConversationStats, PageQuery } from "../storage.ts";
-import { before, lifeTimes, type Row, type SqliteContext } from "./sqlite-context.ts";
-import { cleanupConversationsMax } from "./sqlite-limits.ts";
-import { removeMessages } from "./sqlite-message-rows.ts";
+import type { ConversationKey, Scope } from "../../../domain/scope.ts";
+import { hashKey } from "../../key.ts";
+import type { ConversationHistory, ConversationPage, ConversationStats, PageQuery } from "../../storage.ts";
+import { cleanupConversationsMax } from "../limits.ts";
+import { before, lifeTimes, type Row, type SqliteContext } from "../thread/context.ts";
+import { removeMessages } from "./message-rows.ts";
 
 /** A conversation as operations pass it on: its incarnation, and how long its history is. */
 export interface FoundConversation {

@@ -1,11 +1,11 @@
-import type { Scope } from "../../domain/scope.ts";
-import type { MessageClaim, MessagePlace } from "../storage.ts";
-import { StorageError } from "../storage-error.ts";
-import { messageKey, settleClaim } from "./sqlite-claims.ts";
-import { handOver, lifeTimes, type Row, type SqliteContext } from "./sqlite-context.ts";
-import { ensureConversation, findConversation } from "./sqlite-conversations.ts";
-import { type EntryRange, entryRanges } from "./sqlite-entry-batch.ts";
-import { addMessages, removeMessages } from "./sqlite-message-rows.ts";
+import type { Scope } from "../../../domain/scope.ts";
+import type { MessageClaim, MessagePlace } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import { handOver, lifeTimes, type Row, type SqliteContext } from "../thread/context.ts";
+import { messageKey, settleClaim } from "./claims.ts";
+import { ensureConversation, findConversation } from "./conversations.ts";
+import { type EntryRange, entryRanges } from "./entry-batch.ts";
+import { addMessages, removeMessages } from "./message-rows.ts";
 
 /** A message without a task, encoded. */
 export interface EncodedMessage {

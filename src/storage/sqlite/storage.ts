@@ -32,9 +32,9 @@ import type {
   TaskRequest,
 } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
-import * as codec from "./sqlite-codec.ts";
-import { SqliteInboxes } from "./sqlite-inboxes.ts";
-import { openChannels, type SqliteChannels } from "./sqlite-open.ts";
+import { SqliteInboxes } from "./inboxes.ts";
+import * as codec from "./thread/codec.ts";
+import { openChannels, type SqliteChannels } from "./thread/open.ts";
 
 const { scopeOf, taskKeyOf } = codec;
 

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { busyTimeoutMs, cacheBytes, commitsPerWalCheck, walBytesKept, walPagesMax } from "./sqlite-limits.ts";
-import { migrate } from "./sqlite-schema.ts";
+import { busyTimeoutMs, cacheBytes, commitsPerWalCheck, walBytesKept, walPagesMax } from "../limits.ts";
+import { migrate } from "../rows/schema.ts";
 
 /** The one connection that writes. Makes the file and brings its schema up to date. */
 export function openWriter(file: string, prefix: string): DatabaseSync {

@@ -1,9 +1,9 @@
-import { StorageError } from "../storage-error.ts";
-import type { SqliteContext } from "./sqlite-context.ts";
-import { storageErrorOf, toWire } from "./sqlite-errors.ts";
-import { readGroupBytesMax } from "./sqlite-limits.ts";
-import type { Operations } from "./sqlite-operations.ts";
-import type { Call, Reply } from "./sqlite-protocol.ts";
+import { StorageError } from "../../storage-error.ts";
+import { storageErrorOf, toWire } from "../errors.ts";
+import { readGroupBytesMax } from "../limits.ts";
+import type { SqliteContext } from "./context.ts";
+import type { Operations } from "./operations.ts";
+import type { Call, Reply } from "./protocol.ts";
 
 /**
  * Carries out calls in one transaction, each under its own savepoint: one that fails leaves nothing behind and harms no

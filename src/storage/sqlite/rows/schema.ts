@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import { StorageError } from "../storage-error.ts";
-import { withPrefix } from "./sqlite-statements.ts";
+import { StorageError } from "../../storage-error.ts";
+import { withPrefix } from "./statements.ts";
 
 /** One step of the schema. Never changed once released: a change is a new one. */
 export interface Migration {

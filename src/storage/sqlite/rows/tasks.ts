@@ -1,12 +1,12 @@
-import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { TaskKey } from "../../domain/scope.ts";
-import { isSettled } from "../../domain/task-state.ts";
-import { hashKey } from "../key.ts";
-import type { AppendResult, TaskAppend, TaskRequest } from "../storage.ts";
-import { findRival, type HeldClaim, messageKey, settleClaim } from "./sqlite-claims.ts";
-import { lifeTimes, type SqliteContext } from "./sqlite-context.ts";
-import { ensureConversation, removeConversation, scopeKey } from "./sqlite-conversations.ts";
-import { addMessages, removeMessages } from "./sqlite-message-rows.ts";
+import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { TaskKey } from "../../../domain/scope.ts";
+import { isSettled } from "../../../domain/task-state.ts";
+import { hashKey } from "../../key.ts";
+import type { AppendResult, TaskAppend, TaskRequest } from "../../storage.ts";
+import { lifeTimes, type SqliteContext } from "../thread/context.ts";
+import { findRival, type HeldClaim, messageKey, settleClaim } from "./claims.ts";
+import { ensureConversation, removeConversation, scopeKey } from "./conversations.ts";
+import { addMessages, removeMessages } from "./message-rows.ts";
 
 /** `TaskAppend` with its entries as one encoded `EntryBatch`. */
 export interface AppendArgs {

@@ -1,5 +1,5 @@
-import type { ReplicaRecord } from "../storage.ts";
-import type { SqliteContext } from "./sqlite-context.ts";
+import type { ReplicaRecord } from "../../storage.ts";
+import type { SqliteContext } from "../thread/context.ts";
 
 export function beat(context: SqliteContext, { replica }: { readonly replica: string }, nowMs: number): void {
   context.sql.beat.run({ replica, nowMs });

@@ -1,12 +1,12 @@
 import { randomInt } from "node:crypto";
-import type { Scope, TaskKey } from "../../domain/scope.ts";
-import type { Snapshot } from "../storage.ts";
-import { StorageError } from "../storage-error.ts";
-import type { SqliteChannel } from "./sqlite-channel.ts";
-import { snapshotPieces, transferable } from "./sqlite-codec.ts";
-import { snapshotCallBytes, snapshotPieceBytes } from "./sqlite-limits.ts";
-import type { writeOperations } from "./sqlite-operations.ts";
-import type { CleanupPlace } from "./sqlite-sweep.ts";
+import type { Scope, TaskKey } from "../../../domain/scope.ts";
+import type { Snapshot } from "../../storage.ts";
+import { StorageError } from "../../storage-error.ts";
+import { snapshotCallBytes, snapshotPieceBytes } from "../limits.ts";
+import type { CleanupPlace } from "../rows/sweep.ts";
+import type { SqliteChannel } from "./channel.ts";
+import { snapshotPieces, transferable } from "./codec.ts";
+import type { writeOperations } from "./operations.ts";
 
 /**
  * The work that takes many calls of the writer, each a small transaction, so that others' calls are carried out in

@@ -6,7 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { MongoClient } from "mongodb";
 import { Role, SendMessageRequestSchema } from "../gen/lf/a2a/v1/a2a_pb.ts";
 import { createTaskManager, type TaskManager } from "../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../src/storage/memory/storage.ts";
 import { createMongoStorage } from "../src/storage/mongodb/storage.ts";
 import { createSqliteStorage } from "../src/storage/sqlite/storage.ts";
 import type { Storage } from "../src/storage/storage.ts";

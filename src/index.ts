@@ -42,7 +42,7 @@ export { createServer, type Server, type ServerOptions } from "./server/server.t
 // For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.
 export * as checkArguments from "./storage/check-arguments.ts";
 export { compareIds } from "./storage/compare-ids.ts";
-export { createMemoryStorage } from "./storage/memory/memory-storage.ts";
+export { createMemoryStorage } from "./storage/memory/storage.ts";
 export { historyMessageOf } from "./storage/message-of-entry.ts";
 export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/storage.ts";

@@ -1,5 +1,5 @@
 import type { Logger } from "../runtime/logger.ts";
-import { createMemoryStorage } from "../storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../storage/memory/storage.ts";
 import { createSqliteStorage } from "../storage/sqlite/storage.ts";
 import type { Storage, StorageOptions } from "../storage/storage.ts";
 

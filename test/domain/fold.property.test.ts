@@ -25,7 +25,7 @@ import { copyFold, emptyFold, evolve, FoldError, type TaskFold, taskOf } from ".
 import { isTerminal } from "../../src/domain/task-state.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../src/log/snapshot.ts";
 import { TaskWriter } from "../../src/log/task-writer.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { createdTask, key, writerOptions } from "../log/log-fixtures.ts";
 import { acts, contextId, foldOf, logOf, taskId } from "./random-log.ts";
 

@@ -5,7 +5,7 @@ import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import type { MessageProcessor } from "../../src/agent/message-processor.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { AgentCardInit } from "../../src/transport/agent-card/capabilities.ts";
 import { a2aRoutes, type RoutesOptions } from "../../src/transport/connect/connect-routes.ts";
 import { bindings, clientsOf, toldError } from "./bindings.ts";

@@ -6,7 +6,7 @@ import { artifact, textOf, working } from "../../src/agent/processor-events.ts";
 import { createServerLog } from "../../src/cli/server-log.ts";
 import { TaskError } from "../../src/domain/task-error.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 import { bindings, type Clients } from "./bindings.ts";

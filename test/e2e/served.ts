@@ -1,5 +1,5 @@
 import { createServer, type Server, type ServerOptions } from "../../src/server/server.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 
 /** A server in this process, on a free port and a storage in memory that ends with it. */
 export interface Served extends AsyncDisposable {

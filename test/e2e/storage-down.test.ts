@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { bindings, type Clients, toldError } from "./bindings.ts";
 import { sent, userMessage } from "./call-table.ts";

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { type BindingName, bindingNames } from "../../src/transport/binding-names.ts";
 import { bindings, toldError } from "./bindings.ts";
 import { userMessage } from "./call-table.ts";

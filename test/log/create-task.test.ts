@@ -4,7 +4,7 @@ import { taskOf } from "../../src/domain/fold.ts";
 import { createTask } from "../../src/log/create-task.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { createRetryMs } from "../../src/runtime/limits.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { MessageClaim, Storage } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { type Fault, FaultyStorage, randomOf } from "../storage/faulty-storage.ts";

@@ -4,7 +4,7 @@ import { decodeEntry } from "../../src/domain/entry.ts";
 import { emptyFold, evolve, taskOf } from "../../src/domain/fold.ts";
 import { loadTask, loadTaskAt, readEntries } from "../../src/log/load-task.ts";
 import { encodeSnapshot } from "../../src/log/snapshot.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Storage, StoredEntry } from "../../src/storage/storage.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { chunkEntry, contextId, createdTask, key, newId, openWriter, texts, wholeLog } from "./log-fixtures.ts";

@@ -4,7 +4,7 @@ import { taskOf } from "../../src/domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../../src/domain/limits.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { TaskWriter } from "../../src/log/task-writer.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { TaskAppend } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { type Fault, FaultyStorage, randomOf } from "../storage/faulty-storage.ts";

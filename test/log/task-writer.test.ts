@@ -8,7 +8,7 @@ import { batchBytesMax, batchEntriesMax } from "../../src/domain/limits.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { TaskWriter } from "../../src/log/task-writer.ts";
 import { appendRetryMs } from "../../src/runtime/limits.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Snapshot, TaskAppend } from "../../src/storage/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";

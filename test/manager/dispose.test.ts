@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { ListTasksRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { completed, inputRequired } from "../../src/agent/processor-events.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import {

@@ -20,7 +20,7 @@ import { stateNames } from "../../src/domain/task-state.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import type { Logger } from "../../src/runtime/logger.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ReadinessTracker, storageSilenceMs } from "../../src/manager/replica/readiness.ts";
 import { createTaskManager } from "../../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { isSettledNow, ScriptedAgent, setup } from "./fixtures.ts";

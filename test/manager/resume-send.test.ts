@@ -4,7 +4,7 @@ import { ListTasksRequestSchema, type SendMessageRequest } from "../../gen/lf/a2
 import { artifact, completed, inputRequired } from "../../src/agent/processor-events.ts";
 import { sequenceOf } from "../../src/domain/fold.ts";
 import type { TaskManager } from "../../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import {

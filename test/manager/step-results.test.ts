@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Json } from "../../src/agent/message-processor.ts";
 import { completed } from "../../src/agent/processor-events.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { settle } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { agent, begun, kindsOf, logOf, sent, setup, silent, stateOf } from "./fixtures.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ListTasksRequestSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { inputRequired, working } from "../../src/agent/processor-events.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
 import { type Fault, FaultyStorage } from "../storage/faulty-storage.ts";
 import {

@@ -8,7 +8,7 @@ import {
 import { completed, inputRequired, textOf } from "../../src/agent/processor-events.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { agent, callerOf, message, request, setup } from "./fixtures.ts";
 

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Role, SendMessageRequestSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { authRequired, completed } from "../../src/agent/processor-events.ts";
 import { createTaskManager } from "../../src/manager/task-manager.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { ManualClock } from "../runtime/manual-clock.ts";
 
 const request = () =>

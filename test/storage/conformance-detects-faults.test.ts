@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { OpenUnderFault } from "../../src/conformance/index.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 import { failuresOf, withMethods } from "./mutant-storage.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type ConformanceOptions, caseName, storageConformance } from "../../src/conformance/index.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { StorageOptions } from "../../src/storage/storage.ts";
 import { withMethods } from "./mutant-storage.ts";
 

@@ -11,7 +11,7 @@ export function registeringFiles(root: string): readonly string[] {
 /** A storage that can be made, by the function that makes it and the file that exports that. */
 export interface StorageFactory {
   readonly name: string;
-  /** From the root of the repository, such as "src/storage/memory/memory-storage.ts". */
+  /** From the root of the repository, such as "src/storage/memory/storage.ts". */
   readonly file: string;
 }
 

@@ -1,4 +1,4 @@
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { registerStorageConformance } from "./register.ts";
 
 registerStorageConformance({

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { decodeEntry, type PlacedEntry } from "../../src/domain/entry.ts";
 import type { TaskWriter } from "../../src/log/task-writer.ts";
 import { feedBytesMax } from "../../src/runtime/limits.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { TaskFeed } from "../../src/stream/task-hub.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { TaskReader } from "../../src/stream/task-reader.ts";

@@ -4,7 +4,7 @@ import { decodeEntry } from "../../src/domain/entry.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { TaskWriter, type WriterOptions } from "../../src/log/task-writer.ts";
 import { feedBytesMax, feedEntriesMax } from "../../src/runtime/limits.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { type TaskFeed, TaskHub } from "../../src/stream/task-hub.ts";
 import { TaskReader } from "../../src/stream/task-reader.ts";
 import {

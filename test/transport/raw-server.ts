@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { text } from "node:stream/consumers";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/server/server.ts";
-import { createMemoryStorage } from "../../src/storage/memory/memory-storage.ts";
+import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 
 export interface RawAnswer {
   readonly status: number;

@@ -8,8 +8,8 @@ import type {
   ConversationStats,
   PageQuery,
 } from "../storage.ts";
-import type { ConversationRecord } from "./memory-records.ts";
-import type { MemoryState } from "./memory-state.ts";
+import type { ConversationRecord } from "./records.ts";
+import type { MemoryState } from "./state.ts";
 
 /** Conversations removed before others get their turn. */
 const cleanupStep = 256;

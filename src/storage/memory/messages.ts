@@ -5,9 +5,9 @@ import { checkBytes } from "../check-arguments.ts";
 import { compareIds } from "../compare-ids.ts";
 import { historyMessageOf } from "../message-of-entry.ts";
 import type { MessageClaim, MessagePage, MessagePlace } from "../storage.ts";
-import { settleClaim } from "./memory-claims.ts";
-import type { ConversationRecord, MessageRecord } from "./memory-records.ts";
-import { type MemoryState, taskIdOf } from "./memory-state.ts";
+import { settleClaim } from "./claims.ts";
+import type { ConversationRecord, MessageRecord } from "./records.ts";
+import { type MemoryState, taskIdOf } from "./state.ts";
 
 export function getMessage(state: MemoryState, scope: Scope, messageId: string, nowMs: number): Message | undefined {
   let newest: MessageRecord | undefined;

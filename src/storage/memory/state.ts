@@ -2,8 +2,8 @@ import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope, TaskKey } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
 import type { Retention } from "../storage.ts";
-import type { ClaimRecord, ConversationRecord, MessageRecord, ScopeRecord, TaskRecord } from "./memory-records.ts";
-import { MemoryReplicas } from "./memory-replicas.ts";
+import type { ClaimRecord, ConversationRecord, MessageRecord, ScopeRecord, TaskRecord } from "./records.ts";
+import { MemoryReplicas } from "./replicas.ts";
 import { SortedList } from "./sorted-list.ts";
 
 /**

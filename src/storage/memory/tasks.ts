@@ -13,9 +13,9 @@ import type {
   TaskQuery,
   TaskRequest,
 } from "../storage.ts";
-import { findRival, settleClaim } from "./memory-claims.ts";
-import type { TaskRecord } from "./memory-records.ts";
-import type { MemoryState } from "./memory-state.ts";
+import { findRival, settleClaim } from "./claims.ts";
+import type { TaskRecord } from "./records.ts";
+import type { MemoryState } from "./state.ts";
 
 type Committed = Extract<AppendResult, { readonly outcome: "committed" }>;
 

@@ -2,8 +2,8 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../domain/scope.ts";
 import type { ClaimResult, DuplicateClaim, MessageClaim } from "../storage.ts";
-import type { ClaimRecord, ConversationRecord } from "./memory-records.ts";
-import type { MemoryState } from "./memory-state.ts";
+import type { ClaimRecord, ConversationRecord } from "./records.ts";
+import type { MemoryState } from "./state.ts";
 
 export function claimMessage(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): ClaimResult {
   const held = findClaim(state, scope, claim, nowMs);

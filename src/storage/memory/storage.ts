@@ -32,12 +32,12 @@ import type {
   TaskRequest,
 } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
-import { claimMessage, dropEndedClaims } from "./memory-claims.ts";
-import * as conversations from "./memory-conversations.ts";
-import * as messages from "./memory-messages.ts";
-import type { ConversationRecord, TaskRecord } from "./memory-records.ts";
-import { MemoryState } from "./memory-state.ts";
-import * as tasks from "./memory-tasks.ts";
+import { claimMessage, dropEndedClaims } from "./claims.ts";
+import * as conversations from "./conversations.ts";
+import * as messages from "./messages.ts";
+import type { ConversationRecord, TaskRecord } from "./records.ts";
+import { MemoryState } from "./state.ts";
+import * as tasks from "./tasks.ts";
 
 /**
  * A storage in the memory of this process, for tests and demos: everything the port promises but durability. What

@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
-import { ConformanceReporter } from "./test/storage/conformance-reporter.ts";
+import { ConformanceReporter } from "./test/conformance/conformance-reporter.ts";
 
 export default defineConfig({
   test: {

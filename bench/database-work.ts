@@ -9,7 +9,7 @@ import { createMongoStorage } from "../src/storage/mongodb/storage.ts";
 import { createSqliteStorage } from "../src/storage/sqlite/storage.ts";
 import type { Storage } from "../src/storage/storage.ts";
 import { observeCommands } from "../test/mongod/observe-commands.ts";
-import { readWal } from "../test/storage/sqlite-fixtures.ts";
+import { readWal } from "../test/storage/sqlite/fixtures.ts";
 import { agent } from "./agent.ts";
 import { openMongod } from "./bench-mongod.ts";
 import type { Benchmark, Row } from "./benchmark.ts";

@@ -4,9 +4,9 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
-import { resultsFile } from "../test/storage/conformance-reporter.ts";
-import { type ConformanceResults, conformancePage } from "../test/storage/conformance-table.ts";
-import { registeringFiles } from "../test/storage/escapes.ts";
+import { resultsFile } from "../test/conformance/conformance-reporter.ts";
+import { type ConformanceResults, conformancePage } from "../test/conformance/conformance-table.ts";
+import { registeringFiles } from "../test/conformance/escapes.ts";
 
 const root = join(import.meta.dirname, "..");
 const bin = join(root, "node_modules", ".bin");

@@ -34,7 +34,7 @@ export function hasTest(file: string, name: string): boolean {
  */
 function hasRunner(file: string): boolean {
   const runner = file.startsWith("src/storage/conformance/")
-    ? "test/storage/register.ts"
+    ? "test/conformance/register.ts"
     : file.replace(/\.ts$/, ".test.ts");
   return runner !== file && existsSync(runner) && namesIn(runner).runsTables;
 }

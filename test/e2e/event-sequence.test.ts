@@ -11,7 +11,7 @@ import {
   sequenceKey,
   sequenceTold,
 } from "../../src/transport/calls/event-sequence.ts";
-import { eventsOf } from "../transport/raw-server.ts";
+import { eventsOf } from "../transport/listener/raw-server.ts";
 import { bindings, type Clients, toldError } from "./bindings.ts";
 import { sent, userMessage } from "./call-table.ts";
 import { type Served, served } from "./served.ts";

@@ -1,6 +1,6 @@
 import type { Client } from "@a2a-js/sdk/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startRawServer } from "../transport/raw-server.ts";
+import { startRawServer } from "../transport/listener/raw-server.ts";
 import { foreignBindings, foreignClient, foreignClientByCard, foreignRequest as request } from "./foreign-sdk.ts";
 
 /**

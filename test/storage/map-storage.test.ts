@@ -1,6 +1,6 @@
 import { differences } from "../../examples/storages/map/differences.ts";
 import { createMapStorage } from "../../examples/storages/map/map-storage.ts";
-import { registerStorageConformance } from "./register.ts";
+import { registerStorageConformance } from "../conformance/register.ts";
 
 registerStorageConformance({
   name: "examples/storages/map",

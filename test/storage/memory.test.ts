@@ -1,5 +1,5 @@
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
-import { registerStorageConformance } from "./register.ts";
+import { registerStorageConformance } from "../conformance/register.ts";
 
 registerStorageConformance({
   name: "memory:",

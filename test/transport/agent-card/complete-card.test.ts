@@ -5,7 +5,7 @@ import { validate } from "../../../src/domain/validate.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
 import { cardJson } from "../../../src/transport/agent-card/card-json.ts";
 import { type CardFacts, completeCard } from "../../../src/transport/agent-card/complete-card.ts";
-import { taskErrorOf } from "../thrown.ts";
+import { taskErrorOf } from "../errors/thrown.ts";
 
 const facts: CardFacts = {
   publicUrl: new URL("https://agents.example.org/one/"),

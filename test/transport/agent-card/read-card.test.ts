@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { readCard } from "../../../src/transport/agent-card/read-card.ts";
-import { taskErrorOf } from "../thrown.ts";
+import { taskErrorOf } from "../errors/thrown.ts";
 
 test("a card is read from its JSON", () => {
   const card = readCard(

@@ -20,7 +20,7 @@ import {
   StreamResponseSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { framed } from "../../../src/transport/grpc/frames.ts";
-import { type RawServer, startRawServer } from "../raw-server.ts";
+import { type RawServer, startRawServer } from "../listener/raw-server.ts";
 
 const service = "/lf.a2a.v1.A2AService";
 const frame = (message: Uint8Array) => framed([message]);

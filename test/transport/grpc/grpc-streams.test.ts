@@ -15,7 +15,7 @@ import { framed } from "../../../src/transport/grpc/frames.ts";
 import { grpcHandler } from "../../../src/transport/grpc/grpc-handler.ts";
 import { firstOf } from "../../../src/transport/listener/request-handler.ts";
 import { type LogLine, loggerTo } from "../../manager/fixtures.ts";
-import { closeAll, http2Client, open } from "../port-fixtures.ts";
+import { closeAll, http2Client, open } from "../listener/fixtures.ts";
 
 /** Streams of an implementation that does what the test wants, by a client that says when it reads. */
 

@@ -7,7 +7,7 @@ import { silentLogger } from "../../../src/runtime/logger.ts";
 import { errorAnswer } from "../../../src/transport/http-json/error-answer.ts";
 import { httpJsonHandler } from "../../../src/transport/http-json/http-json-handler.ts";
 import { firstOf } from "../../../src/transport/listener/request-handler.ts";
-import { closeAll, echo, open } from "../port-fixtures.ts";
+import { closeAll, echo, open } from "../listener/fixtures.ts";
 import { EverythingSchema, TestService } from "../test-protos.ts";
 
 afterEach(closeAll);

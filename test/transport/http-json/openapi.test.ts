@@ -2,7 +2,7 @@ import { createServiceImplSpec } from "@connectrpc/connect";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openApiDocument } from "../../../src/transport/http-json/openapi.ts";
-import { type RawServer, startRawServer, userMessage } from "../raw-server.ts";
+import { type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 import { TestService } from "../test-protos.ts";
 
 type Json = Readonly<Record<string, never>>;

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type RawRequest, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
+import { type RawRequest, type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 
 let raw: RawServer;
 beforeAll(async () => {

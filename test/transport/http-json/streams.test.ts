@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect as connectHttp2, constants } from "node:http2";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventsOf, type RawRequest, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
+import { eventsOf, type RawRequest, type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 
 let raw: RawServer;
 beforeAll(async () => {

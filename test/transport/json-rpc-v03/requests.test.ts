@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MessageProcessor, ProcessOptions } from "../../../src/agent/message-processor.ts";
 import { completed } from "../../../src/agent/processor-events.ts";
 import { eventSequenceUri, sequenceKey } from "../../../src/transport/calls/event-sequence.ts";
-import { eventsOf, type RawServer, startRawServer } from "../raw-server.ts";
+import { eventsOf, type RawServer, startRawServer } from "../listener/raw-server.ts";
 
 let raw: RawServer;
 beforeAll(async () => {

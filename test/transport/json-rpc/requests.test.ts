@@ -5,7 +5,7 @@ import { callSettings } from "../../../src/transport/connect/connect-routes.ts";
 import { jsonRpcHandler } from "../../../src/transport/json-rpc/json-rpc-handler.ts";
 import { createPort } from "../../../src/transport/listener/listener.ts";
 import { answer, firstOf } from "../../../src/transport/listener/request-handler.ts";
-import { eventsOf, type RawServer, startRawServer, userMessage } from "../raw-server.ts";
+import { eventsOf, type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 
 let raw: RawServer;
 beforeAll(async () => {

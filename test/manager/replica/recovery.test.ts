@@ -1,0 +1,228 @@
+import { describe, expect, it } from "vitest";
+import { artifact, authRequired, completed, inputRequired, working } from "../../../src/agent/processor-events.ts";
+import { settle } from "../../runtime/manual-clock.ts";
+import { crashed, restarted } from "../crash.ts";
+import {
+  begun,
+  expectRefused,
+  kindsOf,
+  logOf,
+  message,
+  reading,
+  ScriptedAgent,
+  sent,
+  stateOf,
+  statusText,
+  textsOf,
+} from "../fixtures.ts";
+
+describe("after a crash", () => {
+  it("a task that waited for its place is run", async () => {
+    let id = "";
+    const { storage } = await crashed(
+      async ({ manager }, agent) => {
+        await begun(manager, "first");
+        await agent.turn();
+        id = (await begun(manager, "second")).id;
+      },
+      { maxRunningTasks: 1 },
+    );
+    const agent = new ScriptedAgent();
+    const { manager } = await restarted(storage, agent);
+    const turn = await agent.turn();
+    expect([turn.text, turn.context.taskId, turn.context.attempt, turn.context.fence]).toEqual(["second", id, 1, 2n]);
+    turn.return();
+    await settle();
+    expect(stateOf((await manager.getTask(id)).task)).toBe("COMPLETED");
+  });
+
+  it("a turn that was cut off ends FAILED and says why, with what it had done", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "go")).id;
+      await (await agent.turn()).yield(
+        artifact({ artifactId: "half", parts: [{ content: { case: "text", value: "x" } }] }),
+      );
+    });
+    const agent = new ScriptedAgent();
+    const { manager, faulty } = await restarted(storage, agent);
+    const { task } = await manager.getTask(id);
+    expect([stateOf(task), statusText(task), task.artifacts.length, agent.turns.length]).toEqual([
+      "FAILED",
+      "The server stopped while the agent worked on this task",
+      1,
+      0,
+    ]);
+    expect(kindsOf(await logOf(faulty, id)).slice(-2)).toEqual(["takeover", "status:FAILED"]);
+  });
+
+  it("it is run again where the agent can, with its steps, its attempt and a larger fence", async () => {
+    let id = "";
+    let runs = 0;
+    const step = async () => {
+      runs++;
+      return { charged: true };
+    };
+    const { storage, agent: before } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "go")).id;
+      await (await agent.turn()).context.step("charge", step);
+    });
+    const agent = new ScriptedAgent({ onLost: "resume" });
+    const { manager } = await restarted(storage, agent);
+    const turn = await agent.turn();
+    expect([turn.text, turn.context.attempt, turn.context.fence > (before.turns[0]?.context.fence ?? 0n)]).toEqual([
+      "go",
+      2,
+      true,
+    ]);
+    expect([await turn.context.step("charge", step), runs]).toEqual([{ charged: true }, 1]);
+    turn.return();
+    await settle();
+    expect(stateOf((await manager.getTask(id)).task)).toBe("COMPLETED");
+  });
+
+  it("a cancel that was asked for is done", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "go")).id;
+      await agent.turn();
+      manager.cancelTask(id).catch(() => undefined);
+    });
+    const agent = new ScriptedAgent({ onLost: "resume" });
+    const { manager } = await restarted(storage, agent);
+    expect([stateOf((await manager.getTask(id)).task), agent.turns.length]).toEqual(["CANCELED", 0]);
+  });
+
+  it("a message accepted before the agent asked, whose turn hadn't begun, gets its turn", async () => {
+    const waiting = message("two");
+    let id = "";
+    const { storage } = await crashed(async ({ manager, faulty }, agent) => {
+      id = (await begun(manager, "one")).id;
+      const turn = await agent.turn();
+      waiting.taskId = id;
+      await begun(manager, waiting);
+      await turn.yield(inputRequired("?"));
+      await settle();
+      faulty.fail({ methods: "appendTask", fault: "held" });
+      turn.return();
+      await settle();
+    });
+    const agent = new ScriptedAgent();
+    const { manager, faulty } = await restarted(storage, agent);
+    const turn = await agent.turn();
+    // Sent again it joins.
+    const answer = sent(manager, waiting);
+    await settle();
+    expect([turn.text, kindsOf(await logOf(faulty, id)).slice(-3)]).toEqual([
+      "two",
+      ["takeover", "status:WORKING", "turn"],
+    ]);
+    turn.return();
+    expect(stateOf(await answer)).toBe("COMPLETED");
+  });
+
+  it("a message for a turn that waited for a credential gets its own turn, and the one that was cut off isn't run again", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "one")).id;
+      await (await agent.turn()).yield(authRequired("sign in"));
+      await begun(manager, message("two", { taskId: id }));
+    });
+    const agent = new ScriptedAgent({ onLost: "resume" });
+    const { manager } = await restarted(storage, agent);
+    const turn = await agent.turn();
+    expect([turn.text, turn.context.attempt]).toEqual(["two", 1]);
+    turn.return();
+    await settle();
+    const { task } = await manager.getTask(id);
+    expect([stateOf(task), textsOf(task.history), agent.turns.length]).toEqual([
+      "COMPLETED",
+      ["one", "sign in", "two"],
+      1,
+    ]);
+  });
+
+  it("a cancel that was asked for while the task waited for its client is done", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      const asks = sent(manager, "go");
+      await (await agent.turn()).yield(authRequired("sign in"));
+      id = (await asks).id;
+      manager.cancelTask(id).catch(() => undefined);
+      await settle();
+    });
+    const { manager } = await restarted(storage, new ScriptedAgent());
+    expect(stateOf((await manager.getTask(id)).task)).toBe("CANCELED");
+  });
+
+  it("a task that waits for input stays, and takes the answer", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "one")).id;
+      const turn = await agent.turn();
+      await turn.yield(inputRequired("?"));
+      turn.return();
+    });
+    const agent = new ScriptedAgent();
+    const { manager } = await restarted(storage, agent);
+    expect(stateOf((await manager.getTask(id)).task)).toBe("INPUT_REQUIRED");
+    const answer = sent(manager, message("two", { taskId: id }));
+    const turn = await agent.turn();
+    expect([turn.text, turn.context.fence]).toEqual(["two", 2n]);
+    await turn.yield(completed("done"));
+    expect([stateOf(await answer), textsOf((await answer).history)]).toEqual(["COMPLETED", ["one", "?", "two"]]);
+  });
+
+  it("messages that waited are run after the turn that is run again", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "one")).id;
+      await agent.turn();
+      await begun(manager, message("two", { taskId: id }));
+    });
+    const agent = new ScriptedAgent({ onLost: "resume" });
+    const { manager } = await restarted(storage, agent);
+    const first = await agent.turn();
+    expect([first.text, first.context.attempt]).toEqual(["one", 2]);
+    first.return();
+    const second = await agent.turn(1);
+    expect([second.text, second.context.attempt]).toEqual(["two", 1]);
+    second.return();
+    await settle();
+    expect(stateOf((await manager.getTask(id)).task)).toBe("COMPLETED");
+  });
+
+  it("the one that was only slow is refused, its turn told that it is lost, and it shows what holds", async () => {
+    let id = "";
+    const {
+      storage,
+      first,
+      agent: before,
+    } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "go")).id;
+      await agent.turn();
+    });
+    const { manager } = await restarted(storage, new ScriptedAgent());
+    const failed = await manager.getTask(id);
+    const turn = before.turns[0];
+    await turn?.yield(working("still here"));
+    await settle();
+    expect([stateOf(failed.task), turn?.told]).toEqual(["FAILED", "lost"]);
+    expect((await first.manager.getTask(id)).task).toEqual(failed.task);
+    await expectRefused(first.manager.cancelTask(id), "TASK_NOT_CANCELABLE");
+  });
+
+  it("a reader with a cursor goes on where it was", async () => {
+    let id = "";
+    const { storage } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "go")).id;
+      await (await agent.turn()).yield(working("half"));
+    });
+    const agent = new ScriptedAgent({ onLost: "resume" });
+    const { manager } = await restarted(storage, agent);
+    const reader = reading(manager.watchTask(id, 4n));
+    await (await agent.turn()).yield(completed("whole"));
+    await reader.ended;
+    expect(reader.seen).toEqual(["status:COMPLETED(whole)"]);
+  });
+});

@@ -1,0 +1,225 @@
+import { setTimeout } from "node:timers/promises";
+import { MongoClient } from "mongodb";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as given from "../../../src/conformance/fixtures.ts";
+import type { TaskKey } from "../../../src/domain/scope.ts";
+import { silentLogger } from "../../../src/runtime/logger.ts";
+import { createMongoStorage } from "../../../src/storage/mongodb/storage.ts";
+import type { AppendResult, Storage, TaskAppend } from "../../../src/storage/storage.ts";
+import { StorageError } from "../../../src/storage/storage-error.ts";
+import { type Mongod, type MongodSet, startMongodSet } from "../../mongod/mongod.ts";
+
+let set: MongodSet;
+
+beforeAll(async () => {
+  set = await startMongodSet(3);
+}, 120_000);
+
+afterAll(() => set?.[Symbol.asyncDispose]());
+
+describe("three nodes", () => {
+  test("what a majority never held is neither shown nor built upon, before its rollback or after", {
+    timeout: 180_000,
+  }, async () => {
+    const [primary, ...others] = await settledSet();
+    const key = given.taskKey("rolled-back");
+    await using storage = await open("rollback");
+    const first = await given.commit(storage, key, given.nothing);
+    await Promise.all(others.map((node) => failPoint(node, "stopReplProducer", "alwaysOn")));
+    // Without retries, or the driver would send it again to the next primary.
+    await using doomed = await open("rollback", "&retryWrites=false");
+    const lostAppend = given.appendOf(first, { entries: [given.textEntry("lost")], batch: "lost" });
+    const outcome = outcomeOf(doomed.appendTask(key, lostAppend));
+    await given.eventually("the primary alone holds the append", async () => (await headOn(primary, "rollback")) === 2);
+    expect(await storage.getTask(key)).toMatchObject({ head: 1n, batch: first.batch });
+    expect(await storage.readTask(key, 1n, 1000)).toEqual([]);
+
+    await primary.kill();
+    expect(await outcome).toMatchObject({ code: "unavailable", outcome: "unknown" });
+    await Promise.all(others.map((node) => failPoint(node, "stopReplProducer", "off")));
+    const rival = given.appendOf(first, { entries: [given.textEntry("rival")], batch: "rival" });
+    expect(await settle(storage, key, rival)).toBe("committed");
+    await primary.start();
+    await settledSet();
+    expect(await primary.log()).toMatch(/"c":"ROLLBACK"/);
+    // Somebody who had trusted the old primary's head has the right number, but another batch.
+    const onLost = given.appendOf({ head: 2n, batch: "lost", fence: 1n });
+    expect(await patiently(() => storage.appendTask(key, onLost))).toMatchObject({
+      outcome: "lost",
+      head: 2n,
+      batch: "rival",
+    });
+    expect(await patiently(() => storage.appendTask(key, lostAppend))).toMatchObject({
+      outcome: "lost",
+      head: 2n,
+      batch: "rival",
+    });
+    expect(await batchesOf(storage, key)).toEqual([first.batch, "rival"]);
+    const after = { head: 2n, batch: "rival", fence: 1n };
+    expect(await settle(storage, key, given.appendOf(after, { batch: "next" }))).toBe("committed");
+    expect(await batchesOf(storage, key)).toEqual([first.batch, "rival", "next"]);
+  });
+
+  test("a primary that was cut off and doesn't know it commits nothing", { timeout: 180_000 }, async () => {
+    const [primary] = await settledSet();
+    const key = given.taskKey("cut-off");
+    await using storage = await open("stale");
+    const first = await given.commit(storage, key, given.nothing);
+    await using stale = await createMongoStorage(`${primary.directUri}&retryWrites=false`, {
+      database: "stale",
+      logger: silentLogger,
+    });
+    expect(await stale.taskExists(key)).toBe(true);
+    primary.pause();
+    // On its way already when the old primary goes on: it is carried out there before the old primary hears of the new
+    // one.
+    const outcome = outcomeOf(stale.appendTask(key, given.appendOf(first, { batch: "stale" })));
+    expect(await settle(storage, key, given.appendOf(first, { batch: "rival" }))).toBe("committed");
+    primary.resume();
+    expect(await outcome).not.toMatchObject({ outcome: "committed" });
+    await settledSet();
+    expect(await batchesOf(storage, key)).toEqual([first.batch, "rival"]);
+  });
+
+  test("the primary dies under load: every acknowledged batch is in its log once, and wake-ups go on", {
+    timeout: 240_000,
+  }, async () => {
+    const [primary] = await settledSet();
+    await using storage = await open("load");
+    await using watching = await open("load");
+    let looks = 0;
+    let wakes = 0;
+    await using _watch = watching.watch("watcher", (keys) => {
+      if (keys.length === 0) looks += 1;
+      else wakes += 1;
+    });
+    await given.eventually("a wake-up arrives", async () => {
+      await storage.wake(["watcher"], [given.taskKey("load-0")]);
+      return wakes > 0;
+    });
+    let over = false;
+    const writers = Array.from({ length: 8 }, async (_, index) => {
+      const key = given.taskKey(`load-${index}`);
+      let position = given.nothing;
+      const acknowledged: string[] = [];
+      while (!over) {
+        const append = given.appendOf(position, { entries: [given.fillerEntry(3000)] });
+        expect(await settle(storage, key, append)).toBe("committed");
+        position = { head: position.head + 1n, batch: append.batch.id, fence: 1n };
+        acknowledged.push(append.batch.id);
+      }
+      return { key, acknowledged };
+    });
+    await setTimeout(1500);
+    await primary.kill();
+    await setTimeout(6000);
+    await primary.start();
+    await setTimeout(3000);
+    over = true;
+    for (const { key, acknowledged } of await Promise.all(writers))
+      expect(await batchesOf(storage, key)).toEqual(acknowledged);
+    expect(looks).toBeGreaterThan(0);
+    const before = wakes;
+    await given.eventually("a wake-up arrives again", async () => {
+      await patiently(() => storage.wake(["watcher"], [given.taskKey("load-0")]));
+      return wakes > before;
+    });
+  });
+});
+
+async function open(database: string, options = ""): Promise<Storage> {
+  return patiently(() => createMongoStorage(`${set.uri}${options}`, { database, logger: silentLogger }));
+}
+
+/**
+ * All three nodes, the primary first, once each is a member in good standing. The first has the highest priority, so
+ * the role comes back to it.
+ */
+async function settledSet(): Promise<[Mongod, ...Mongod[]]> {
+  for (const deadline = performance.now() + 90_000; performance.now() < deadline; await setTimeout(200)) {
+    const members = await membersOf(set.nodes);
+    const primaries = members.filter(({ stateStr }) => stateStr === "PRIMARY");
+    const secondaries = members.filter(({ stateStr }) => stateStr === "SECONDARY");
+    if (primaries.length === 1 && primaries[0]?.name === set.nodes[0]?.host && secondaries.length === 2) {
+      return set.nodes as [Mongod, ...Mongod[]];
+    }
+  }
+  throw new Error("The replica set doesn't settle");
+}
+
+/** The members as the primary sees them. */
+async function membersOf(
+  nodes: readonly Mongod[],
+): Promise<readonly { readonly name: string; readonly stateStr: string }[]> {
+  for (const node of nodes) {
+    try {
+      const status = await onNode(node, (client) => client.db("admin").command({ replSetGetStatus: 1 }));
+      if (status.myState === 1) return status.members;
+    } catch {
+      // It is down or starting; another one may know.
+    }
+  }
+  return [];
+}
+
+/** What a node holds, whether or not a majority does. */
+async function headOn(node: Mongod, database: string): Promise<number | undefined> {
+  const found = await onNode(node, (client) =>
+    client
+      .db(database)
+      .collection("a2a_tasks")
+      .findOne({}, { readConcern: { level: "local" } }),
+  );
+  return found?.head;
+}
+
+function failPoint(node: Mongod, name: string, mode: "alwaysOn" | "off"): Promise<unknown> {
+  return onNode(node, (client) => client.db("admin").command({ configureFailPoint: name, mode }));
+}
+
+async function onNode<T>(node: Mongod, use: (client: MongoClient) => Promise<T>): Promise<T> {
+  const client = new MongoClient(node.directUri, {
+    serverSelectionTimeoutMS: 2000,
+    readPreference: "primaryPreferred",
+  });
+  try {
+    return await use(client);
+  } finally {
+    await client.close();
+  }
+}
+
+async function outcomeOf(append: Promise<AppendResult>): Promise<AppendResult | StorageError> {
+  return append.catch((error: unknown) => {
+    if (error instanceof StorageError) return error;
+    throw error;
+  });
+}
+
+/** Tries again as long as the database is unavailable, a minute at most. */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof StorageError && error.retryable) || performance.now() > deadline) throw error;
+      await setTimeout(50);
+    }
+  }
+}
+
+/**
+ * Sends the identical append until its outcome is known, as the port says: a refusal is settled by looking for the
+ * batch in the log.
+ */
+async function settle(storage: Storage, key: TaskKey, append: TaskAppend): Promise<string> {
+  const result = await patiently(() => storage.appendTask(key, append));
+  if (result.outcome !== "lost") return result.outcome;
+  const entries = await patiently(() => storage.readTask(key, append.after.head, 1));
+  return entries[0]?.batch === append.batch.id ? "committed" : "lost";
+}
+
+async function batchesOf(storage: Storage, key: TaskKey): Promise<readonly string[]> {
+  return (await patiently(() => given.readAll(storage, key))).map(({ batch }) => batch);
+}

@@ -22,6 +22,7 @@ export {
   textOf,
   working,
 } from "./agent/processor-events.ts";
+export type { TaskSubscriber } from "./agent/task-subscriber.ts";
 export type { ProcessorEvent } from "./domain/processor-event.ts";
 export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
 export {
@@ -34,7 +35,6 @@ export {
 export { isSettled } from "./domain/task-state.ts";
 export type { Conversations } from "./manager/conversations/conversations.ts";
 export type { ManagerOptions } from "./manager/options.ts";
-export type { TaskSubscriber } from "./manager/read/task-subscriber.ts";
 export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
 export { openStorage } from "./server/open-storage.ts";

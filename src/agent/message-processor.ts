@@ -8,8 +8,8 @@ import type {
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 import type { Caller } from "../domain/scope.ts";
-import type { TaskSubscriber } from "../manager/read/task-subscriber.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
+import type { TaskSubscriber } from "./task-subscriber.ts";
 
 /** The agent's code: what an author writes. */
 export interface MessageProcessor {

@@ -196,8 +196,8 @@ function firstCall({ bindings }: Config): string {
 }
 
 function versionOf(): string {
-  // Beside src/ in a checkout, and beside dist/ in the package.
-  for (const place of ["../../package.json", "../../package.json"]) {
+  // In a checkout, and in the package, where dist/ lies between.
+  for (const place of ["../../package.json", "../../../package.json"]) {
     try {
       return JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")).version;
     } catch {

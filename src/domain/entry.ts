@@ -1,14 +1,7 @@
-import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  type Message,
-  MessageSchema,
-  type StreamResponse,
-  type Task,
-  type TaskStatus,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type Entry, EntrySchema, TaskSummarySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { storeTextChunk } from "../log/text-chunk.ts";
-import { entersHistory, type TaskFold } from "./fold.ts";
+import { create, equals } from "@bufbuild/protobuf";
+import { type Message, MessageSchema, type StreamResponse, type TaskStatus } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { entersHistory } from "./fold.ts";
 
 /** An entry with its place in the log. */
 export interface PlacedEntry {
@@ -16,92 +9,6 @@ export interface PlacedEntry {
   readonly entry: Entry;
   /** Its encoded size. */
   readonly bytes: number;
-}
-
-interface Ids {
-  readonly taskId: string;
-  readonly contextId: string;
-}
-
-/**
- * An entry as bytes. Must be called before `fillIds`: the stored form leaves the ids out, since the key under which a
- * log is kept has them and a stream of small chunks would be mostly ids otherwise.
- */
-export function encodeEntry(entry: Entry): Uint8Array {
-  return toBinary(EntrySchema, entry);
-}
-
-/** The entry in bytes, with the ids filled in. A created entry names its context itself. */
-export function decodeEntry(bytes: Uint8Array, ids: Ids): Entry {
-  const entry = fromBinary(EntrySchema, bytes);
-  fillIds(entry, ids);
-  return entry;
-}
-
-/**
- * An entry as decided, as bytes, and as those read back: what is folded and shown is what is stored, whatever an agent
- * or a client does with its objects afterwards. The entry itself is not to be used any more. Throws where it can't be
- * encoded.
- */
-export function storeEntry(entry: Entry, ids: Ids): { readonly encoded: Uint8Array; readonly stored: Entry } {
-  const chunk = storeTextChunk(entry, ids);
-  if (chunk !== undefined) return chunk;
-  const encoded = encodeEntry(entry);
-  if (!isOwn(entry)) return { encoded, stored: decodeEntry(encoded, ids) };
-  fillIds(entry, ids);
-  return { encoded, stored: entry };
-}
-
-/** Whether nothing in it came from an agent or a client: `decide.ts` made all of it, for this entry alone. */
-function isOwn({ body }: Entry): boolean {
-  switch (body.case) {
-    case "turn":
-    case "takeover":
-      return true;
-    case "statusUpdate":
-      return body.value.metadata === undefined && body.value.status?.message === undefined;
-    default:
-      return false;
-  }
-}
-
-/** Puts the ids back into the bodies, as clients see them (R83, R125). */
-export function fillIds(entry: Entry, { taskId, contextId }: Ids): void {
-  const { body } = entry;
-  switch (body.case) {
-    case "created": {
-      const task = body.value.task;
-      if (task === undefined) return;
-      task.id = taskId;
-      for (const message of task.history) fillMessage(message, taskId, task.contextId);
-      return;
-    }
-    case "message":
-      if (body.value.message !== undefined) fillMessage(body.value.message, taskId, contextId);
-      return;
-    case "statusUpdate":
-      body.value.taskId = taskId;
-      body.value.contextId = contextId;
-      if (body.value.status?.message !== undefined) fillMessage(body.value.status.message, taskId, contextId);
-      return;
-    case "artifactUpdate":
-      body.value.taskId = taskId;
-      body.value.contextId = contextId;
-      return;
-    case "turn":
-    case "stepResult":
-    case "takeover":
-    case "cancelRequested":
-    case undefined:
-      return;
-    default:
-      body satisfies never;
-  }
-}
-
-function fillMessage(message: Message, taskId: string, contextId: string): void {
-  message.taskId = taskId;
-  message.contextId = contextId;
 }
 
 /** A copy of a message as it is stored: without ids that the log's key has. */
@@ -152,21 +59,6 @@ export function eventOf(entry: Entry): StreamResponse | undefined {
 
 export function streamResponse(payload: StreamResponse["payload"]): StreamResponse {
   return { $typeName: "lf.a2a.v1.StreamResponse", payload };
-}
-
-/** What lists show of a task, as bytes: everything but history and artifacts. */
-export function encodeSummary(fold: Pick<TaskFold, "taskId" | "contextId" | "status" | "metadata">): Uint8Array {
-  const { taskId, contextId, status, metadata } = fold;
-  const task: Task = {
-    $typeName: "lf.a2a.v1.Task",
-    id: taskId,
-    contextId,
-    status,
-    history: [],
-    artifacts: [],
-    ...(metadata && { metadata }),
-  };
-  return toBinary(TaskSummarySchema, { $typeName: "taskmanager.storage.v1.TaskSummary", task });
 }
 
 /** The status of an entry that changes it. */

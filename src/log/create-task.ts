@@ -1,10 +1,11 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { type PlacedEntry, storeEntry } from "../domain/entry.ts";
+import type { PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { createRetryMs } from "../runtime/limits.ts";
 import type { DuplicateClaim, MessageClaim, Storage } from "../storage/storage.ts";
+import { storeEntry } from "./entry-codec.ts";
 import { sendAppend } from "./send-append.ts";
 import { headerOf, pointersOf } from "./task-writer.ts";
 

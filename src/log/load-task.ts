@@ -1,10 +1,11 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decodeEntry, type PlacedEntry } from "../domain/entry.ts";
+import type { PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, FoldError, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
 import { readBytesMax } from "../runtime/limits.ts";
 import type { Storage, StoredTask } from "../storage/storage.ts";
+import { decodeEntry } from "./entry-codec.ts";
 import { decodeSnapshot } from "./snapshot.ts";
 
 export interface LoadedTask {

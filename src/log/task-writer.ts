@@ -1,5 +1,5 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { encodeSummary, historyMessageOf, type PlacedEntry, statusOf, storeEntry } from "../domain/entry.ts";
+import { historyMessageOf, type PlacedEntry, statusOf } from "../domain/entry.ts";
 import { copyFold, evolve, isPending, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
@@ -7,6 +7,7 @@ import { TaskError } from "../domain/task-error.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { appendRetryMs, snapshotBytesMin } from "../runtime/limits.ts";
 import type { AppendResult, MessagePointer, Storage, TaskAppend } from "../storage/storage.ts";
+import { encodeSummary, storeEntry } from "./entry-codec.ts";
 import { sendAppend } from "./send-append.ts";
 import { encodeSnapshot } from "./snapshot.ts";
 

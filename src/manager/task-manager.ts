@@ -12,6 +12,7 @@ import {
 import { CancelRequestedSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { CancellableTask } from "../agent/cancellable-task.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
+import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
 import { type TaskView, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
@@ -34,7 +35,7 @@ import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
 import { listTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
-import { Subscription, type TaskSubscriber } from "./read/task-subscriber.ts";
+import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
 import { type Readiness, ReadinessTracker } from "./replica/readiness.ts";
 import { recoverTasks } from "./replica/recovery.ts";

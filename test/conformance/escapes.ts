@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 /** The test files that register a storage with the suite, from the root of the repository. */
 export function registeringFiles(root: string): readonly string[] {
-  return globSync("test/storage/*.test.ts", { cwd: root }).filter((file) =>
+  return globSync("test/storage/**/*.test.ts", { cwd: root }).filter((file) =>
     /^registerStorageConformance\(/m.test(readFileSync(join(root, file), "utf8")),
   );
 }

@@ -33,7 +33,7 @@ export function hasTest(file: string, name: string): boolean {
  * registers them.
  */
 function hasRunner(file: string): boolean {
-  const runner = file.startsWith("src/storage/conformance/")
+  const runner = file.startsWith("src/conformance/")
     ? "test/conformance/register.ts"
     : file.replace(/\.ts$/, ".test.ts");
   return runner !== file && existsSync(runner) && namesIn(runner).runsTables;

@@ -20,9 +20,10 @@ import {
   decideTurnEnd,
   type Stamp,
 } from "../../src/domain/decide.ts";
-import { decodeEntry, encodeEntry, historyMessageOf, makeEntry, statusOf } from "../../src/domain/entry.ts";
+import { historyMessageOf, makeEntry, statusOf } from "../../src/domain/entry.ts";
 import { copyFold, emptyFold, evolve, FoldError, type TaskFold, taskOf } from "../../src/domain/fold.ts";
 import { isTerminal } from "../../src/domain/task-state.ts";
+import { decodeEntry, encodeEntry } from "../../src/log/entry-codec.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../src/log/snapshot.ts";
 import { TaskWriter } from "../../src/log/task-writer.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";

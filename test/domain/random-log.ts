@@ -14,9 +14,10 @@ import {
   decideTurnEnd,
   type Stamp,
 } from "../../src/domain/decide.ts";
-import { fillIds, makeEntry } from "../../src/domain/entry.ts";
+import { makeEntry } from "../../src/domain/entry.ts";
 import { emptyFold, evolve, type TaskFold } from "../../src/domain/fold.ts";
 import { TaskError } from "../../src/domain/task-error.ts";
+import { fillIds } from "../../src/log/entry-codec.ts";
 
 /** What may happen to a task next; refused by the domain where it can't. */
 export type Act =

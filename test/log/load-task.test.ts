@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { decideTurn } from "../../src/domain/decide.ts";
-import { decodeEntry } from "../../src/domain/entry.ts";
 import { emptyFold, evolve, taskOf } from "../../src/domain/fold.ts";
+import { decodeEntry } from "../../src/log/entry-codec.ts";
 import { loadTask, loadTaskAt, readEntries } from "../../src/log/load-task.ts";
 import { encodeSnapshot } from "../../src/log/snapshot.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { encodeEntry } from "../../src/domain/entry.ts";
+import { encodeEntry } from "../../src/log/entry-codec.ts";
 import { sendAppend } from "../../src/log/send-append.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { TaskAppend } from "../../src/storage/storage.ts";

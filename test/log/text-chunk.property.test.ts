@@ -8,8 +8,9 @@ import {
   type TaskArtifactUpdateEvent,
   TaskArtifactUpdateEventSchema,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { decodeEntry, encodeEntry, makeEntry, storeEntry } from "../../src/domain/entry.ts";
+import { makeEntry } from "../../src/domain/entry.ts";
 import { textChunkLengthMax } from "../../src/domain/limits.ts";
+import { decodeEntry, encodeEntry, storeEntry } from "../../src/log/entry-codec.ts";
 import { storeTextChunk } from "../../src/log/text-chunk.ts";
 
 const ids = { taskId: "task", contextId: "context" };

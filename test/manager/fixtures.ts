@@ -13,10 +13,10 @@ import {
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { MessageProcessor } from "../../src/agent/message-processor.ts";
 import { textOf } from "../../src/agent/processor-events.ts";
-import { decodeEntry } from "../../src/domain/entry.ts";
 import type { Caller } from "../../src/domain/scope.ts";
 import type { Reason } from "../../src/domain/task-error.ts";
 import { stateNames } from "../../src/domain/task-state.ts";
+import { decodeEntry } from "../../src/log/entry-codec.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import type { Logger } from "../../src/runtime/logger.ts";

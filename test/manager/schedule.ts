@@ -1,6 +1,6 @@
 import { vi } from "vitest";
 import type { Message, StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { TaskSubscriber } from "../../src/manager/read/task-subscriber.ts";
+import type { TaskSubscriber } from "../../src/agent/task-subscriber.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decodeEntry, eventOf } from "../../src/domain/entry.ts";
+import { eventOf } from "../../src/domain/entry.ts";
 import { emptyFold, evolve } from "../../src/domain/fold.ts";
 import { isTerminal } from "../../src/domain/task-state.ts";
+import { decodeEntry } from "../../src/log/entry-codec.ts";
 import { brief, stateOf } from "./fixtures.ts";
 import { type Call, type Plan, Play, type Reader } from "./schedule.ts";
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { decodeEntry, type PlacedEntry } from "../../src/domain/entry.ts";
+import type { PlacedEntry } from "../../src/domain/entry.ts";
+import { decodeEntry } from "../../src/log/entry-codec.ts";
 import type { TaskWriter } from "../../src/log/task-writer.ts";
 import { feedBytesMax } from "../../src/runtime/limits.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";

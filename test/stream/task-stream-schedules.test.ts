@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { decideTakeover } from "../../src/domain/decide.ts";
-import { decodeEntry } from "../../src/domain/entry.ts";
+import { decodeEntry } from "../../src/log/entry-codec.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { TaskWriter, type WriterOptions } from "../../src/log/task-writer.ts";
 import { feedBytesMax, feedEntriesMax } from "../../src/runtime/limits.ts";

@@ -9,7 +9,7 @@ const words = /event-?stream|\bSSE\b|server-sent|EventSource|last-event-id/i;
  * The extension's cursor has the same name as metadata of gRPC (docs/extensions/event-sequence.md): this file says that
  * name, and nothing else of the kind.
  */
-const cursorFile = "transport/event-sequence.ts";
+const cursorFile = "transport/calls/event-sequence.ts";
 const cursorName = /last-event-id/gi;
 
 test("no folder but the two adapters knows server-sent events", () => {

@@ -1,17 +1,9 @@
 import { type Message, type StreamResponse, type Task, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { eventOf, type PlacedEntry, streamResponse } from "../../domain/entry.ts";
 import { isTerminal } from "../../domain/task-state.ts";
 import type { TaskReader } from "../../stream/task-reader.ts";
 import { asTaskError } from "../map-storage-errors.ts";
-
-/** One reader of one task. Bounded memory; a slow reader goes back to the log; nothing is dropped. */
-export interface TaskSubscriber extends AsyncIterable<StreamResponse>, AsyncDisposable {
-  /** The sequence up to which the reader knows the task: where to go on after a break. 0 before the first event. */
-  readonly cursor: bigint;
-  readonly closed: boolean;
-  readonly lastAccessTime: Date;
-  close(): Promise<void>;
-}
 
 /** What a subscription begins with, once everything that can refuse it has been asked. */
 export type Opening =

@@ -4,6 +4,7 @@ import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { CancellableTask } from "../../agent/cancellable-task.ts";
 import type { Json, ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { invalidAgentResponse } from "../../domain/decide.ts";
 import { makeEntry } from "../../domain/entry.ts";
 import { type TaskFold, taskOf } from "../../domain/fold.ts";
@@ -13,7 +14,6 @@ import { TaskError } from "../../domain/task-error.ts";
 import { isTerminal } from "../../domain/task-state.ts";
 import type { TaskWriter } from "../../log/task-writer.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import type { TaskSubscriber } from "../read/task-subscriber.ts";
 
 /** What a context needs of the run of its task. */
 export interface TurnHost {

@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import type { Caller } from "../../domain/scope.ts";
-import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";

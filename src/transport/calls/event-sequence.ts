@@ -16,10 +16,10 @@ import {
   TaskSchema,
   TaskStatusUpdateEventSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { streamResponse } from "../../domain/entry.ts";
 import { sequenceOf } from "../../domain/fold.ts";
 import { invalidRequest } from "../../domain/task-error.ts";
-import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
 import type { A2ACall } from "./a2a-call.ts";
 
 // The extension event-sequence, as docs/extensions/event-sequence.md specifies it. Nothing of it is stored: it is added

@@ -8,9 +8,9 @@ import {
   GetTaskRequestSchema,
   SubscribeToTaskRequestSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { checkRequest } from "../../domain/check-request.ts";
 import { TaskError } from "../../domain/task-error.ts";
-import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import type { A2ACall } from "../calls/a2a-call.ts";
 import { answering, type CallSettings, callerOf, streaming } from "../calls/call-settings.ts";

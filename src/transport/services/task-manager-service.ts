@@ -14,8 +14,8 @@ import {
   type WatchTaskResponse,
   WatchTaskResponseSchema,
 } from "../../../gen/taskmanager/v1/task_manager_pb.ts";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { checkRequest } from "../../domain/check-request.ts";
-import type { TaskSubscriber } from "../../manager/read/task-subscriber.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import { answering, type CallSettings, callerOf, streaming } from "../calls/call-settings.ts";
 

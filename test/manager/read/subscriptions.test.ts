@@ -1,8 +1,8 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { inputRequired, working } from "../../../src/agent/processor-events.ts";
+import type { TaskSubscriber } from "../../../src/agent/task-subscriber.ts";
 import type { TaskKey } from "../../../src/domain/scope.ts";
 import type { TaskError } from "../../../src/domain/task-error.ts";
-import type { TaskSubscriber } from "../../../src/manager/read/task-subscriber.ts";
 import type { TaskManager } from "../../../src/manager/task-manager.ts";
 import { TaskHub } from "../../../src/stream/task-hub.ts";
 import { settle } from "../../runtime/manual-clock.ts";

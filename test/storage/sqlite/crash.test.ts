@@ -8,7 +8,7 @@ import { createSqliteStorage } from "../../../src/storage/sqlite/storage.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { progress, taskKey } from "./fixtures.ts";
 
-const child = join(import.meta.dirname, "sqlite-crash-child.ts");
+const child = join(import.meta.dirname, "crash-child.ts");
 
 /**
  * The number of acknowledgements after which the process is killed: drawn anew in every run, and named in the test for

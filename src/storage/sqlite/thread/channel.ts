@@ -145,7 +145,7 @@ export class SqliteChannel<O extends Operations> {
 /** Starts a worker and waits until its connection is open; throws what kept it from opening. */
 export async function openChannel<O extends Operations>(task: WorkerTask): Promise<SqliteChannel<O>> {
   // The file of the worker is beside this one: source run by type stripping, or what the compiler made of it.
-  const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./sqlite-worker.js";
+  const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
   const worker = new Worker(new URL(name, import.meta.url), {
     name: `sqlite-${task.role}`,
     workerData: task,

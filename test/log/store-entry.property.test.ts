@@ -2,8 +2,8 @@ import { clone } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { EntrySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { decodeEntry, encodeEntry, storeEntry } from "../../src/domain/entry.ts";
-import { acts, contextId, logOf, taskId } from "./random-log.ts";
+import { decodeEntry, encodeEntry, storeEntry } from "../../src/log/entry-codec.ts";
+import { acts, contextId, logOf, taskId } from "../domain/random-log.ts";
 
 const ids = { taskId, contextId };
 

@@ -141,7 +141,7 @@ export function appendOf(after: Position, parts: AppendParts = {}): TaskAppend {
       ...(summary !== undefined && { summary }),
     },
     messages: parts.messages ?? [],
-    answered: parts.answered ?? [],
+    handled: parts.answered ?? [],
     ...(creates && {
       create: { contextId: parts.contextId ?? "context", ...(parts.claim !== undefined && { claim: parts.claim }) },
     }),

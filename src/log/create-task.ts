@@ -48,7 +48,7 @@ export async function createTask(
       batch: { id: batch, entries: [encoded] },
       header: { ...headerOf([{ entry: stored }], fold), ...owner },
       messages: pointersOf([{ entry: stored }]),
-      answered: [],
+      handled: [],
       create: claim === undefined ? { contextId } : { contextId, claim },
     },
     { clock, retryMs: createRetryMs },

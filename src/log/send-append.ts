@@ -54,7 +54,7 @@ async function committedEarlier(storage: Storage, key: TaskKey, append: TaskAppe
     outcome: "committed",
     head: append.after.head + BigInt(append.batch.entries.length),
     watchers: [],
-    requests: stored?.requests ?? [],
+    commands: stored?.commands ?? [],
   };
 }
 

@@ -240,7 +240,7 @@ export class TaskWriter {
       batch: { id, entries: batch.map(({ encoded }) => encoded) },
       header: { ...headerOf(batch, this.#committed), ...owner, pending: batch.at(-1)?.pending ?? false },
       messages: pointersOf(batch),
-      answered: batch.flatMap(({ answered }) => answered),
+      handled: batch.flatMap(({ answered }) => answered),
     };
     const result = await sendAppend(storage, key, append, {
       clock,

@@ -4,7 +4,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TaskHub } from "../stream/task-hub.ts";
-import type { ConversationTimes } from "./conversations/message-clock.ts";
+import type { MessageClock } from "./conversations/message-clock.ts";
 import type { ManagerOptions } from "./options.ts";
 
 /** What the parts of the manager share. */
@@ -14,7 +14,7 @@ export interface ManagerDeps {
   readonly hub: TaskHub;
   readonly options: Required<ManagerOptions>;
   readonly clock: Clock;
-  readonly times: ConversationTimes;
+  readonly times: MessageClock;
   readonly newId: () => string;
   readonly logger: Logger;
   /** The name of this process in headers and takeovers; another one at every start. */

@@ -28,7 +28,7 @@ export function asTaskError(error: unknown): unknown {
 }
 
 /** A call into the manager: nothing but TaskErrors, and reasons of signals, leave it. */
-export async function facing<T>(body: () => Promise<T>): Promise<T> {
+export async function mapStorageErrors<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {

@@ -24,13 +24,13 @@ import { type Logger, silentLogger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
 import { checkCursor } from "./accept/check-cursor.ts";
-import { type Accepted, MessageAcceptance } from "./accept/message-intake.ts";
+import { type Accepted, MessageIntake } from "./accept/message-intake.ts";
 import { AccessTracker } from "./conversations/access-tracker.ts";
 import { Conversations } from "./conversations/conversations.ts";
-import { ConversationTimes } from "./conversations/message-clock.ts";
+import { MessageClock } from "./conversations/message-clock.ts";
 import { startSweeper } from "./conversations/sweeper.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
-import { facing } from "./map-storage-errors.ts";
+import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
 import { listTasks } from "./read/list-tasks.ts";
@@ -39,7 +39,7 @@ import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
 import { type Readiness, ReadinessTracker } from "./replica/readiness.ts";
 import { recoverTasks } from "./replica/recovery.ts";
-import { Slots } from "./run/run-queue.ts";
+import { RunQueue } from "./run/run-queue.ts";
 import { taskContexts } from "./run/task-context.ts";
 import { TaskRuns } from "./run/task-runs.ts";
 
@@ -124,7 +124,7 @@ export async function createTaskManager(
     hub: new TaskHub(),
     options: checkedOptions(options),
     clock,
-    times: new ConversationTimes(clock),
+    times: new MessageClock(clock),
     newId,
     logger: parts.logger ?? silentLogger,
     replica: newId(),
@@ -132,7 +132,7 @@ export async function createTaskManager(
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   const readiness = new ReadinessTracker(deps.clock);
   let replaced = () => {};
-  const membership = await facing(async () => {
+  const membership = await mapStorageErrors(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
     return joinDatabase(
       deps,
@@ -160,7 +160,7 @@ class Manager implements TaskManager {
   readonly conversations: Conversations;
   readonly #deps: ManagerDeps;
   readonly #runs: TaskRuns;
-  readonly #acceptance: MessageAcceptance;
+  readonly #acceptance: MessageIntake;
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
   readonly #membership: Membership;
@@ -169,7 +169,7 @@ class Manager implements TaskManager {
   #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
-    const slots = new Slots(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
+    const slots = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
     this.#deps = deps;
     this.#runs = new TaskRuns(deps, slots);
     this.#runs.contexts = taskContexts(deps, {
@@ -177,7 +177,7 @@ class Manager implements TaskManager {
       subscribeToTask: (taskId, caller) => this.subscribeToTask(taskId, undefined, caller),
       deleteTask: (taskId, caller, contextId) => this.#delete(keyOf(taskId, caller), contextId),
     });
-    this.#acceptance = new MessageAcceptance(deps, this.#runs, slots);
+    this.#acceptance = new MessageIntake(deps, this.#runs, slots);
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
@@ -385,7 +385,7 @@ class Manager implements TaskManager {
 
   /** Every call: refused once the manager is closed, its errors told as TaskErrors. */
   #call<T>(body: () => Promise<T>): Promise<T> {
-    return facing(() => {
+    return mapStorageErrors(() => {
       if (this.#closing !== undefined) throw closed();
       return body();
     });

@@ -25,13 +25,13 @@ import { openApiHandler } from "../transport/http-json/openapi.ts";
 import { type JsonRpcOptions, jsonRpcHandler } from "../transport/json-rpc/json-rpc-handler.ts";
 import { withV03Members } from "../transport/json-rpc-v03/card-v03.ts";
 import { dialectV03, isV03 } from "../transport/json-rpc-v03/dialect-v03.ts";
-import { createPort, type Port, type PortOptions } from "../transport/listener/listener.ts";
+import { createListener, type Listener, type ListenerOptions } from "../transport/listener/listener.ts";
 import { firstOf, type RequestHandler } from "../transport/listener/request-handler.ts";
 import { allowOrigins } from "../transport/pages/cors.ts";
 import { healthPages } from "../transport/pages/health-pages.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
 import { notFound } from "../transport/pages/not-found.ts";
-import { refuseForeignPages } from "../transport/pages/origin-check.ts";
+import { checkOrigin } from "../transport/pages/origin-check.ts";
 import { healthService } from "../transport/services/health-service.ts";
 import { questionBytesMax, reflectionServices } from "../transport/services/reflection-service.ts";
 import { servedServices } from "../transport/services/services.ts";
@@ -46,7 +46,7 @@ export interface ServerOptions extends ManagerOptions {
   /** Default 8080; 0: any free one. */
   readonly port?: number;
   /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
-  readonly tls?: NonNullable<PortOptions["tls"]>;
+  readonly tls?: NonNullable<ListenerOptions["tls"]>;
   readonly logger?: Logger;
   /**
    * Origins whose pages may call from a browser, such as `https://example.com`; `*`: all. Default: none, others are
@@ -182,7 +182,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const handlers: readonly RequestHandler[] = [
     ...(corsOrigins.length > 0 ? [allowOrigins(corsOrigins)] : []),
     healthPages(manager.readiness),
-    refuseForeignPages({ corsOrigins, publicUrl, isLocal: isLoopback(host) && !allowAnonymous }),
+    checkOrigin({ corsOrigins, publicUrl, isLocal: isLoopback(host) && !allowAnonymous }),
     ...(cards ? [cards.page] : []),
     ...(settings.bindings.has("grpc") ? [grpcHandler(services, settings)] : []),
     ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),
@@ -195,7 +195,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),
     ...(maxConnectionAgeGraceMs !== undefined && { ageGraceMs: maxConnectionAgeGraceMs }),
   };
-  const listener = createPort({
+  const listener = createListener({
     handler: firstOf(handlers, notFound(settings.bindings)),
     host,
     port,
@@ -220,7 +220,7 @@ const lastWordsMs = 1_000;
 
 class OneServer implements Server {
   readonly manager: TaskManager;
-  readonly #listener: Port;
+  readonly #listener: Listener;
   readonly #ending: Ending;
   readonly #drainTimeoutMs: number;
   readonly #onListening: (url: URL) => Promise<void>;
@@ -229,7 +229,7 @@ class OneServer implements Server {
 
   constructor(
     manager: TaskManager,
-    listener: Port,
+    listener: Listener,
     url: URL,
     ending: Ending,
     drainTimeoutMs: number,

@@ -11,8 +11,8 @@ import type {
   Snapshot,
   StorageOptions,
   TaskAppend,
+  TaskCommand,
   TaskQuery,
-  TaskRequest,
 } from "./storage.ts";
 import { StorageError } from "./storage-error.ts";
 
@@ -63,7 +63,7 @@ export function checkTaskAppend(key: TaskKey, append: TaskAppend): void {
   checkBatch(append.batch);
   checkHeader(append.header);
   checkPointers(append);
-  for (const id of append.answered) {
+  for (const id of append.handled) {
     checkId("request id", id);
   }
   if (append.create !== undefined) {
@@ -176,7 +176,7 @@ export function checkSnapshot(key: TaskKey, snapshot: Snapshot): void {
   checkSequence("sequence", snapshot.sequence);
 }
 
-export function checkRequest(key: TaskKey, request: TaskRequest): void {
+export function checkRequest(key: TaskKey, request: TaskCommand): void {
   checkTaskKey(key);
   checkId("request id", request.id);
   checkBytes("request", request.bytes);

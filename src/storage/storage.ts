@@ -74,7 +74,7 @@ export interface Storage extends AsyncDisposable {
    * Asks a task's owner for something, unconditionally; the owner's next append returns it, and every one after that
    * until an append names it in `answered`. The same id again is the same request. False if there is no such task.
    */
-  requestTask(key: TaskKey, request: TaskRequest): Promise<boolean>;
+  sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean>;
 
   // ── Messages ──
 
@@ -148,9 +148,9 @@ export interface Storage extends AsyncDisposable {
   // ── Replicas ──
 
   /** Raises the counter of a replica's record, making it if need be. */
-  beat(replica: string): Promise<void>;
+  heartbeat(replica: string): Promise<void>;
   /** Removes a replica's record, if there is one: it has ended, or all that it ran was taken over. */
-  leave(replica: string): Promise<void>;
+  deregister(replica: string): Promise<void>;
   listReplicas(): Promise<readonly ReplicaRecord[]>;
   /**
    * Tasks that are SUBMITTED, WORKING or `pending` under one of the given replicas, at most `limit`, in no order that
@@ -215,7 +215,7 @@ export interface TaskAppend {
   /** The entries of this batch that bring a message into the conversation's history. */
   readonly messages: readonly MessagePointer[];
   /** Ids of requests that this batch answers: removed in the same step. */
-  readonly answered: readonly string[];
+  readonly handled: readonly string[];
   /** Present if and only if the task is to be created. */
   readonly create?: { readonly contextId: string; readonly claim?: MessageClaim };
 }
@@ -237,7 +237,7 @@ export type AppendResult =
       /** Replicas with readers of this task. */
       readonly watchers: readonly string[];
       /** Open requests, oldest first. */
-      readonly requests: readonly TaskRequest[];
+      readonly commands: readonly TaskCommand[];
     }
   | {
       readonly outcome: "lost";
@@ -265,7 +265,7 @@ export interface StoredTask {
   /** The encoded size of all entries. */
   readonly logBytes: number;
   /** Open requests, oldest first. */
-  readonly requests: readonly TaskRequest[];
+  readonly commands: readonly TaskCommand[];
   /** Only if asked for, and if there is one. */
   readonly snapshot?: Snapshot;
 }
@@ -284,7 +284,7 @@ export interface Snapshot {
 }
 
 /** What is asked of a task's owner; the bytes are the asker's and the owner's affair. */
-export interface TaskRequest {
+export interface TaskCommand {
   readonly id: string;
   readonly bytes: Uint8Array;
 }

@@ -195,10 +195,10 @@ const faults: readonly Fault[] = [
     group: "requests",
     methods: (real) => ({
       async appendTask(key, append) {
-        const open = (await real.getTask(key))?.requests ?? [];
-        const result = await real.appendTask(key, { ...append, answered: open.map(({ id }) => id) });
+        const open = (await real.getTask(key))?.commands ?? [];
+        const result = await real.appendTask(key, { ...append, handled: open.map(({ id }) => id) });
         return result.outcome === "committed"
-          ? { ...result, requests: open.filter(({ id }) => !append.answered.includes(id)) }
+          ? { ...result, commands: open.filter(({ id }) => !append.handled.includes(id)) }
           : result;
       },
     }),
@@ -426,7 +426,7 @@ const faults: readonly Fault[] = [
   {
     name: "answers after it was closed",
     group: "closed",
-    methods: (real) => ({ [Symbol.asyncDispose]: async () => {}, beat: (replica) => real.beat(replica) }),
+    methods: (real) => ({ [Symbol.asyncDispose]: async () => {}, heartbeat: (replica) => real.heartbeat(replica) }),
   },
 ];
 
@@ -476,7 +476,7 @@ function resurrect(contextId: string): TaskAppend {
     batch: { id: "resurrected", entries: [new Uint8Array()] },
     header: { state: 2, statusTimeMs: 0, replica: "", fence: 0n, summary: new Uint8Array() },
     messages: [],
-    answered: [],
+    handled: [],
     create: { contextId },
   };
 }

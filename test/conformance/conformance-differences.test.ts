@@ -10,7 +10,7 @@ const sound = "requests: the same id again is the same request";
 /** A memory storage that keeps no bytes of requests. */
 async function open(options?: StorageOptions) {
   const real = createMemoryStorage(options);
-  return withMethods(real, { requestTask: (key, { id }) => real.requestTask(key, { id, bytes: new Uint8Array() }) });
+  return withMethods(real, { sendCommand: (key, { id }) => real.sendCommand(key, { id, bytes: new Uint8Array() }) });
 }
 
 function run(name: string, options?: ConformanceOptions): Promise<void> {

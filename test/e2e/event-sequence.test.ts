@@ -5,12 +5,7 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { type StreamResponse, type Task, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { artifact, completed } from "../../src/agent/processor-events.ts";
-import {
-  cursorParameter,
-  eventSequenceUri,
-  sequenceKey,
-  sequenceTold,
-} from "../../src/transport/calls/event-sequence.ts";
+import { cursorParameter, eventIdOf, eventSequenceUri, sequenceKey } from "../../src/transport/calls/event-sequence.ts";
 import { eventsOf } from "../transport/listener/raw-server.ts";
 import { bindings, type Clients, toldError } from "./bindings.ts";
 import { sent, userMessage } from "./call-table.ts";
@@ -48,7 +43,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
 
   test("every event of a stream tells its sequence, and so does every task", async () => {
     const { events, id } = await streamed("stream 5");
-    const sequences = events.map(sequenceTold);
+    const sequences = events.map(eventIdOf);
     for (const sequence of sequences) expect(sequence).toMatch(/^[1-9]\d*$/);
     expect(sequences.map(Number)).toEqual([...new Set(sequences.map(Number))].toSorted((a, b) => a - b));
     const { a2a } = clients(active);
@@ -65,17 +60,17 @@ describe.each(bindings)("over $name", ({ connect }) => {
   test("a subscription with a cursor goes on right after it, from any place, though the task has ended", async () => {
     const { events, id } = await streamed("stream 4");
     for (const [place, event] of events.entries()) {
-      const rest = await collected(clients(resuming(sequenceTold(event) ?? "")).a2a.subscribeToTask({ id }));
+      const rest = await collected(clients(resuming(eventIdOf(event) ?? "")).a2a.subscribeToTask({ id }));
       expect(rest).toEqual(events.slice(place + 1));
     }
     const [created, ...rest] = await collected(clients(resuming("0")).a2a.subscribeToTask({ id }));
-    expect([created?.payload.case, created && sequenceTold(created)]).toEqual(["task", "1"]);
+    expect([created?.payload.case, created && eventIdOf(created)]).toEqual(["task", "1"]);
     expect(rest.slice(-5)).toEqual(events.slice(-5));
   });
 
   test("the same message sent again with a cursor goes on right after it", async () => {
     const { message, events } = await streamed("stream 4");
-    const cursor = sequenceTold(events[3] ?? expect.unreachable()) ?? "";
+    const cursor = eventIdOf(events[3] ?? expect.unreachable()) ?? "";
     expect(await collected(clients(resuming(cursor)).a2a.sendStreamingMessage({ message }))).toEqual(events.slice(4));
   });
 
@@ -99,7 +94,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
       const [info] = error.findDetails(ErrorInfoSchema);
       expect([info?.reason, info?.metadata.head]).toEqual([
         "OUT_OF_RANGE",
-        sequenceTold(events.at(-1) ?? expect.unreachable()),
+        eventIdOf(events.at(-1) ?? expect.unreachable()),
       ]);
     }
   });
@@ -151,7 +146,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
     );
     const again = await collected(a2a.sendStreamingMessage({ message }));
     expect([headers, events[0]?.payload.case, again[0]?.payload.case]).toEqual([[null], "task", "task"]);
-    expect([...events, ...again].map(sequenceTold)).toEqual([...events, ...again].map(() => undefined));
+    expect([...events, ...again].map(eventIdOf)).toEqual([...events, ...again].map(() => undefined));
     const id = events[0]?.payload.case === "task" ? events[0].payload.value.id : "";
     expect((await collected(a2a.subscribeToTask({ id })).then(() => undefined, toldError))?.reason).toBe(
       "UNSUPPORTED_OPERATION",
@@ -237,7 +232,7 @@ test(`many readers that are cut at random places, over every binding and both ca
     const seen: StreamResponse[] = [];
     for (let connections = 0; connections < 400; connections++) {
       const cursor = seen.at(-1);
-      const headers = cursor === undefined ? active : resuming(sequenceTold(cursor) ?? "");
+      const headers = cursor === undefined ? active : resuming(eventIdOf(cursor) ?? "");
       const { a2a } =
         bindings[Math.trunc(own() * bindings.length)]?.connect(server.url.origin, headers) ?? expect.unreachable();
       const [task] = seen;
@@ -267,8 +262,8 @@ test(`many readers that are cut at random places, over every binding and both ca
   );
   for (const [task, ...rest] of await Promise.all(readers)) {
     expect(task?.payload.case).toBe("task");
-    const from = all.findIndex((event) => Number(sequenceTold(event)) > Number(task && sequenceTold(task)));
-    expect(rest.map(sequenceTold)).toEqual(all.slice(from).map(sequenceTold));
+    const from = all.findIndex((event) => Number(eventIdOf(event)) > Number(task && eventIdOf(task)));
+    expect(rest.map(eventIdOf)).toEqual(all.slice(from).map(eventIdOf));
     expect(rest).toEqual(all.slice(from));
   }
 }, 60_000);
@@ -294,8 +289,8 @@ test("nothing of it is stored, and what the agent says in metadata stays beside 
   const mine = events.find(
     ({ payload }) => payload.case === "artifactUpdate" && payload.value.artifact?.artifactId === "b",
   );
-  expect(mine?.payload.value?.metadata).toEqual({ mine: [1, "two"], [sequenceKey]: mine && sequenceTold(mine) });
-  expect(mine && sequenceTold(mine)).toMatch(/^\d+$/);
+  expect(mine?.payload.value?.metadata).toEqual({ mine: [1, "two"], [sequenceKey]: mine && eventIdOf(mine) });
+  expect(mine && eventIdOf(mine)).toMatch(/^\d+$/);
   const id = events[0]?.payload.case === "task" ? events[0].payload.value.id : "";
   // The log as it is, over a service that knows nothing of extensions.
   for await (const { payload } of tasks.watchTask({ taskId: id, afterSequence: 0n })) {

@@ -119,7 +119,7 @@ export async function takeOver(storage: Storage, of = key): Promise<void> {
       batch: { id: newId(), entries: [encodeEntry(entry)] },
       header: { state, statusTimeMs, replica: "rival", fence: fence + 1n },
       messages: [],
-      answered: [],
+      handled: [],
     });
     // The owner may have appended in between.
     if (result.outcome === "committed") return;

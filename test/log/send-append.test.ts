@@ -16,7 +16,7 @@ async function setUp() {
     batch: { id: newId(), entries: ["e0", "e1"].map((text) => encodeEntry(chunkEntry(text))) },
     header: { state: TaskState.SUBMITTED, statusTimeMs: 0, replica: "replica", fence: 1n },
     messages: [],
-    answered: [],
+    handled: [],
   };
   const faulty = new FaultyStorage(memory);
   const clock = new ManualClock();
@@ -27,7 +27,7 @@ async function setUp() {
 
 test("an append whose answer was lost is committed, with the requests that are open now", async () => {
   const { memory, faulty, clock, send } = await setUp();
-  await memory.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
+  await memory.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   expect(await clock.advanceUntil(send())).toMatchObject({
     outcome: "committed",

@@ -375,7 +375,7 @@ test("what was on its way when a writer was given up is told once it is durable"
 test("a request is answered by the append that holds its entry, not by one before", async () => {
   const { memory, faulty, storage } = faultyStorage();
   const writer = await openWriter(storage, { healthy: memory });
-  await memory.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
+  await memory.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
   faulty.fail({ methods: "appendTask", fault: "held" });
   // The first append ends between the two.
   writer.append(texts(batchEntriesMax - 1).map(chunkEntry));
@@ -384,10 +384,10 @@ test("a request is answered by the append that holds its entry, not by one befor
   faulty.release();
   await settle();
   expect(faulty.held).toBe(1);
-  expect((await memory.getTask(key))?.requests.map(({ id }) => id)).toEqual(["request"]);
+  expect((await memory.getTask(key))?.commands.map(({ id }) => id)).toEqual(["request"]);
   faulty.release();
   await settle();
-  expect((await memory.getTask(key))?.requests).toEqual([]);
+  expect((await memory.getTask(key))?.commands).toEqual([]);
 });
 
 test("the header says what the log says, after every append", async () => {

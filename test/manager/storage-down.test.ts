@@ -89,7 +89,7 @@ it("tells what went wrong to the log, and to clients only that something did", a
 });
 
 it("doesn't make a manager, and says UNAVAILABLE", async () => {
-  for (const methods of ["setRetention", "beat", "listReplicas"] as const) {
+  for (const methods of ["setRetention", "heartbeat", "listReplicas"] as const) {
     const clock = new ManualClock();
     const faulty = new FaultyStorage(createMemoryStorage());
     faulty.fail({ fault: "unavailable", methods });

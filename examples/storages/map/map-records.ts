@@ -109,13 +109,13 @@ export function storedTask(task: Task, withSnapshot: boolean): StoredTask {
     fence,
     summary: new Uint8Array(summary),
     logBytes: log.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
-    requests: requestsOf(task),
+    commands: requestsOf(task),
     ...(withSnapshot &&
       snapshot !== undefined && { snapshot: { sequence: snapshot.sequence, bytes: new Uint8Array(snapshot.bytes) } }),
   };
 }
 
-export function requestsOf({ requests }: Task): StoredTask["requests"] {
+export function requestsOf({ requests }: Task): StoredTask["commands"] {
   return Array.from(requests, ([id, bytes]) => ({ id, bytes: new Uint8Array(bytes) }));
 }
 

@@ -31,10 +31,10 @@ import {
   type StoredTask,
   type TaskAppend,
   type TaskClaim,
+  type TaskCommand,
   type TaskKey,
   type TaskPage,
   type TaskQuery,
-  type TaskRequest,
 } from "../../../src/index.ts";
 import type { Claim, Conversation, Task } from "./map-records.ts";
 import * as records from "./map-records.ts";
@@ -123,7 +123,7 @@ class MapStorage implements Storage {
 
   #commit(
     task: Task,
-    { batch, header, messages, answered }: TaskAppend,
+    { batch, header, messages, handled: answered }: TaskAppend,
     nowMs: number,
   ): Extract<AppendResult, { outcome: "committed" }> {
     const first = records.headOf(task) + 1n;
@@ -153,7 +153,7 @@ class MapStorage implements Storage {
     if (messages.length > 0 || isSettled(header.state)) {
       conversation.lastAccessMs = nowMs;
     }
-    return { outcome: "committed", head: records.headOf(task), watchers: [], requests: records.requestsOf(task) };
+    return { outcome: "committed", head: records.headOf(task), watchers: [], commands: records.requestsOf(task) };
   }
 
   async getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined> {
@@ -217,7 +217,7 @@ class MapStorage implements Storage {
     return task !== undefined;
   }
 
-  async requestTask(key: TaskKey, request: TaskRequest): Promise<boolean> {
+  async sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean> {
     check.checkRequest(key, request);
     const task = this.#find(key);
     // The same id again is the same request, and keeps its place.
@@ -445,13 +445,13 @@ class MapStorage implements Storage {
 
   // ── Replicas ──
 
-  async beat(replica: string): Promise<void> {
+  async heartbeat(replica: string): Promise<void> {
     check.checkId("replica", replica);
     this.#state.begin();
     this.#replicas.beat(replica);
   }
 
-  async leave(replica: string): Promise<void> {
+  async deregister(replica: string): Promise<void> {
     check.checkId("replica", replica);
     this.#state.begin();
     this.#replicas.leave(replica);

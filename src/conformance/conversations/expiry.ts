@@ -38,7 +38,7 @@ export const expiryCases: readonly CaseSpec[] = [
         total: 0,
         more: false,
       });
-      assert.equal(await storage.requestTask(key, { id: "r", bytes: new Uint8Array() }), false);
+      assert.equal(await storage.sendCommand(key, { id: "r", bytes: new Uint8Array() }), false);
       await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array() });
       assert.deepEqual(await storage.appendTask(key, given.appendOf(position)), { outcome: "gone" });
       assert.equal(await storage.getMessage(scope, "of-task"), undefined);

@@ -125,7 +125,7 @@ async function makePast(storage: Storage): Promise<given.Position> {
   const position = await given.commit(storage, key, first, { state: TaskState.COMPLETED });
   await given.say(storage, second, given.nothing, "of-second", 1000, { state: TaskState.COMPLETED });
   await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array([1]) });
-  await storage.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
+  await storage.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
   await storage.storePushNotification(key, given.configOf("config"));
   await storage.storeMessages(scope, [given.messageOf("bare", "bare", "context")]);
   await given.setLastAccess(storage, "context", new Date(Date.now() - 2 * hourMs));
@@ -152,7 +152,7 @@ async function assertOnly(storage: Storage, ...messageIds: readonly string[]): P
 /** Asserts that the task is the new one and has nothing of the old one's. */
 async function assertFresh(storage: Storage): Promise<void> {
   const task = await given.taskOf(storage, key, { snapshot: true });
-  assert.deepEqual([task.head, task.batch, task.requests, task.snapshot], [1n, "new", [], undefined]);
+  assert.deepEqual([task.head, task.batch, task.commands, task.snapshot], [1n, "new", [], undefined]);
   assert.deepEqual(
     (await given.readAll(storage, key)).map(({ batch }) => batch),
     ["new"],

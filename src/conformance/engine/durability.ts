@@ -28,7 +28,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
         fence: 3n,
       });
       await first.storeSnapshot(key, { sequence: 3n, bytes: given.fillerEntry(300_000) });
-      await first.requestTask(key, { id: "request", bytes: new Uint8Array([1, 2]) });
+      await first.sendCommand(key, { id: "request", bytes: new Uint8Array([1, 2]) });
       await first.storePushNotification(key, given.configOf("config"));
       const claim = given.claimOf("question", "never-made");
       await first.storeMessages(
@@ -41,8 +41,8 @@ export const durabilityCases: readonly ReopenSpec[] = [
         messageIds: [],
         lastAccessTime: new Date(1_700_000_000_000),
       });
-      await first.beat("r1");
-      await first.beat("r1");
+      await first.heartbeat("r1");
+      await first.heartbeat("r1");
       const expected = await imageOf(first);
 
       await using storage = await reopen(first);
@@ -55,7 +55,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
       assert.equal(given.textOf("answer" in settled ? settled.answer : undefined), "bare-2");
       await storage.storeMessages(scope, [given.messageOf("bare-3", "bare-3", "c2")]);
       assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "c2")), ["bare-1", "bare-2", "bare-3"]);
-      await storage.beat("r1");
+      await storage.heartbeat("r1");
       assert.ok(((await storage.listReplicas())[0]?.counter ?? 0n) > (expected.replicas[0]?.counter ?? 0n));
     },
   },
@@ -114,7 +114,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
 
 /** All that is there. Bytes are digests: where large arrays differ, explaining how would take the process down. */
 async function imageOf(storage: Storage) {
-  const { summary, snapshot, requests, ...header } = await given.taskOf(storage, key, { snapshot: true });
+  const { summary, snapshot, commands: requests, ...header } = await given.taskOf(storage, key, { snapshot: true });
   return {
     header,
     summary: given.digestOf(summary),

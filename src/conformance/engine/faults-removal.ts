@@ -93,7 +93,7 @@ async function fill(storage: Storage, taskId: string, contextId: string): Promis
   position = await given.commit(storage, key, position, { entries: [given.fillerEntry(60_000)] });
   position = await given.commit(storage, key, position, { entries: [given.fillerEntry(200_000)] });
   await storage.storeSnapshot(key, { sequence: 2n, bytes: given.fillerEntry(1000) });
-  await storage.requestTask(key, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(key, { id: "request", bytes: given.fillerEntry(20_000) });
   await storage.storePushNotification(key, given.configOf("config"));
   await given.say(storage, key, position, `${taskId}-2`, 2, { contextId, state: TaskState.COMPLETED });
 }
@@ -103,7 +103,7 @@ async function imageOf(storage: Storage, taskId: string): Promise<unknown> {
   const key = given.taskKey(taskId);
   const task = await storage.getTask(key, { snapshot: true });
   return {
-    task: task && [task.head, task.state, task.contextId, task.requests.length, task.snapshot?.sequence],
+    task: task && [task.head, task.state, task.contextId, task.commands.length, task.snapshot?.sequence],
     exists: await storage.taskExists(key),
     entries: (await given.readAll(storage, key)).map(({ batch, bytes }) => [batch, given.digestOf(bytes)]),
     messages: given.idsOf(await storage.getMessages(scope, [`${taskId}-1`, `${taskId}-2`])),

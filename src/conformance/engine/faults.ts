@@ -223,7 +223,7 @@ async function settleUnknown(run: FaultRun): Promise<"inLog" | "notInLog" | unde
 async function refuse(run: FaultRun): Promise<void> {
   const first = await given.say(run.storage, key, given.nothing, "m1", 1, { claim: given.claimOf("m1", "task") });
   await given.commit(run.storage, key, first, { batch: "rival" });
-  await run.storage.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
+  await run.storage.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
   const refused = {
     entries: [given.messageEntry("lost"), given.fillerEntry(70_000)],
     messages: [{ index: 0, messageId: "lost", timeMs: 9 }],
@@ -249,7 +249,7 @@ async function refuse(run: FaultRun): Promise<void> {
     [first.batch, "rival"],
   );
   const task = await given.taskOf(storage, key);
-  assert.deepEqual([task.state, task.requests.map(({ id }) => id)], [TaskState.WORKING, ["request"]]);
+  assert.deepEqual([task.state, task.commands.map(({ id }) => id)], [TaskState.WORKING, ["request"]]);
   given.assertBytes(task.summary, new Uint8Array([1, 2, 3]));
   assert.equal((await storage.listTasks({ scope, limit: 5 })).total, 1);
 }

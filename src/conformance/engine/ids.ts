@@ -101,12 +101,12 @@ export const idCases: readonly CaseSpec[] = [
         const claim = given.claimOf(id, id);
         assert.deepEqual(await storage.claimMessage(given.scope, claim), { outcome: "accepted", otherContent: false });
         assert.deepEqual(await storage.claimMessage(given.scope, claim), { outcome: "duplicate", taskId: id });
-        assert.equal(await storage.requestTask(key, { id, bytes: new Uint8Array([1]) }), true);
-        await storage.beat(id);
+        assert.equal(await storage.sendCommand(key, { id, bytes: new Uint8Array([1]) }), true);
+        await storage.heartbeat(id);
         await given.commit(storage, given.taskKey(`of ${oddIds.indexOf(id)}`), given.nothing, { replica: id });
       }
       assert.deepEqual(
-        (await given.taskOf(storage, key)).requests.map(({ id }) => id),
+        (await given.taskOf(storage, key)).commands.map(({ id }) => id),
         oddIds,
       );
       assert.deepEqual((await storage.listReplicas()).map(({ replica }) => replica).toSorted(), oddIds.toSorted());
@@ -163,7 +163,7 @@ async function refuse(storage: Storage, id: string): Promise<void> {
     () => storage.getConversation(scope, id),
     () => storage.storeConversation(scope, { contextId: id, messageIds: [], lastAccessTime: new Date() }),
     () => storage.claimMessage(scope, given.claimOf(id, "task")),
-    () => storage.beat(id),
+    () => storage.heartbeat(id),
   ];
   for (const call of calls) {
     await given.assertFails("invalid", call);

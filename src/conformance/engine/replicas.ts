@@ -10,11 +10,11 @@ export const replicaCases: readonly CaseSpec[] = [
     name: "every beat raises the counter of its replica alone",
     async run(storage) {
       assert.deepEqual(await storage.listReplicas(), []);
-      await storage.beat("r1");
-      await storage.beat("r2");
+      await storage.heartbeat("r1");
+      await storage.heartbeat("r2");
       const before = await counters(storage);
-      await storage.beat("r1");
-      await storage.beat("r1");
+      await storage.heartbeat("r1");
+      await storage.heartbeat("r1");
       const after = await counters(storage);
       assert.deepEqual([...after.keys()].toSorted(), ["r1", "r2"]);
       assert.ok((after.get("r1") ?? 0n) > (before.get("r1") ?? 0n));
@@ -24,12 +24,12 @@ export const replicaCases: readonly CaseSpec[] = [
   {
     name: "a replica that leaves is gone, and begins anew when it comes back",
     async run(storage) {
-      await storage.beat("r1");
-      await storage.beat("r2");
-      await storage.leave("r1");
-      await storage.leave("unknown");
+      await storage.heartbeat("r1");
+      await storage.heartbeat("r2");
+      await storage.deregister("r1");
+      await storage.deregister("unknown");
       assert.deepEqual([...(await counters(storage)).keys()], ["r2"]);
-      await storage.beat("r1");
+      await storage.heartbeat("r1");
       assert.deepEqual([...(await counters(storage)).keys()].toSorted(), ["r1", "r2"]);
     },
   },

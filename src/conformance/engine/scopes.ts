@@ -51,7 +51,7 @@ async function fill(storage: Storage, scope: Scope, text: string): Promise<void>
   });
   await storage.storeMessages(scope, [given.messageOf("m2", text, "context")]);
   await storage.storeSnapshot(key, { sequence: 1n, bytes: Buffer.from(text) });
-  await storage.requestTask(key, { id: "request", bytes: Buffer.from(text) });
+  await storage.sendCommand(key, { id: "request", bytes: Buffer.from(text) });
   await storage.storePushNotification(key, given.configOf("config", text));
   await given.setLastAccess(storage, "context", new Date(1000), scope);
 }
@@ -61,8 +61,8 @@ async function assertFilled(storage: Storage, scope: Scope, text: string): Promi
   const task = await given.taskOf(storage, key, { snapshot: true });
   assert.deepEqual(task.key, key);
   given.assertBytes(task.snapshot?.bytes, Buffer.from(text));
-  assert.equal(task.requests.length, 1);
-  given.assertBytes(task.requests[0]?.bytes, Buffer.from(text));
+  assert.equal(task.commands.length, 1);
+  given.assertBytes(task.commands[0]?.bytes, Buffer.from(text));
   given.assertEntries(await storage.readTask(key, 0n, 1000), [given.createdEntry("m1", text)]);
   assert.deepEqual((await storage.listMessagesByContextId(scope, "context")).map(given.textOf), [text, text]);
   assert.deepEqual((await storage.getMessages(scope, ["m1", "m2"])).map(given.textOf), [text, text]);
@@ -93,7 +93,7 @@ async function assertNothing(storage: Storage, scope: Scope): Promise<void> {
     more: false,
   });
   await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array() });
-  assert.equal(await storage.requestTask(key, { id: "request", bytes: new Uint8Array() }), false);
+  assert.equal(await storage.sendCommand(key, { id: "request", bytes: new Uint8Array() }), false);
   assert.equal(await storage.deleteTask(key), false);
   assert.equal(await storage.getMessage(scope, "m1"), undefined);
   assert.deepEqual(await storage.getMessages(scope, ["m1", "m2"]), []);

@@ -27,7 +27,7 @@ export const appendCases: readonly CaseSpec[] = [
         }),
       );
       assert.equal(given.committed(result).head, 2n);
-      assert.deepEqual(given.committed(result).requests, []);
+      assert.deepEqual(given.committed(result).commands, []);
       const task = await given.taskOf(storage, key, { snapshot: true });
       given.assertBytes(task.summary, summary);
       const { summary: _, ...rest } = task;
@@ -91,7 +91,7 @@ export const appendCases: readonly CaseSpec[] = [
         const before = await given.commit(storage, key, given.nothing, { batch: "batch-a", fence: 4n });
         const entries = [given.textEntry("two"), given.textEntry("three")];
         const after = await given.commit(storage, key, before, { entries, batch: "batch-b" });
-        await storage.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
+        await storage.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
         const image = await imageOf(storage);
         const refused = given.appendOf(wrong({ before, after }), {
           ...withMessage,
@@ -176,7 +176,7 @@ export const appendCases: readonly CaseSpec[] = [
     async run(storage) {
       const position = await given.say(storage, key, given.nothing, "m1", 1000);
       await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array([1]) });
-      await storage.requestTask(key, { id: "request", bytes: new Uint8Array([1]) });
+      await storage.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
       await given.commit(storage, given.taskKey("other"), given.nothing);
       assert.equal(await storage.deleteTask(key), true);
       assert.equal(await storage.deleteTask(key), false);
@@ -188,7 +188,7 @@ export const appendCases: readonly CaseSpec[] = [
       assert.deepEqual(await storage.appendTask(key, given.appendOf(position)), { outcome: "gone" });
       await given.commit(storage, key, given.nothing);
       const fresh = await given.taskOf(storage, key, { snapshot: true });
-      assert.deepEqual([fresh.head, fresh.requests, fresh.snapshot], [1n, [], undefined]);
+      assert.deepEqual([fresh.head, fresh.commands, fresh.snapshot], [1n, [], undefined]);
     },
   },
   {

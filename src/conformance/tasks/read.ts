@@ -111,13 +111,13 @@ export const readCases: readonly CaseSpec[] = [
       const handedIn = Buffer.from(entry);
       await given.commit(storage, key, given.nothing, { entries: [handedIn], summary: Buffer.from([1, 2]) });
       await storage.storeSnapshot(key, { sequence: 1n, bytes: Buffer.from([3, 4]) });
-      await storage.requestTask(key, { id: "request", bytes: Buffer.from([5, 6]) });
+      await storage.sendCommand(key, { id: "request", bytes: Buffer.from([5, 6]) });
       const task = await given.taskOf(storage, key, { snapshot: true });
       for (const bytes of [
         (await storage.readTask(key, 0n, 100))[0]?.bytes,
         task.summary,
         task.snapshot?.bytes,
-        task.requests[0]?.bytes,
+        task.commands[0]?.bytes,
       ]) {
         bytes?.fill(0);
       }
@@ -125,7 +125,7 @@ export const readCases: readonly CaseSpec[] = [
       given.assertEntries(await storage.readTask(key, 0n, 100), [entry]);
       given.assertBytes(again.summary, new Uint8Array([1, 2]));
       given.assertBytes(again.snapshot?.bytes, new Uint8Array([3, 4]));
-      given.assertBytes(again.requests[0]?.bytes, new Uint8Array([5, 6]));
+      given.assertBytes(again.commands[0]?.bytes, new Uint8Array([5, 6]));
     },
   },
   {

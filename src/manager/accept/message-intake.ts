@@ -20,7 +20,7 @@ import { answerMessageMs } from "../../runtime/limits.ts";
 import type { DuplicateClaim, MessageClaim } from "../../storage/storage.ts";
 import { StorageError } from "../../storage/storage-error.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
-import type { Slots } from "../run/run-queue.ts";
+import type { RunQueue } from "../run/run-queue.ts";
 import { conversationHistory, processOptions } from "../run/task-context.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 import { contentHash } from "./content-hash.ts";
@@ -41,10 +41,10 @@ export type Accepted =
  * The way of a message in: validated, claimed, then either answered at once, or durable as the beginning of a task or
  * as a further message of one. A refused message leaves nothing behind.
  */
-export class MessageAcceptance {
+export class MessageIntake {
   readonly #deps: ManagerDeps;
   readonly #runs: TaskRuns;
-  readonly #slots: Slots;
+  readonly #slots: RunQueue;
   /**
    * New messages on their way in, by claim: a repeat that comes meanwhile waits for the first. Bounded by the calls
    * under way.
@@ -55,7 +55,7 @@ export class MessageAcceptance {
   /** Aborts the answers that the processor is being asked for. */
   readonly #closing = new AbortController();
 
-  constructor(deps: ManagerDeps, runs: TaskRuns, slots: Slots) {
+  constructor(deps: ManagerDeps, runs: TaskRuns, slots: RunQueue) {
     this.#deps = deps;
     this.#runs = runs;
     this.#slots = slots;

@@ -20,7 +20,7 @@ import type { Scope } from "../../domain/scope.ts";
 import { TaskError, taskNotFound } from "../../domain/task-error.ts";
 import type { ConversationHistory, ConversationStats } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import { fitting } from "../read/count-fitting.ts";
+import { countFitting } from "../read/count-fitting.ts";
 import { pageSizeDefault } from "../read/list-tasks.ts";
 import { decodePageToken, encodePageToken } from "../read/page-token.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
@@ -96,7 +96,7 @@ export class Conversations {
         limit: request.pageSize ?? pageSizeDefault,
         ...after,
       });
-      const fit = fitting(
+      const fit = countFitting(
         page.messages,
         (message) => toBinary(MessageSchema, message).byteLength,
         this.#deps.options.maxEventBytes,

@@ -7,7 +7,7 @@ import { ConversationMap } from "./conversation-map.ts";
  * random: a message that comes after another one of the same millisecond, to another task, is given the next
  * millisecond, so that whoever sends one after the other finds them in that order.
  */
-export class ConversationTimes {
+export class MessageClock {
   readonly #clock: Clock;
   readonly #lastMs = new ConversationMap<number>(conversationsMax);
 

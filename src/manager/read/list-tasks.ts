@@ -15,7 +15,7 @@ import { TaskError } from "../../domain/task-error.ts";
 import { loadTask } from "../../log/load-task.ts";
 import type { StoredTask } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import { fitting } from "./count-fitting.ts";
+import { countFitting } from "./count-fitting.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 
 /** When none is asked for (R44). */
@@ -51,7 +51,7 @@ export async function listTasks(
     limit: pageSize,
   });
   const fromHeaders = !includeArtifacts && historyLength === 0;
-  const fit = fitting(
+  const fit = countFitting(
     page.tasks,
     ({ summary, logBytes }) => (fromHeaders ? summary.byteLength : logBytes),
     deps.options.maxEventBytes,

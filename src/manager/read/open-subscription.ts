@@ -9,7 +9,7 @@ import type { AccessTracker } from "../conversations/access-tracker.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 import { currentFold } from "./current-task.ts";
-import type { Opening } from "./task-subscriber.ts";
+import type { OpenedStream } from "./task-subscriber.ts";
 
 export interface SubscriptionRequest {
   readonly key: TaskKey;
@@ -33,7 +33,7 @@ export async function openSubscription(
   runs: TaskRuns,
   access: AccessTracker,
   request: SubscriptionRequest,
-): Promise<Opening> {
+): Promise<OpenedStream> {
   const { key, after, endsAtInput, terminal, historyLength } = request;
   const feed = deps.hub.open(key);
   try {
@@ -51,7 +51,7 @@ export async function openSubscription(
     if (after !== undefined && after > fold.sequence) throw outOfRange(key.taskId, after, fold.sequence);
     access.touch(key, fold.contextId);
     const cursor = after ?? fold.sequence;
-    const opening: Opening = {
+    const opening: OpenedStream = {
       kind: "task",
       reader: new TaskReader(deps.storage, feed, fold.contextId, cursor),
       cursor,

@@ -6,7 +6,7 @@ import type { TaskReader } from "../../stream/task-reader.ts";
 import { asTaskError } from "../map-storage-errors.ts";
 
 /** What a subscription begins with, once everything that can refuse it has been asked. */
-export type Opening =
+export type OpenedStream =
   | { readonly kind: "message"; readonly message: Message }
   | {
       readonly kind: "task";
@@ -32,9 +32,9 @@ export type Opening =
  */
 export class Subscription implements TaskSubscriber, AsyncIterator<StreamResponse> {
   readonly #abort = new AbortController();
-  readonly #opening: Promise<Opening>;
+  readonly #opening: Promise<OpenedStream>;
   readonly #now: () => number;
-  #opened: Opening | undefined;
+  #opened: OpenedStream | undefined;
   #first: Task | undefined;
   #page: readonly PlacedEntry[] = [];
   #place = 0;
@@ -54,7 +54,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
    * `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first
    * `next` throws.
    */
-  constructor(open: (signal: AbortSignal) => Promise<Opening>, now: () => number) {
+  constructor(open: (signal: AbortSignal) => Promise<OpenedStream>, now: () => number) {
     this.#now = now;
     this.#lastAccessMs = now();
     this.#opening = open(this.#abort.signal).then((opening) => {

@@ -40,7 +40,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
   /** This server's counter when it last looked: only whoever removes the record makes it fall. */
   let seen = 0n;
   const beatAndLook = async (): Promise<void> => {
-    await storage.beat(replica);
+    await storage.heartbeat(replica);
     answered();
     const own = (await storage.listReplicas()).find((record) => record.replica === replica);
     if (own !== undefined && own.counter > seen) {
@@ -65,7 +65,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
     await beating;
     try {
       const unfinished = await storage.claimTasks({ replicas: [replica], limit: 1 });
-      if (unfinished.length === 0) await storage.leave(replica);
+      if (unfinished.length === 0) await storage.deregister(replica);
     } catch (error) {
       logger.warn({ err: error }, "This server's record could not be removed");
     }

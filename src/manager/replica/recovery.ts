@@ -24,7 +24,7 @@ export async function recoverTasks(deps: ManagerDeps, runs: TaskRuns, dead: read
       await Promise.all(left.map((key) => takeOver(key)));
       continue;
     }
-    if (failed.size === 0) for (const replica of dead) await storage.leave(replica);
+    if (failed.size === 0) for (const replica of dead) await storage.deregister(replica);
     break;
   }
   return taken;

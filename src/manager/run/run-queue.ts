@@ -6,7 +6,7 @@ import { TaskError } from "../../domain/task-error.ts";
  *
  * Invariant: every granted slot is released exactly once, by the function it was granted with.
  */
-export class Slots {
+export class RunQueue {
   readonly #runningMax: number;
   readonly #queuedMax: number;
   #running = 0;

@@ -19,7 +19,7 @@ import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
 import { TaskWriter } from "../../log/task-writer.ts";
 import type { TaskFeed } from "../../stream/task-hub.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
-import type { Slots } from "./run-queue.ts";
+import type { RunQueue } from "./run-queue.ts";
 import { runTurn } from "./run-turn.ts";
 import type { TaskContextFactory } from "./task-context.ts";
 
@@ -47,7 +47,7 @@ export class TaskRun {
   readonly writer: TaskWriter;
   readonly feed: TaskFeed;
   readonly #deps: ManagerDeps;
-  readonly #slots: Slots;
+  readonly #slots: RunQueue;
   readonly #contexts: TaskContextFactory;
   /** Called whenever the run has nothing to do any more. */
   readonly #onIdle: () => void;
@@ -73,7 +73,7 @@ export class TaskRun {
     key: TaskKey,
     start: RunStart,
     use: {
-      readonly slots: Slots;
+      readonly slots: RunQueue;
       readonly contexts: TaskContextFactory;
       readonly feed: TaskFeed;
       readonly onIdle: () => void;

@@ -9,7 +9,7 @@ import { appendBackoff } from "../../runtime/limits.ts";
 import { StorageError } from "../../storage/storage-error.ts";
 import type { TaskFeed } from "../../stream/task-hub.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import type { Slots } from "./run-queue.ts";
+import type { RunQueue } from "./run-queue.ts";
 import type { TaskContextFactory } from "./task-context.ts";
 import { type RunStart, TaskRun } from "./task-run.ts";
 
@@ -34,14 +34,14 @@ interface Place {
  */
 export class TaskRuns {
   readonly #deps: ManagerDeps;
-  readonly #slots: Slots;
+  readonly #slots: RunQueue;
   readonly #places = new Map<string, Place>();
   #contexts: TaskContextFactory | undefined;
   #stopped = false;
   /** Takes back the next try to take up a task that the storage failed, by task. */
   readonly #retries = new Map<string, () => void>();
 
-  constructor(deps: ManagerDeps, slots: Slots) {
+  constructor(deps: ManagerDeps, slots: RunQueue) {
     this.#deps = deps;
     this.#slots = slots;
   }

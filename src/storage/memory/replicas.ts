@@ -8,11 +8,11 @@ export class MemoryReplicas {
   readonly #counters = new Map<string, bigint>();
   readonly #inboxes = new Map<string, Set<{ readonly wake: Wake }>>();
 
-  beat(replica: string): void {
+  heartbeat(replica: string): void {
     this.#counters.set(replica, (this.#counters.get(replica) ?? 0n) + 1n);
   }
 
-  leave(replica: string): void {
+  deregister(replica: string): void {
     this.#counters.delete(replica);
   }
 

@@ -27,9 +27,9 @@ import type {
   StoredTask,
   TaskAppend,
   TaskClaim,
+  TaskCommand,
   TaskPage,
   TaskQuery,
-  TaskRequest,
 } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
 import { claimMessage, dropEndedClaims } from "./claims.ts";
@@ -114,7 +114,7 @@ class MemoryStorage implements Storage {
     return true;
   }
 
-  async requestTask(key: TaskKey, request: TaskRequest): Promise<boolean> {
+  async sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean> {
     check.checkRequest(key, request);
     const task = this.#findTask(key);
     if (task !== undefined && !task.requests.has(request.id)) {
@@ -247,14 +247,14 @@ class MemoryStorage implements Storage {
     return this.#findTask(key)?.pushNotifications.delete(configId) ?? false;
   }
 
-  async beat(replica: string): Promise<void> {
+  async heartbeat(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    this.#state.replicas.beat(replica);
+    this.#state.replicas.heartbeat(replica);
   }
 
-  async leave(replica: string): Promise<void> {
+  async deregister(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    this.#state.replicas.leave(replica);
+    this.#state.replicas.deregister(replica);
   }
 
   async listReplicas(): Promise<readonly ReplicaRecord[]> {

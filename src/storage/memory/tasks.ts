@@ -8,10 +8,10 @@ import type {
   StoredTask,
   TaskAppend,
   TaskClaim,
+  TaskCommand,
   TaskPage,
   TaskPlace,
   TaskQuery,
-  TaskRequest,
 } from "../storage.ts";
 import { findRival, settleClaim } from "./claims.ts";
 import type { TaskRecord } from "./records.ts";
@@ -87,7 +87,7 @@ function createTask(
 function commit(
   state: MemoryState,
   task: TaskRecord,
-  { batch, header, messages, answered }: TaskAppend,
+  { batch, header, messages, handled: answered }: TaskAppend,
   nowMs: number,
 ): Committed {
   const { conversation } = task;
@@ -122,7 +122,7 @@ function commit(
     state.setLastAccess(conversation, nowMs);
   }
   // Readers of this storage are in this process and hear of an append without a wake-up, so there is nobody to name.
-  return { outcome: "committed", head: BigInt(task.entries.length), watchers: [], requests: requestsOf(task) };
+  return { outcome: "committed", head: BigInt(task.entries.length), watchers: [], commands: requestsOf(task) };
 }
 
 function lostTo(task: TaskRecord): AppendResult {
@@ -145,13 +145,13 @@ export function storedTask(task: TaskRecord, withSnapshot: boolean): StoredTask 
     fence,
     summary: copyOf(summary),
     logBytes,
-    requests: requestsOf(task),
+    commands: requestsOf(task),
     ...(withSnapshot &&
       snapshot !== undefined && { snapshot: { sequence: snapshot.sequence, bytes: copyOf(snapshot.bytes) } }),
   };
 }
 
-function requestsOf(task: TaskRecord): readonly TaskRequest[] {
+function requestsOf(task: TaskRecord): readonly TaskCommand[] {
   return Array.from(task.requests, ([id, bytes]) => ({ id, bytes: copyOf(bytes) }));
 }
 

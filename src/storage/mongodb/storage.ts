@@ -28,9 +28,9 @@ import type {
   StoredTask,
   TaskAppend,
   TaskClaim,
+  TaskCommand,
   TaskPage,
   TaskQuery,
-  TaskRequest,
 } from "../storage.ts";
 import { claimMessage } from "./claims/claims.ts";
 import * as conversationReads from "./conversations/conversation-reads.ts";
@@ -41,7 +41,7 @@ import { advanceTask } from "./log/append.ts";
 import { createTask } from "./log/create.ts";
 import { listTasks } from "./log/list-tasks.ts";
 import { readTask } from "./log/read-log.ts";
-import { requestTask } from "./log/requests.ts";
+import { sendCommand } from "./log/requests.ts";
 import { storeSnapshot } from "./log/snapshots.ts";
 import { getTask, taskExists } from "./log/task-reads.ts";
 import * as configs from "./push-notifications.ts";
@@ -136,9 +136,9 @@ class MongoStorage implements Storage {
     return this.#session.write((context) => removal.deleteTask(context, key));
   }
 
-  async requestTask(key: TaskKey, request: TaskRequest): Promise<boolean> {
+  async sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean> {
     check.checkRequest(key, request);
-    return this.#session.write((context) => requestTask(context, key, request));
+    return this.#session.write((context) => sendCommand(context, key, request));
   }
 
   async getMessage(scope: Scope, messageId: string): Promise<Message | undefined> {
@@ -252,14 +252,14 @@ class MongoStorage implements Storage {
     return this.#session.write((context) => configs.deletePushNotification(context, key, configId));
   }
 
-  async beat(replica: string): Promise<void> {
+  async heartbeat(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    await this.#session.write((context) => replicas.beat(context, replica));
+    await this.#session.write((context) => replicas.heartbeat(context, replica));
   }
 
-  async leave(replica: string): Promise<void> {
+  async deregister(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    await this.#session.write((context) => replicas.leave(context, replica));
+    await this.#session.write((context) => replicas.deregister(context, replica));
   }
 
   async listReplicas(): Promise<readonly ReplicaRecord[]> {

@@ -27,9 +27,9 @@ import type {
   StoredTask,
   TaskAppend,
   TaskClaim,
+  TaskCommand,
   TaskPage,
   TaskQuery,
-  TaskRequest,
 } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
 import { SqliteInboxes } from "./inboxes.ts";
@@ -128,10 +128,10 @@ class SqliteStorage implements Storage {
     return deleted;
   }
 
-  async requestTask(key: TaskKey, { id, bytes }: TaskRequest): Promise<boolean> {
+  async sendCommand(key: TaskKey, { id, bytes }: TaskCommand): Promise<boolean> {
     check.checkRequest(key, { id, bytes });
     const request = { id, bytes: codec.ownBytes(bytes) };
-    return this.#writer.call("requestTask", { key: taskKeyOf(key), request }, { bytes: bytes.byteLength });
+    return this.#writer.call("sendCommand", { key: taskKeyOf(key), request }, { bytes: bytes.byteLength });
   }
 
   async getMessage(scope: Scope, messageId: string): Promise<Message | undefined> {
@@ -266,14 +266,14 @@ class SqliteStorage implements Storage {
     return this.#writer.call("deletePushNotification", { key: taskKeyOf(key), configId });
   }
 
-  async beat(replica: string): Promise<void> {
+  async heartbeat(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    await this.#writer.call("beat", { replica });
+    await this.#writer.call("heartbeat", { replica });
   }
 
-  async leave(replica: string): Promise<void> {
+  async deregister(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    await this.#writer.call("leave", { replica });
+    await this.#writer.call("deregister", { replica });
   }
 
   async listReplicas(): Promise<readonly ReplicaRecord[]> {

@@ -11,7 +11,7 @@ import { checkVersion, type VersionMode } from "./a2a-version.ts";
  * the request is parsed, since it is the version that says how; a call that was let in is known by its context, so that
  * whoever asks again, as the service itself does, gets the same. Sets the response's `A2A-Extensions`.
  */
-export type A2AGate = (context: HandlerContext) => A2ACall;
+export type Admission = (context: HandlerContext) => A2ACall;
 
 const admitted = createContextKey<A2ACall | undefined>(undefined, {
   description: "a call of the A2A contract that was let in",
@@ -31,10 +31,10 @@ export function takeAsServed(context: HandlerContext): void {
  * (R7–R9), then the extensions it requires (R10). All before anything is looked at that the request asks for: the
  * answer is the same whatever that is.
  */
-export function a2aGate(
+export function admission(
   { streaming, pushNotifications, extendedAgentCard, extensions }: Capabilities,
   a2aVersion: VersionMode,
-): A2AGate {
+): Admission {
   const closed: Partial<Record<string, () => TaskError>> = {
     ...(!streaming && noStreams),
     ...(!pushNotifications && noPushNotifications),

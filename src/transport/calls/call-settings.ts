@@ -5,7 +5,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";
 import { toConnectError } from "../errors/errors.ts";
-import type { A2AGate } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 
 /**
  * The extended card for the caller who asks, undefined if there is none for him. Whoever gives it answers for who may
@@ -16,7 +16,7 @@ export type ExtendedCard = (caller: Caller) => Promise<AgentCardInit | undefined
 /** What services and bindings need beside the manager. */
 export interface CallSettings {
   /** Lets calls of the contract in. Every binding asks it before it parses a request. */
-  readonly gate: A2AGate;
+  readonly gate: Admission;
   readonly extendedCard?: ExtendedCard | undefined;
   readonly logger: Logger;
   /** Which of them there are. */

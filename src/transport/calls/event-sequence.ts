@@ -72,7 +72,7 @@ export function numberEvents(call: A2ACall, subscriber: TaskSubscriber): AsyncIt
  * The sequence of an event that `numberEvents` gave, as the adapters for JSON give it to readers as the event's id;
  * undefined where the extension isn't active, for a bare message, and for what is no event of the contract.
  */
-export function sequenceTold(event: Message): string | undefined {
+export function eventIdOf(event: Message): string | undefined {
   if (!isMessage(event, StreamResponseSchema)) return undefined;
   const sequence = event.payload.value?.metadata?.[sequenceKey];
   return typeof sequence === "string" ? sequence : undefined;

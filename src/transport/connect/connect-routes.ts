@@ -5,7 +5,7 @@ import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import { capabilitiesOf } from "../agent-card/capabilities.ts";
 import { type BindingName, bindingNames } from "../binding-names.ts";
 import type { VersionMode } from "../calls/a2a-version.ts";
-import { a2aGate } from "../calls/admission.ts";
+import { admission } from "../calls/admission.ts";
 import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
 import { endWithSignal } from "../calls/deadlines.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
@@ -93,7 +93,7 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
     shutdownSignal,
   } = options;
   const { bindings = bindingNames, a2aVersion = "strict", extendedCard } = options;
-  const gate = a2aGate(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
+  const gate = admission(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
   // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the
   // manager measures exactly.
   const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;

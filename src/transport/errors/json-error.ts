@@ -6,7 +6,7 @@ import { jsonFieldPath } from "../proto-json/json-path.ts";
 import { codeTable, errorTable } from "./errors.ts";
 
 /** An error as the JSON bindings tell it. */
-export interface ToldError {
+export interface JsonError {
   /** gRPC's name of the code. */
   readonly status: string;
   readonly http: number;
@@ -17,7 +17,7 @@ export interface ToldError {
 }
 
 /** What the table of errors says of an error that a service ended with. */
-export function toldError(error: ConnectError): ToldError {
+export function jsonError(error: ConnectError): JsonError {
   const byCode = codeTable[error.code];
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
   const { http, jsonRpc } = reason !== undefined && isReason(reason) ? errorTable[reason] : byCode;

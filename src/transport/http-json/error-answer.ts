@@ -3,7 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Logger } from "../../runtime/logger.ts";
 import { retryAfterSeconds } from "../calls/call-limits.ts";
 import { toConnectError } from "../errors/errors.ts";
-import { toldError } from "../errors/json-error.ts";
+import { jsonError } from "../errors/json-error.ts";
 
 /** What HTTP itself has to say of a request, that no call has: the verb is wrong, nothing fits its Accept. */
 export class HttpFault extends Error {
@@ -34,7 +34,7 @@ export function errorAnswer(error: unknown, logger: Logger): ErrorAnswer {
     const { http, status, message, headers } = error;
     return { http, headers, body: { error: { code: http, status, message, details: [] } } };
   }
-  const { http, status, message, details } = toldError(toConnectError(error, logger));
+  const { http, status, message, details } = jsonError(toConnectError(error, logger));
   const headers = http === 429 || http === 503 ? { "retry-after": String(retryAfterSeconds) } : {};
   return { http, headers, body: { error: { code: http, status, message, details: [...details] } } };
 }

@@ -13,7 +13,7 @@ import {
 } from "../calls/call-context.ts";
 import { callStreaming, callUnary } from "../calls/call-method.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
-import { sequenceTold } from "../calls/event-sequence.ts";
+import { eventIdOf } from "../calls/event-sequence.ts";
 import { readBody } from "../calls/read-body.ts";
 import { pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
@@ -151,7 +151,7 @@ async function answerStream(
     events,
     first,
     headers,
-    toEvent: (event) => ({ data: writeJson(output, event), id: sequenceTold(event) }),
+    toEvent: (event) => ({ data: writeJson(output, event), id: eventIdOf(event) }),
     // Named, since the event is no StreamResponse.
     toErrorEvent: (error) => ({ event: "error", data: JSON.stringify(errorAnswer(error, options.logger).body) }),
     keepAliveMs: options.heartbeatMs,

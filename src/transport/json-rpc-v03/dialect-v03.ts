@@ -2,9 +2,9 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { extensionsParameter } from "../calls/a2a-extensions.ts";
 import { namedVersion, type VersionSource } from "../calls/a2a-version.ts";
-import { type A2AGate, takeAsServed } from "../calls/admission.ts";
+import { type Admission, takeAsServed } from "../calls/admission.ts";
 import { callStreaming, callUnary } from "../calls/call-method.ts";
-import { sequenceTold } from "../calls/event-sequence.ts";
+import { eventIdOf } from "../calls/event-sequence.ts";
 import { type Dialect, errorOf, notFound, RpcFault, type RpcMethod } from "../json-rpc/dialect.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
@@ -28,7 +28,7 @@ export function isV03(method: string, request: VersionSource): boolean {
  * A2A 0.3 over JSON-RPC, on the same tasks (R196, R198): each call is made as one of version 1.0, and what comes of it
  * said in the older form.
  */
-export function dialectV03(services: readonly ServedService[], gate: A2AGate): Dialect {
+export function dialectV03(services: readonly ServedService[], gate: Admission): Dialect {
   const contract = services.find(({ service }) => service.typeName === A2AService.typeName);
   return {
     find(name) {
@@ -44,7 +44,7 @@ export function dialectV03(services: readonly ServedService[], gate: A2AGate): D
 /** What `A2A-Extensions` was called, in both directions. */
 const olderParameter = "X-A2A-Extensions";
 
-function rpcMethod(known: MethodV03, call: ServedService["methods"][string], gate: A2AGate): RpcMethod {
+function rpcMethod(known: MethodV03, call: ServedService["methods"][string], gate: Admission): RpcMethod {
   const { method } = call;
   const told = (message: Parameters<typeof toA2AJson>[1]) =>
     JSON.stringify(known.fromV1(toA2AJson(method.output, message) as JsonObject));
@@ -63,7 +63,7 @@ function rpcMethod(known: MethodV03, call: ServedService["methods"][string], gat
       if (call.kind === "unary") yield { json: told(await callUnary(call, request, context)) };
       else
         for await (const event of callStreaming(call, request, context))
-          yield { json: told(event), id: sequenceTold(event) };
+          yield { json: told(event), id: eventIdOf(event) };
     },
   };
 }

@@ -2,10 +2,10 @@ import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
 import type { HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { checkVersion, type VersionSource } from "../calls/a2a-version.ts";
-import type { A2AGate } from "../calls/admission.ts";
+import type { Admission } from "../calls/admission.ts";
 import { callStreaming, callUnary } from "../calls/call-method.ts";
-import { sequenceTold } from "../calls/event-sequence.ts";
-import { toldError } from "../errors/json-error.ts";
+import { eventIdOf } from "../calls/event-sequence.ts";
+import { jsonError } from "../errors/json-error.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../services/services.ts";
@@ -18,7 +18,7 @@ export interface Dialect {
    * request's version.
    */
   find(name: string, request: VersionSource): RpcMethod;
-  errorOf(error: Parameters<typeof toldError>[0]): RpcError;
+  errorOf(error: Parameters<typeof jsonError>[0]): RpcError;
 }
 
 /** A method as JSON. Throws what the implementation throws, and TaskError for params that can't be read. */
@@ -56,7 +56,7 @@ const successors: Readonly<Record<string, string>> = {
 /**
  * A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service.
  */
-export function currentDialect(services: readonly ServedService[], gate: A2AGate): Dialect {
+export function currentDialect(services: readonly ServedService[], gate: Admission): Dialect {
   const methods = new Map<string, RpcMethod>();
   for (const { service, methods: calls } of services) {
     const prefix = service.typeName === A2AService.typeName ? "" : `${service.typeName}/`;
@@ -77,7 +77,7 @@ export function currentDialect(services: readonly ServedService[], gate: A2AGate
 
 /** An error with its details, as both versions tell it (R165). */
 export function errorOf(error: Parameters<Dialect["errorOf"]>[0]): RpcError {
-  const { jsonRpc, message, details } = toldError(error);
+  const { jsonRpc, message, details } = jsonError(error);
   return { code: jsonRpc, message, ...(details.length > 0 && { data: details }) };
 }
 
@@ -95,7 +95,7 @@ export function notFound(method: string): RpcError {
   return { code: rpcCodes.methodNotFound, message, data: [info] };
 }
 
-function rpcMethod(call: MethodImplSpec, gate: A2AGate): RpcMethod {
+function rpcMethod(call: MethodImplSpec, gate: Admission): RpcMethod {
   const { method } = call;
   return {
     desc: method,
@@ -106,7 +106,7 @@ function rpcMethod(call: MethodImplSpec, gate: A2AGate): RpcMethod {
       if (call.kind === "unary") yield { json: writeJson(method.output, await callUnary(call, request, context)) };
       else
         for await (const event of callStreaming(call, request, context))
-          yield { json: writeJson(method.output, event), id: sequenceTold(event) };
+          yield { json: writeJson(method.output, event), id: eventIdOf(event) };
     },
   };
 }

@@ -23,11 +23,11 @@ import { watchForSilence } from "./pings.ts";
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
-export type PortHandler = (request: Request, response: Response) => void;
+export type ListenerHandler = (request: Request, response: Response) => void;
 
-export interface PortOptions {
+export interface ListenerOptions {
   /** Gets every request, of either version. */
-  readonly handler: PortHandler;
+  readonly handler: ListenerHandler;
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -39,7 +39,7 @@ export interface PortOptions {
 }
 
 /** One port for HTTP/1.1 and HTTP/2. */
-export interface Port {
+export interface Listener {
   /** Resolves to where it listens. Rejects with Node's error, such as EADDRINUSE. Once only. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
   /**
@@ -54,7 +54,7 @@ export interface Port {
  * listen nowhere themselves. With TLS it is the same after the handshake, so that ALPN only tells clients what they may
  * speak, and every limit holds for all four combinations.
  */
-export function createPort(options: PortOptions): Port {
+export function createListener(options: ListenerOptions): Listener {
   return new OnePort(options);
 }
 
@@ -71,8 +71,8 @@ interface Connection {
 }
 
 /** States: made → listening → closing → closed. */
-class OnePort implements Port {
-  readonly #options: PortOptions;
+class OnePort implements Listener {
+  readonly #options: ListenerOptions;
   readonly #limits: PortLimits;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -90,7 +90,7 @@ class OnePort implements Port {
   readonly #readingOut = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
-  constructor(options: PortOptions) {
+  constructor(options: ListenerOptions) {
     this.#options = options;
     this.#limits = { ...portLimits, ...options.limits };
     this.#clock = options.clock ?? systemClock;

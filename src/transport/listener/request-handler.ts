@@ -1,8 +1,8 @@
 import type { ServerResponse } from "node:http";
-import type { PortHandler } from "./listener.ts";
+import type { ListenerHandler } from "./listener.ts";
 
-export type Request = Parameters<PortHandler>[0];
-export type Response = Parameters<PortHandler>[1];
+export type Request = Parameters<ListenerHandler>[0];
+export type Response = Parameters<ListenerHandler>[1];
 
 /**
  * Answers a request, then or later, and says so; or passes it on by `false`, without having read or written anything
@@ -11,7 +11,7 @@ export type Response = Parameters<PortHandler>[1];
 export type RequestHandler = (request: Request, response: Response) => boolean;
 
 /** Asks the handlers in their order; the last one answers everything. */
-export function firstOf(handlers: readonly RequestHandler[], last: PortHandler): PortHandler {
+export function firstOf(handlers: readonly RequestHandler[], last: ListenerHandler): ListenerHandler {
   return (request, response) => {
     if (!handlers.some((handler) => handler(request, response))) last(request, response);
   };

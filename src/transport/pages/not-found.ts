@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import type { BindingName } from "../binding-names.ts";
-import type { PortHandler } from "../listener/listener.ts";
+import type { ListenerHandler } from "../listener/listener.ts";
 import { answer, errorJson } from "../listener/request-handler.ts";
 
 /** What is said of the bindings to a browser that comes by. */
@@ -16,7 +16,7 @@ const bindingTexts: Readonly<Record<BindingName, string>> = {
  * Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that
  * there is no such method.
  */
-export function notFound(bindings: ReadonlySet<BindingName>): PortHandler {
+export function notFound(bindings: ReadonlySet<BindingName>): ListenerHandler {
   const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
   return (request, response) => {
     const type = request.headers["content-type"] ?? "";

@@ -19,7 +19,7 @@ export interface PageSettings {
  * page. Where nobody is asked who he is, a name that means this machine is asked for as well: another site's name can
  * be made to lead here (DNS rebinding), and then its pages are of the same origin as the server.
  */
-export function refuseForeignPages({ corsOrigins, publicUrl, isLocal }: PageSettings): RequestHandler {
+export function checkOrigin({ corsOrigins, publicUrl, isLocal }: PageSettings): RequestHandler {
   const origins = new Set([...corsOrigins, ...(publicUrl ? [publicUrl.origin] : [])]);
   /** The name found good last, which is that of nearly every request. */
   let good: string | undefined;

@@ -21,7 +21,7 @@ describe("a task manager", () => {
     "unavailable",
   ] as const)("isn't once the storage has not answered for 10 s (%s), and is at its next answer", async (fault) => {
     const { manager, clock, faulty } = await setup(new ScriptedAgent());
-    faulty.fail({ methods: "beat", fault });
+    faulty.fail({ methods: "heartbeat", fault });
     const silent = manager.readiness.changed(never);
     await clock.advance(storageSilenceMs - 1_001);
     expect([manager.readiness.state, await isSettledNow(silent)]).toEqual(["ready", false]);

@@ -53,7 +53,7 @@ it("a server that another one takes for dead while it still starts doesn't start
     (error: unknown) => error,
   );
   await settle();
-  await storage.leave("late");
+  await storage.deregister("late");
   expect(await clock.advanceUntil(starting)).toMatchObject({
     reason: "UNAVAILABLE",
     message: expect.stringContaining("while it started"),

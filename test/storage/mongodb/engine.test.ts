@@ -192,7 +192,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
     entries: [given.fillerEntry(100_000), given.fillerEntry(5_000_000)],
     summary: given.fillerEntry(30_000),
   });
-  await storage.requestTask(key, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(key, { id: "request", bytes: given.fillerEntry(20_000) });
   await storage.storeSnapshot(key, { sequence: 3n, bytes: given.fillerEntry(9_000_000) });
   await storage.storeSnapshot(key, { sequence: 4n, bytes: given.fillerEntry(100) });
   await storage.getTask(key, { snapshot: true });
@@ -218,7 +218,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.getConversation(scope, "context");
   await storage.listConversations(scope, { limit: 10 });
   await storage.getConversationStats();
-  await storage.beat("replica-1");
+  await storage.heartbeat("replica-1");
   await storage.listReplicas();
   await storage.claimTasks({ replicas: ["replica-1"], limit: 10 });
   await given.commit(storage, key, position, { state: TaskState.COMPLETED, answered: ["request"] });
@@ -228,7 +228,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.cleanupExpiredConversations(0, scope);
   await storage.deleteTask(key);
   await storage.deleteConversation(scope, "two");
-  await storage.leave("replica-1");
+  await storage.deregister("replica-1");
 }
 
 async function quiet(observed: { take(): readonly unknown[] }): Promise<void> {

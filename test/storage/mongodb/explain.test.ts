@@ -136,14 +136,14 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
     call: (storage) => storage.deletePushNotification(given.taskKey("task-3-1"), "c1"),
   },
   {
-    name: "requestTask",
-    call: (storage) => storage.requestTask(given.taskKey("task-3-1"), { id: "r", bytes: new Uint8Array(3) }),
+    name: "sendCommand",
+    call: (storage) => storage.sendCommand(given.taskKey("task-3-1"), { id: "r", bytes: new Uint8Array(3) }),
   },
   {
     name: "storeSnapshot",
     call: (storage) => storage.storeSnapshot(given.taskKey("long"), { sequence: 9n, bytes: new Uint8Array(3) }),
   },
-  { name: "beat", call: (storage) => storage.beat("r1") },
+  { name: "heartbeat", call: (storage) => storage.heartbeat("r1") },
   { name: "listReplicas", call: (storage) => storage.listReplicas() },
   { name: "claimTasks", call: (storage) => storage.claimTasks({ replicas: ["replica-1"], limit: 5 }) },
   { name: "deleteTask", call: (storage) => storage.deleteTask(given.taskKey("task-7-1")) },

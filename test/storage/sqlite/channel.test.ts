@@ -10,11 +10,11 @@ describe("a channel", () => {
     { name: "throws", code: "throw new Error('Out of order')" },
   ])("to a writer that $name rejects what waits as unknown, and all that comes later", async ({ code }) => {
     const channel = new SqliteChannel<typeof writeOperations>(worker(code), "writer");
-    const waiting = [channel.call("beat", { replica: "r" }), channel.call("beat", { replica: "r" })];
+    const waiting = [channel.call("heartbeat", { replica: "r" }), channel.call("heartbeat", { replica: "r" })];
     for (const call of waiting) {
       await expect(call).rejects.toMatchObject({ name: "StorageError", code: "unavailable", outcome: "unknown" });
     }
-    await expect(channel.call("beat", { replica: "r" })).rejects.toMatchObject({
+    await expect(channel.call("heartbeat", { replica: "r" })).rejects.toMatchObject({
       code: "unavailable",
       outcome: "none",
     });
@@ -30,8 +30,10 @@ describe("a channel", () => {
   test("refuses more operations than its queue holds", async () => {
     const silent = worker("");
     const channel = new SqliteChannel<typeof writeOperations>(silent, "writer");
-    const waiting = Promise.allSettled(Array.from({ length: 20_000 }, () => channel.call("beat", { replica: "r" })));
-    await expect(channel.call("beat", { replica: "r" })).rejects.toMatchObject({
+    const waiting = Promise.allSettled(
+      Array.from({ length: 20_000 }, () => channel.call("heartbeat", { replica: "r" })),
+    );
+    await expect(channel.call("heartbeat", { replica: "r" })).rejects.toMatchObject({
       code: "unavailable",
       outcome: "none",
     });
@@ -42,7 +44,7 @@ describe("a channel", () => {
   test("refuses more bytes than its queue holds", async () => {
     const silent = worker("");
     const channel = new SqliteChannel<typeof writeOperations>(silent, "writer");
-    const megabytes = (count: number) => channel.call("beat", { replica: "r" }, { bytes: count * 1024 * 1024 });
+    const megabytes = (count: number) => channel.call("heartbeat", { replica: "r" }, { bytes: count * 1024 * 1024 });
     const waiting = Promise.allSettled([megabytes(200), megabytes(56)]);
     await expect(megabytes(1)).rejects.toMatchObject({ code: "unavailable", outcome: "none" });
     await silent.terminate();
@@ -52,8 +54,8 @@ describe("a channel", () => {
   test("rejects what can't be cloned, and goes on", async () => {
     const channel = new SqliteChannel<typeof writeOperations>(worker("answer(calls)"), "writer");
     const replica = (() => undefined) as unknown as string;
-    await expect(channel.call("beat", { replica })).rejects.toThrow("could not be cloned");
-    await expect(channel.call("beat", { replica: "r" })).resolves.toBe("answered");
+    await expect(channel.call("heartbeat", { replica })).rejects.toThrow("could not be cloned");
+    await expect(channel.call("heartbeat", { replica: "r" })).resolves.toBe("answered");
     await channel.close();
   });
 

@@ -158,7 +158,7 @@ describe("removing", () => {
         messages: [{ index: 0, messageId: taskId, timeMs: 1 }],
         create,
       });
-      await storage.requestTask(key, { id: "request", bytes: new Uint8Array(2) });
+      await storage.sendCommand(key, { id: "request", bytes: new Uint8Array(2) });
       await storage.storeSnapshot(key, { sequence: 1n, bytes: new Uint8Array(3_000_000) });
     }
   }

@@ -15,7 +15,7 @@ export function creation(contextId: string, entry: Uint8Array = new Uint8Array([
     batch: { id: "batch-1", entries: [entry] },
     header: { state: 2, statusTimeMs: 1000, replica: "replica", fence: 1n, summary: new Uint8Array([1]) },
     messages: [],
-    answered: [],
+    handled: [],
     create: { contextId },
   };
 }
@@ -27,7 +27,7 @@ export function progress(head: number, entry: Uint8Array = new Uint8Array([0x78,
     batch: { id: `batch-${head}`, entries: [entry] },
     header: { state: 2, statusTimeMs: 1000, replica: "replica", fence: 1n },
     messages: [],
-    answered: [],
+    handled: [],
   };
 }
 

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EntryBatchSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import { encodeEntryBatch, entryRanges } from "../../../src/storage/sqlite/rows/entry-batch.ts";
-import { beat, listReplicas } from "../../../src/storage/sqlite/rows/replicas.ts";
+import { heartbeat, listReplicas } from "../../../src/storage/sqlite/rows/replicas.ts";
 import { migrate, migrations } from "../../../src/storage/sqlite/rows/schema.ts";
 import { allSql, withPrefix } from "../../../src/storage/sqlite/rows/statements.ts";
 import { createSqliteStorage } from "../../../src/storage/sqlite/storage.ts";
@@ -24,13 +24,13 @@ describe("a group of writes", () => {
   afterEach(() => context.db.close());
 
   const operations = {
-    beat,
+    heartbeat,
     beatAndThrow(context: SqliteContext, args: { readonly replica: string }, nowMs: number) {
-      beat(context, args, nowMs);
+      heartbeat(context, args, nowMs);
       throw new Error("After the change");
     },
     breakConstraint(context: SqliteContext, { replica }: { readonly replica: string }, nowMs: number) {
-      beat(context, { replica }, nowMs);
+      heartbeat(context, { replica }, nowMs);
       context.db.exec("INSERT INTO a2a_replicas SELECT replica, counter, beat_ms FROM a2a_replicas");
     },
     undoAll(context: SqliteContext) {
@@ -45,7 +45,11 @@ describe("a group of writes", () => {
   const replicas = () => listReplicas(context, {}).map(({ replica }) => replica);
 
   test("keeps what succeeded and nothing of what failed", () => {
-    const replies = runWrites(context, operations, calls("beat", "beatAndThrow", "beat", "breakConstraint", "beat"));
+    const replies = runWrites(
+      context,
+      operations,
+      calls("heartbeat", "beatAndThrow", "heartbeat", "breakConstraint", "heartbeat"),
+    );
     expect(replies).toMatchObject([
       { id: 0, value: undefined },
       { id: 1, error: { message: "After the change", outcome: "none" } },
@@ -57,14 +61,14 @@ describe("a group of writes", () => {
   });
 
   test("whose COMMIT fails is unknown to every caller", () => {
-    const replies = runWrites(context, operations, calls("beat", "breakCommit", "beatAndThrow"));
+    const replies = runWrites(context, operations, calls("heartbeat", "breakCommit", "beatAndThrow"));
     expect(replies).toMatchObject([0, 1, 2].map((id) => ({ id, error: { code: "unavailable", outcome: "unknown" } })));
     expect(context.db.isTransaction).toBe(false);
-    expect(runWrites(context, operations, calls("beat"))).toEqual([{ id: 0, value: undefined }]);
+    expect(runWrites(context, operations, calls("heartbeat"))).toEqual([{ id: 0, value: undefined }]);
   });
 
   test("that SQLite undoes changed nothing for any caller", () => {
-    const replies = runWrites(context, operations, calls("beat", "undoAll", "beat"));
+    const replies = runWrites(context, operations, calls("heartbeat", "undoAll", "heartbeat"));
     expect(replies).toMatchObject([0, 1, 2].map((id) => ({ id, error: { code: "unavailable", outcome: "none" } })));
     expect(replicas()).toEqual([]);
   });
@@ -73,7 +77,7 @@ describe("a group of writes", () => {
     const other = new DatabaseSync(context.db.location() ?? "");
     other.exec("BEGIN IMMEDIATE");
     context.db.exec("PRAGMA busy_timeout = 1");
-    expect(runWrites(context, operations, calls("beat"))).toMatchObject([
+    expect(runWrites(context, operations, calls("heartbeat"))).toMatchObject([
       { id: 0, error: { code: "unavailable", outcome: "none" } },
     ]);
     other.close();
@@ -83,11 +87,11 @@ describe("a group of writes", () => {
     const { page_count: pages } = context.db.prepare("PRAGMA page_count").get() as { page_count: number };
     context.db.exec(`PRAGMA max_page_count = ${pages}`);
     const large = { replica: "r".repeat(100_000) };
-    expect(runWrites(context, operations, [{ id: 0, name: "beat", args: large, bytes: 0 }])).toMatchObject([
+    expect(runWrites(context, operations, [{ id: 0, name: "heartbeat", args: large, bytes: 0 }])).toMatchObject([
       { id: 0, error: { code: "unavailable", outcome: "none" } },
     ]);
     context.db.exec(`PRAGMA max_page_count = ${pages + 1000}`);
-    expect(runWrites(context, operations, calls("beat"))).toEqual([{ id: 0, value: undefined }]);
+    expect(runWrites(context, operations, calls("heartbeat"))).toEqual([{ id: 0, value: undefined }]);
     expect(replicas()).toEqual(["replica-0"]);
   });
 

@@ -11,7 +11,7 @@ import { SqliteChannel } from "../../../src/storage/sqlite/thread/channel.ts";
 import { openReader, openWriter } from "../../../src/storage/sqlite/thread/connection.ts";
 import { createContext, type SqliteContext } from "../../../src/storage/sqlite/thread/context.ts";
 import { runReads, runWrites } from "../../../src/storage/sqlite/thread/group.ts";
-import { SqliteSteps } from "../../../src/storage/sqlite/thread/maintenance.ts";
+import { Maintenance } from "../../../src/storage/sqlite/thread/maintenance.ts";
 import { readOperations, writeOperations } from "../../../src/storage/sqlite/thread/operations.ts";
 import type { Call, ToWorker } from "../../../src/storage/sqlite/thread/protocol.ts";
 import type { Storage, StorageOptions } from "../../../src/storage/storage.ts";
@@ -64,7 +64,7 @@ function openInline(file: string, options: StorageOptions | undefined, trap?: Tr
   );
   const writer = new SqliteChannel<typeof writeOperations>(writing as unknown as Worker, "writer");
   const reader = new SqliteChannel<typeof readOperations>(reading as unknown as Worker, "reader");
-  return sqliteStorageOver({ writer, reader, steps: new SqliteSteps(writer) });
+  return sqliteStorageOver({ writer, reader, steps: new Maintenance(writer) });
 }
 
 /** Counts statements, and makes one fail. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { invalidRequest, TaskError } from "../../../src/domain/task-error.ts";
 import { connectErrorOf } from "../../../src/transport/errors/errors.ts";
-import { toldError } from "../../../src/transport/errors/json-error.ts";
+import { jsonError } from "../../../src/transport/errors/json-error.ts";
 
 /** A2A's own errors: JSON-RPC's code, gRPC's number and name, HTTP's status. */
 test.each([
@@ -18,7 +18,7 @@ test.each([
   const error = connectErrorOf(new TaskError(reason, "It is so"));
   const details = [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "a2a-protocol.org" }];
   expect(error.code).toBe(code);
-  expect(toldError(error)).toEqual({ jsonRpc, status, http, message: "It is so", details });
+  expect(jsonError(error)).toEqual({ jsonRpc, status, http, message: "It is so", details });
 });
 
 test("fields at fault are named as they are in JSON, and keys of maps as they are", () => {
@@ -26,7 +26,7 @@ test("fields at fault are named as they are in JSON, and keys of maps as they ar
     field,
     description: "is wrong",
   }));
-  const [, badRequest] = toldError(connectErrorOf(invalidRequest(violations))).details;
+  const [, badRequest] = jsonError(connectErrorOf(invalidRequest(violations))).details;
   const fields = ["pageSize", 'message.parts[0].mediaType["a_b"].cD', "Last-Event-ID"];
   expect(badRequest).toEqual({
     "@type": "type.googleapis.com/google.rpc.BadRequest",

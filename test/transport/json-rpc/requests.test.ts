@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventSequenceUri } from "../../../src/transport/calls/event-sequence.ts";
 import { callSettings } from "../../../src/transport/connect/connect-routes.ts";
 import { jsonRpcHandler } from "../../../src/transport/json-rpc/json-rpc-handler.ts";
-import { createPort } from "../../../src/transport/listener/listener.ts";
+import { createListener } from "../../../src/transport/listener/listener.ts";
 import { answer, firstOf } from "../../../src/transport/listener/request-handler.ts";
 import { eventsOf, type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 
@@ -124,7 +124,7 @@ describe("a call", () => {
 test("a path of its own is served with and without a slash at its end, and no other", async () => {
   const settings = callSettings(raw.server.manager, { a2aVersion: "lenient" });
   const handler = jsonRpcHandler([], { ...settings, path: "/agent" });
-  const port = createPort({
+  const port = createListener({
     handler: firstOf([handler], (asked, response) => answer(asked, response, { status: 404 }, "")),
     host: "127.0.0.1",
     port: 0,

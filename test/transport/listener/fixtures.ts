@@ -3,9 +3,14 @@ import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect } from "vitest";
-import { createPort, type Port, type PortHandler, type PortOptions } from "../../../src/transport/listener/listener.ts";
+import {
+  createListener,
+  type Listener,
+  type ListenerHandler,
+  type ListenerOptions,
+} from "../../../src/transport/listener/listener.ts";
 
-const opened: Port[] = [];
+const opened: Listener[] = [];
 export const clients: (() => void)[] = [];
 
 /** Closes what the test opened. */
@@ -15,7 +20,7 @@ export async function closeAll(): Promise<void> {
 }
 
 /** Answers with what it was asked. */
-export const echo: PortHandler = (request, response) => {
+export const echo: ListenerHandler = (request, response) => {
   let bytes = 0;
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
@@ -27,9 +32,9 @@ export const echo: PortHandler = (request, response) => {
 };
 
 export async function open(
-  options: Partial<PortOptions> = {},
-): Promise<{ readonly port: Port; readonly number: number }> {
-  const port = createPort({ handler: echo, host: "127.0.0.1", port: 0, ...options });
+  options: Partial<ListenerOptions> = {},
+): Promise<{ readonly port: Listener; readonly number: number }> {
+  const port = createListener({ handler: echo, host: "127.0.0.1", port: 0, ...options });
   opened.push(port);
   const address = await port.listen();
   expect(address.host).toBe("127.0.0.1");

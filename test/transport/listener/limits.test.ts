@@ -2,7 +2,7 @@ import { Agent } from "node:http";
 import { constants } from "node:http2";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import type { PortHandler } from "../../../src/transport/listener/listener.ts";
+import type { ListenerHandler } from "../../../src/transport/listener/listener.ts";
 import { ManualClock } from "../../runtime/manual-clock.ts";
 import {
   clients,
@@ -42,7 +42,7 @@ describe("requests beyond the limits", () => {
     let open2 = 0;
     let most = 0;
     const full = Promise.withResolvers<void>();
-    const handler: PortHandler = (request, response) => {
+    const handler: ListenerHandler = (request, response) => {
       most = Math.max(most, ++open2);
       if (open2 === 2) full.resolve();
       void gate.promise.then(() => {
@@ -100,7 +100,7 @@ describe("clients that hold on to what they get", () => {
 });
 
 describe("a request over HTTP/2 that doesn't end", () => {
-  async function begun(handler: PortHandler, method = "POST") {
+  async function begun(handler: ListenerHandler, method = "POST") {
     const clock = new ManualClock();
     const asked = Promise.withResolvers<void>();
     const { number } = await open({
@@ -257,7 +257,7 @@ describe("a connection of a certain age", () => {
     const clock = new ManualClock();
     const gate = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<void>();
-    const handler: PortHandler = (request, response) => {
+    const handler: ListenerHandler = (request, response) => {
       if (request.url === "/idle") return echo(request, response);
       asked.resolve();
       return void gate.promise.then(() => echo(request, response));

@@ -2,7 +2,7 @@ import { Agent } from "node:http";
 import type { Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { createPort } from "../../../src/transport/listener/listener.ts";
+import { createListener } from "../../../src/transport/listener/listener.ts";
 import { ManualClock } from "../../runtime/manual-clock.ts";
 import { clients, closeAll, echo, http1Call, http2Call, http2Client, open, tcpClient, whenClosed } from "./fixtures.ts";
 
@@ -132,7 +132,7 @@ describe("a cleartext port", () => {
 
   it("says why it can't listen", async () => {
     const { number } = await open();
-    const second = createPort({ handler: echo, host: "127.0.0.1", port: number });
+    const second = createListener({ handler: echo, host: "127.0.0.1", port: number });
     await expect(second.listen()).rejects.toMatchObject({ code: "EADDRINUSE" });
     await second.close(0);
   });

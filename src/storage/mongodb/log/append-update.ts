@@ -39,7 +39,7 @@ export function appendFilter(
 }
 
 export function appendUpdate(
-  { after, batch, header, answered }: TaskAppend,
+  { after, batch, header, handled: answered }: TaskAppend,
   { item, moved, summary, far, stay }: AppendParts,
 ): UpdateFilter<TaskRecord> {
   const head = Number(after.head) + batch.entries.length;

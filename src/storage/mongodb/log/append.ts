@@ -151,7 +151,7 @@ class Attempt {
 
   async #committed(before: UpdatedTask, { item, summary, moved, far, stay }: AppendParts): Promise<AppendResult> {
     const context = this.#context;
-    const { after, batch, header, answered } = this.#append;
+    const { after, batch, header, handled: answered } = this.#append;
     const touched = this.#touched?.record;
     const size = itemBytes(item);
     const hint: TaskHint = {
@@ -177,7 +177,7 @@ class Attempt {
     removeBlobsLater(context, summary === undefined || blob === undefined ? closed : [...closed, { blob }]);
     const open = before.requests.filter(({ id }) => !answered.includes(id));
     const head = after.head + BigInt(batch.entries.length);
-    return { outcome: "committed", head, watchers: before.watchers, requests: await readRequests(context, open) };
+    return { outcome: "committed", head, watchers: before.watchers, commands: await readRequests(context, open) };
   }
 
   /** The update's condition didn't hold: why not, by what a majority holds. */

@@ -92,7 +92,7 @@ export async function createTask(
     head: BigInt(record.head),
     ...(otherContent && { otherContent }),
     watchers: [],
-    requests: [],
+    commands: [],
   };
 }
 

@@ -1,5 +1,5 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { TaskRequest } from "../../storage.ts";
+import type { TaskCommand } from "../../storage.ts";
 import { StorageError } from "../../storage-error.ts";
 import type { MongoContext } from "../context.ts";
 import { taskKey } from "../keys.ts";
@@ -8,7 +8,7 @@ import { putInline, removeBlobsLater } from "./blobs.ts";
 import { findTask } from "./find-task.ts";
 
 /** Adds a request to the task's record, from which every append returns it. */
-export async function requestTask(context: MongoContext, key: TaskKey, { id, bytes }: TaskRequest): Promise<boolean> {
+export async function sendCommand(context: MongoContext, key: TaskKey, { id, bytes }: TaskCommand): Promise<boolean> {
   const _id = taskKey(key);
   const task = await findTask(context, _id);
   if (task === undefined) {

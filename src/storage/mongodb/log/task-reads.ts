@@ -1,5 +1,5 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { Snapshot, StoredTask, TaskRequest } from "../../storage.ts";
+import type { Snapshot, StoredTask, TaskCommand } from "../../storage.ts";
 import type { MongoContext } from "../context.ts";
 import { joinHome } from "../conversations/conversations.ts";
 import { bigintOf, taskKey } from "../keys.ts";
@@ -61,11 +61,11 @@ export async function storedTasks(context: MongoContext, tasks: readonly TaskRec
     if (summary === undefined || requests.some((request) => request.bytes === undefined)) {
       return [];
     }
-    return [storedTask(task, summary, requests as TaskRequest[])];
+    return [storedTask(task, summary, requests as TaskCommand[])];
   });
 }
 
-function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly TaskRequest[]): StoredTask {
+function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly TaskCommand[]): StoredTask {
   const { tenant, owner, taskId, contextId, head, batch, state, statusTime, replica, fence, logBytes } = task;
   return {
     key: { tenant, owner, taskId },
@@ -78,7 +78,7 @@ function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly Ta
     fence: bigintOf(fence),
     summary,
     logBytes,
-    requests,
+    commands: requests,
   };
 }
 
@@ -86,7 +86,7 @@ function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly Ta
 export async function readRequests(
   context: MongoContext,
   requests: readonly RequestRecord[],
-): Promise<readonly TaskRequest[]> {
+): Promise<readonly TaskCommand[]> {
   const bytes = await readInline(
     context,
     requests.map((request) => request.bytes),

@@ -9,7 +9,7 @@ import { bigintOf } from "../keys.ts";
 import { attemptsMax, replicaKeptMs } from "../limits.ts";
 
 /** Adding twice because a try's outcome was unknown does no harm: the counter only ever needs to move. */
-export async function beat(context: MongoContext, replica: string): Promise<void> {
+export async function heartbeat(context: MongoContext, replica: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await context.collections.replicas.updateOne(
@@ -26,7 +26,7 @@ export async function beat(context: MongoContext, replica: string): Promise<void
   }
 }
 
-export async function leave(context: MongoContext, replica: string): Promise<void> {
+export async function deregister(context: MongoContext, replica: string): Promise<void> {
   await context.collections.replicas.deleteOne({ _id: replica });
 }
 

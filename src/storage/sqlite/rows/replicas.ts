@@ -1,11 +1,11 @@
 import type { ReplicaRecord } from "../../storage.ts";
 import type { SqliteContext } from "../thread/context.ts";
 
-export function beat(context: SqliteContext, { replica }: { readonly replica: string }, nowMs: number): void {
+export function heartbeat(context: SqliteContext, { replica }: { readonly replica: string }, nowMs: number): void {
   context.sql.beat.run({ replica, nowMs });
 }
 
-export function leave(context: SqliteContext, { replica }: { readonly replica: string }): void {
+export function deregister(context: SqliteContext, { replica }: { readonly replica: string }): void {
   context.sql.leave.run({ replica });
 }
 

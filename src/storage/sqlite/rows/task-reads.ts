@@ -204,6 +204,6 @@ function storedTask(context: SqliteContext, key: Scope & { readonly taskId: stri
     fence: BigInt(row.fence as string),
     summary: handOver(context, row.summary as Uint8Array),
     logBytes: row.log_bytes as number,
-    requests: listRequests(context, row.id as number),
+    commands: listRequests(context, row.id as number),
   };
 }

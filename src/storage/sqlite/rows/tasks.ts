@@ -2,7 +2,7 @@ import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../../domain/scope.ts";
 import { isSettled } from "../../../domain/task-state.ts";
 import { hashKey } from "../../key.ts";
-import type { AppendResult, TaskAppend, TaskRequest } from "../../storage.ts";
+import type { AppendResult, TaskAppend, TaskCommand } from "../../storage.ts";
 import { lifeTimes, type SqliteContext } from "../thread/context.ts";
 import { findRival, type HeldClaim, messageKey, settleClaim } from "./claims.ts";
 import { ensureConversation, removeConversation, scopeKey } from "./conversations.ts";
@@ -150,7 +150,7 @@ function commit(
   context: SqliteContext,
   key: TaskKey,
   task: Pick<FoundTask, "id" | "conversation" | "messageCount" | "head">,
-  { batch, header, messages, answered }: AppendArgs["append"],
+  { batch, header, messages, handled: answered }: AppendArgs["append"],
   nowMs: number,
 ): Committed {
   const { count, bytes } = batch;
@@ -177,7 +177,7 @@ function commit(
     outcome: "committed",
     head: BigInt(task.head + count),
     watchers: [],
-    requests: listRequests(context, task.id),
+    commands: listRequests(context, task.id),
   };
 }
 
@@ -202,9 +202,9 @@ export function deleteTask(context: SqliteContext, { key }: { readonly key: Task
   return true;
 }
 
-export function requestTask(
+export function sendCommand(
   context: SqliteContext,
-  { key, request }: { readonly key: TaskKey; readonly request: TaskRequest },
+  { key, request }: { readonly key: TaskKey; readonly request: TaskCommand },
   nowMs: number,
 ): boolean {
   const task = findTask(context, key, nowMs);
@@ -216,7 +216,7 @@ export function requestTask(
 }
 
 /** A task's open requests, oldest first. */
-export function listRequests(context: SqliteContext, task: number): readonly TaskRequest[] {
+export function listRequests(context: SqliteContext, task: number): readonly TaskCommand[] {
   return context.sql.listRequests
     .all({ task })
     .map((row) => ({ id: row.request_id as string, bytes: row.bytes as Uint8Array }));

@@ -29,7 +29,7 @@ export function ownBytes(bytes: Uint8Array): Uint8Array {
 }
 
 export function appendArgs(key: TaskKey, append: TaskAppend): AppendArgs {
-  const { after, batch, header, messages, answered, create } = append;
+  const { after, batch, header, messages, handled: answered, create } = append;
   const { summary, ...rest } = header;
   return {
     key: taskKeyOf(key),
@@ -43,7 +43,7 @@ export function appendArgs(key: TaskKey, append: TaskAppend): AppendArgs {
       },
       header: summary === undefined ? rest : { ...rest, summary: ownBytes(summary) },
       messages,
-      answered,
+      handled: answered,
       ...(create !== undefined && { create }),
     },
   };

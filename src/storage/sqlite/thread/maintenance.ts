@@ -12,7 +12,7 @@ import type { writeOperations } from "./operations.ts";
  * The work that takes many calls of the writer, each a small transaction, so that others' calls are carried out in
  * between. Once closed, what may stop halfway stops at its next step.
  */
-export class SqliteSteps {
+export class Maintenance {
   readonly #writer: SqliteChannel<typeof writeOperations>;
   readonly #running = new Set<Promise<unknown>>();
   #closed = false;

@@ -16,11 +16,11 @@ import {
   listPushNotifications,
   storePushNotification,
 } from "../rows/push-notifications.ts";
-import { beat, leave, listReplicas } from "../rows/replicas.ts";
+import { deregister, heartbeat, listReplicas } from "../rows/replicas.ts";
 import { storeSnapshot } from "../rows/snapshots.ts";
 import { cleanupConversations, forgetReplicas, sweep } from "../rows/sweep.ts";
 import { claimTasks, getTask, listTasks, readTask, taskExists } from "../rows/task-reads.ts";
-import { appendTask, deleteTask, requestTask } from "../rows/tasks.ts";
+import { appendTask, deleteTask, sendCommand } from "../rows/tasks.ts";
 import type { SqliteContext } from "./context.ts";
 
 /**
@@ -31,7 +31,7 @@ export type Operations = Readonly<Record<string, (context: SqliteContext, args: 
 
 export const writeOperations = {
   appendTask,
-  beat,
+  heartbeat,
   claimMessage,
   cleanupConversations,
   deleteConversation,
@@ -39,8 +39,8 @@ export const writeOperations = {
   deletePushNotification,
   deleteTask,
   forgetReplicas,
-  leave,
-  requestTask,
+  deregister,
+  sendCommand,
   setRetention,
   storeConversation,
   storeMessages,

@@ -12,7 +12,7 @@ import {
   decideTurnEnd,
   type MessageDecision,
 } from "../../domain/decide.ts";
-import { historyMessageOf, type PlacedEntry } from "../../domain/entry.ts";
+import { messageInEntry, type PlacedEntry } from "../../domain/entry.ts";
 import { isPending, type TaskFold } from "../../domain/fold.ts";
 import type { Caller, TaskKey } from "../../domain/scope.ts";
 import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
@@ -108,8 +108,8 @@ export class TaskRun {
       newId,
       onCommitted: (entries: readonly PlacedEntry[]) => {
         // Times never fall within a task: its last message is the latest.
-        const last = entries.findLast(({ entry }) => historyMessageOf(entry) !== undefined);
-        if (last !== undefined) deps.times.note(key, start.fold.contextId, Number(last.entry.timeMs));
+        const last = entries.findLast(({ entry }) => messageInEntry(entry) !== undefined);
+        if (last !== undefined) deps.messageClock.note(key, start.fold.contextId, Number(last.entry.timeMs));
         feed.publish(entries);
       },
       onLost: (error) => this.#onLost(error),
@@ -169,7 +169,7 @@ export class TaskRun {
       strict: messageIds === "strict",
     };
     const { contextId } = this.writer.tentative;
-    const stamp = { ...stampOf(this.#deps), nowMs: this.#deps.times.next(this.key, contextId) };
+    const stamp = { ...stampOf(this.#deps), nowMs: this.#deps.messageClock.next(this.key, contextId) };
     const decision = decideMessage(this.writer.tentative, message, options, rules, stamp);
     if (decision.kind === "joined") return { decision, sequence: decision.sequence };
     if (this.#work === undefined) this.#slots.checkRoom();

@@ -23,8 +23,9 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
+import type { Accepted } from "./accept/accepted.ts";
 import { checkCursor } from "./accept/check-cursor.ts";
-import { type Accepted, MessageIntake } from "./accept/message-intake.ts";
+import { MessageIntake } from "./accept/message-intake.ts";
 import { AccessTracker } from "./conversations/access-tracker.ts";
 import { Conversations } from "./conversations/conversations.ts";
 import { MessageClock } from "./conversations/message-clock.ts";
@@ -124,7 +125,7 @@ export async function createTaskManager(
     hub: new TaskHub(),
     options: checkedOptions(options),
     clock,
-    times: new MessageClock(clock),
+    messageClock: new MessageClock(clock),
     newId,
     logger: parts.logger ?? silentLogger,
     replica: newId(),

@@ -245,7 +245,7 @@ class Manager implements TaskManager {
         key,
         // No cursor can be about a task that the message has only now made.
         after: isNew ? undefined : after,
-        endsAtInput: sequence,
+        until: { kind: "answer", message: sequence },
         terminal: "show",
         historyLength: request.configuration?.historyLength,
       };
@@ -294,13 +294,18 @@ class Manager implements TaskManager {
     return this.#subscription(async () => ({
       key: keyOf(id, caller),
       after,
-      endsAtInput: 0n,
+      until: { kind: "next-question" },
       terminal: after === undefined ? "refuse" : "show",
     }));
   }
 
   watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
-    return this.#subscription(async () => ({ key: keyOf(id, caller), after, terminal: "show" }));
+    return this.#subscription(async () => ({
+      key: keyOf(id, caller),
+      after,
+      until: { kind: "task-end" },
+      terminal: "show",
+    }));
   }
 
   async getTaskAt(

@@ -1,11 +1,8 @@
 import { create, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import {
   type ListTasksRequest,
-  type ListTasksResponse,
   type Message,
   type SendMessageRequest,
-  type SendMessageResponse,
-  SendMessageResponseSchema,
   type Task,
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
@@ -14,7 +11,7 @@ import type { CancellableTask } from "../agent/cancellable-task.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
-import { type TaskView, taskOf } from "../domain/fold.ts";
+import { type TaskAt, type TaskView, taskAt, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
@@ -34,7 +31,7 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
-import { listTasks } from "./read/list-tasks.ts";
+import { listTasks, type ListedTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
 import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
@@ -43,6 +40,11 @@ import { recoverTasks } from "./replica/recovery.ts";
 import { RunQueue } from "./run/run-queue.ts";
 import { taskContexts } from "./run/task-context.ts";
 import { TaskRuns } from "./run/task-runs.ts";
+
+/** What a message got: a bare message (R16), or a task as it was at a sequence. */
+export type SentMessage =
+  | { readonly kind: "message"; readonly message: Message }
+  | ({ readonly kind: "task" } & TaskAt);
 
 /**
  * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope:
@@ -58,7 +60,7 @@ export interface TaskManager extends AsyncDisposable {
     request: SendMessageRequest,
     caller?: Caller,
     options?: { readonly signal?: AbortSignal },
-  ): Promise<SendMessageResponse>;
+  ): Promise<SentMessage>;
   /**
    * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7).
    * With a cursor, for a message that came before and for one to a task: what follows the cursor instead, without the
@@ -70,13 +72,13 @@ export interface TaskManager extends AsyncDisposable {
     options?: { readonly after?: bigint | undefined },
   ): TaskSubscriber;
   getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
-  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse>;
+  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks>;
   /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
   cancelTask(
     id: string,
     caller?: Caller,
     options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
-  ): Promise<Task>;
+  ): Promise<TaskAt>;
   /**
    * Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a
    * terminal task.
@@ -211,11 +213,10 @@ class Manager implements TaskManager {
     request: SendMessageRequest,
     caller?: Caller,
     { signal = never }: { readonly signal?: AbortSignal } = {},
-  ): Promise<SendMessageResponse> {
+  ): Promise<SentMessage> {
     return this.#call(async () => {
       const accepted = await this.#accept(request, caller, false);
-      if (accepted.kind === "message")
-        return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
+      if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
       const fold = await waitForFold(
@@ -225,8 +226,7 @@ class Manager implements TaskManager {
         (now) => immediately || isAnswered(now, sequence),
         signal,
       );
-      const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
-      return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
+      return { kind: "task", ...taskAt(fold, { historyLength: request.configuration?.historyLength }) };
     });
   }
 
@@ -261,11 +261,11 @@ class Manager implements TaskManager {
       const key = keyOf(id, caller);
       const fold = await currentFold(this.#deps, this.#runs, key);
       this.#access.touch(key, fold.contextId);
-      return { task: taskOf(fold, view), cancel: () => this.cancelTask(id, caller) };
+      return { ...taskAt(fold, view), cancel: async () => (await this.cancelTask(id, caller)).task };
     });
   }
 
-  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse> {
+  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks> {
     return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant)));
   }
 
@@ -273,7 +273,7 @@ class Manager implements TaskManager {
     id: string,
     caller?: Caller,
     { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
-  ): Promise<Task> {
+  ): Promise<TaskAt> {
     const key = keyOf(id, caller);
     return this.#call(async () => {
       const bytes = toBinary(CancelRequestedSchema, create(CancelRequestedSchema, metadata && { metadata })).byteLength;
@@ -285,7 +285,7 @@ class Manager implements TaskManager {
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
         // The task may have ended while the processor was being told.
         if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
-        return taskOf(fold);
+        return taskAt(fold);
       });
     });
   }

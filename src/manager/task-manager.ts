@@ -31,7 +31,7 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
-import { listTasks, type ListedTasks } from "./read/list-tasks.ts";
+import { type ListedTasks, listTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
 import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
@@ -134,27 +134,22 @@ export async function createTaskManager(
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   const readiness = new ReadinessTracker(deps.clock);
-  let replaced = () => {};
   const membership = await mapStorageErrors(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(
-      deps,
-      () => readiness.storageAnswered(),
-      () => replaced(),
-    );
+    return joinDatabase(deps, () => readiness.storageAnswered());
   }).catch((error: unknown) => {
     readiness.drain();
     throw error;
   });
   const manager = new Manager(deps, membership, readiness);
-  replaced = () => {
+  void membership.replaced.then(() => {
     deps.logger.error(
       {},
-      "Another server has taken over this database while this one stood still, or the database was emptied: this one takes no more work",
+      "Another server has taken over this database while this server was paused, or the database was emptied; this server takes no more work",
     );
     readiness.replace();
     void manager[Symbol.asyncDispose]();
-  };
+  });
   manager.recover(membership.dead);
   return manager;
 }
@@ -163,7 +158,7 @@ class Manager implements TaskManager {
   readonly conversations: Conversations;
   readonly #deps: ManagerDeps;
   readonly #runs: TaskRuns;
-  readonly #acceptance: MessageIntake;
+  readonly #intake: MessageIntake;
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
   readonly #membership: Membership;
@@ -172,15 +167,16 @@ class Manager implements TaskManager {
   #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
-    const slots = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
+    const queue = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
     this.#deps = deps;
-    this.#runs = new TaskRuns(deps, slots);
-    this.#runs.contexts = taskContexts(deps, {
+    // Turns reach the manager only later, when both are made.
+    const contexts = taskContexts(deps, {
       getTask: (taskId, caller) => this.getTask(taskId, caller),
       subscribeToTask: (taskId, caller) => this.subscribeToTask(taskId, undefined, caller),
       deleteTask: (taskId, caller, contextId) => this.#delete(keyOf(taskId, caller), contextId),
     });
-    this.#acceptance = new MessageIntake(deps, this.#runs, slots);
+    this.#runs = new TaskRuns(deps, queue, contexts);
+    this.#intake = new MessageIntake(deps, this.#runs, queue);
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
@@ -351,7 +347,7 @@ class Manager implements TaskManager {
     const sweeper = this.#stopSweeper();
     const stopped = this.#runs.stopAll("draining");
     // What is just being made is found by the next server only if it is there before this one leaves.
-    await this.#acceptance.close();
+    await this.#intake.close();
     await Promise.all([stopped, sweeper, this.#recovery]);
     // Last: who waits for a turn still learns how it ended.
     this.#deps.hub.close(closed());
@@ -373,7 +369,7 @@ class Manager implements TaskManager {
   }
 
   async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean): Promise<Accepted> {
-    return this.#acceptance.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
+    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
   }
 
   #subscription(

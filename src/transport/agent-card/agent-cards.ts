@@ -49,7 +49,7 @@ export class AgentCards {
     if (options.extendedCard !== undefined && !options.allowAnonymous) {
       const description =
         "needs allowAnonymous: there is no authentication yet, so anybody who reaches the port gets it";
-      throw invalidRequest([{ field: "extendedCard", description }]);
+      throw invalidRequest([{ field: "card.extended", description }]);
     }
     // Where the server will be reached isn't known yet; all else that may be wrong is.
     this.#complete(new URL("http://localhost"));
@@ -122,8 +122,8 @@ export class AgentCards {
     const { card, extendedCard, served } = this.#options;
     const facts = { publicUrl, served, hasExtendedCard: extendedCard !== undefined };
     return {
-      card: named("card", () => completeCard(card, facts)),
-      extended: extendedCard && named("extendedCard", () => completeCard(extendedCard, facts)),
+      card: named("card.agent", () => completeCard(card, facts)),
+      extended: extendedCard && named("card.extended", () => completeCard(extendedCard, facts)),
     };
   }
 }

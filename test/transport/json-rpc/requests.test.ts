@@ -397,7 +397,7 @@ describe("streams", () => {
   });
 
   test("fill silence with comments", async () => {
-    await using quiet = await startRawServer({ heartbeatMs: 20 });
+    await using quiet = await startRawServer({ calls: { heartbeatMs: 20 } });
     const call = (body: object) => ({ method: "POST", headers, body: JSON.stringify(body) });
     const asked = (await quiet.http1("/", call(send("ask what?")))).json as unknown as {
       readonly result: { readonly task: { readonly id: string } };

@@ -25,7 +25,7 @@ import type { ListenerHandler } from "../transport/listener/listener.ts";
 import { firstOf, type RequestHandler } from "../transport/listener/request-handler.ts";
 import { allowOrigins } from "../transport/pages/cors.ts";
 import { healthPages } from "../transport/pages/health-pages.ts";
-import { notFound } from "../transport/pages/not-found.ts";
+import { notFoundPage } from "../transport/pages/not-found.ts";
 import { checkOrigin } from "../transport/pages/origin-check.ts";
 import { healthService } from "../transport/services/health-service.ts";
 import { questionBytesMax, reflectionServices } from "../transport/services/reflection-service.ts";
@@ -86,7 +86,7 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
     ...pageHandlers(manager, options, cards),
     ...bindingHandlers(manager, services, settings, ending, publicUrl),
   ];
-  const handle = firstOf(handlers, notFound(settings.bindings));
+  const handle = firstOf(handlers, notFoundPage(settings.bindings));
   const toPublish = publicUrl === undefined ? cards : undefined;
   return new ManagerHandler(manager, handle, ending, options.drainTimeoutMs ?? 10_000, toPublish);
 }
@@ -132,13 +132,13 @@ function bindingHandlers(
   ending: Ending,
   publicUrl: URL | undefined,
 ): readonly RequestHandler[] {
-  const { bindings, logger } = settings;
+  const { bindings } = settings;
   const handlers: RequestHandler[] = [];
   if (bindings.has("grpc")) handlers.push(grpcHandler(services, settings));
   if (Object.values(connectProtocols(settings)).includes(true))
-    handlers.push(connectHandler(routesOf(manager, services, settings, ending), logger));
+    handlers.push(connectHandler(routesOf(manager, services, settings, ending), settings));
   if (bindings.has("json-rpc")) {
-    const v03 = dialectV03(services, settings.gate);
+    const v03 = dialectV03(services);
     const dialectOf = (...call: Parameters<typeof isV03>) => (isV03(...call) ? v03 : undefined);
     handlers.push(jsonRpcHandler(services, { ...settings, dialectOf }));
   }

@@ -5,7 +5,7 @@ import { type AgentCard, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1
 import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { namedVersion, servedVersion, versionParameter } from "../calls/a2a-version.ts";
-import { answer, isRead, pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
+import { isRead, type NodeRequest, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
 import type { AgentCardInit } from "./capabilities.ts";
 import { cardJson } from "./card-json.ts";
@@ -89,7 +89,7 @@ export class AgentCards {
         (response as ServerResponse).writeHead(304, headers);
         response.end();
       } else {
-        answer(request, response, { status: 200, headers }, body);
+        respond(request, response, { status: 200, headers }, body);
       }
     });
     return true;
@@ -162,7 +162,7 @@ function pageOf(card: JsonObject): Page {
   return { body, etag: `"${createHash("sha256").update(body).digest("base64url")}"` };
 }
 
-function namesServedVersion({ headers, url = "" }: Request): boolean {
+function namesServedVersion({ headers, url = "" }: NodeRequest): boolean {
   const named = headers[versionParameter.toLowerCase()];
   try {
     return (

@@ -1,5 +1,5 @@
 import Negotiator from "negotiator";
-import type { Request } from "../listener/request-handler.ts";
+import type { NodeRequest } from "../listener/request-handler.ts";
 
 /** A2A's own type, the default, and plain JSON (trap 4). */
 export const jsonTypes = ["application/a2a+json", "application/json"] as const;
@@ -7,7 +7,7 @@ export type JsonType = (typeof jsonTypes)[number];
 export const eventStreamType = "text/event-stream";
 
 /** Whether a body is JSON in UTF-8 by its Content-Type. */
-export function isJsonBody({ headers }: Request): boolean {
+export function isJsonBody({ headers }: NodeRequest): boolean {
   const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
   const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
   return isJsonType(type.trim()) && (charset === undefined || /^charset="?utf-?8"?$/.test(charset));
@@ -17,7 +17,7 @@ export function isJsonBody({ headers }: Request): boolean {
  * The type of a JSON answer: what Accept prefers, else that of the request's body, else A2A's. Undefined if Accept
  * excludes both. Whoever asks for a stream may accept nothing else, and gets its refusal in JSON all the same.
  */
-export function answerType({ headers }: Request, isStream: boolean): JsonType | undefined {
+export function answerType({ headers }: NodeRequest, isStream: boolean): JsonType | undefined {
   const given = bareType(headers["content-type"]?.toLowerCase());
   const standard = isJsonType(given) ? given : jsonTypes[0];
   const types = [standard, ...jsonTypes.filter((type) => type !== standard), ...(isStream ? [eventStreamType] : [])];

@@ -40,14 +40,14 @@ function routesOfMethod(call: MethodImplSpec): readonly Route[] {
     throw new Error(`${method} streams requests, which HTTP+JSON can't`);
   const rule = getOption(method, httpOption);
   return [rule, ...rule.additionalBindings].flatMap((binding) => {
-    const route = routeOf(call, binding);
+    const route = ruleRoute(call, binding);
     return route.verb === "GET" && call.kind === "server_streaming"
       ? [route, { ...route, verb: "POST", body: "whole" as const, isAdded: true }]
       : [route];
   });
 }
 
-function routeOf(call: MethodImplSpec, { pattern, body }: HttpRule): Route {
+function ruleRoute(call: MethodImplSpec, { pattern, body }: HttpRule): Route {
   const { input } = call.method;
   if (pattern.case === undefined) throw new Error(`A rule of ${call.method} has no path`);
   const [verb, path] =

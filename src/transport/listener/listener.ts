@@ -21,9 +21,10 @@ import { readFirstBytes } from "./detect-protocol.ts";
 import { type PortLimits, portLimits } from "./listener-limits.ts";
 import { watchForSilence } from "./pings.ts";
 
-type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
-export type ListenerHandler = (request: Request, response: Response) => void;
+/** A request of `node:http` or `node:http2`. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+export type NodeResponse = ServerResponse | Http2ServerResponse;
+export type ListenerHandler = (request: NodeRequest, response: NodeResponse) => void;
 
 export interface ListenerOptions {
   /** Gets every request, of either version. */
@@ -293,7 +294,7 @@ class OnePort implements Listener {
    * is left of it stands before the next request on this connection, over HTTP/2 a client may not look at the answer
    * before it has sent everything: so it is read and dropped. A client that goes on and on is cut off.
    */
-  #readOut(request: Request, cut: () => void): void {
+  #readOut(request: NodeRequest, cut: () => void): void {
     if (request.complete) return;
     const { firstBytesMs, lastBytesMs } = this.#limits;
     const cancel = this.#clock.after(this.#closing === undefined ? firstBytesMs : lastBytesMs, cut);
@@ -353,8 +354,8 @@ class OnePort implements Listener {
   /** `ends` are the events of the response that say it is given, whatever becomes of the rest of the request. */
   #serve(
     connection: Connection,
-    request: Request,
-    response: Response,
+    request: NodeRequest,
+    response: NodeResponse,
     ends: readonly ("finish" | "close")[],
     onIdle: () => void,
   ): void {

@@ -1,5 +1,5 @@
 import { type Readiness, type ReadinessState, storageSilenceMs } from "../../manager/replica/readiness.ts";
-import { answer, isRead, pathOf, type RequestHandler } from "../listener/request-handler.ts";
+import { isRead, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 
 /** Why a server isn't ready, for whoever looks at `/readyz`. */
 const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
@@ -19,9 +19,9 @@ export function healthPages(readiness: Readiness): RequestHandler {
     const headers = { "cache-control": "no-store" };
     if (!isRead(request, response, headers)) return true;
     const state = path === "/readyz" ? readiness.state : "ready";
-    if (state === "ready") answer(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
+    if (state === "ready") respond(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
     else
-      answer(
+      respond(
         request,
         response,
         { status: 503, headers },

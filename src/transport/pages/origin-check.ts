@@ -1,4 +1,4 @@
-import { answer, errorJson, type Request, type RequestHandler } from "../listener/request-handler.ts";
+import { errorJson, type NodeRequest, type RequestHandler, respond } from "../listener/request-handler.ts";
 import { isLoopback } from "./loopback.ts";
 
 export interface PageSettings {
@@ -31,7 +31,7 @@ export function checkOrigin({ corsOrigins, publicUrl, isLocal }: PageSettings): 
     good = authority;
     return false;
   };
-  const refusalOf = ({ headers: { host = "", ":authority": authority = host, origin } }: Request) => {
+  const refusalOf = ({ headers: { host = "", ":authority": authority = host, origin } }: NodeRequest) => {
     if (isLocal && isForeign(String(authority))) {
       return `This server is there for its own machine alone, not as "${authority}": --public-url names it, --allow-anonymous serves anybody`;
     }
@@ -46,7 +46,7 @@ export function checkOrigin({ corsOrigins, publicUrl, isLocal }: PageSettings): 
   return (request, response) => {
     const refusal = refusalOf(request);
     if (refusal === undefined) return false;
-    answer(request, response, { status: 403 }, errorJson(403, "PERMISSION_DENIED", refusal));
+    respond(request, response, { status: 403 }, errorJson(403, "PERMISSION_DENIED", refusal));
     return true;
   };
 }

@@ -171,7 +171,7 @@ describe("the agent card", () => {
     writeFileSync(file, '{"name":"N"}');
     const second = runMain(["--storage", "memory:", "--port", "0", "--card", file]);
     expect(await second.exited).toBe(1);
-    expect(second.text.stderr).toMatch(/card\.description: is missing/);
+    expect(second.text.stderr).toMatch(/card\.agent\.description: is missing/);
   });
 
   it("is signed by keys in files, whose text never leaves them", async () => {

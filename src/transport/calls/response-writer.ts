@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
+import { getDefaultHighWaterMark } from "node:stream";
 import type { CallLoad } from "./call-hooks.ts";
 
 /**
@@ -22,11 +23,8 @@ export interface HttpResponse {
   off(event: "drain" | "close", listener: () => void): unknown;
 }
 
-/**
- * A response buffers about this much by itself before a write reports back-pressure, whether its client reads or not.
- * Answers up to this size are not counted.
- */
-const ownBufferBytes = 16 * 1024;
+/** Bytes that a response buffers before a write reports back-pressure. Answers up to this size are not counted. */
+const ownBufferBytes = getDefaultHighWaterMark(false);
 
 /**
  * Writes the answer to one HTTP request, of any binding and either version of HTTP. It reports back-pressure, drops what

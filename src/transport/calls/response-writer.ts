@@ -42,7 +42,7 @@ export class ResponseWriter {
     this.#load = load;
   }
 
-  /** Whether the head is sent: from then on an error can only be told in the body. */
+  /** Whether the head is sent: from then on an error can only go into the body. */
   get isBegun(): boolean {
     return this.#response.headersSent;
   }

@@ -22,7 +22,7 @@ import { callerFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { subscriptionEvents } from "./subscription-events.ts";
 
-/** Streams by cursor, past states, removal. */
+/** Streams with a cursor, past states, removal. */
 export function taskManagerService(
   manager: TaskManager,
   settings: CallSettings,

@@ -10,7 +10,7 @@ import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
 import { endWithSignal } from "../calls/deadlines.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
-import { withStrictEnums } from "./connect-json.ts";
+import { takeReadMessage, withReadJson } from "./connect-json.ts";
 
 export interface RoutesOptions {
   readonly logger?: Logger;
@@ -62,7 +62,7 @@ export function connectRoutes(
     ...connectProtocols(settings),
     requestGate,
     readMaxBytes: readBytesMax,
-    interceptors: [endWithSignal],
+    interceptors: [endWithSignal, takeReadMessage],
     ...(shutdownSignal && { shutdownSignal }),
   };
   return (router) => {
@@ -71,7 +71,7 @@ export function connectRoutes(
       for (const { method, impl } of Object.values(methods)) router.rpc(method, impl as never, handlerOptions);
     for (let index = before; index < router.handlers.length; index++) {
       const handler = router.handlers[index];
-      if (handler !== undefined) router.handlers[index] = withStrictEnums(handler, readBytesMax);
+      if (handler !== undefined) router.handlers[index] = withReadJson(handler, readBytesMax);
     }
   };
 }

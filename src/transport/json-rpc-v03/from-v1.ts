@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { isJsonObject } from "../proto-json/json-value.ts";
 import { wrappedDataKey } from "./to-v1.ts";
 
 /**
@@ -106,7 +107,7 @@ function partFromV1({ text, raw, url, data, mediaType, filename, metadata }: Jso
       ...withMetadata,
     };
   }
-  if (isObject(data)) return { kind: "data", data, ...withMetadata };
+  if (isJsonObject(data)) return { kind: "data", data, ...withMetadata };
   return {
     kind: "data",
     data: { value: data ?? null },
@@ -126,9 +127,5 @@ function listOf(value: JsonValue | undefined): readonly JsonObject[] {
 }
 
 function objectOf(value: JsonValue | undefined): JsonObject {
-  return isObject(value) ? value : {};
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isJsonObject(value) ? value : {};
 }

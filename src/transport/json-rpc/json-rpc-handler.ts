@@ -21,19 +21,10 @@ import { toConnectError } from "../errors/errors.ts";
 import { writeEventStream } from "../http-json/event-stream.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
 import { pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
-import { parseJson } from "../proto-json/read-json.ts";
+import { parseJsonRpc } from "../proto-json/read-json.ts";
 import type { ServedService } from "../services/services.ts";
 import { currentDialect, type Dialect, RpcFault } from "./dialect.ts";
-import {
-  errorText,
-  exactIds,
-  noId,
-  type RpcEntry,
-  type RpcError,
-  readEntry,
-  resultText,
-  rpcCodes,
-} from "./rpc-message.ts";
+import { errorText, noId, type RpcEntry, type RpcError, readEntry, resultText, rpcCodes } from "./rpc-message.ts";
 
 export interface JsonRpcOptions extends CallSettings {
   /** Where it is served, with and without a slash at the end. Default "/": clients post to the agent's own address. */
@@ -109,8 +100,7 @@ class Exchange {
       );
     }
     try {
-      const json = parseJson(bytes);
-      return { json, ids: exactIds(bytes, json) };
+      return parseJsonRpc(bytes);
     } catch (error) {
       throw new RpcFault({
         code: rpcCodes.parse,

@@ -187,9 +187,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(settings.bindings.has("grpc") ? [grpcHandler(services, settings)] : []),
     ...(Object.values(connectProtocols(settings)).includes(true) ? [connectHandler(routes, logger)] : []),
     ...(settings.bindings.has("json-rpc") ? [jsonRpcHandler(services, { ...settings, dialectOf })] : []),
-    ...(settings.bindings.has("http+json")
-      ? [openApiHandler(services, publicUrl), httpJsonHandler(services, settings)]
-      : []),
+    ...(settings.bindings.has("http+json") ? [openApiHandler(publicUrl), httpJsonHandler(services, settings)] : []),
   ];
   const limits = {
     ...(maxConnectionAgeMs !== undefined && { ageMs: maxConnectionAgeMs }),

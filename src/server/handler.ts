@@ -142,8 +142,7 @@ function bindingHandlers(
     const dialectOf = (...call: Parameters<typeof isV03>) => (isV03(...call) ? v03 : undefined);
     handlers.push(jsonRpcHandler(services, { ...settings, dialectOf }));
   }
-  if (bindings.has("http+json"))
-    handlers.push(openApiHandler(services, publicUrl), httpJsonHandler(services, settings));
+  if (bindings.has("http+json")) handlers.push(openApiHandler(publicUrl), httpJsonHandler(services, settings));
   return handlers;
 }
 

@@ -20,7 +20,7 @@ import { exchangeKey } from "../calls/exchange.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
-import { withStrictEnums } from "./connect-json.ts";
+import { takeReadMessage, withReadJson } from "./connect-json.ts";
 
 export interface RoutesOptions {
   readonly logger?: Logger;
@@ -62,7 +62,7 @@ export function connectRoutes(
     ...connectProtocols(settings),
     requestGate: async (context) => enterCall(context, settings),
     readMaxBytes: readBytesMax,
-    interceptors: [unaryCalls(settings)],
+    interceptors: [unaryCalls(settings), takeReadMessage],
     ...(shutdownSignal && { shutdownSignal }),
   };
   return (router) => {
@@ -71,7 +71,7 @@ export function connectRoutes(
       for (const { method, impl } of Object.values(methods)) router.rpc(method, impl as never, handlerOptions);
     for (let index = before; index < router.handlers.length; index++) {
       const handler = router.handlers[index];
-      if (handler !== undefined) router.handlers[index] = withStrictEnums(handler, readBytesMax);
+      if (handler !== undefined) router.handlers[index] = withReadJson(handler, readBytesMax);
     }
   };
 }

@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { isJsonObject } from "../proto-json/json-value.ts";
 import { wrappedDataKey } from "./to-v1.ts";
 
 /** Translates JSON of version 1.0, as our encoder writes it, to version 0.3. */
@@ -103,7 +104,7 @@ function partFromV1({ text, raw, url, data, mediaType, filename, metadata }: Jso
       ...withMetadata,
     };
   }
-  if (isObject(data)) return { kind: "data", data, ...withMetadata };
+  if (isJsonObject(data)) return { kind: "data", data, ...withMetadata };
   return {
     kind: "data",
     data: { value: data ?? null },
@@ -123,9 +124,5 @@ function listOf(value: JsonValue | undefined): readonly JsonObject[] {
 }
 
 function objectOf(value: JsonValue | undefined): JsonObject {
-  return isObject(value) ? value : {};
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isJsonObject(value) ? value : {};
 }

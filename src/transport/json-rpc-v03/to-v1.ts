@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { invalidRequest } from "../../domain/task-error.ts";
+import { isJsonObject } from "../proto-json/json-value.ts";
 
 /**
  * A data part of version 0.3 holds an object only. With this key in its metadata the member "value" is the data, as in
@@ -146,7 +147,7 @@ function objectIn(from: JsonObject, name: string, prefix = ""): JsonObject {
 }
 
 function asObject(value: JsonValue | undefined, field: string): JsonObject {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw fault(field, "must be an object");
+  if (!isJsonObject(value)) throw fault(field, "must be an object");
   return value;
 }
 

@@ -12,11 +12,11 @@ import { type AnswerForm, runCall } from "../calls/run-call.ts";
 import { toConnectError } from "../errors/errors.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
 import { pathOf, type RequestHandler } from "../listener/request-handler.ts";
-import { parseJson } from "../proto-json/read-json.ts";
+import { parseJsonRpc } from "../proto-json/read-json.ts";
 import type { ServedService } from "../services/services.ts";
 import { currentDialect, type Dialect, type DialectMethod, RpcFault } from "./dialect.ts";
 import { BatchAnswer, jsonHeaders, NoAnswer, SingleAnswer, sendNoContent, sendText } from "./rpc-answer.ts";
-import { errorText, exactIds, noId, type RpcEntry, type RpcError, readEntry, rpcCodes } from "./rpc-message.ts";
+import { errorText, noId, type RpcEntry, type RpcError, readEntry, rpcCodes } from "./rpc-message.ts";
 
 export interface JsonRpcOptions extends CallSettings {
   /** The path, with and without a slash at the end. Default "/": clients post to the agent's own address. */
@@ -84,8 +84,7 @@ class RpcExchange {
       throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", message);
     }
     try {
-      const json = parseJson(bytes);
-      return { json, ids: exactIds(bytes, json) };
+      return parseJsonRpc(bytes);
     } catch (error) {
       const message = `Invalid JSON payload: ${error instanceof Error ? error.message : error}`;
       throw new RpcFault({ code: rpcCodes.parse, message });

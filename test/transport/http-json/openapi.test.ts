@@ -1,7 +1,6 @@
-import { createServiceImplSpec } from "@connectrpc/connect";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openApiDocument } from "../../../src/transport/http-json/openapi.ts";
+import { openApiDocument } from "../../../scripts/openapi/document.ts";
 import { type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 import { TestService } from "../test-protos.ts";
 
@@ -171,7 +170,7 @@ describe("the OpenAPI document", () => {
   });
 
   test("names in queries the fields of messages too, but not those that the body holds", () => {
-    const { paths } = openApiDocument([createServiceImplSpec(TestService, {})]) as unknown as Document;
+    const { paths } = openApiDocument([TestService]) as unknown as Document;
     const queryOf = (path: string, verb: string) =>
       (paths[path]?.[verb]?.parameters ?? []).filter((each) => each.in === "query").map(({ name }) => name);
     const query = queryOf("/watch", "get");

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type ArtifactSchema, type PartSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { textChunkLengthMax } from "../domain/limits.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 
 /** A status update, with a message of one text part if a text is given. */
@@ -80,7 +81,7 @@ export async function* artifactFrom(
       pending = iterator.next();
       // Whatever is there already, without waiting for more.
       let ready = await readyNow(pending);
-      while (ready !== undefined && !ready.done && text.length < joinedTextMax) {
+      while (ready !== undefined && !ready.done && text.length < textChunkLengthMax) {
         text += ready.value;
         pending = iterator.next();
         ready = await readyNow(pending);
@@ -97,9 +98,6 @@ export async function* artifactFrom(
     await iterator.return?.();
   }
 }
-
-/** Characters; a bound for one event well below the event limit. */
-const joinedTextMax = 16 * 1024;
 
 /** The result if it is there by the next turn of the event loop. */
 async function readyNow<T>(pending: Promise<T>): Promise<T | undefined> {

@@ -20,13 +20,20 @@ export function storedMessage(message: Message): Message {
   return copy;
 }
 
+/** A copy of a message that belongs to a conversation, but to no task. */
+export function messageInContext(message: Message, contextId: string): Message {
+  const copy = storedMessage(message);
+  copy.contextId = contextId;
+  return copy;
+}
+
 /** Whether two messages of one task are the same one sent twice: equal but for ids that the task knows anyway. */
 export function sameMessage(a: Message, b: Message): boolean {
   return a.messageId === b.messageId && equals(MessageSchema, storedMessage(a), storedMessage(b));
 }
 
 /** What an entry brings to the conversation's history. */
-export function historyMessageOf(entry: Entry): Message | undefined {
+export function messageInEntry(entry: Entry): Message | undefined {
   const { body } = entry;
   switch (body.case) {
     case "created":

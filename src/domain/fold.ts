@@ -244,17 +244,15 @@ export interface TaskView {
   readonly artifacts?: boolean;
 }
 
-/** Not part of the contract's Task, so it stands beside it. */
-const sequences = new WeakMap<Task, bigint>();
-
-/** The sequence at which a task was as this one shows it; undefined for one that wasn't made here. */
-export function sequenceOf(task: Task): bigint | undefined {
-  return sequences.get(task);
+/** A task as it was at a sequence of its log. The contract's Task has no field for that, so it stands beside it. */
+export interface TaskAt {
+  readonly task: Task;
+  readonly sequence: bigint;
 }
 
-/** Notes the sequence of a task that was made otherwise than by `taskOf`. */
-export function noteSequence(task: Task, sequence: bigint): void {
-  sequences.set(task, sequence);
+/** The task as A2A shows it, with its sequence. */
+export function taskAt(fold: TaskFold, view?: TaskView): TaskAt {
+  return { task: taskOf(fold, view), sequence: fold.sequence };
 }
 
 /** The task as A2A shows it. Its lists are the caller's own; what is in them is shared and never changes. */
@@ -266,7 +264,6 @@ export function taskOf(fold: TaskFold, view: TaskView = {}): Task {
   if (fold.metadata !== undefined) task.metadata = fold.metadata;
   task.history = newest(fold.history, view.historyLength);
   if (view.artifacts ?? true) task.artifacts = fold.artifacts.map(ownCopy);
-  noteSequence(task, fold.sequence);
   return task;
 }
 

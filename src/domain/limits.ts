@@ -22,7 +22,7 @@ export const waitingMessagesMax = 16;
 /** Nesting of a message's JSON values, as protobuf parsers commonly bound it. */
 export const nestingMax = 100;
 /**
- * Characters of a text that is encoded in a buffer that is kept: what `artifactFrom` joins at most. Larger ones are
- * few, and the buffer stays small.
+ * Characters of a text chunk: `artifactFrom` joins at most so many, and chunks up to this length are encoded in a buffer
+ * that is kept. Larger ones are few, and the buffer stays small.
  */
 export const textChunkLengthMax = 16 * 1024;

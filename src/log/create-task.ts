@@ -3,9 +3,9 @@ import type { PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { createRetryMs } from "../runtime/limits.ts";
 import type { DuplicateClaim, MessageClaim, Storage } from "../storage/storage.ts";
 import { storeEntry } from "./entry-codec.ts";
+import { createRetryMs } from "./limits.ts";
 import { sendAppend } from "./send-append.ts";
 import { headerOf, pointersOf } from "./task-writer.ts";
 

@@ -3,9 +3,9 @@ import type { PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, FoldError, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
-import { readBytesMax } from "../runtime/limits.ts";
 import type { Storage, StoredTask } from "../storage/storage.ts";
 import { decodeEntry } from "./entry-codec.ts";
+import { readBytesMax } from "./limits.ts";
 import { decodeSnapshot } from "./snapshot.ts";
 
 export interface LoadedTask {

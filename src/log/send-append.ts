@@ -1,9 +1,9 @@
 import type { TaskKey } from "../domain/scope.ts";
 import { backoffMs } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
-import { appendBackoff } from "../runtime/limits.ts";
 import type { AppendResult, Storage, TaskAppend } from "../storage/storage.ts";
 import { StorageError } from "../storage/storage-error.ts";
+import { appendBackoff } from "./limits.ts";
 
 /**
  * Sends an append until its outcome is known. Final are only "committed" and a refusal; a refusal after an open try is

@@ -1,13 +1,13 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { historyMessageOf, type PlacedEntry, statusOf } from "../domain/entry.ts";
+import { messageInEntry, type PlacedEntry, statusOf } from "../domain/entry.ts";
 import { copyFold, evolve, isPending, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import { TaskError } from "../domain/task-error.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { appendRetryMs, snapshotBytesMin } from "../runtime/limits.ts";
 import type { AppendResult, MessagePointer, Storage, TaskAppend } from "../storage/storage.ts";
 import { encodeSummary, storeEntry } from "./entry-codec.ts";
+import { appendRetryMs, snapshotBytesMin } from "./limits.ts";
 import { sendAppend } from "./send-append.ts";
 import { encodeSnapshot } from "./snapshot.ts";
 
@@ -331,7 +331,7 @@ export function headerOf(
 export function pointersOf(batch: readonly { readonly entry: Entry }[]): readonly MessagePointer[] {
   const pointers: MessagePointer[] = [];
   for (const [index, { entry }] of batch.entries()) {
-    const message = historyMessageOf(entry);
+    const message = messageInEntry(entry);
     if (message !== undefined) pointers.push({ index, messageId: message.messageId, timeMs: Number(entry.timeMs) });
   }
   return pointers;

@@ -14,7 +14,7 @@ export interface ManagerDeps {
   readonly hub: TaskHub;
   readonly options: Required<ManagerOptions>;
   readonly clock: Clock;
-  readonly times: MessageClock;
+  readonly messageClock: MessageClock;
   readonly newId: () => string;
   readonly logger: Logger;
   /** The name of this process in headers and takeovers; another one at every start. */

@@ -1,11 +1,8 @@
 import { create, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import {
   type ListTasksRequest,
-  type ListTasksResponse,
   type Message,
   type SendMessageRequest,
-  type SendMessageResponse,
-  SendMessageResponseSchema,
   type Task,
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
@@ -14,7 +11,7 @@ import type { CancellableTask } from "../agent/cancellable-task.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
-import { type TaskView, taskOf } from "../domain/fold.ts";
+import { type TaskAt, type TaskView, taskAt, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
@@ -23,8 +20,9 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
+import type { Accepted } from "./accept/accepted.ts";
 import { checkCursor } from "./accept/check-cursor.ts";
-import { type Accepted, MessageIntake } from "./accept/message-intake.ts";
+import { MessageIntake } from "./accept/message-intake.ts";
 import { AccessTracker } from "./conversations/access-tracker.ts";
 import { Conversations } from "./conversations/conversations.ts";
 import { MessageClock } from "./conversations/message-clock.ts";
@@ -33,7 +31,7 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
-import { listTasks } from "./read/list-tasks.ts";
+import { type ListedTasks, listTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
 import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
@@ -42,6 +40,11 @@ import { recoverTasks } from "./replica/recovery.ts";
 import { RunQueue } from "./run/run-queue.ts";
 import { taskContexts } from "./run/task-context.ts";
 import { TaskRuns } from "./run/task-runs.ts";
+
+/** What a message got: a bare message (R16), or a task as it was at a sequence. */
+export type SentMessage =
+  | { readonly kind: "message"; readonly message: Message }
+  | ({ readonly kind: "task" } & TaskAt);
 
 /**
  * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope:
@@ -57,7 +60,7 @@ export interface TaskManager extends AsyncDisposable {
     request: SendMessageRequest,
     caller?: Caller,
     options?: { readonly signal?: AbortSignal },
-  ): Promise<SendMessageResponse>;
+  ): Promise<SentMessage>;
   /**
    * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7).
    * With a cursor, for a message that came before and for one to a task: what follows the cursor instead, without the
@@ -69,13 +72,13 @@ export interface TaskManager extends AsyncDisposable {
     options?: { readonly after?: bigint | undefined },
   ): TaskSubscriber;
   getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
-  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse>;
+  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks>;
   /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
   cancelTask(
     id: string,
     caller?: Caller,
     options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
-  ): Promise<Task>;
+  ): Promise<TaskAt>;
   /**
    * Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a
    * terminal task.
@@ -124,34 +127,29 @@ export async function createTaskManager(
     hub: new TaskHub(),
     options: checkedOptions(options),
     clock,
-    times: new MessageClock(clock),
+    messageClock: new MessageClock(clock),
     newId,
     logger: parts.logger ?? silentLogger,
     replica: newId(),
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   const readiness = new ReadinessTracker(deps.clock);
-  let replaced = () => {};
   const membership = await mapStorageErrors(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(
-      deps,
-      () => readiness.storageAnswered(),
-      () => replaced(),
-    );
+    return joinDatabase(deps, () => readiness.storageAnswered());
   }).catch((error: unknown) => {
     readiness.drain();
     throw error;
   });
   const manager = new Manager(deps, membership, readiness);
-  replaced = () => {
+  void membership.replaced.then(() => {
     deps.logger.error(
       {},
-      "Another server has taken over this database while this one stood still, or the database was emptied: this one takes no more work",
+      "Another server has taken over this database while this server was paused, or the database was emptied; this server takes no more work",
     );
     readiness.replace();
     void manager[Symbol.asyncDispose]();
-  };
+  });
   manager.recover(membership.dead);
   return manager;
 }
@@ -160,7 +158,7 @@ class Manager implements TaskManager {
   readonly conversations: Conversations;
   readonly #deps: ManagerDeps;
   readonly #runs: TaskRuns;
-  readonly #acceptance: MessageIntake;
+  readonly #intake: MessageIntake;
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
   readonly #membership: Membership;
@@ -169,15 +167,16 @@ class Manager implements TaskManager {
   #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
-    const slots = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
+    const queue = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
     this.#deps = deps;
-    this.#runs = new TaskRuns(deps, slots);
-    this.#runs.contexts = taskContexts(deps, {
+    // Turns reach the manager only later, when both are made.
+    const contexts = taskContexts(deps, {
       getTask: (taskId, caller) => this.getTask(taskId, caller),
       subscribeToTask: (taskId, caller) => this.subscribeToTask(taskId, undefined, caller),
       deleteTask: (taskId, caller, contextId) => this.#delete(keyOf(taskId, caller), contextId),
     });
-    this.#acceptance = new MessageIntake(deps, this.#runs, slots);
+    this.#runs = new TaskRuns(deps, queue, contexts);
+    this.#intake = new MessageIntake(deps, this.#runs, queue);
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
@@ -210,11 +209,10 @@ class Manager implements TaskManager {
     request: SendMessageRequest,
     caller?: Caller,
     { signal = never }: { readonly signal?: AbortSignal } = {},
-  ): Promise<SendMessageResponse> {
+  ): Promise<SentMessage> {
     return this.#call(async () => {
       const accepted = await this.#accept(request, caller, false);
-      if (accepted.kind === "message")
-        return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
+      if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
       const fold = await waitForFold(
@@ -224,8 +222,7 @@ class Manager implements TaskManager {
         (now) => immediately || isAnswered(now, sequence),
         signal,
       );
-      const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
-      return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
+      return { kind: "task", ...taskAt(fold, { historyLength: request.configuration?.historyLength }) };
     });
   }
 
@@ -244,7 +241,7 @@ class Manager implements TaskManager {
         key,
         // No cursor can be about a task that the message has only now made.
         after: isNew ? undefined : after,
-        endsAtInput: sequence,
+        until: { kind: "answer", message: sequence },
         terminal: "show",
         historyLength: request.configuration?.historyLength,
       };
@@ -260,11 +257,11 @@ class Manager implements TaskManager {
       const key = keyOf(id, caller);
       const fold = await currentFold(this.#deps, this.#runs, key);
       this.#access.touch(key, fold.contextId);
-      return { task: taskOf(fold, view), cancel: () => this.cancelTask(id, caller) };
+      return { ...taskAt(fold, view), cancel: async () => (await this.cancelTask(id, caller)).task };
     });
   }
 
-  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse> {
+  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks> {
     return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant)));
   }
 
@@ -272,7 +269,7 @@ class Manager implements TaskManager {
     id: string,
     caller?: Caller,
     { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
-  ): Promise<Task> {
+  ): Promise<TaskAt> {
     const key = keyOf(id, caller);
     return this.#call(async () => {
       const bytes = toBinary(CancelRequestedSchema, create(CancelRequestedSchema, metadata && { metadata })).byteLength;
@@ -284,7 +281,7 @@ class Manager implements TaskManager {
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
         // The task may have ended while the processor was being told.
         if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
-        return taskOf(fold);
+        return taskAt(fold);
       });
     });
   }
@@ -293,13 +290,18 @@ class Manager implements TaskManager {
     return this.#subscription(async () => ({
       key: keyOf(id, caller),
       after,
-      endsAtInput: 0n,
+      until: { kind: "next-question" },
       terminal: after === undefined ? "refuse" : "show",
     }));
   }
 
   watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
-    return this.#subscription(async () => ({ key: keyOf(id, caller), after, terminal: "show" }));
+    return this.#subscription(async () => ({
+      key: keyOf(id, caller),
+      after,
+      until: { kind: "task-end" },
+      terminal: "show",
+    }));
   }
 
   async getTaskAt(
@@ -345,7 +347,7 @@ class Manager implements TaskManager {
     const sweeper = this.#stopSweeper();
     const stopped = this.#runs.stopAll("draining");
     // What is just being made is found by the next server only if it is there before this one leaves.
-    await this.#acceptance.close();
+    await this.#intake.close();
     await Promise.all([stopped, sweeper, this.#recovery]);
     // Last: who waits for a turn still learns how it ended.
     this.#deps.hub.close(closed());
@@ -367,7 +369,7 @@ class Manager implements TaskManager {
   }
 
   async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean): Promise<Accepted> {
-    return this.#acceptance.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
+    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
   }
 
   #subscription(

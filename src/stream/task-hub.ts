@@ -1,6 +1,6 @@
 import type { PlacedEntry } from "../domain/entry.ts";
 import { type TaskKey, taskKeyString } from "../domain/scope.ts";
-import { feedBytesMax, feedEntriesMax } from "../runtime/limits.ts";
+import { feedBytesMax, feedEntriesMax } from "./limits.ts";
 
 /**
  * What this process knows of one task that somebody reads or runs: the newest committed entries, and who waits for

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { expect, test, vi } from "vitest";
 import type { PlacedEntry } from "../../src/domain/entry.ts";
-import { feedBytesMax, feedEntriesMax } from "../../src/runtime/limits.ts";
+import { feedBytesMax, feedEntriesMax } from "../../src/stream/limits.ts";
 import { TaskFeed, TaskHub } from "../../src/stream/task-hub.ts";
 import { chunkEntry, key } from "../log/log-fixtures.ts";
 import { settle } from "../runtime/manual-clock.ts";

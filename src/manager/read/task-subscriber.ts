@@ -1,7 +1,7 @@
-import { type Message, type StreamResponse, type Task, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Message, StreamResponse, Task } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { eventOf, type PlacedEntry, streamResponse } from "../../domain/entry.ts";
-import { isTerminal } from "../../domain/task-state.ts";
+import { type StreamEnd, streamEndAfter } from "../../domain/stream-end.ts";
 import type { TaskReader } from "../../stream/task-reader.ts";
 import { asTaskError } from "../map-storage-errors.ts";
 
@@ -14,15 +14,7 @@ export type OpenedStream =
       readonly cursor: bigint;
       /** The task at the cursor, to be given first. */
       readonly first?: Task;
-      /** Nothing that belongs to the stream follows this sequence; undefined: that isn't known yet. */
-      readonly endsAt: bigint | undefined;
-      /**
-       * Ends at INPUT_REQUIRED, once the turn of the message at this sequence has begun; undefined: never.
-       * AUTH_REQUIRED ends no stream: the credential may come out of band (trap 7, R87).
-       */
-      readonly endsAtInput: bigint | undefined;
-      /** The sequence of the message that the present turn answers. */
-      readonly turnMessage: bigint;
+      readonly end: StreamEnd;
       readonly release: () => void;
     };
 
@@ -39,9 +31,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   #page: readonly PlacedEntry[] = [];
   #place = 0;
   #cursor = 0n;
-  #turnMessage = 0n;
-  #endsAtInput: bigint | undefined;
-  #endsAt: bigint | undefined;
+  #end: StreamEnd | undefined;
   #ended = false;
   #lastAccessMs: number;
   /** Calls of `next` that aren't answered yet, and the newest one. */
@@ -64,10 +54,8 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       if (opening.kind === "task") {
         this.#cursor = opening.cursor;
         this.#first = opening.first;
-        this.#endsAt = opening.endsAt;
-        this.#ended = opening.cursor === opening.endsAt;
-        this.#turnMessage = opening.turnMessage;
-        this.#endsAtInput = opening.endsAtInput;
+        this.#end = opening.end;
+        this.#ended = opening.cursor === opening.end.endsAt;
       }
       return opening;
     });
@@ -160,6 +148,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
       if (this.#ended) break;
       const page = await this.#read(opening.reader);
       if (this.closed) break;
+      if (this.#end !== undefined) this.#end = streamEndAfter(this.#end, page);
       this.#page = page;
       this.#place = 0;
     }
@@ -198,15 +187,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   /** Moves the cursor over one entry; gives what readers see of it. */
   #pass(entry: PlacedEntry): StreamResponse | undefined {
     this.#cursor = entry.sequence;
-    this.#ended = entry.sequence === this.#endsAt;
-    const { body } = entry.entry;
-    if (body.case === "turn") this.#turnMessage = body.value.messageSequence;
-    if (body.case === "statusUpdate") {
-      const state = body.value.status?.state ?? TaskState.UNSPECIFIED;
-      const inputEnds =
-        this.#endsAtInput !== undefined && state === TaskState.INPUT_REQUIRED && this.#turnMessage >= this.#endsAtInput;
-      if (isTerminal(state) || inputEnds) this.#ended = true;
-    }
+    this.#ended = entry.sequence === this.#end?.endsAt;
     return eventOf(entry.entry);
   }
 }

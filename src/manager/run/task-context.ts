@@ -46,7 +46,7 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
     const message = tentative.history[turn.message.historyIndex];
     if (message === undefined)
       throw new TaskError("DATA_LOSS", `The message of a turn of task "${key.taskId}" is missing`);
-    const caller = knownCaller ?? callerOf(key);
+    const caller = knownCaller ?? ownerAsCaller(key);
     const { contextId } = tentative;
     const running = new Map<string, Promise<Json>>();
     return {
@@ -150,7 +150,7 @@ export async function conversationHistory(
  * Who a resumed turn acts for: the owner of its task. What else the caller had brought went with the process that knew
  * it.
  */
-export function callerOf({ tenant, owner }: Scope): Caller {
+export function ownerAsCaller({ tenant, owner }: Scope): Caller {
   return { tenant, owner, claims: {}, headers: new Headers() };
 }
 

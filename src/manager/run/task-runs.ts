@@ -3,9 +3,9 @@ import type { PlacedEntry } from "../../domain/entry.ts";
 import type { TaskFold } from "../../domain/fold.ts";
 import { type Caller, type Scope, type TaskKey, taskKeyString } from "../../domain/scope.ts";
 import { closed, TaskError, taskNotFound } from "../../domain/task-error.ts";
+import { appendBackoff } from "../../log/limits.ts";
 import { loadTask } from "../../log/load-task.ts";
 import { backoffMs } from "../../runtime/backoff.ts";
-import { appendBackoff } from "../../runtime/limits.ts";
 import { StorageError } from "../../storage/storage-error.ts";
 import type { TaskFeed } from "../../stream/task-hub.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
@@ -34,20 +34,16 @@ interface Place {
  */
 export class TaskRuns {
   readonly #deps: ManagerDeps;
-  readonly #slots: RunQueue;
+  readonly #queue: RunQueue;
   readonly #places = new Map<string, Place>();
-  #contexts: TaskContextFactory | undefined;
+  readonly #contexts: TaskContextFactory;
   #stopped = false;
   /** Takes back the next try to take up a task that the storage failed, by task. */
   readonly #retries = new Map<string, () => void>();
 
-  constructor(deps: ManagerDeps, slots: RunQueue) {
+  constructor(deps: ManagerDeps, queue: RunQueue, contexts: TaskContextFactory) {
     this.#deps = deps;
-    this.#slots = slots;
-  }
-
-  /** Contexts need the manager, which needs the runs: given once, before the first run. */
-  set contexts(contexts: TaskContextFactory) {
+    this.#queue = queue;
     this.#contexts = contexts;
   }
 
@@ -74,7 +70,7 @@ export class TaskRuns {
     const id = taskKeyString(key);
     if (this.#places.has(id)) {
       // Somebody who knew the id from the claim was faster and has loaded it.
-      await this.use(key, async (run) => run.work(caller));
+      await this.use(key, async (run) => run.begin(caller));
       return;
     }
     const owner = { replica: this.#deps.replica, fence: 1n };
@@ -83,7 +79,7 @@ export class TaskRuns {
     place.ready = run;
     place.run = Promise.resolve(run);
     run.feed.publish([created]);
-    run.work(caller);
+    run.begin(caller);
   }
 
   /**
@@ -172,9 +168,8 @@ export class TaskRuns {
   }
 
   #make(key: TaskKey, start: RunStart, place: Place): TaskRun {
-    if (this.#contexts === undefined) throw new Error("A task was run before the manager was ready");
-    const use = {
-      slots: this.#slots,
+    const parts = {
+      queue: this.#queue,
       contexts: this.#contexts,
       feed: place.feed,
       onIdle: () => this.#forgetIfIdle(place),
@@ -182,7 +177,7 @@ export class TaskRuns {
         if (error instanceof StorageError) this.#retryLater(key, place.id, 1);
       },
     };
-    return new TaskRun(this.#deps, key, start, use);
+    return new TaskRun(this.#deps, key, start, parts);
   }
 
   #forgetIfIdle(place: Place): void {

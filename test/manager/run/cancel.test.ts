@@ -32,7 +32,7 @@ describe("a running task", () => {
     expect([turn.told, await isSettledNow(canceled)]).toEqual(["canceled", false]);
     await turn.yield(artifact({ artifactId: "last", parts: [{ content: { case: "text", value: "x" } }] }));
     turn.return();
-    const task = await canceled;
+    const { task } = await canceled;
     expect([stateOf(task), task.artifacts.map(({ artifactId }) => artifactId)]).toEqual(["CANCELED", ["last"]]);
     expect(kindsOf(await logOf(faulty, id)).slice(-3)).toEqual([
       "cancelRequested",

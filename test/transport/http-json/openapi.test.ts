@@ -145,7 +145,7 @@ describe("the OpenAPI document", () => {
     expect(document.components.schemas["lf.a2a.v1.Part"]?.description).toMatch(
       /\n\n`content` is one of `text`, `raw`, `url`, `data`\.$/,
     );
-    expect(document.paths["/tasks/{id}"]?.get?.description).toMatch(/^Reads a task as it is now\. /);
+    expect(document.paths["/tasks/{id}"]?.get?.description).toMatch(/^Returns a task as it is now\. /);
   });
 
   test("names the headers without which a call is refused, and those of streams", async () => {

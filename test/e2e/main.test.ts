@@ -244,13 +244,12 @@ describe("its end", () => {
     "SIGTERM",
     "SIGINT",
   ] as const)("comes at once on %s when nothing runs, idle connections or not", async (signal) => {
-    const server = await start();
+    // Longer than a test may take: nothing waits for the end of it.
+    const server = await start("--drain-timeout", "10m");
     await send(server, "hello");
     const silent = connect({ host: server.url.hostname, port: Number(server.url.port) });
     await once(silent, "connect");
-    const begun = performance.now();
     expect(await server.end(signal)).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(5_000);
     silent.destroy();
   });
 
@@ -278,12 +277,11 @@ describe("its end", () => {
   });
 
   it("tells running turns, and comes when they have ended", async () => {
-    const server = await start();
+    // Longer than a test may take: a turn that isn't told would be waited for until the test fails.
+    const server = await start("--drain-timeout", "10m", "--cancel-grace", "10m");
     const { task } = await send(server, "count 1000 60000", { returnImmediately: true });
     expect(task?.id).toBeTruthy();
-    const begun = performance.now();
     expect(await server.end("SIGTERM")).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(8_000);
   });
 
   it("doesn't wait any more after a second signal", async () => {
@@ -296,7 +294,7 @@ describe("its end", () => {
     void send(server, "hello").catch(() => undefined);
     await send(server, "hello", { returnImmediately: true });
     void server.end("SIGTERM");
-    while (!server.stderr().includes("drains")) await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect.poll(() => server.stderr(), { timeout: 30_000 }).toContain("drains");
     expect(await server.end("SIGTERM")).not.toBe(0);
   });
 

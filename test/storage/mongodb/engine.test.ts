@@ -6,6 +6,7 @@ import * as given from "../../../src/conformance/fixtures.ts";
 import type { Logger } from "../../../src/runtime/logger.ts";
 import { createMongoStorage } from "../../../src/storage/mongodb/storage.ts";
 import { startStandalone } from "../../mongod/mongod.ts";
+import type { ObservedCommands } from "../../mongod/observe-commands.ts";
 import { openObserved } from "./commands.ts";
 import { mongodbUri, newDatabase, openMongo, testClient } from "./fixtures.ts";
 
@@ -98,8 +99,8 @@ describe("guarantees", () => {
       expect(command, commandName).not.toHaveProperty("startTransaction");
       expect(command, commandName).not.toHaveProperty("autocommit");
       const isRead = ["find", "aggregate", "count", "distinct"].includes(commandName);
-      if (isRead) expect(command.readConcern?.level, commandName).toBe("majority");
-      else expect(command.writeConcern?.w, commandName).toBe("majority");
+      const concern = isRead ? command.readConcern?.level : command.writeConcern?.w;
+      expect(concern, commandName).toBe("majority");
     }
   });
 
@@ -231,13 +232,10 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.deregister("replica-1");
 }
 
-async function quiet(observed: { take(): readonly unknown[] }): Promise<void> {
-  // Jobs that the start begins are over when nothing was sent for a while.
-  let silent = 0;
-  while (silent < 5) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    silent = observed.take().length === 0 ? silent + 1 : 0;
-  }
+/** Waits for the jobs that a start begins, and forgets their commands. */
+async function quiet(observed: ObservedCommands): Promise<void> {
+  await observed.quiet();
+  observed.take();
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<Error> {

@@ -132,6 +132,7 @@ describe("a stream of events", () => {
       const response = new SlowResponse();
       async function* slowly() {
         for (let number = 1; number <= 5; number++) {
+          // biome-ignore lint/style/noRestrictedGlobals: the timers are fake, so nothing waits.
           if (number > 1) await new Promise((resolve) => setTimeout(resolve, number === 5 ? 250 : 80));
           yield number;
         }

@@ -88,18 +88,23 @@ export interface StorageOperations {
     { readonly scope: Scope; readonly messageIds: readonly string[] },
     readonly StoredMessage[]
   >;
-  /** `Storage.listMessagesByContextId`. Without a limit: all; 0: none. */
+  /** `Storage.listMessagesByContextId`. Without a limit: all. Limit 0: none. */
   readonly listMessages: Operation<
-    { readonly scope: Scope; readonly contextId: string; readonly limit?: number },
+    { readonly scope: Scope; readonly contextId: string; readonly limit: number | undefined },
     readonly StoredMessage[]
   >;
   readonly listMessagePage: Operation<
-    { readonly scope: Scope; readonly contextId: string; readonly after?: MessagePlace; readonly limit: number },
+    {
+      readonly scope: Scope;
+      readonly contextId: string;
+      readonly after: MessagePlace | undefined;
+      readonly limit: number;
+    },
     StoredMessagePage
   >;
   /** The bytes of the messages belong to the engine, each in a buffer of its own. */
   readonly storeMessages: Operation<
-    { readonly scope: Scope; readonly messages: readonly EncodedMessage[]; readonly settle?: MessageClaim },
+    { readonly scope: Scope; readonly messages: readonly EncodedMessage[]; readonly settle: MessageClaim | undefined },
     void
   >;
   readonly deleteMessage: Operation<{ readonly scope: Scope; readonly messageId: string }, boolean>;
@@ -116,11 +121,14 @@ export interface StorageOperations {
   readonly updateConversationAccess: Operation<{ readonly scope: Scope; readonly contextId: string }, boolean>;
   readonly deleteConversation: Operation<{ readonly scope: Scope; readonly contextId: string }, boolean>;
   readonly getExpiredConversations: Operation<
-    { readonly maxAgeMs: number; readonly limit: number; readonly scope?: Scope },
+    { readonly maxAgeMs: number; readonly limit: number; readonly scope: Scope | undefined },
     readonly ConversationKey[]
   >;
-  readonly cleanupExpiredConversations: Operation<{ readonly maxAgeMs: number; readonly scope?: Scope }, number>;
-  readonly getConversationStats: Operation<{ readonly scope?: Scope }, ConversationStats>;
+  readonly cleanupExpiredConversations: Operation<
+    { readonly maxAgeMs: number; readonly scope: Scope | undefined },
+    number
+  >;
+  readonly getConversationStats: Operation<{ readonly scope: Scope | undefined }, ConversationStats>;
 
   // ── Push notification configs ──
 
@@ -162,7 +170,7 @@ export interface StoredMessage {
 export interface StoredMessagePage {
   readonly messages: readonly StoredMessage[];
   /** The place of the last message; absent if there are no more. */
-  readonly next?: MessagePlace;
+  readonly next?: MessagePlace | undefined;
 }
 
 /** `AppendResult` with an encoded answer. */
@@ -179,5 +187,5 @@ export type ClaimOutcome =
 export interface HeldClaim {
   readonly taskId: string;
   /** The encoded `Message` that settled the claim, if one did. */
-  readonly answer?: Uint8Array;
+  readonly answer?: Uint8Array | undefined;
 }

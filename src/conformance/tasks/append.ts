@@ -41,7 +41,7 @@ export const appendCases: readonly CaseSpec[] = [
         replica: "r1",
         fence: 5n,
         logBytes: entries.reduce((sum, entry) => sum + entry.byteLength, 0),
-        requests: [],
+        commands: [],
       });
       const read = await given.readAll(storage, key);
       given.assertEntries(read, entries);

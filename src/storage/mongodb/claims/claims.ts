@@ -1,8 +1,7 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import { Binary, type Document } from "mongodb";
-import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../../domain/scope.ts";
-import type { ClaimResult, MessageClaim } from "../../storage.ts";
+import type { MessageClaim } from "../../storage.ts";
+import type { ClaimOutcome, HeldClaim } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import type { Home, MongoContext } from "../context.ts";
 import { isDuplicateKey } from "../errors.ts";
@@ -19,15 +18,15 @@ import { liveClaims } from "./claim-life.ts";
  */
 
 /**
- * `ClaimResult`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was
+ * `ClaimOutcome`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was
  * held for the task before.
  */
 export type ClaimAttempt =
-  | (Extract<ClaimResult, { outcome: "accepted" }> & { readonly token: Binary; readonly held: ClaimPointer })
-  | Exclude<ClaimResult, { outcome: "accepted" }>;
+  | (Extract<ClaimOutcome, { outcome: "accepted" }> & { readonly token: Binary; readonly held: ClaimPointer })
+  | Exclude<ClaimOutcome, { outcome: "accepted" }>;
 
 /** The first to claim a content is accepted. Who repeats it gets what the first one named. */
-export async function claimMessage(context: MongoContext, scope: Scope, claim: MessageClaim): Promise<ClaimResult> {
+export async function claimMessage(context: MongoContext, scope: Scope, claim: MessageClaim): Promise<ClaimOutcome> {
   const attempt = await take(context, scope, claim, undefined, () => false);
   return attempt.outcome === "accepted" ? { outcome: "accepted", otherContent: attempt.otherContent } : attempt;
 }
@@ -195,12 +194,9 @@ async function putAnswer(
   return { blob };
 }
 
-async function duplicateOf(
-  context: MongoContext,
-  { task, answer }: ClaimEntry,
-): Promise<{ readonly taskId: string; readonly answer?: Message }> {
+async function duplicateOf(context: MongoContext, { task, answer }: ClaimEntry): Promise<HeldClaim> {
   const [bytes] = answer === undefined ? [] : await readInline(context, [answer]);
-  return { taskId: task, ...(bytes !== undefined && { answer: fromBinary(MessageSchema, bytes) }) };
+  return { taskId: task, answer: bytes };
 }
 
 function literal(value: unknown): Document {

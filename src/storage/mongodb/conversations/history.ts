@@ -1,8 +1,5 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import type { Binary, Document } from "mongodb";
-import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { historyMessageOf } from "../../message-of-entry.ts";
-import { StorageError } from "../../storage-error.ts";
+import type { StoredMessage } from "../../storage-engine.ts";
 import type { MongoContext } from "../context.ts";
 import { bytesOf, keyBytes, keysOf, nameOf, pieceKey, segmentKey } from "../keys.ts";
 import { decodeEntries } from "../log/entries.ts";
@@ -79,16 +76,17 @@ export async function locate(context: MongoContext, pointers: readonly Pointer[]
 export async function readMessages(
   context: MongoContext,
   pointers: readonly Pointer[],
-): Promise<readonly (Message | undefined)[]> {
+): Promise<readonly (StoredMessage | undefined)[]> {
   const found = await locate(context, pointers);
   return Promise.all(
-    found.map(async (where, index) => {
+    found.map(async (where, index): Promise<StoredMessage | undefined> => {
       const pointer = pointers[index] as Pointer;
+      const { contextId, taskId } = pointer;
       if (where.at === "own") {
-        return decodeMessage(pointer);
+        return { contextId, taskId, isEntry: false, bytes: bytesOf(pointer.bytes as Binary) };
       }
-      const entry = where.at === "log" ? await entryOf(context, pointer, where.item) : undefined;
-      return entry === undefined ? undefined : historyMessageOf(entry, pointer);
+      const bytes = where.at === "log" ? await entryOf(context, pointer, where.item) : undefined;
+      return bytes && { contextId, taskId, isEntry: true, bytes };
     }),
   );
 }
@@ -161,12 +159,4 @@ async function entryOf(context: MongoContext, pointer: Pointer, { s, d, x }: Log
     first += n;
   }
   return entries[sequence - first];
-}
-
-function decodeMessage({ bytes, messageId }: Pointer): Message {
-  try {
-    return fromBinary(MessageSchema, bytesOf(bytes as Binary));
-  } catch (error) {
-    throw new StorageError("corrupt", `What is kept of message "${messageId}" is no message`, { cause: error });
-  }
 }

@@ -1,9 +1,7 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { Binary, type Timestamp } from "mongodb";
-import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../../domain/scope.ts";
-import { checkBytes } from "../../check-arguments.ts";
-import type { ConversationHistory, MessageClaim, MessagePage, MessagePlace } from "../../storage.ts";
+import type { ConversationHistory, MessageClaim, MessagePlace } from "../../storage.ts";
+import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { settleClaim } from "../claims/claims.ts";
 import { belongingOf, type MongoContext, stayOf } from "../context.ts";
 import { allOf } from "../errors.ts";
@@ -30,25 +28,22 @@ const pointerPage = 200;
 export async function storeMessages(
   context: MongoContext,
   scope: Scope,
-  messages: readonly Message[],
+  messages: readonly EncodedMessage[],
   settle: MessageClaim | undefined,
 ): Promise<void> {
-  // All that can fail comes before anything is changed. Of one id in one conversation the last counts.
+  // If several messages of one conversation have the same id, the last one is stored.
   const encoded = new Map<string, Map<string, Uint8Array>>();
-  for (const message of messages) {
-    const bytes = toBinary(MessageSchema, message);
-    checkBytes("message", bytes);
-    const of = encoded.get(message.contextId) ?? new Map<string, Uint8Array>();
-    of.delete(message.messageId);
-    encoded.set(message.contextId, of.set(message.messageId, bytes));
+  for (const { messageId, contextId, bytes } of messages) {
+    const of = encoded.get(contextId) ?? new Map<string, Uint8Array>();
+    of.delete(messageId);
+    encoded.set(contextId, of.set(messageId, bytes));
   }
   const homes = await allOf([...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)));
   const last = messages.at(-1);
   const index = last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId);
   const home = homes[index];
-  const answer = last === undefined ? undefined : encoded.get(last.contextId)?.get(last.messageId);
-  if (settle !== undefined && home !== undefined && answer !== undefined) {
-    await settleClaim(context, scope, settle, home, answer);
+  if (settle !== undefined && home !== undefined && last !== undefined) {
+    await settleClaim(context, scope, settle, home, last.bytes);
   }
 }
 
@@ -103,8 +98,8 @@ export async function getMessages(
   context: MongoContext,
   scope: Scope,
   messageIds: readonly string[],
-): Promise<readonly Message[]> {
-  const found: (Message | undefined)[] = [];
+): Promise<readonly StoredMessage[]> {
+  const found: (StoredMessage | undefined)[] = [];
   for (let at = 0; at < messageIds.length; at += lookupsAtOnce) {
     const some = messageIds.slice(at, at + lookupsAtOnce);
     found.push(...(await allOf(some.map((id) => getMessage(context, messageKey(scope, id))))));
@@ -112,7 +107,7 @@ export async function getMessages(
   return found.filter((message) => message !== undefined);
 }
 
-async function getMessage(context: MongoContext, key: Binary): Promise<Message | undefined> {
+async function getMessage(context: MongoContext, key: Binary): Promise<StoredMessage | undefined> {
   for (let before: Timestamp | undefined; ; ) {
     const pointers = await findTrimmed(context, key, before, sameIdPage);
     const messages = await readMessages(context, pointers);
@@ -162,7 +157,7 @@ export async function listMessages(
   scope: Scope,
   contextId: string,
   limit: number | undefined,
-): Promise<readonly Message[]> {
+): Promise<readonly StoredMessage[]> {
   const conversation = await findConversation(context, scope, contextId);
   const most = Math.min(limit ?? Number.POSITIVE_INFINITY, context.maxHistoryLength);
   if (conversation === undefined || most === 0) {
@@ -194,8 +189,8 @@ export async function listMessagePage(
   context: MongoContext,
   scope: Scope,
   contextId: string,
-  { after, limit }: { readonly after?: MessagePlace; readonly limit: number },
-): Promise<MessagePage> {
+  { after, limit }: { readonly after: MessagePlace | undefined; readonly limit: number },
+): Promise<StoredMessagePage> {
   const conversation = await findConversation(context, scope, contextId);
   if (conversation === undefined) {
     return { messages: [] };

@@ -1,6 +1,7 @@
 import type { Binary } from "mongodb";
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { AppendResult, TaskAppend } from "../../storage.ts";
+import type { TaskAppend } from "../../storage.ts";
+import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { type MongoContext, stayOf } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
@@ -31,7 +32,7 @@ import { readRequests } from "./task-reads.ts";
  *   conversation, which is undone if the append is lost. Only the owner under the present fence does that, so nobody's
  *   hold is released who has taken over.
  */
-export async function advanceTask(context: MongoContext, key: TaskKey, append: TaskAppend): Promise<AppendResult> {
+export async function advanceTask(context: MongoContext, key: TaskKey, append: TaskAppend): Promise<AppendOutcome> {
   const task = taskKey(key);
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     const cached = context.hints.get(task);
@@ -92,7 +93,7 @@ class Attempt {
     this.#pointers = pointerRecords(log, Number(after.head), batch.id, messages, stay);
   }
 
-  async run(): Promise<AppendResult | "again"> {
+  async run(): Promise<AppendOutcome | "again"> {
     const { after, header, messages, batch } = this.#append;
     const hint = this.#hint;
     const running = isRunning(header.state);
@@ -149,7 +150,7 @@ class Attempt {
     }) as Promise<UpdatedTask | null>;
   }
 
-  async #committed(before: UpdatedTask, { item, summary, moved, far, stay }: AppendParts): Promise<AppendResult> {
+  async #committed(before: UpdatedTask, { item, summary, moved, far, stay }: AppendParts): Promise<AppendOutcome> {
     const context = this.#context;
     const { after, batch, header, handled: answered } = this.#append;
     const touched = this.#touched?.record;
@@ -181,7 +182,7 @@ class Attempt {
   }
 
   /** The update's condition didn't hold: why not, by what a majority holds. */
-  async #refused(item: LogItem, summary: Inline | undefined): Promise<AppendResult | "again"> {
+  async #refused(item: LogItem, summary: Inline | undefined): Promise<AppendOutcome | "again"> {
     const context = this.#context;
     const { after } = this.#append;
     this.#removeUnnamed(item, summary);

@@ -1,5 +1,6 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { AppendResult, MessageClaim, TaskAppend } from "../../storage.ts";
+import type { MessageClaim, TaskAppend } from "../../storage.ts";
+import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { type ClaimAttempt, claimForTask, releaseClaim } from "../claims/claims.ts";
 import { belongingOf, type MongoContext, stayOf } from "../context.ts";
@@ -32,7 +33,7 @@ export async function createTask(
   key: TaskKey,
   append: TaskAppend,
   { contextId, claim }: Create,
-): Promise<AppendResult> {
+): Promise<AppendOutcome> {
   const task = taskKey(key);
   const { header, batch, messages } = append;
   const touch: Touch = {

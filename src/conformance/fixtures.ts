@@ -263,17 +263,18 @@ export function messageWithUnknownField(messageId: string, contextId: string): M
   );
 }
 
-/** Asserts that a call fails with a `StorageError` of that code, which changed nothing. */
-export async function assertFails(code: StorageError["code"], call: () => unknown): Promise<void> {
+/** Asserts that a call fails with a `StorageError` of that code and the outcome "none". `what` names the call. */
+export async function assertFails(code: StorageError["code"], call: () => unknown, what = "The call"): Promise<void> {
   await assert.rejects(
     async () => call(),
     (error) => {
       assert.ok(error instanceof Error);
-      assert.equal(error.name, "StorageError", `${error.name}: ${error.message}`);
-      assert.equal((error as StorageError).code, code);
-      assert.equal((error as StorageError).outcome, "none");
+      assert.equal(error.name, "StorageError", `${what}: ${error.name}: ${error.message}`);
+      assert.equal((error as StorageError).code, code, what);
+      assert.equal((error as StorageError).outcome, "none", what);
       return true;
     },
+    `${what} didn't fail`,
   );
 }
 

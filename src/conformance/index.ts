@@ -7,6 +7,7 @@ import { historyCases } from "./conversations/history.ts";
 import { incarnationCases } from "./conversations/incarnations.ts";
 import { messageCases } from "./conversations/messages.ts";
 import { declareDifferences } from "./declared-differences.ts";
+import { argumentCases } from "./engine/arguments.ts";
 import { closedCases } from "./engine/closed.ts";
 import { durabilityCases } from "./engine/durability.ts";
 import { faultCases } from "./engine/faults.ts";
@@ -49,6 +50,7 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
   "push notifications": pushCases,
   replicas: replicaCases,
   ids: idCases,
+  arguments: argumentCases,
   scopes: scopeCases,
   closed: closedCases,
 };

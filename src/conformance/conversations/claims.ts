@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import type { ClaimResult, MessageClaim } from "../../storage/storage.ts";
+import type { ClaimResult } from "../../storage/storage.ts";
 import type { CaseSpec } from "../conformance-case.ts";
 import * as given from "../fixtures.ts";
 
@@ -237,22 +237,6 @@ export const claimCases: readonly CaseSpec[] = [
       }
     },
   },
-  ...(
-    [
-      { name: "without a message id", change: { messageId: "" } },
-      { name: "without a task", change: { taskId: "" } },
-      { name: "for a negative time", change: { windowMs: -1 } },
-    ] satisfies readonly { name: string; change: Partial<MessageClaim> }[]
-  ).map(
-    ({ name, change }): CaseSpec => ({
-      name: `a claim ${name} is refused as invalid`,
-      async run(storage) {
-        await given.assertFails("invalid", () =>
-          storage.claimMessage(given.scope, given.claimOf("m1", "task-1", change)),
-        );
-      },
-    }),
-  ),
 ];
 
 function creating(taskId: string): ReturnType<typeof given.appendOf> {

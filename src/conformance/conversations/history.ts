@@ -70,7 +70,6 @@ export const historyCases: readonly CaseSpec[] = [
       assert.deepEqual(await storage.listMessagesByContextId(given.scope, context, 0), []);
       assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(given.scope, context, -1)), ordered);
       assert.deepEqual(await storage.listMessagesByContextId(given.scope, "unknown"), []);
-      await given.assertFails("invalid", () => storage.listMessagesByContextId(given.scope, context, -2));
     },
   },
   {
@@ -85,7 +84,6 @@ export const historyCases: readonly CaseSpec[] = [
         assert.ok(sizes.slice(0, -1).every((size) => size === limit));
       }
       assert.deepEqual(await storage.listMessagePage(given.scope, "unknown", { limit: 3 }), { messages: [] });
-      await given.assertFails("invalid", () => storage.listMessagePage(given.scope, context, { limit: 0 }));
     },
   },
   {

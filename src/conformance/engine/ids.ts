@@ -1,7 +1,6 @@
 import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
 import type { Scope } from "../../domain/scope.ts";
-import type { Storage } from "../../storage/storage.ts";
 import type { CaseSpec } from "../conformance-case.ts";
 import * as given from "../fixtures.ts";
 
@@ -135,37 +134,4 @@ export const idCases: readonly CaseSpec[] = [
       }
     },
   },
-  ...[
-    { name: "an empty id", id: "" },
-    { name: "an id of 257 bytes", id: "x".repeat(257) },
-    { name: "an id of 86 characters and 258 bytes", id: "\u20ac".repeat(86) },
-    { name: "half of a surrogate pair", id: "id\ud83d" },
-  ].map(
-    ({ name, id }): CaseSpec => ({
-      name: `${name} is refused as invalid`,
-      async run(storage) {
-        await refuse(storage, id);
-        assert.equal((await storage.getConversationStats()).totalConversations, 0);
-      },
-    }),
-  ),
 ];
-
-async function refuse(storage: Storage, id: string): Promise<void> {
-  const { scope } = given;
-  const calls: readonly (() => unknown)[] = [
-    () => storage.appendTask(given.taskKey(id), given.appendOf(given.nothing)),
-    () => storage.appendTask(given.taskKey("task"), { ...given.appendOf(given.nothing), create: { contextId: id } }),
-    () => storage.getTask(given.taskKey(id)),
-    () => storage.readTask(given.taskKey(id), 0n, 1),
-    () => storage.getMessage(scope, id),
-    () => storage.storeMessages(scope, [given.messageOf("m1", "m1", id)]),
-    () => storage.getConversation(scope, id),
-    () => storage.storeConversation(scope, { contextId: id, messageIds: [], lastAccessTime: new Date() }),
-    () => storage.claimMessage(scope, given.claimOf(id, "task")),
-    () => storage.heartbeat(id),
-  ];
-  for (const call of calls) {
-    await given.assertFails("invalid", call);
-  }
-}

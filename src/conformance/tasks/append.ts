@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { entryBytesMax } from "../../domain/limits.ts";
-import type { Storage, TaskAppend } from "../../storage/storage.ts";
+import type { Storage } from "../../storage/storage.ts";
 import type { CaseSpec } from "../conformance-case.ts";
 import * as given from "../fixtures.ts";
 
@@ -211,43 +211,6 @@ export const appendCases: readonly CaseSpec[] = [
       assert.equal((await given.taskOf(storage, key)).logBytes, 23 * 1024 * 1024 + given.textEntry("after").byteLength);
     },
   },
-  ...(
-    [
-      { name: "without entries", change: { batch: { id: "b", entries: [] } } },
-      {
-        name: "of 257 entries",
-        change: { batch: { id: "b", entries: Array.from({ length: 257 }, () => given.textEntry("x")) } },
-      },
-      {
-        name: "of an entry above 12 MiB",
-        change: { batch: { id: "b", entries: [given.fillerEntry(entryBytesMax + 1)] } },
-      },
-      { name: "without a batch id", change: { batch: { id: "", entries: [given.textEntry("x")] } } },
-      {
-        name: "with a batch id of 65 characters",
-        change: { batch: { id: "b".repeat(65), entries: [given.textEntry("x")] } },
-      },
-      { name: "with a message outside of it", change: { messages: [{ index: 1, messageId: "m", timeMs: 1 }] } },
-      { name: "with a message without an id", change: { messages: [{ index: 0, messageId: "", timeMs: 1 }] } },
-      {
-        name: "with a message id of 257 bytes",
-        change: { messages: [{ index: 0, messageId: "m".repeat(257), timeMs: 1 }] },
-      },
-      { name: "without a context", change: { create: { contextId: "" } } },
-      { name: "that creates after something", change: { after: { head: 1n, batch: "b", fence: 1n } } },
-    ] satisfies readonly { name: string; change: Partial<TaskAppend> }[]
-  ).map(
-    ({ name, change }): CaseSpec => ({
-      name: `an append ${name} is refused as invalid`,
-      async run(storage) {
-        await given.assertFails("invalid", () =>
-          storage.appendTask(key, { ...given.appendOf(given.nothing), ...change }),
-        );
-        assert.equal(await storage.taskExists(key), false);
-        assert.equal((await storage.getConversationStats()).totalConversations, 0);
-      },
-    }),
-  ),
 ];
 
 const withMessage: given.AppendParts = {

@@ -162,14 +162,6 @@ export const listCases: readonly CaseSpec[] = [
       assert.equal(new Set(taskIds(listed)).size, listed.length, "A task was listed twice");
     },
   },
-  ...[0, -1, 1.5, Number.NaN].map(
-    (limit): CaseSpec => ({
-      name: `a page of ${limit} tasks is refused as invalid`,
-      async run(storage) {
-        await given.assertFails("invalid", () => storage.listTasks({ scope: given.scope, limit }));
-      },
-    }),
-  ),
 ];
 
 async function pageThrough(storage: Storage, query: TaskQuery): Promise<readonly StoredTask[]> {

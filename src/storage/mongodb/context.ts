@@ -1,9 +1,9 @@
 import type { Binary, Collection, Db } from "mongodb";
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Retention } from "../storage.ts";
-import type { HoldChange } from "./conversations/conversation-pipelines.ts";
+import type { PinChange } from "./conversations/conversation-pipelines.ts";
 import type { MongoJobs } from "./jobs.ts";
-import { foreverMs, majorityTimeoutMs, runningHoldMs, slackMsMin } from "./limits.ts";
+import { foreverMs, majorityTimeoutMs, runningPinMs, slackMsMin } from "./limits.ts";
 import type * as records from "./records.ts";
 import type { TaskHints } from "./replicas/hints.ts";
 
@@ -28,14 +28,14 @@ export interface MongoContext {
 }
 
 /** Which conversation a record belongs to. */
-export interface Home {
+export interface Parent {
   readonly conversation: Binary;
   readonly incarnation: Binary;
 }
 
 /** Hears of the tasks that this process runs. */
 export interface RunningNotes {
-  note(task: Binary, home: Home & { readonly state: TaskState }, hold: HoldChange | undefined): void;
+  note(task: Binary, parent: Parent & { readonly state: TaskState }, pin: PinChange | undefined): void;
   forget(task: Binary): void;
 }
 
@@ -105,8 +105,8 @@ export function slackOf(context: MongoContext): number {
 }
 
 /** How far ahead a running task holds its conversation. */
-export function holdMsOf({ retention: { interruptedTtlMs } }: MongoContext): number {
-  return Math.max(Math.min(interruptedTtlMs, foreverMs), runningHoldMs);
+export function pinMsOf({ retention: { interruptedTtlMs } }: MongoContext): number {
+  return Math.max(Math.min(interruptedTtlMs, foreverMs), runningPinMs);
 }
 
 export function databaseNowMs({ clock }: MongoContext): number {
@@ -118,7 +118,7 @@ export function noteDatabaseTime({ clock }: MongoContext, time: Date): void {
   clock.offsetMs = time.getTime() - Date.now();
 }
 
-export interface StayOptions {
+export interface ExpiryOptions {
   /** A task of it runs: as far ahead as that holds its conversation. */
   readonly running: boolean;
   /** A task of it holds its conversation until then. */
@@ -131,17 +131,20 @@ export interface StayOptions {
  * Until when a record that belongs to a conversation stays if nothing happens: as long as that may live from now on,
  * and the slack.
  */
-export function stayOf(context: MongoContext, { running, until, covered }: StayOptions): { readonly expireAt?: Date } {
+export function expiryOf(
+  context: MongoContext,
+  { running, until, covered }: ExpiryOptions,
+): { readonly expireAt?: Date } {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {
     return {};
   }
   const nowMs = databaseNowMs(context);
-  const livesMs = Math.max(nowMs + (running ? holdMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
+  const livesMs = Math.max(nowMs + (running ? pinMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
   return { expireAt: new Date(Math.min(Math.max(livesMs + slackOf(context), covered?.getTime() ?? 0), 8.64e15)) };
 }
 
 /** What a record needs to belong to an incarnation. */
-export function belongingOf(incarnation: Binary, stay: { readonly expireAt?: Date }): records.Belonging {
-  return { incarnation, ...stay };
+export function belongingOf(incarnation: Binary, expiry: { readonly expireAt?: Date }): records.Belonging {
+  return { incarnation, ...expiry };
 }

@@ -52,7 +52,7 @@ export const wakeKeysMax = 100;
  * A task that runs holds its conversation this far ahead, renewed long before; a crash leaves a hold no longer than
  * this.
  */
-export const runningHoldMs = 30 * 24 * 60 * 60 * 1000;
+export const runningPinMs = 30 * 24 * 60 * 60 * 1000;
 /** "For ever", where a date is needed. */
 export const foreverMs = 100 * 365 * 24 * 60 * 60 * 1000;
 /** The least slack of what belongs to a conversation: more than clocks of replicas differ. */

@@ -59,7 +59,7 @@ function makeClient(url: string, serverSelectionTimeoutMS: number): MongoClient 
     // The driver's own message may quote the URL, with its password.
     throw new StorageError(
       "invalid",
-      "The MongoDB URL can't be used: it is malformed or holds an option that doesn't exist",
+      "The MongoDB URL can't be used: it is malformed or pins an option that doesn't exist",
       { cause: error },
     );
   }
@@ -76,7 +76,7 @@ function checkOptions({ options }: MongoClient): void {
     wrong.push("journal=false (what is acknowledged must survive a crash)");
   }
   if (readConcern !== undefined && readConcern.level !== "majority") {
-    wrong.push(`readConcernLevel=${readConcern.level} (nothing may be decided on what a majority doesn't hold)`);
+    wrong.push(`readConcernLevel=${readConcern.level} (nothing may be decided on what a majority doesn't pin)`);
   }
   if (readPreference !== undefined && readPreference.mode !== "primary") {
     wrong.push(`readPreference=${readPreference.mode} (a secondary may be behind)`);

@@ -1,7 +1,7 @@
 import { Binary } from "mongodb";
 import type { TaskKey } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
-import { belongingOf, type MongoContext, stayOf } from "./context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "./context.ts";
 import { bytesOf, configKey, keyBytes, keysOf, taskKey } from "./keys.ts";
 import { findTask } from "./log/find-task.ts";
 
@@ -19,15 +19,15 @@ export async function storePushNotification(
   if (task === undefined) {
     return false;
   }
-  const { log, incarnation, home } = task;
+  const { log, incarnation, parent } = task;
   // As far ahead as a running task's: it may be going to run.
   const record = {
     configId,
     bytes: new Binary(bytes),
-    ...belongingOf(incarnation, stayOf(context, { running: true, covered: home.covered })),
+    ...belongingOf(incarnation, expiryOf(context, { running: true, covered: parent.covered })),
   };
   await context.collections.pushNotifications.replaceOne({ _id: configKey(log, configId) }, record, { upsert: true });
-  const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { far: true } });
+  const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { longLived: true } });
   return matchedCount > 0;
 }
 

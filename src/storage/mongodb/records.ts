@@ -73,7 +73,7 @@ export interface TaskRecord extends Belonging {
   watchers: string[];
   snapshot?: SnapshotRecord;
   /** Some records of its own have times far ahead, because it ran when they were written. */
-  far?: boolean;
+  longLived?: boolean;
   /** The pointer of the message that made the task: with the task, so that creating one takes no other record. */
   first?: FirstPointer;
   /** The claim that it was created with. */
@@ -132,12 +132,12 @@ export interface MessageRecord extends Belonging {
   /** The message itself if it has no task. */
   bytes?: Binary;
   /** The batch was seen in the log, so it needn't be looked for again when a history is counted. */
-  sure?: boolean;
+  verified?: boolean;
   at: Timestamp;
 }
 
 /** A task that keeps its conversation. The later of two by (fence, head) is the one that counts. */
-export interface Hold {
+export interface Pin {
   readonly task: Binary;
   readonly fence: Long | number;
   readonly head: number;
@@ -154,11 +154,11 @@ export interface ConversationRecord {
   owner: string;
   contextId: string;
   /** When this incarnation was made. */
-  born: Date;
+  createdAt: Date;
   lastAccess: Date;
-  holds: Hold[];
+  pins: Pin[];
   /** The latest `until` of the holds. */
-  holdUntil: Date | null;
+  pinnedUntil: Date | null;
   /** At or after: past its time. The TTL index takes it away then. */
   expireAt?: Date;
   /** All that belongs to it stays until then at least. */
@@ -169,7 +169,7 @@ export interface ConversationRecord {
   stored: number;
   /** Who touched it last, and what he found: what it takes to undo that touch. */
   touch: Binary;
-  prior: { readonly lastAccess?: Date; readonly hold?: Hold };
+  previous: { readonly lastAccess?: Date; readonly pin?: Pin };
   /** The incarnation that this one took the place of, if MongoDB would not remove what belonged to it. */
   replaced?: Binary;
 }

@@ -31,14 +31,17 @@ export async function liveClaims(
     .map(({ task }) => taskKey({ ...scope, taskId: task }));
   const [found, made, removed] = await allOf([
     context.collections.conversations
-      .find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } })
+      .find(
+        { _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) },
+        { projection: { incarnation: 1, createdAt: 1 } },
+      )
       .toArray(),
     keys.length === 0 ? Promise.resolve([]) : findMade(context, keys),
     keys.length === 0
       ? Promise.resolve([])
       : context.collections.removals.find({ of: { $in: keys } }, { projection: { claim: 1 } }).toArray(),
   ]);
-  const homes = new Map(found.map((home) => [nameOf(home._id), home]));
+  const parents = new Map(found.map((parent) => [nameOf(parent._id), parent]));
   const tasks = new Map(made.map((task) => [nameOf(task._id), task]));
   const ended = new Set(
     [...made.filter(({ live }) => !live), ...removed].flatMap(({ claim }) =>
@@ -49,9 +52,9 @@ export async function liveClaims(
     if (conversation === undefined) {
       return true;
     }
-    const home = homes.get(nameOf(conversation));
+    const parent = parents.get(nameOf(conversation));
     if (incarnation !== undefined) {
-      return sameKey(home?.incarnation, incarnation);
+      return sameKey(parent?.incarnation, incarnation);
     }
     if (tasks.get(nameOf(taskKey({ ...scope, taskId: task })))?.live === true) {
       return true;
@@ -61,7 +64,7 @@ export async function liveClaims(
     }
     return (
       databaseNowMs(context) - at.getTime() < makingMs ||
-      (home !== undefined && home.born.getTime() <= at.getTime() + makingMs)
+      (parent !== undefined && parent.createdAt.getTime() <= at.getTime() + makingMs)
     );
   });
 }
@@ -72,13 +75,17 @@ function findMade(
   keys: readonly Binary[],
 ): Promise<(Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean })[]> {
   const { conversations, tasks } = context.collections;
-  const isHome = { $and: [{ $eq: ["$$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$home.")] };
-  const live = { $anyElementTrue: [{ $map: { input: "$home", as: "home", in: isHome } }] };
+  const isParent = {
+    $and: [{ $eq: ["$$parent.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$parent.")],
+  };
+  const live = { $anyElementTrue: [{ $map: { input: "$parent", as: "parent", in: isParent } }] };
   return tasks
     .aggregate<Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean }>([
       { $match: { _id: { $in: [...keys] } } },
       { $project: { conversation: 1, incarnation: 1, claim: 1 } },
-      { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
+      {
+        $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "parent" },
+      },
       { $project: { claim: 1, live } },
     ])
     .toArray();

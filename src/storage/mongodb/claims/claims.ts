@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { MessageClaim } from "../../storage.ts";
 import type { ClaimOutcome, HeldClaim } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
-import type { Home, MongoContext } from "../context.ts";
+import type { MongoContext, Parent } from "../context.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { blobKey, messageKey, newId, sameKey } from "../keys.ts";
 import { answerInlineBytesMax, attemptsMax, claimsPerMessageMax } from "../limits.ts";
@@ -83,11 +83,11 @@ export async function settleClaim(
   context: MongoContext,
   scope: Scope,
   claim: MessageClaim,
-  home: Home,
+  parent: Parent,
   bytes: Uint8Array,
 ): Promise<void> {
-  const answer = await putAnswer(context, home, claim, bytes);
-  const settled = { conversation: home.conversation, incarnation: home.incarnation, answer };
+  const answer = await putAnswer(context, parent, claim, bytes);
+  const settled = { conversation: parent.conversation, incarnation: parent.incarnation, answer };
   const stages = [
     ...takeStages({ ...claim, strict: false }, newId(), undefined),
     { $set: { entries: merged(claim.contentHash, claim.taskId, settled) } },
@@ -176,7 +176,7 @@ async function update(
 
 async function putAnswer(
   context: MongoContext,
-  { incarnation }: Home,
+  { incarnation }: Parent,
   { windowMs }: MessageClaim,
   bytes: Uint8Array,
 ): Promise<Inline> {

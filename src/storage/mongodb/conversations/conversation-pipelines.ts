@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { Retention } from "../../storage.ts";
 import { longOf, newId, scopeKey } from "../keys.ts";
 import { foreverMs } from "../limits.ts";
-import type { Hold } from "../records.ts";
+import type { Pin } from "../records.ts";
 
 /**
  * How conversations change: pipelines, so that every time in them is the database's own (`$$NOW`), never one that was
@@ -14,7 +14,7 @@ import type { Hold } from "../records.ts";
 /** What an expression needs to know about how long conversations live. */
 export interface LifeTimes {
   readonly ttlMs: number | undefined;
-  readonly holdMs: number;
+  readonly pinMs: number;
   readonly slackMs: number;
   readonly retention: Retention;
 }
@@ -22,7 +22,7 @@ export interface LifeTimes {
 /**
  * A change of what holds a conversation. The later of two changes for a task by (fence, head) is the one that counts.
  */
-export interface HoldChange {
+export interface PinChange {
   readonly task: Binary;
   readonly fence: bigint;
   readonly head: number;
@@ -33,7 +33,7 @@ export interface HoldChange {
 export interface Touch {
   /** "now", or what it is set to; "keep": as it was. */
   readonly access: "now" | "keep" | Date;
-  readonly hold?: HoldChange | undefined;
+  readonly pin?: PinChange | undefined;
   /** Messages added to its history, and messages without a task among them. */
   readonly said?: number;
   readonly stored?: number;
@@ -53,7 +53,7 @@ export function liveExpression(ttlMs: number | undefined, prefix = "$"): Documen
     return { $and: [present, kept] };
   }
   const accessed = { $gte: [{ $add: [field("lastAccess"), ttlMs] }, "$$NOW"] };
-  return { $and: [present, kept, { $or: [accessed, { $gt: [field("holdUntil"), "$$NOW"] }] }] };
+  return { $and: [present, kept, { $or: [accessed, { $gt: [field("pinnedUntil"), "$$NOW"] }] }] };
 }
 
 /** Makes the conversation if there is none that lives, in the place of one past its time, and touches it. */
@@ -71,9 +71,9 @@ export function ensureStages(
     tenant: { $literal: scope.tenant },
     owner: { $literal: scope.owner },
     contextId: { $literal: contextId },
-    born: "$$NOW",
+    createdAt: "$$NOW",
     lastAccess: "$$NOW",
-    holds: [],
+    pins: [],
     said: 0,
     stored: 0,
     ...(times.ttlMs !== undefined && { covered: { $add: ["$$NOW", times.ttlMs + times.slackMs] } }),
@@ -89,21 +89,21 @@ export function ensureStages(
 }
 
 /** Touches a conversation that is there. */
-export function touchStages(times: LifeTimes, { access, hold, said = 0, stored = 0, token }: Touch): Document[] {
+export function touchStages(times: LifeTimes, { access, pin, said = 0, stored = 0, token }: Touch): Document[] {
   return [
     {
       $set: {
         touch: token,
-        prior: {
+        previous: {
           lastAccess: "$lastAccess",
-          hold:
-            hold === undefined
+          pin:
+            pin === undefined
               ? "$$REMOVE"
-              : { $ifNull: [{ $first: holdsWhere({ $eq: ["$$this.task", hold.task] }) }, "$$REMOVE"] },
+              : { $ifNull: [{ $first: pinsWhere({ $eq: ["$$this.task", pin.task] }) }, "$$REMOVE"] },
         },
         ...(access === "now" && { lastAccess: "$$NOW" }),
         ...(access instanceof Date && { lastAccess: { $literal: access } }),
-        ...(hold !== undefined && { holds: changedHolds(times, hold) }),
+        ...(pin !== undefined && { pins: changedPins(times, pin) }),
         said: { $add: ["$said", said] },
         stored: { $add: ["$stored", stored] },
       },
@@ -116,14 +116,14 @@ export function touchStages(times: LifeTimes, { access, hold, said = 0, stored =
  * Undoes a touch that was made for something that then didn't happen. If nobody touched the conversation since, it is
  * as before; if somebody did, only the hold is put back, unless there is a later one.
  */
-export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, before: Hold | undefined): Document[] {
+export function undoStages(times: LifeTimes, { pin, said = 0, token }: Touch, before: Pin | undefined): Document[] {
   const mine = { $eq: ["$touch", token] };
   return [
     {
       $set: {
-        lastAccess: { $cond: [mine, { $ifNull: ["$prior.lastAccess", "$lastAccess"] }, "$lastAccess"] },
-        ...(hold !== undefined && {
-          holds: replacedHold(hold, true, before === undefined ? [] : [{ $literal: before }]),
+        lastAccess: { $cond: [mine, { $ifNull: ["$previous.lastAccess", "$lastAccess"] }, "$lastAccess"] },
+        ...(pin !== undefined && {
+          pins: replacedPin(pin, true, before === undefined ? [] : [{ $literal: before }]),
         }),
         said: { $subtract: ["$said", said] },
         touch: newId(),
@@ -138,29 +138,29 @@ export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, b
  * belongs to it has one.
  */
 export function expiryStages({ ttlMs }: LifeTimes): Document[] {
-  const held = { $set: { holdUntil: { $max: "$holds.until" } } };
+  const held = { $set: { pinnedUntil: { $max: "$pins.until" } } };
   return ttlMs === undefined
     ? [held]
-    : [held, { $set: { expireAt: { $max: [{ $add: ["$lastAccess", ttlMs] }, "$holdUntil"] } } }];
+    : [held, { $set: { expireAt: { $max: [{ $add: ["$lastAccess", ttlMs] }, "$pinnedUntil"] } } }];
 }
 
-function changedHolds({ holdMs }: LifeTimes, hold: HoldChange): Document {
-  const until = hold.until === "running" ? { $add: ["$$NOW", holdMs] } : hold.until;
+function changedPins({ pinMs }: LifeTimes, pin: PinChange): Document {
+  const until = pin.until === "running" ? { $add: ["$$NOW", pinMs] } : pin.until;
   const made = {
-    task: hold.task,
-    fence: longOf(hold.fence),
-    head: hold.head,
+    task: pin.task,
+    fence: longOf(pin.fence),
+    head: pin.head,
     until,
-    running: { $literal: hold.until === "running" },
+    running: { $literal: pin.until === "running" },
   };
-  return replacedHold(hold, { $gt: ["$$this.until", "$$NOW"] }, until === undefined ? [] : [made]);
+  return replacedPin(pin, { $gt: ["$$this.until", "$$NOW"] }, until === undefined ? [] : [made]);
 }
 
 /**
  * The holds with another one for a task, unless there is one that comes later by (fence, head); of others, those that
  * `keep` says.
  */
-function replacedHold({ task, fence, head }: HoldChange, keep: unknown, hold: readonly Document[]): Document {
+function replacedPin({ task, fence, head }: PinChange, keep: unknown, pin: readonly Document[]): Document {
   const bound = longOf(fence);
   const isLater = {
     $or: [
@@ -168,13 +168,13 @@ function replacedHold({ task, fence, head }: HoldChange, keep: unknown, hold: re
       { $and: [{ $eq: ["$$this.fence", bound] }, { $gt: ["$$this.head", head] }] },
     ],
   };
-  const others = holdsWhere({ $and: [{ $ne: ["$$this.task", task] }, keep] });
-  const later = holdsWhere({ $and: [{ $eq: ["$$this.task", task] }, isLater] });
-  return { $concatArrays: [others, { $cond: [{ $gt: [{ $size: later }, 0] }, later, hold] }] };
+  const others = pinsWhere({ $and: [{ $ne: ["$$this.task", task] }, keep] });
+  const later = pinsWhere({ $and: [{ $eq: ["$$this.task", task] }, isLater] });
+  return { $concatArrays: [others, { $cond: [{ $gt: [{ $size: later }, 0] }, later, pin] }] };
 }
 
-function holdsWhere(cond: Document): Document {
-  return { $filter: { input: "$holds", cond } };
+function pinsWhere(cond: Document): Document {
+  return { $filter: { input: "$pins", cond } };
 }
 
 /** A moment so long after another, within what a date can hold. */

@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import { isInterrupted } from "../../../domain/task-state.ts";
 import type { HeaderUpdate } from "../../storage.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type Home, holdMsOf, type MongoContext, noteDatabaseTime, slackOf, ttlOf } from "../context.ts";
+import { type MongoContext, noteDatabaseTime, type Parent, pinMsOf, slackOf, ttlOf } from "../context.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { conversationKey, newId, sameKey } from "../keys.ts";
 import { renewIfDue } from "../lifetime/expiry.ts";
@@ -14,26 +14,26 @@ import { isRunning } from "../states.ts";
 import {
   dateAfter,
   ensureStages,
-  type HoldChange,
   type LifeTimes,
   liveExpression,
+  type PinChange,
   type Touch,
   touchStages,
   undoStages,
 } from "./conversation-pipelines.ts";
 
 export function lifeTimesOf(context: MongoContext): LifeTimes {
-  return { ttlMs: ttlOf(context), holdMs: holdMsOf(context), slackMs: slackOf(context), retention: context.retention };
+  return { ttlMs: ttlOf(context), pinMs: pinMsOf(context), slackMs: slackOf(context), retention: context.retention };
 }
 
 /** Until when a task that doesn't run holds its conversation; undefined: not at all. */
-export function heldUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
+export function pinnedUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
   return isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
 }
 
 /** What a task's header means for how long it holds its conversation. */
-export function holdOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): HoldChange {
-  return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : heldUntil(context, header) };
+export function pinOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): PinChange {
+  return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : pinnedUntil(context, header) };
 }
 
 /** A conversation as a touch left it. */
@@ -84,13 +84,13 @@ export async function ensureConversation(
  */
 export async function touchConversation(
   context: MongoContext,
-  home: Home,
+  parent: Parent,
   touch: Touch,
   condition: Filter<ConversationRecord> = {},
 ): Promise<Touched | undefined> {
   const times = lifeTimesOf(context);
   const found = await context.collections.conversations.findOneAndUpdate(
-    { _id: home.conversation, incarnation: home.incarnation, $expr: liveExpression(times.ttlMs), ...condition },
+    { _id: parent.conversation, incarnation: parent.incarnation, $expr: liveExpression(times.ttlMs), ...condition },
     touchStages(times, touch),
     { returnDocument: "after" },
   );
@@ -107,14 +107,14 @@ export async function touchConversation(
  */
 export async function undoTouch(context: MongoContext, { record, made }: Touched, touch: Touch): Promise<void> {
   const { conversations } = context.collections;
-  const { _id, incarnation, prior } = record;
+  const { _id, incarnation, previous } = record;
   if (made) {
     const { deletedCount } = await conversations.deleteOne({ _id, incarnation, touch: touch.token });
     if (deletedCount > 0) {
       return;
     }
   }
-  await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, prior.hold));
+  await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, previous.pin));
 }
 
 /** A conversation that can be found, by its id. */
@@ -128,14 +128,14 @@ export async function findConversation(
 }
 
 /** Stages that join a record with its conversation as `home`, and pass over those whose conversation can't be found. */
-export function joinHome(context: MongoContext): Document[] {
+export function joinParent(context: MongoContext): Document[] {
   const { conversations } = context.collections;
   return [
-    { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
-    { $unwind: "$home" },
+    { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "parent" } },
+    { $unwind: "$parent" },
     {
       $match: {
-        $expr: { $and: [{ $eq: ["$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$home.")] },
+        $expr: { $and: [{ $eq: ["$parent.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$parent.")] },
       },
     },
   ];

@@ -20,7 +20,7 @@ export interface Pointer {
   /** The batch that must be at the place; undefined for a pointer that came with its task. */
   readonly batch?: string | undefined;
   readonly bytes?: Binary | undefined;
-  readonly sure?: boolean | undefined;
+  readonly verified?: boolean | undefined;
 }
 
 /** A log's record, cut to the batches that are asked for. */

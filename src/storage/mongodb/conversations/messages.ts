@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, MessageClaim, MessagePlace } from "../../storage.ts";
 import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { settleClaim } from "../claims/claims.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import { bareMessageKey, messageKey, nameOf, newId } from "../keys.ts";
 import type { MessageRecord } from "../records.ts";
@@ -38,12 +38,14 @@ export async function storeMessages(
     of.delete(messageId);
     encoded.set(contextId, of.set(messageId, bytes));
   }
-  const homes = await allOf([...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)));
+  const parents = await allOf(
+    [...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)),
+  );
   const last = messages.at(-1);
   const index = last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId);
-  const home = homes[index];
-  if (settle !== undefined && home !== undefined && last !== undefined) {
-    await settleClaim(context, scope, settle, home, last.bytes);
+  const parent = parents[index];
+  if (settle !== undefined && parent !== undefined && last !== undefined) {
+    await settleClaim(context, scope, settle, parent, last.bytes);
   }
 }
 
@@ -56,7 +58,7 @@ async function storeInConversation(
   const touch: Touch = { access: "now", said: messages.size, stored: messages.size, token: newId() };
   const { record } = await ensureConversation(context, scope, contextId, touch);
   const { _id: conversation, incarnation, lastAccess, stored, covered } = record;
-  const stay = stayOf(context, { running: false, covered });
+  const expiry = expiryOf(context, { running: false, covered });
   const records = Array.from(
     messages,
     ([messageId, bytes], index): MessageRecord => ({
@@ -70,7 +72,7 @@ async function storeInConversation(
       sequence: stored - messages.size + index + 1,
       bytes: new Binary(bytes),
       at: now,
-      ...belongingOf(incarnation, stay),
+      ...belongingOf(incarnation, expiry),
     }),
   );
   await insertOrReplace(context, records);
@@ -128,12 +130,14 @@ async function findTrimmed(
 ): Promise<readonly KeyedPointer[]> {
   const pointers = await findPointersByKey(context, key, before, limit);
   const long = new Map(
-    pointers.filter(({ home }) => home.said > context.maxHistoryLength).map(({ home }) => [nameOf(home._id), home]),
+    pointers
+      .filter(({ parent }) => parent.said > context.maxHistoryLength)
+      .map(({ parent }) => [nameOf(parent._id), parent]),
   );
   if (long.size === 0) {
     return pointers;
   }
-  await Promise.all(Array.from(long.values(), (home) => trimmed(context, home)));
+  await Promise.all(Array.from(long.values(), (parent) => trimmed(context, parent)));
   return findPointersByKey(context, key, before, limit);
 }
 

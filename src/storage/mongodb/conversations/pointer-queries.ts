@@ -3,7 +3,7 @@ import { compareIds } from "../../compare-ids.ts";
 import type { MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import type { ConversationRecord, MessageRecord, TaskRecord } from "../records.ts";
-import { joinHome } from "./conversations.ts";
+import { joinParent } from "./conversations.ts";
 import type { Found, Pointer } from "./history.ts";
 import { locate } from "./history.ts";
 
@@ -72,9 +72,9 @@ export async function walkPointers(
 }
 
 /** A pointer that was found by its message's id. */
-export type KeyedPointer = Pointer & { readonly at: Timestamp; readonly home: PointerHome };
+export type KeyedPointer = Pointer & { readonly at: Timestamp; readonly parent: PointerParent };
 
-export type PointerHome = Pick<ConversationRecord, "_id" | "incarnation" | "said">;
+export type PointerParent = Pick<ConversationRecord, "_id" | "incarnation" | "said">;
 
 /** Pointers to messages of one id in all conversations that can be found, the one stored last first, from a time on. */
 export async function findPointersByKey(
@@ -88,19 +88,19 @@ export async function findPointersByKey(
   const stages = (fields: Fields, more: Document = {}) => [
     { $match: { [fields.key]: key, ...until } },
     { $sort: { at: -1 } },
-    ...joinHome(context),
+    ...joinParent(context),
     { $limit: limit },
-    { $set: { home: { _id: "$home._id", incarnation: "$home.incarnation", said: "$home.said" } } },
+    { $set: { parent: { _id: "$parent._id", incarnation: "$parent.incarnation", said: "$parent.said" } } },
     ...(Object.keys(more).length > 0 ? [{ $project: more }] : []),
   ];
-  type Joined<T> = T & { readonly home: PointerHome };
+  type Joined<T> = T & { readonly parent: PointerParent };
   const [own, first] = await allOf([
     messages.aggregate<Joined<MessageRecord>>(stages(ownFields)).toArray(),
-    tasks.aggregate<Joined<TaskRecord>>(stages(firstFields, { ...firstProjection, at: 1, home: 1 })).toArray(),
+    tasks.aggregate<Joined<TaskRecord>>(stages(firstFields, { ...firstProjection, at: 1, parent: 1 })).toArray(),
   ]);
   const pointers = [
-    ...own.map((record) => ({ ...ownPointer(record), at: record.at, home: record.home })),
-    ...first.map((record) => ({ ...firstPointer(record), at: record.at, home: record.home })),
+    ...own.map((record) => ({ ...ownPointer(record), at: record.at, parent: record.parent })),
+    ...first.map((record) => ({ ...firstPointer(record), at: record.at, parent: record.parent })),
   ];
   return pointers.sort((a, b) => b.at.compare(a.at)).slice(0, limit);
 }
@@ -121,8 +121,8 @@ export async function deletePointers(context: MongoContext, pointers: readonly P
 const firstProjection = { first: 1, contextId: 1, taskId: 1, log: 1 } as const;
 
 function ownPointer(record: MessageRecord): Pointer {
-  const { _id, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, sure } = record;
-  return { _id, isFirst: false, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, sure };
+  const { _id, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified } = record;
+  return { _id, isFirst: false, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified };
 }
 
 function firstPointer({

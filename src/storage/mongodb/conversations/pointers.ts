@@ -25,7 +25,7 @@ export function pointerRecords(
   after: number,
   batch: string,
   messages: readonly MessagePointer[],
-  stay: { readonly expireAt?: Date },
+  expiry: { readonly expireAt?: Date },
 ): readonly MessageRecord[] {
   return messages.map(({ index, messageId, timeMs }) => ({
     _id: pointerKey(log, after + index + 1, batch),
@@ -40,7 +40,7 @@ export function pointerRecords(
     log,
     batch,
     at: now,
-    ...belongingOf(incarnation, stay),
+    ...belongingOf(incarnation, expiry),
   }));
 }
 

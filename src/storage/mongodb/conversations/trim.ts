@@ -66,8 +66,10 @@ async function trim(
   );
   await deletePointers(context, lost);
   await messages.updateMany(
-    { _id: { $in: seen.filter(({ isFirst, sure }) => !isFirst && sure !== true).map((pointer) => pointer._id) } },
-    { $set: { sure: true } },
+    {
+      _id: { $in: seen.filter(({ isFirst, verified }) => !isFirst && verified !== true).map((pointer) => pointer._id) },
+    },
+    { $set: { verified: true } },
   );
   while (kept >= context.maxHistoryLength && oldestKept !== undefined) {
     const old = await findPointers(context, incarnation, {

@@ -24,12 +24,12 @@ export function renewIfDue(context: MongoContext, conversation: ConversationReco
 }
 
 /** Until when the conversation may live if nobody touches it again. What runs touches it again and again. */
-function neededUntilMs(context: MongoContext, { lastAccess, holds }: ConversationRecord): number | undefined {
+function neededUntilMs(context: MongoContext, { lastAccess, pins }: ConversationRecord): number | undefined {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {
     return undefined;
   }
-  const untils = holds.filter(({ running }) => !running).map(({ until }) => until.getTime());
+  const untils = pins.filter(({ running }) => !running).map(({ until }) => until.getTime());
   return Math.max(lastAccess.getTime() + ttlMs, ...untils);
 }
 

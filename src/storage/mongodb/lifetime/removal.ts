@@ -26,8 +26,8 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
   if (deletedCount > 0) {
     // However late an append of the old task may touch the conversation, the hold doesn't come back but for a moment:
     // it has no later fence.
-    const hold = { task: _id, fence: int64Max, head: Number.MAX_SAFE_INTEGER, until: undefined };
-    await touchConversation(context, task, { access: "keep", hold, token: newId() });
+    const pin = { task: _id, fence: int64Max, head: Number.MAX_SAFE_INTEGER, until: undefined };
+    await touchConversation(context, task, { access: "keep", pin, token: newId() });
   }
   await removeLog(context, log, claim);
   return deletedCount > 0;
@@ -117,5 +117,5 @@ async function findExpired(
 function expiredExpression(maxAgeMs: number): Document {
   // Beyond what a date can hold, nothing is that old.
   const before = { $subtract: ["$$NOW", Math.min(maxAgeMs, 8e15)] };
-  return { $and: [{ $lt: ["$lastAccess", before] }, { $not: [{ $gt: ["$holdUntil", "$$NOW"] }] }] };
+  return { $and: [{ $lt: ["$lastAccess", before] }, { $not: [{ $gt: ["$pinnedUntil", "$$NOW"] }] }] };
 }

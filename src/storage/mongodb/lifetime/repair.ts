@@ -10,14 +10,14 @@ import type { ConversationRecord, TaskRecord } from "../records.ts";
  */
 export function releaseLater(
   context: MongoContext,
-  task: TaskRecord & { readonly home: Pick<ConversationRecord, "holds"> },
+  task: TaskRecord & { readonly parent: Pick<ConversationRecord, "pins"> },
 ): void {
   const { _id, state, fence, head } = task;
-  if (isTerminal(state) && task.home.holds.some((hold) => sameKey(hold.task, _id))) {
+  if (isTerminal(state) && task.parent.pins.some((pin) => sameKey(pin.task, _id))) {
     context.jobs.run(`release ${nameOf(_id)}`, async () => {
       await touchConversation(context, task, {
         access: "keep",
-        hold: { task: _id, fence: bigintOf(fence), head, until: undefined },
+        pin: { task: _id, fence: bigintOf(fence), head, until: undefined },
         token: newId(),
       });
     });

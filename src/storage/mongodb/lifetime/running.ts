@@ -1,7 +1,7 @@
 import type { Binary } from "mongodb";
 import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type Home, type MongoContext, type RunningNotes, ttlOf } from "../context.ts";
-import type { HoldChange } from "../conversations/conversation-pipelines.ts";
+import { type MongoContext, type Parent, type RunningNotes, ttlOf } from "../context.ts";
+import type { PinChange } from "../conversations/conversation-pipelines.ts";
 import { touchConversation } from "../conversations/conversations.ts";
 import { nameOf, newId } from "../keys.ts";
 import { confirmMsMax } from "../limits.ts";
@@ -12,9 +12,9 @@ export function confirmMsOf(context: MongoContext): number {
   return Math.min((ttlOf(context) ?? Number.POSITIVE_INFINITY) / 60, confirmMsMax);
 }
 
-interface RunningTask extends Home {
+interface RunningTask extends Parent {
   readonly task: Binary;
-  readonly hold: HoldChange;
+  readonly pin: PinChange;
 }
 
 /**
@@ -27,11 +27,11 @@ export class RunningTasks implements RunningNotes {
   /** A task is in a state now. */
   note(
     task: Binary,
-    { conversation, incarnation, state }: Home & { readonly state: TaskState },
-    hold: HoldChange | undefined,
+    { conversation, incarnation, state }: Parent & { readonly state: TaskState },
+    pin: PinChange | undefined,
   ): void {
-    if (isRunning(state) && hold !== undefined) {
-      this.#tasks.set(nameOf(task), { task, conversation, incarnation, hold });
+    if (isRunning(state) && pin !== undefined) {
+      this.#tasks.set(nameOf(task), { task, conversation, incarnation, pin });
     } else {
       this.#tasks.delete(nameOf(task));
     }
@@ -46,12 +46,12 @@ export class RunningTasks implements RunningNotes {
    * any more.
    */
   async touchAll(context: MongoContext): Promise<void> {
-    for (const [name, { hold, task, ...home }] of [...this.#tasks]) {
+    for (const [name, { pin, task, ...parent }] of [...this.#tasks]) {
       if (context.jobs.closed) {
         return;
       }
-      const condition = { holds: { $elemMatch: { task, running: true } } };
-      if ((await touchConversation(context, home, { access: "now", hold, token: newId() }, condition)) === undefined) {
+      const condition = { pins: { $elemMatch: { task, running: true } } };
+      if ((await touchConversation(context, parent, { access: "now", pin, token: newId() }, condition)) === undefined) {
         this.#tasks.delete(name);
       }
     }

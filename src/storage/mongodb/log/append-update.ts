@@ -1,7 +1,7 @@
 import type { Binary, Document, Filter, UpdateFilter } from "mongodb";
 import type { TaskAppend } from "../../storage.ts";
-import { databaseNowMs, holdMsOf, type MongoContext, stayOf, ttlOf } from "../context.ts";
-import { heldUntil } from "../conversations/conversations.ts";
+import { databaseNowMs, expiryOf, type MongoContext, pinMsOf, ttlOf } from "../context.ts";
+import { pinnedUntil } from "../conversations/conversations.ts";
 import { longOf } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
 import type { Inline, LogItem, TaskRecord } from "../records.ts";
@@ -16,9 +16,9 @@ export interface AppendParts {
   /** The tail is in a segment: the item becomes the whole tail. */
   readonly moved: boolean;
   /** Something beside the record was written that stays as long as a running task's. */
-  readonly far: boolean;
+  readonly longLived: boolean;
   /** The record's own time, if it needs another. */
-  readonly stay: { readonly expireAt?: Date };
+  readonly expiry: { readonly expireAt?: Date };
 }
 
 /** The condition of an append. That there is room in the tail is part of it, since the hint that says so may be old. */
@@ -40,7 +40,7 @@ export function appendFilter(
 
 export function appendUpdate(
   { after, batch, header, handled: answered }: TaskAppend,
-  { item, moved, summary, far, stay }: AppendParts,
+  { item, moved, summary, longLived, expiry }: AppendParts,
 ): UpdateFilter<TaskRecord> {
   const head = Number(after.head) + batch.entries.length;
   const size = itemBytes(item);
@@ -51,8 +51,8 @@ export function appendUpdate(
       ...headerFields(header),
       ...(summary !== undefined && { summary }),
       ...(moved && { tail: [item], tailFirst: item.s, tailBytes: size }),
-      ...(far && { far: true }),
-      ...stay,
+      ...(longLived && { longLived: true }),
+      ...expiry,
     },
     ...(!hasRunner(header) && { $unset: { runner: "" } }),
     $inc: { logBytes: sizeOf(batch.entries), ...(!moved && { tailBytes: size }) },
@@ -81,16 +81,16 @@ function hasRunner({ state, pending = false }: TaskAppend["header"]): boolean {
  * The record's own time, if it needs another: far ahead while the task runs, moved only now and then; near when it
  * doesn't any more.
  */
-export function stayChange(
+export function expiryChange(
   context: MongoContext,
   { state, expireAt }: TaskHint,
   header: TaskAppend["header"],
 ): { readonly expireAt?: Date } {
   if (!isRunning(header.state)) {
-    return stayOf(context, { running: false, until: heldUntil(context, header) });
+    return expiryOf(context, { running: false, until: pinnedUntil(context, header) });
   }
-  const enoughMs = databaseNowMs(context) + holdMsOf(context) / 2 + (ttlOf(context) ?? 0);
+  const enoughMs = databaseNowMs(context) + pinMsOf(context) / 2 + (ttlOf(context) ?? 0);
   return isRunning(state) && expireAt !== undefined && expireAt.getTime() > enoughMs
     ? {}
-    : stayOf(context, { running: true });
+    : expiryOf(context, { running: true });
 }

@@ -3,9 +3,9 @@ import type { TaskKey } from "../../../domain/scope.ts";
 import type { TaskAppend } from "../../storage.ts";
 import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type MongoContext, stayOf } from "../context.ts";
+import { expiryOf, type MongoContext } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
-import { heldUntil, holdOf, type Touched, touchConversation, undoTouch } from "../conversations/conversations.ts";
+import { pinnedUntil, pinOf, type Touched, touchConversation, undoTouch } from "../conversations/conversations.ts";
 import { type PointedLog, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
 import { trimIfLong } from "../conversations/trim.ts";
 import { allOf } from "../errors.ts";
@@ -16,7 +16,7 @@ import { attemptsMax, tailBytesMax } from "../limits.ts";
 import type { Inline, LogItem, MessageRecord, TaskRecord } from "../records.ts";
 import type { TaskHint } from "../replicas/hints.ts";
 import { isRunning } from "../states.ts";
-import { type AppendParts, appendFilter, appendUpdate, stayChange } from "./append-update.ts";
+import { type AppendParts, appendFilter, appendUpdate, expiryChange } from "./append-update.ts";
 import { putInline, removeBlobsLater } from "./blobs.ts";
 import { itemBytes } from "./entries.ts";
 import { type FoundTask, findTask } from "./find-task.ts";
@@ -64,10 +64,10 @@ export function hintOf(record: Omit<TaskRecord, "tail">, confirmedAt: number): T
  * What an append needs to know of the record that it changed: as it was before, since that names what isn't needed any
  * more.
  */
-type UpdatedTask = Pick<TaskRecord, "tailBytes" | "requests" | "watchers" | "expireAt" | "far"> & {
+type UpdatedTask = Pick<TaskRecord, "tailBytes" | "requests" | "watchers" | "expireAt" | "longLived"> & {
   readonly summary?: { readonly blob?: Binary };
 };
-const updatedFields = { tailBytes: 1, requests: 1, watchers: 1, expireAt: 1, far: 1, "summary.blob": 1 };
+const updatedFields = { tailBytes: 1, requests: 1, watchers: 1, expireAt: 1, longLived: 1, "summary.blob": 1 };
 
 class Attempt {
   readonly #context: MongoContext;
@@ -87,10 +87,10 @@ class Attempt {
     this.#append = append;
     this.#hint = hint;
     const head = Number(after.head) + batch.entries.length;
-    this.#touch = { access: "now", hold: holdOf(context, task, header, head), said: messages.length, token: newId() };
+    this.#touch = { access: "now", pin: pinOf(context, task, header, head), said: messages.length, token: newId() };
     const log: PointedLog = { scope: key, task, taskId: key.taskId, ...hint };
-    const stay = stayOf(context, { running: isRunning(header.state), until: heldUntil(context, header) });
-    this.#pointers = pointerRecords(log, Number(after.head), batch.id, messages, stay);
+    const expiry = expiryOf(context, { running: isRunning(header.state), until: pinnedUntil(context, header) });
+    this.#pointers = pointerRecords(log, Number(after.head), batch.id, messages, expiry);
   }
 
   async run(): Promise<AppendOutcome | "again"> {
@@ -117,10 +117,10 @@ class Attempt {
     if (moved && !(await moveTail(this.#context, this.#task, hint, after))) {
       return this.#refused(item, summary);
     }
-    const far = !fitsRecord(batch) || moved || (running && messages.length > 0);
-    const stay = stayChange(this.#context, hint, header);
+    const longLived = !fitsRecord(batch) || moved || (running && messages.length > 0);
+    const expiry = expiryChange(this.#context, hint, header);
     const [before] = await allOf([
-      this.#update({ item, summary, moved, far, stay }),
+      this.#update({ item, summary, moved, longLived, expiry }),
       accesses && !begins && !(ends && takesOver) ? this.#access() : Promise.resolve(),
       begins ? Promise.resolve() : writePointers(this.#context, this.#pointers),
     ]);
@@ -133,7 +133,7 @@ class Attempt {
     }
     return accesses && this.#touched === undefined
       ? { outcome: "gone" }
-      : this.#committed(before, { item, summary, moved, far, stay });
+      : this.#committed(before, { item, summary, moved, longLived, expiry });
   }
 
   async #access(): Promise<void> {
@@ -150,7 +150,10 @@ class Attempt {
     }) as Promise<UpdatedTask | null>;
   }
 
-  async #committed(before: UpdatedTask, { item, summary, moved, far, stay }: AppendParts): Promise<AppendOutcome> {
+  async #committed(
+    before: UpdatedTask,
+    { item, summary, moved, longLived, expiry }: AppendParts,
+  ): Promise<AppendOutcome> {
     const context = this.#context;
     const { after, batch, header, handled: answered } = this.#append;
     const touched = this.#touched?.record;
@@ -159,19 +162,19 @@ class Attempt {
       ...this.#hint,
       tailBytes: moved ? size : before.tailBytes + size,
       state: header.state,
-      expireAt: stay.expireAt ?? before.expireAt,
+      expireAt: expiry.expireAt ?? before.expireAt,
       confirmedAt: touched === undefined ? this.#hint.confirmedAt : performance.now(),
     };
     context.hints.set(this.#task, hint);
-    context.running.note(this.#task, hint, this.#touch.hold);
+    context.running.note(this.#task, hint, this.#touch.pin);
     if (touched !== undefined) {
       trimIfLong(context, touched);
       if (touched.covered !== undefined && hint.expireAt !== undefined && hint.expireAt < touched.covered) {
         coverTaskLater(context, this.#task, hint.log, touched.covered);
       }
     }
-    if ((far || before.far === true) && !isRunning(header.state)) {
-      context.ended.add(context, { ...hint, until: heldUntil(context, header) });
+    if ((longLived || before.longLived === true) && !isRunning(header.state)) {
+      context.ended.add(context, { ...hint, until: pinnedUntil(context, header) });
     }
     const closed = before.requests.filter(({ id }) => answered.includes(id)).map(({ bytes }) => bytes);
     const { blob } = before.summary ?? {};

@@ -1,5 +1,5 @@
 import { Binary } from "mongodb";
-import { type MongoContext, stayOf } from "../context.ts";
+import { expiryOf, type MongoContext } from "../context.ts";
 import { blobKey, bytesOf, nameOf } from "../keys.ts";
 import { inlineBytesMax } from "../limits.ts";
 import type { Inline } from "../records.ts";
@@ -9,20 +9,20 @@ import type { Inline } from "../records.ts";
 /** The bytes as a record holds them, kept beside it if they are many. They are there before any record names them. */
 export async function putInline(
   context: MongoContext,
-  home: { readonly log: Binary; readonly incarnation: Binary },
+  parent: { readonly log: Binary; readonly incarnation: Binary },
   bytes: Uint8Array,
 ): Promise<Inline> {
   const d = new Binary(bytes);
   if (bytes.byteLength <= inlineBytesMax) {
     return d;
   }
-  const blob = blobKey(home.log);
+  const blob = blobKey(parent.log);
   // Named by a record of a task that may run for long, so it stays as long as such a one.
   await context.collections.snapshots.insertOne({
     _id: blob,
-    incarnation: home.incarnation,
+    incarnation: parent.incarnation,
     d,
-    ...stayOf(context, { running: true }),
+    ...expiryOf(context, { running: true }),
   });
   return { blob };
 }

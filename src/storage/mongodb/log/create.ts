@@ -3,9 +3,9 @@ import type { MessageClaim, TaskAppend } from "../../storage.ts";
 import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { type ClaimAttempt, claimForTask, releaseClaim } from "../claims/claims.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
-import { ensureConversation, heldUntil, holdOf, type Touched, undoTouch } from "../conversations/conversations.ts";
+import { ensureConversation, pinnedUntil, pinOf, type Touched, undoTouch } from "../conversations/conversations.ts";
 import { firstPointer, now, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
 import { trimIfLong } from "../conversations/trim.ts";
 import { allOf, isDuplicateKey } from "../errors.ts";
@@ -38,7 +38,7 @@ export async function createTask(
   const { header, batch, messages } = append;
   const touch: Touch = {
     access: "now",
-    hold: holdOf(context, task, header, batch.entries.length),
+    pin: pinOf(context, task, header, batch.entries.length),
     said: messages.length,
     token: newId(),
   };
@@ -82,10 +82,10 @@ export async function createTask(
     confirmedAt: performance.now(),
   };
   context.hints.set(task, hint);
-  context.running.note(task, hint, touch.hold);
+  context.running.note(task, hint, touch.pin);
   trimIfLong(context, touched.record);
-  if (record.far === true && !isRunning(state)) {
-    context.ended.add(context, { ...hint, until: heldUntil(context, header) });
+  if (record.longLived === true && !isRunning(state)) {
+    context.ended.add(context, { ...hint, until: pinnedUntil(context, header) });
   }
   const otherContent = claimed?.outcome === "accepted" && claimed.otherContent;
   return {
@@ -113,16 +113,16 @@ async function taskRecord(
     putInline(context, owner_, header.summary ?? new Uint8Array()),
   ]);
   const [first] = messages;
-  const stay = stayOf(context, {
+  const expiry = expiryOf(context, {
     running: isRunning(header.state),
-    until: heldUntil(context, header),
+    until: pinnedUntil(context, header),
     covered: record.covered,
   });
   return {
     _id: taskKey(key),
     log: owner_.log,
     conversation: record._id,
-    ...belongingOf(record.incarnation, stay),
+    ...belongingOf(record.incarnation, expiry),
     scope: scopeKey(key),
     tenant,
     owner,
@@ -140,7 +140,7 @@ async function taskRecord(
     watchers: [],
     ...(first !== undefined && { first: firstPointer(key, first) }),
     ...(claim !== undefined && { claim }),
-    ...((!fitsRecord(batch) || messages.length > 1) && { far: true }),
+    ...((!fitsRecord(batch) || messages.length > 1) && { longLived: true }),
     at: now,
   };
 }
@@ -154,8 +154,8 @@ function morePointers(
 ): readonly MessageRecord[] {
   const { _id: task, log, conversation, contextId, incarnation } = record;
   const of = { scope: key, task, taskId: key.taskId, log, conversation, contextId, incarnation };
-  const stay = stayOf(context, { running: isRunning(header.state), until: heldUntil(context, header) });
-  return pointerRecords(of, 0, batch.id, messages.slice(1), stay);
+  const expiry = expiryOf(context, { running: isRunning(header.state), until: pinnedUntil(context, header) });
+  return pointerRecords(of, 0, batch.id, messages.slice(1), expiry);
 }
 
 /** Inserts the record, in the place of one that can't be found any more. What there is instead, if it can be found. */

@@ -1,10 +1,10 @@
 import type { Binary, Document } from "mongodb";
 import type { MongoContext } from "../context.ts";
-import { joinHome } from "../conversations/conversations.ts";
+import { joinParent } from "../conversations/conversations.ts";
 import type { ConversationRecord, TaskRecord } from "../records.ts";
 
 /** A task's record with its conversation; without its tail, unless that was asked for. */
-export type FoundTask = TaskRecord & { readonly home: Pick<ConversationRecord, "_id" | "holds" | "covered"> };
+export type FoundTask = TaskRecord & { readonly parent: Pick<ConversationRecord, "_id" | "pins" | "covered"> };
 
 /** Which part of the tail to read: the batches that end after a sequence; none by default. */
 export interface FindOptions {
@@ -17,7 +17,7 @@ export async function findTask(
   _id: Binary,
   options: FindOptions = {},
 ): Promise<FoundTask | undefined> {
-  const stages = [{ $match: { _id } }, tailStage(options), ...joinHome(context), homeStage];
+  const stages = [{ $match: { _id } }, tailStage(options), ...joinParent(context), parentStage];
   const [task] = await context.collections.tasks.aggregate<FoundTask>(stages).toArray();
   return task;
 }
@@ -33,4 +33,4 @@ function tailStage({ tailAfter }: FindOptions): Document {
       };
 }
 
-const homeStage = { $set: { home: { _id: "$home._id", holds: "$home.holds", covered: "$home.covered" } } };
+const parentStage = { $set: { parent: { _id: "$parent._id", pins: "$parent.pins", covered: "$parent.covered" } } };

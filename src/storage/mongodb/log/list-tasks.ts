@@ -3,7 +3,7 @@ import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskPage, TaskQuery } from "../../storage.ts";
 import { type MongoContext, ttlOf } from "../context.ts";
 import { liveExpression } from "../conversations/conversation-pipelines.ts";
-import { findConversation, joinHome } from "../conversations/conversations.ts";
+import { findConversation, joinParent } from "../conversations/conversations.ts";
 import { allOf } from "../errors.ts";
 import { scopeKey } from "../keys.ts";
 import type { TaskRecord } from "../records.ts";
@@ -46,8 +46,8 @@ async function findPage(
     { $match: pageFilter(query, incarnation) },
     { $sort: { statusTime: -1, taskId: -1 } },
     { $unset: "tail" },
-    ...joinHome(context),
-    { $unset: "home" },
+    ...joinParent(context),
+    { $unset: "parent" },
     // One more than asked for tells whether there are more.
     { $limit: query.limit + 1 },
   ];

@@ -21,7 +21,7 @@ export async function sendCommand(context: MongoContext, key: TaskKey, { id, byt
   const { log } = task;
   const { matchedCount } = await context.collections.tasks.updateOne(
     { _id, log, "requests.id": { $ne: id }, [`requests.${requestsMax - 1}`]: { $exists: false } },
-    { $push: { requests: { id, bytes: inline } }, ...("blob" in inline && { $set: { far: true } }) },
+    { $push: { requests: { id, bytes: inline } }, ...("blob" in inline && { $set: { longLived: true } }) },
   );
   if (matchedCount > 0) {
     return true;

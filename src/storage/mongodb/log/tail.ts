@@ -1,6 +1,6 @@
 import type { Binary } from "mongodb";
 import type { TaskAppend } from "../../storage.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf, isDuplicateKey } from "../errors.ts";
 import { bigintOf, newId, pieceKey, sameKey, segmentKey } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
@@ -34,14 +34,14 @@ export async function writeItem(
     return { ...place, d: encodeEntries(batch.entries) };
   }
   const id = newId();
-  const stay = stayOf(context, { running: true });
+  const expiry = expiryOf(context, { running: true });
   const pieces = piecesOf(batch.entries);
   await allOf(
     pieces.map((entries, index) =>
       context.collections.batchPieces.insertOne({
         _id: pieceKey(owner.log, id, index),
         d: encodeEntries(entries),
-        ...belongingOf(owner.incarnation, stay),
+        ...belongingOf(owner.incarnation, expiry),
       }),
     ),
   );
@@ -83,7 +83,7 @@ export async function moveTail(
   }
   const { tail, tailFirst, head, incarnation } = found;
   const { segments } = context.collections;
-  const segment = { last: head, items: tail, ...belongingOf(incarnation, stayOf(context, { running: true })) };
+  const segment = { last: head, items: tail, ...belongingOf(incarnation, expiryOf(context, { running: true })) };
   const shorter = { _id: segmentKey(owner.log, tailFirst), last: { $lt: head } };
   try {
     await segments.updateOne(shorter, { $set: segment }, { upsert: true });

@@ -1,7 +1,7 @@
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { Snapshot, StoredTask, TaskCommand } from "../../storage.ts";
 import type { MongoContext } from "../context.ts";
-import { joinHome } from "../conversations/conversations.ts";
+import { joinParent } from "../conversations/conversations.ts";
 import { bigintOf, taskKey } from "../keys.ts";
 import { releaseLater } from "../lifetime/repair.ts";
 import { attemptsMax } from "../limits.ts";
@@ -14,7 +14,7 @@ export async function taskExists(context: MongoContext, key: TaskKey): Promise<b
   const stages = [
     { $match: { _id: taskKey(key) } },
     { $project: { conversation: 1, incarnation: 1 } },
-    ...joinHome(context),
+    ...joinParent(context),
     { $project: { _id: 1 } },
   ];
   return (await context.collections.tasks.aggregate(stages).toArray()).length > 0;

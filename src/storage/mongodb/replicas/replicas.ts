@@ -3,7 +3,7 @@ import { Binary, Long } from "mongodb";
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { ReplicaRecord, TaskClaim } from "../../storage.ts";
 import type { MongoContext } from "../context.ts";
-import { joinHome } from "../conversations/conversations.ts";
+import { joinParent } from "../conversations/conversations.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { bigintOf } from "../keys.ts";
 import { attemptsMax, replicaKeptMs } from "../limits.ts";
@@ -49,7 +49,7 @@ export async function claimTasks(context: MongoContext, { replicas, limit }: Tas
           { $match: { runner: replica, _id: range } },
           { $sort: { _id: 1 } },
           { $project: { tenant: 1, owner: 1, taskId: 1, conversation: 1, incarnation: 1 } },
-          ...joinHome(context),
+          ...joinParent(context),
           { $limit: limit - keys.length },
           { $project: { _id: 0, tenant: 1, owner: 1, taskId: 1 } },
         ];

@@ -116,7 +116,7 @@ export interface AppendParts {
   readonly fence?: bigint;
   readonly summary?: Uint8Array;
   readonly messages?: readonly MessagePointer[];
-  readonly answered?: readonly string[];
+  readonly handled?: readonly string[];
   /** Only for a task to be created. */
   readonly contextId?: string;
   readonly claim?: MessageClaim;
@@ -141,7 +141,7 @@ export function appendOf(after: Position, parts: AppendParts = {}): TaskAppend {
       ...(summary !== undefined && { summary }),
     },
     messages: parts.messages ?? [],
-    handled: parts.answered ?? [],
+    handled: parts.handled ?? [],
     ...(creates && {
       create: { contextId: parts.contextId ?? "context", ...(parts.claim !== undefined && { claim: parts.claim }) },
     }),

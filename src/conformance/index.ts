@@ -17,10 +17,10 @@ import { replicaCases } from "./engine/replicas.ts";
 import { scopeCases } from "./engine/scopes.ts";
 import { appendCases } from "./tasks/append.ts";
 import { appendRaceCases } from "./tasks/append-races.ts";
+import { commandCases } from "./tasks/commands.ts";
 import { listCases } from "./tasks/list.ts";
 import { pushCases } from "./tasks/push.ts";
 import { readCases } from "./tasks/read.ts";
-import { requestCases } from "./tasks/requests.ts";
 import { snapshotCases } from "./tasks/snapshot.ts";
 
 export type {
@@ -40,7 +40,7 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
   read: readCases,
   list: listCases,
   snapshot: snapshotCases,
-  requests: requestCases,
+  commands: commandCases,
   history: historyCases,
   messages: messageCases,
   claims: claimCases,

@@ -229,7 +229,7 @@ async function refuse(run: FaultRun): Promise<void> {
     messages: [{ index: 0, messageId: "lost", timeMs: 9 }],
     summary: given.fillerEntry(20_000),
     state: TaskState.COMPLETED,
-    answered: ["request"],
+    handled: ["request"],
   };
   run.arm();
   const late = await run.sure((storage) => storage.appendTask(key, given.appendOf(first, refused)));

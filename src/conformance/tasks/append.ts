@@ -100,7 +100,7 @@ export const appendCases: readonly CaseSpec[] = [
           replica: "r2",
           fence: 9n,
           summary: new Uint8Array([7]),
-          answered: ["request"],
+          handled: ["request"],
         });
         const result = given.lost(await storage.appendTask(key, refused));
         assert.deepEqual(result, { outcome: "lost", head: 3n, batch: "batch-b", replica: "replica-1", fence: 4n });

@@ -6,7 +6,8 @@ import { bytesOf, configKey, keyBytes, keysOf, taskKey } from "./keys.ts";
 import { findTask } from "./log/find-task.ts";
 
 /**
- * Configs are keyed by the log of their task: those of a task that is gone are nobody's, even if its id is used again.
+ * The key of a config begins with the log of its task. So configs of a removed task are never found, even if the task's
+ * id is used again.
  */
 export async function storePushNotification(
   context: MongoContext,
@@ -20,7 +21,7 @@ export async function storePushNotification(
     return false;
   }
   const { log, incarnation, parent } = task;
-  // As far ahead as a running task's: it may be going to run.
+  // With the expiry of a running task, because the task may start to run.
   const record = {
     configId,
     bytes: new Binary(bytes),

@@ -25,7 +25,7 @@ async function fill(storage: Storage, contextId: string, state: TaskState, taskI
   position = await given.say(storage, of, position, `m2-${taskId}`, 2);
   await storage.storeSnapshot(of, { sequence: 3n, bytes: given.fillerEntry(1000) });
   await storage.storePushNotification(of, given.configOf("config"));
-  await storage.sendCommand(of, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(of, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeMessages(given.scope, [given.messageOf(`bare-${taskId}`, "bare", contextId)]);
   return given.commit(storage, of, position, { state, statusTimeMs: Date.now() });
 }

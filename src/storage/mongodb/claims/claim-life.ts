@@ -6,15 +6,18 @@ import { allOf } from "../errors.ts";
 import { nameOf, sameKey, taskKey } from "../keys.ts";
 import type { ClaimEntry, TaskRecord } from "../records.ts";
 
-/** How long a task may take to come to be after its claim. */
+/** How long the creation of a task may take after its claim. */
 const makingMs = 60_000;
 
 /**
- * Those of the claims, all within their windows, that are still held: not beyond the conversation or the task that they
- * led to. One settled with an answer names its incarnation. One of a task names the conversation's id alone, since it
- * is made together with it: it is held while its task can be found or may still be being made, and while the
- * conversation is that of then. Not while its task is being removed: the task's record, which can't be found any more,
- * or the note of its removal has the claim's token.
+ * Returns the claims that are still held. All given claims are within their windows. A claim also ends with the
+ * conversation or the task that it led to:
+ * - A claim with an answer names the incarnation, and is held while the conversation has that incarnation.
+ * - A claim of a task names only the conversation's id, because both are created together. It is held while its task
+ *   can be found, while the task may still be being created, and while the conversation is one that was created
+ *   at most a minute after the claim.
+ * - A claim is not held while its task is being removed. The task's record, which can't be found any more, or the note
+ *   of its removal then contains the claim's token.
  */
 export async function liveClaims(
   context: MongoContext,
@@ -69,7 +72,7 @@ export async function liveClaims(
   });
 }
 
-/** The records of tasks that are there, and whether each can be found. */
+/** The records of the tasks that exist, and whether each can be found. */
 function findMade(
   context: MongoContext,
   keys: readonly Binary[],

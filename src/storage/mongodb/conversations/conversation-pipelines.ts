@@ -6,12 +6,12 @@ import { foreverMs } from "../limits.ts";
 import type { Pin } from "../records.ts";
 
 /**
- * How conversations change: pipelines, so that every time in them is the database's own (`$$NOW`), never one that was
- * read before. Whatever comes from clients is under `$literal`: to a pipeline a string that begins with a dollar sign
- * is the name of a field.
+ * The updates of conversations. They are pipelines, so every time in them is the database's own (`$$NOW`). Values from
+ * clients are under `$literal`, because a pipeline takes a string that begins with a dollar sign for the name of a
+ * field.
  */
 
-/** What an expression needs to know about how long conversations live. */
+/** How long conversations live, for the expressions below. */
 export interface LifeTimes {
   readonly ttlMs: number | undefined;
   readonly pinMs: number;
@@ -19,31 +19,29 @@ export interface LifeTimes {
   readonly retention: Retention;
 }
 
-/**
- * A change of what holds a conversation. The later of two changes for a task by (fence, head) is the one that counts.
- */
+/** A change of a task's pin on its conversation. Of two changes for a task, the later one by (fence, head) counts. */
 export interface PinChange {
   readonly task: Binary;
   readonly fence: bigint;
   readonly head: number;
-  /** "running": far ahead; a date: until then; undefined: not any more. */
+  /** "running": for a long time from now. A date: until then. Undefined: the pin is removed. */
   readonly until: "running" | Date | undefined;
 }
 
 export interface Touch {
-  /** "now", or what it is set to; "keep": as it was. */
+  /** "now" or a date: the new last access. "keep": the last access stays as it is. */
   readonly access: "now" | "keep" | Date;
   readonly pin?: PinChange | undefined;
-  /** Messages added to its history, and messages without a task among them. */
-  readonly said?: number;
+  /** The number of messages added to the history, and how many of them have no task. */
+  readonly messageCount?: number;
   readonly stored?: number;
-  /** Names this touch, for `undoStages`. */
+  /** Identifies this touch for `undoStages`. */
   readonly token: Binary;
 }
 
 /**
- * Whether a conversation can be found. What the database may take away at any moment can't, nor what is past its time
- * by this process's retention, should the record come from a time with another.
+ * Whether a conversation can be found. It can't if the database may remove it at any moment, or if it is past its time
+ * by this process's retention; the record may have been written under another retention.
  */
 export function liveExpression(ttlMs: number | undefined, prefix = "$"): Document {
   const field = (name: string) => `${prefix}${name}`;
@@ -56,7 +54,7 @@ export function liveExpression(ttlMs: number | undefined, prefix = "$"): Documen
   return { $and: [present, kept, { $or: [accessed, { $gt: [field("pinnedUntil"), "$$NOW"] }] }] };
 }
 
-/** Makes the conversation if there is none that lives, in the place of one past its time, and touches it. */
+/** Creates the conversation if there is none or if it is past its time, and touches it. */
 export function ensureStages(
   scope: Scope,
   contextId: string,
@@ -74,10 +72,10 @@ export function ensureStages(
     createdAt: "$$NOW",
     lastAccess: "$$NOW",
     pins: [],
-    said: 0,
+    messageCount: 0,
     stored: 0,
     ...(times.ttlMs !== undefined && { covered: { $add: ["$$NOW", times.ttlMs + times.slackMs] } }),
-    // MongoDB removes what belonged to the old incarnation by itself if that had a time.
+    // If the old incarnation had an expiry, MongoDB removes what belonged to it.
     replaced: { $cond: [{ $eq: [{ $type: "$expireAt" }, "missing"] }, "$incarnation", "$$REMOVE"] },
   };
   return [
@@ -88,8 +86,8 @@ export function ensureStages(
   ];
 }
 
-/** Touches a conversation that is there. */
-export function touchStages(times: LifeTimes, { access, pin, said = 0, stored = 0, token }: Touch): Document[] {
+/** Touches an existing conversation. */
+export function touchStages(times: LifeTimes, { access, pin, messageCount = 0, stored = 0, token }: Touch): Document[] {
   return [
     {
       $set: {
@@ -104,7 +102,7 @@ export function touchStages(times: LifeTimes, { access, pin, said = 0, stored = 
         ...(access === "now" && { lastAccess: "$$NOW" }),
         ...(access instanceof Date && { lastAccess: { $literal: access } }),
         ...(pin !== undefined && { pins: changedPins(times, pin) }),
-        said: { $add: ["$said", said] },
+        messageCount: { $add: ["$messageCount", messageCount] },
         stored: { $add: ["$stored", stored] },
       },
     },
@@ -113,10 +111,14 @@ export function touchStages(times: LifeTimes, { access, pin, said = 0, stored = 
 }
 
 /**
- * Undoes a touch that was made for something that then didn't happen. If nobody touched the conversation since, it is
- * as before; if somebody did, only the hold is put back, unless there is a later one.
+ * Undoes a touch for an append that was not committed. Without another touch since, the conversation is as before. With
+ * another touch, only the pin is put back, unless there is a later one.
  */
-export function undoStages(times: LifeTimes, { pin, said = 0, token }: Touch, before: Pin | undefined): Document[] {
+export function undoStages(
+  times: LifeTimes,
+  { pin, messageCount = 0, token }: Touch,
+  before: Pin | undefined,
+): Document[] {
   const mine = { $eq: ["$touch", token] };
   return [
     {
@@ -125,7 +127,7 @@ export function undoStages(times: LifeTimes, { pin, said = 0, token }: Touch, be
         ...(pin !== undefined && {
           pins: replacedPin(pin, true, before === undefined ? [] : [{ $literal: before }]),
         }),
-        said: { $subtract: ["$said", said] },
+        messageCount: { $subtract: ["$messageCount", messageCount] },
         touch: newId(),
       },
     },
@@ -134,8 +136,8 @@ export function undoStages(times: LifeTimes, { pin, said = 0, token }: Touch, be
 }
 
 /**
- * The time of a conversation, from its last access and its holds. Without retention it is left as it is, since what
- * belongs to it has one.
+ * Sets the expiry of a conversation from its last access and its pins. Without retention it keeps the expiry that it
+ * has, because the records that belong to it have one.
  */
 export function expiryStages({ ttlMs }: LifeTimes): Document[] {
   const held = { $set: { pinnedUntil: { $max: "$pins.until" } } };
@@ -157,8 +159,8 @@ function changedPins({ pinMs }: LifeTimes, pin: PinChange): Document {
 }
 
 /**
- * The holds with another one for a task, unless there is one that comes later by (fence, head); of others, those that
- * `keep` says.
+ * The pins with the pin of one task replaced, unless that task has a later one by (fence, head). Of other tasks' pins,
+ * those for which `keep` is true.
  */
 function replacedPin({ task, fence, head }: PinChange, keep: unknown, pin: readonly Document[]): Document {
   const bound = longOf(fence);
@@ -177,7 +179,7 @@ function pinsWhere(cond: Document): Document {
   return { $filter: { input: "$pins", cond } };
 }
 
-/** A moment so long after another, within what a date can hold. */
+/** The time `ms` after another, within the range of dates. */
 export function dateAfter(timeMs: number, ms: number): Date {
   const latestMs = 8.64e15;
   return new Date(Math.min(Math.max(Math.ceil(timeMs + Math.min(ms, foreverMs)), -latestMs), latestMs));

@@ -26,24 +26,24 @@ export function lifeTimesOf(context: MongoContext): LifeTimes {
   return { ttlMs: ttlOf(context), pinMs: pinMsOf(context), slackMs: slackOf(context), retention: context.retention };
 }
 
-/** Until when a task that doesn't run holds its conversation; undefined: not at all. */
+/** Until when a task that isn't running pins its conversation. Undefined: not at all. */
 export function pinnedUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
   return isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
 }
 
-/** What a task's header means for how long it holds its conversation. */
+/** The pin that a task with this header has on its conversation. */
 export function pinOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): PinChange {
   return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : pinnedUntil(context, header) };
 }
 
-/** A conversation as a touch left it. */
+/** A conversation after a touch. */
 export interface Touched {
   readonly record: ConversationRecord;
-  /** It was made in the same step. */
+  /** Whether the touch created it. */
   readonly made: boolean;
 }
 
-/** The conversation of that id, touched; made in this step if there is none that lives. */
+/** Touches the conversation of that id. Creates it in the same update if there is none that can be found. */
 export async function ensureConversation(
   context: MongoContext,
   scope: Scope,
@@ -68,7 +68,7 @@ export async function ensureConversation(
         return { record: found, made };
       }
     } catch (error) {
-      // Two that make the same conversation at once: the one that comes second finds it there on its next try.
+      // Two calls that create the same conversation at once: the second one finds it on its next try.
       if (!isDuplicateKey(error)) {
         throw error;
       }
@@ -79,9 +79,7 @@ export async function ensureConversation(
   });
 }
 
-/**
- * Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold.
- */
+/** Touches an incarnation. Undefined if it was removed or is past its time, or if `condition` doesn't match. */
 export async function touchConversation(
   context: MongoContext,
   parent: Parent,
@@ -102,8 +100,8 @@ export async function touchConversation(
 }
 
 /**
- * Takes back a touch for something that didn't happen; a conversation that was made for it goes, unless somebody else
- * used it since.
+ * Undoes a touch for a task or an append that was not committed. A conversation that the touch created is removed,
+ * unless another call has used it since.
  */
 export async function undoTouch(context: MongoContext, { record, made }: Touched, touch: Touch): Promise<void> {
   const { conversations } = context.collections;
@@ -117,7 +115,7 @@ export async function undoTouch(context: MongoContext, { record, made }: Touched
   await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, previous.pin));
 }
 
-/** A conversation that can be found, by its id. */
+/** Finds a conversation by its id. */
 export async function findConversation(
   context: MongoContext,
   scope: Scope,
@@ -127,7 +125,7 @@ export async function findConversation(
   return (await context.collections.conversations.findOne(filter)) ?? undefined;
 }
 
-/** Stages that join a record with its conversation as `home`, and pass over those whose conversation can't be found. */
+/** Stages that join a record with its conversation as `parent`, and drop records whose conversation can't be found. */
 export function joinParent(context: MongoContext): Document[] {
   const { conversations } = context.collections;
   return [
@@ -141,7 +139,7 @@ export function joinParent(context: MongoContext): Document[] {
   ];
 }
 
-/** Sets the last access to now; false if there is no such conversation. */
+/** Sets the last access to now. False if there is no such conversation. */
 export async function updateConversationAccess(
   context: MongoContext,
   scope: Scope,

@@ -24,9 +24,9 @@ import { fitsRecord, writeItem } from "./tail.ts";
 type Create = NonNullable<TaskAppend["create"]>;
 
 /**
- * Creates a task. The claim and the conversation with the hold on it first, both at once; then the task's record, which
- * decides: it holds the first batch and the pointer to the message that made the task. What was done first is undone if
- * the task isn't made.
+ * Creates a task. First, at the same time, the claim is taken and the conversation is touched and pinned. Then the
+ * task's record is inserted, which decides: it contains the first batch and the pointer to the first message. If it
+ * can't be inserted, claim and conversation are put back.
  */
 export async function createTask(
   context: MongoContext,
@@ -39,7 +39,7 @@ export async function createTask(
   const touch: Touch = {
     access: "now",
     pin: pinOf(context, task, header, batch.entries.length),
-    said: messages.length,
+    messageCount: messages.length,
     token: newId(),
   };
   const [claimed, touched] = await allOf([
@@ -60,12 +60,12 @@ export async function createTask(
   const pointers = morePointers(context, key, append, record);
   const [rival] = await allOf([insert(context, record), writePointers(context, pointers)]);
   if (rival !== undefined) {
-    // Lost to itself: an earlier try of it was committed, and what goes with it must stay, or come.
+    // If an earlier try of this append was committed, its claim and pointers stay or are completed.
     const again = rival.batch === batch.id || (await readTask(context, key, 0n, 0))[0]?.batch === batch.id;
     const undone = again
       ? [writePointers(context, morePointers(context, key, append, rival))]
       : [undoTouch(context, touched, touch), undoClaim(context, key, claim, claimed)];
-    // Nothing that is left over counts for anything, so that this fails is no reason to keep the outcome back.
+    // Errors are ignored: what is left over has no effect, and the outcome is known.
     await Promise.allSettled([removePointers(context, pointers), ...undone]);
     const { head, replica, fence } = rival;
     return { outcome: "lost", head: BigInt(head), batch: rival.batch, replica, fence: bigintOf(fence) };
@@ -136,7 +136,7 @@ async function taskRecord(
     tail: [item],
     tailFirst: 1,
     tailBytes: itemBytes(item),
-    requests: [],
+    commands: [],
     watchers: [],
     ...(first !== undefined && { first: firstPointer(key, first) }),
     ...(claim !== undefined && { claim }),
@@ -145,7 +145,7 @@ async function taskRecord(
   };
 }
 
-/** The pointers that aren't in the task's record. */
+/** The pointers that are not in the task's record. */
 function morePointers(
   context: MongoContext,
   key: TaskKey,
@@ -158,7 +158,10 @@ function morePointers(
   return pointerRecords(of, 0, batch.id, messages.slice(1), expiry);
 }
 
-/** Inserts the record, in the place of one that can't be found any more. What there is instead, if it can be found. */
+/**
+ * Inserts the record, or replaces one that can't be found any more. Returns the task that exists, if it can be
+ * found.
+ */
 async function insert(context: MongoContext, record: TaskRecord): Promise<FoundTask | undefined> {
   const { tasks } = context.collections;
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {

@@ -3,15 +3,15 @@ import type { MongoContext } from "../context.ts";
 import { joinParent } from "../conversations/conversations.ts";
 import type { ConversationRecord, TaskRecord } from "../records.ts";
 
-/** A task's record with its conversation; without its tail, unless that was asked for. */
+/** A task's record with its conversation. Without the tail, unless it was requested. */
 export type FoundTask = TaskRecord & { readonly parent: Pick<ConversationRecord, "_id" | "pins" | "covered"> };
 
-/** Which part of the tail to read: the batches that end after a sequence; none by default. */
+/** Which part of the tail to read: the batches that end after a sequence. Default: none. */
 export interface FindOptions {
   readonly tailAfter?: number;
 }
 
-/** The task of that key, if it can be found: its conversation is there and not past its time. */
+/** Finds a task. Its conversation must exist and not be past its time. */
 export async function findTask(
   context: MongoContext,
   _id: Binary,
@@ -22,7 +22,7 @@ export async function findTask(
   return task;
 }
 
-/** Cuts the tail before anything else is done with the record: most readers want little or nothing of it. */
+/** Cuts the tail first, because most readers need little or nothing of it. */
 function tailStage({ tailAfter }: FindOptions): Document {
   return tailAfter === undefined
     ? { $unset: "tail" }

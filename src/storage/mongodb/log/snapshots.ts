@@ -10,8 +10,8 @@ import { isRunning } from "../states.ts";
 import { findTask } from "./find-task.ts";
 
 /**
- * Keeps a snapshot: its pieces first, under an id of their own, then the task's record names them, if that only raises
- * the sequence. The pieces of the one before, or these if they weren't wanted any more, go afterwards.
+ * Stores a snapshot. Its pieces are stored first, under a new id. Then the task's record refers to them, if that raises
+ * the sequence. The pieces of the snapshot before are removed afterwards, or these if they weren't needed.
  */
 export async function storeSnapshot(context: MongoContext, key: TaskKey, { sequence, bytes }: Snapshot): Promise<void> {
   const task = await findTask(context, taskKey(key));
@@ -45,13 +45,13 @@ export async function storeSnapshot(context: MongoContext, key: TaskKey, { seque
   }
 }
 
-/** A snapshot's bytes; undefined if its pieces are gone. */
+/** A snapshot's bytes. Undefined if its pieces are gone. */
 export async function readSnapshot(
   context: MongoContext,
   log: Binary,
   { id, sequence, pieces }: SnapshotRecord,
 ): Promise<Snapshot | undefined> {
-  // One command each: all together may be more than one answer of the database can hold.
+  // One command for each: together they may be too large for one reply of the database.
   const found = await allOf(
     pieceKeys(log, { id, pieces }).map((_id) => context.collections.snapshots.findOne({ _id })),
   );

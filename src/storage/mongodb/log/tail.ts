@@ -8,20 +8,20 @@ import type { LogItem } from "../records.ts";
 import { encodeEntries, piecesOf, sizeOf } from "./entries.ts";
 import { findTask } from "./find-task.ts";
 
-/** The task that something is written for. */
+/** The task that a record is written for. */
 export interface LogOwner {
   readonly log: Binary;
   readonly incarnation: Binary;
 }
 
-/** A batch small enough for the tail of a task's record. */
+/** Whether a batch is small enough for the tail of a task's record. */
 export function fitsRecord({ entries }: TaskAppend["batch"]): boolean {
   return sizeOf(entries) <= tailBytesMax;
 }
 
 /**
- * The batch as the record names it. One that is too large for the record is written beside it first, under an id of its
- * own: until a record names it, nobody reads it.
+ * The batch as an item of the record. A batch that is too large is stored beside the record first, under a new id. It
+ * isn't read until a record refers to it.
  */
 export async function writeItem(
   context: MongoContext,
@@ -48,7 +48,7 @@ export async function writeItem(
   return { ...place, x: { id, pieces: pieces.map((entries) => ({ n: entries.length, z: sizeOf(entries) })) } };
 }
 
-/** Removes the pieces of a batch that didn't get into the log, off the request path. */
+/** Removes the pieces of a batch that was not committed, off the request path. */
 export function removeItemLater(context: MongoContext, { log }: LogOwner, { x }: LogItem): void {
   if (x !== undefined) {
     const keys = x.pieces.map((_, index) => pieceKey(log, x.id, index));
@@ -59,11 +59,11 @@ export function removeItemLater(context: MongoContext, { log }: LogOwner, { x }:
 }
 
 /**
- * Makes room: what the tail holds becomes a segment, which the next append's update then relies on. False if the task
- * isn't where the append wants it, so that there is nothing to make room for.
+ * Makes room in the task's record: the tail is copied to a segment, and the next append's update relies on the segment.
+ * False if the task isn't at the position that the append expects.
  *
- * Invariant: a segment holds committed entries alone. It is made of a record that a majority holds; one that is there
- * already, because somebody got this far before, is a prefix of it, or longer, and the longer one stays.
+ * Invariant: a segment contains only committed entries. It is made from a record that a majority has. A segment that
+ * exists already, from an earlier try, is a prefix of the tail or longer; the longer one is kept.
  */
 export async function moveTail(
   context: MongoContext,
@@ -91,7 +91,7 @@ export async function moveTail(
     if (!isDuplicateKey(error)) {
       throw error;
     }
-    // There is one. If it came in the same moment, it may be shorter all the same; relying on it would leave a hole in
+    // A segment exists. It may be shorter if it was written at the same time, and relying on it would leave a hole in
     // the log.
     await segments.updateOne(shorter, { $set: segment });
   }

@@ -1,13 +1,15 @@
 import type { Binary } from "mongodb";
 import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { isTerminal } from "../../../domain/task-state.ts";
 import { type MongoContext, type Parent, type RunningNotes, ttlOf } from "../context.ts";
 import type { PinChange } from "../conversations/conversation-pipelines.ts";
 import { touchConversation } from "../conversations/conversations.ts";
-import { nameOf, newId } from "../keys.ts";
+import { bigintOf, nameOf, newId, sameKey } from "../keys.ts";
 import { confirmMsMax } from "../limits.ts";
+import type { ConversationRecord, TaskRecord } from "../records.ts";
 import { isRunning } from "../states.ts";
 
-/** How often, at most, an ordinary append looks at its conversation: as often as an access is worth noting. */
+/** The shortest time between two accesses to a conversation by appends without messages. */
 export function confirmMsOf(context: MongoContext): number {
   return Math.min((ttlOf(context) ?? Number.POSITIVE_INFINITY) / 60, confirmMsMax);
 }
@@ -18,13 +20,13 @@ interface RunningTask extends Parent {
 }
 
 /**
- * The tasks that this process runs. However silent one is, its conversation is touched again and again: that renews its
- * hold, and with it all that belongs to the conversation.
+ * The tasks that this process runs. Their conversations are touched regularly, even without appends. A touch renews the
+ * task's pin and the records of the conversation.
  */
 export class RunningTasks implements RunningNotes {
   readonly #tasks = new Map<string, RunningTask>();
 
-  /** A task is in a state now. */
+  /** Notes a task's state. */
   note(
     task: Binary,
     { conversation, incarnation, state }: Parent & { readonly state: TaskState },
@@ -41,10 +43,7 @@ export class RunningTasks implements RunningNotes {
     this.#tasks.delete(nameOf(task));
   }
 
-  /**
-   * Touches the conversations of all of them. One whose hold is gone, or another's by now, isn't this process's affair
-   * any more.
-   */
+  /** Touches the conversations of all tasks. A task whose pin is gone, or belongs to another replica, is dropped. */
   async touchAll(context: MongoContext): Promise<void> {
     for (const [name, { pin, task, ...parent }] of [...this.#tasks]) {
       if (context.jobs.closed) {
@@ -55,5 +54,25 @@ export class RunningTasks implements RunningNotes {
         this.#tasks.delete(name);
       }
     }
+  }
+}
+
+/**
+ * Removes the pin of an ended task, which a crash between the task's end and the removal of its pin left. Called when a
+ * task is read; until then the conversation lives longer than it needs to.
+ */
+export function releaseLater(
+  context: MongoContext,
+  task: TaskRecord & { readonly parent: Pick<ConversationRecord, "pins"> },
+): void {
+  const { _id, state, fence, head } = task;
+  if (isTerminal(state) && task.parent.pins.some((pin) => sameKey(pin.task, _id))) {
+    context.jobs.run(`release ${nameOf(_id)}`, async () => {
+      await touchConversation(context, task, {
+        access: "keep",
+        pin: { task: _id, fence: bigintOf(fence), head, until: undefined },
+        token: newId(),
+      });
+    });
   }
 }

@@ -78,8 +78,8 @@ async function raise(context: MongoContext, incarnation: Binary, expireAt: Date)
 }
 
 /**
- * Lowers the expiry of the records of ended tasks, which was written for a running task, to that of their conversations.
- * It does so some time later, for many tasks at once.
+ * Lowers the expiry of the records of ended tasks, which was written for a running task, to that of their
+ * conversations. It does so some time later, for many tasks at once.
  */
 export class EndedTasks implements EndedNotes {
   #tasks: EndedTask[] = [];

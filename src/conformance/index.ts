@@ -56,12 +56,12 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
 };
 
 /**
- * All that a storage must do, as cases for any test runner. Each opens storages of its own with `open`, which must give
- * an empty one every time, and disposes them; cases may run at once. All storages are asked the same: what one can't do
- * is declared in `options.differences`, durability and faults where there is no hook for them among it. A case may take
- * some seconds on a slow database: allow each a minute.
+ * All promises of a storage, as cases for any test runner. Each case opens storages with `open`, which must return an
+ * empty one every time, and disposes them. Cases may run at the same time. All storages get the same cases. What a
+ * storage can't do is declared in `options.differences`; so are durability and faults if there is no hook for them. A
+ * case may take some seconds on a slow database, so allow a minute.
  *
- * Throws for a declared difference that no case is called like.
+ * Throws for a declared difference that names no case.
  */
 export function storageConformance(open: OpenStorage, options: ConformanceOptions = {}): readonly ConformanceCase[] {
   const { reopen, faults, differences = {} } = options;
@@ -76,16 +76,16 @@ export function storageConformance(open: OpenStorage, options: ConformanceOption
   );
   const durability = durabilityCases.map((spec): ConformanceCase => {
     const run = async () => {
-      assert.ok(reopen, "It can't be asked of a storage for which there is no `reopen`");
+      assert.ok(reopen, "This case needs the option `reopen`");
       await using storage = await open();
-      assert.equal(storage.traits.durable, true, "A storage that can be opened again must say that it is durable");
+      assert.equal(storage.traits.durable, true, "A storage with the option `reopen` must have the trait `durable`");
       await spec.run(storage, reopen);
     };
     return { group: "durability", name: spec.name, run };
   });
   const failing = [...faultCases, ...removalFaultCases].map((spec): ConformanceCase => {
     const run = async () => {
-      assert.ok(faults, "It can't be asked of a storage for which there is no `faults`");
+      assert.ok(faults, "This case needs the option `faults`");
       await spec.run(faults);
     };
     return { group: "faults", name: spec.name, run };

@@ -28,7 +28,7 @@ function each<Value>(what: string, values: Readonly<Record<string, Value>>, call
 
 // ── The kinds of invalid values ──
 
-/** Names may be empty; ids may not. */
+/** A name may be empty. An id may not. */
 const badNames = {
   [`${idBytesMax + 1} bytes`]: "x".repeat(idBytesMax + 1),
   "86 characters and 258 bytes": "\u20ac".repeat(86),
@@ -88,7 +88,7 @@ function claims(call: Call<MessageClaim>): readonly BadCall[] {
 
 const fresh = given.taskKey("fresh");
 
-/** Appends that create a task, and break one rule each. */
+/** Appends that create a task. Each breaks one rule. */
 function creations(): readonly BadCall[] {
   const append = given.appendOf(given.nothing, { contextId });
   const create = (storage: Storage, change: Partial<TaskAppend>) => storage.appendTask(fresh, { ...append, ...change });
@@ -115,7 +115,7 @@ function claimed(append: TaskAppend, claim: MessageClaim): TaskAppend {
   return { ...append, create: { contextId, claim } };
 }
 
-/** Appends to a task that exists, at the position that its log has, and break one rule each. */
+/** Appends to an existing task at the end of its log. Each breaks one rule. */
 function appends(): readonly BadCall[] {
   const entries = [given.messageEntry("m2")];
   const at = async (storage: Storage, change: (append: TaskAppend) => Partial<TaskAppend>) => {
@@ -156,7 +156,7 @@ function appends(): readonly BadCall[] {
   ];
 }
 
-/** Made anew for each call, so that 12 MiB are not kept. */
+/** A new array for each call, so that it can be freed. */
 function tooLarge(): Uint8Array {
   return new Uint8Array(entryBytesMax + 1);
 }

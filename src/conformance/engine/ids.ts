@@ -4,7 +4,7 @@ import type { Scope } from "../../domain/scope.ts";
 import type { CaseSpec } from "../conformance-case.ts";
 import * as given from "../fixtures.ts";
 
-/** Ids that are all different, of which careless keys would make the same or something else. */
+/** Different ids that a careless encoding of keys would make equal or change. */
 const oddIds: readonly string[] = [
   "id",
   "ID",
@@ -16,7 +16,7 @@ const oddIds: readonly string[] = [
   "id\n",
   "id\u0000",
   "\u0000",
-  // Composed and decomposed, and a ligature and its letters, which normalising makes equal.
+  // Composed and decomposed characters, and a ligature and its letters, which normalization makes equal.
   "\u00e9",
   "e\u0301",
   "\ufb01",
@@ -92,7 +92,7 @@ export const idCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "any id may name a claim, a request and a replica",
+    name: "any id may name a claim, a command and a replica",
     async run(storage) {
       const key = given.taskKey("task");
       await given.commit(storage, key, given.nothing);

@@ -22,14 +22,14 @@ export function storageError(error: unknown, kind: "read" | "write", closed: boo
   }
   const code = error instanceof MongoServerError && !(error instanceof MongoWriteConcernError) ? error.code : undefined;
   if (invalidCodes.has(code)) {
-    return new StorageError("invalid", `MongoDB refuses the call: ${error.message}`, { cause: error });
+    return new StorageError("invalid", `MongoDB refused the call: ${error.message}`, { cause: error });
   }
   const nothingDone =
     kind === "read" || refusedCodes.has(code) || error.hasErrorLabel(MongoErrorLabel.NoWritesPerformed);
   const outcome = nothingDone ? "none" : "unknown";
   return closed
-    ? new StorageError("closed", "The storage was closed meanwhile", { outcome, cause: error })
-    : new StorageError("unavailable", `MongoDB can't be reached or refuses: ${error.message}`, {
+    ? new StorageError("closed", "The storage was closed during the call", { outcome, cause: error })
+    : new StorageError("unavailable", `MongoDB can't be reached or refused the call: ${error.message}`, {
         outcome,
         cause: error,
       });

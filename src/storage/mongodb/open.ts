@@ -58,11 +58,7 @@ function makeClient(url: string, serverSelectionTimeoutMS: number): MongoClient 
     });
   } catch (error) {
     // The driver's own message may contain the URL with its password.
-    throw new StorageError(
-      "invalid",
-      "The MongoDB URL can't be used: it is malformed or pins an option that doesn't exist",
-      { cause: error },
-    );
+    throw new StorageError("invalid", "The MongoDB URL is malformed or has an unknown option", { cause: error });
   }
 }
 
@@ -71,19 +67,19 @@ function checkOptions({ options }: MongoClient): void {
   const { writeConcern, readConcern, readPreference } = options;
   const wrong: string[] = [];
   if (writeConcern?.w !== undefined && writeConcern.w !== "majority") {
-    wrong.push(`w=${writeConcern.w} (writes must be held by a majority)`);
+    wrong.push(`w=${writeConcern.w} (a majority must have each write)`);
   }
   if (writeConcern?.journal === false) {
-    wrong.push("journal=false (what is acknowledged must survive a crash)");
+    wrong.push("journal=false (acknowledged writes must survive a crash)");
   }
   if (readConcern !== undefined && readConcern.level !== "majority") {
-    wrong.push(`readConcernLevel=${readConcern.level} (nothing may be decided on what a majority doesn't pin)`);
+    wrong.push(`readConcernLevel=${readConcern.level} (only writes that a majority has may be read)`);
   }
   if (readPreference !== undefined && readPreference.mode !== "primary") {
     wrong.push(`readPreference=${readPreference.mode} (a secondary may be behind)`);
   }
   if (wrong.length > 0) {
-    throw new StorageError("invalid", `The MongoDB URL or client asks for ${wrong.join(", ")}; leave that out`);
+    throw new StorageError("invalid", `The MongoDB URL or client asks for ${wrong.join(", ")}. Remove these options`);
   }
 }
 
@@ -94,14 +90,14 @@ async function checkServer(db: Db, logger: Logger): Promise<void> {
   if (!(Number.parseInt(String(version), 10) >= serverMajorMin)) {
     throw new StorageError(
       "invalid",
-      `The MongoDB server has version ${version}; ${serverMajorMin}.0 is the oldest that can be used`,
+      `The MongoDB server has version ${version}, but at least ${serverMajorMin}.0 is required`,
     );
   }
   if (hello.setName === undefined && hello.msg !== "isdbgrid") {
     logger.warn(
       { version },
-      "The MongoDB server belongs to no replica set: what it acknowledged is lost with its disk, and a write that is cut off isn't tried again by the driver. " +
-        "Start mongod with --replSet, even for one node",
+      "The MongoDB server is in no replica set: acknowledged writes are lost with its disk, and the driver doesn't retry " +
+        "interrupted writes. Start mongod with --replSet, even for one node",
     );
   }
 }

@@ -85,7 +85,8 @@ async function checkVersion({ schema }: MongoCollections): Promise<void> {
     const { version: theirs, readableBy: needed } = found;
     throw new StorageError(
       "invalid",
-      `The database has schema version ${theirs}, which releases from schema version ${needed} on can read; this release has ${version}`,
+      `The database has schema version ${theirs} and needs a release of schema version ${needed} or later. ` +
+        `This release has schema version ${version}`,
     );
   }
 }

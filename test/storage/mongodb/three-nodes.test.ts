@@ -30,7 +30,7 @@ describe("three nodes", () => {
     await using doomed = await open("rollback", "&retryWrites=false");
     const lostAppend = given.appendOf(first, { entries: [given.textEntry("lost")], batch: "lost" });
     const outcome = outcomeOf(doomed.appendTask(key, lostAppend));
-    await given.eventually("the primary alone pins the append", async () => (await headOn(primary, "rollback")) === 2);
+    await given.eventually("the primary alone has the append", async () => (await headOn(primary, "rollback")) === 2);
     expect(await storage.getTask(key)).toMatchObject({ head: 1n, batch: first.batch });
     expect(await storage.readTask(key, 1n, 1000)).toEqual([]);
 

@@ -70,7 +70,7 @@ async function take(
     const dead = rivals.map((entry) => entry.token);
     await context.collections.claims.updateOne({ _id }, { $pull: { entries: { token: { $in: dead } } } });
   }
-  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too fast`, {
+  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too often at once`, {
     outcome: "unknown",
   });
 }

@@ -74,7 +74,7 @@ export async function ensureConversation(
       }
     }
   }
-  throw new StorageError("unavailable", `Conversation "${contextId}" is made and removed too fast`, {
+  throw new StorageError("unavailable", `Conversation "${contextId}" is created and removed too often at once`, {
     outcome: "unknown",
   });
 }

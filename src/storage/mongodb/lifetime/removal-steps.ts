@@ -121,7 +121,7 @@ async function deleteAll(context: MongoContext, collection: Collection<Belonging
       .limit(jobStepRecords)
       .toArray();
     if (some.length > 0) {
-      // Only tasks have a claim. It is dropped first: the record of the removed task keeps it from being held until then.
+      // Only tasks have a claim. It is dropped first, because the record of the removed task keeps it from being held.
       await dropClaims(
         context,
         some.flatMap((record) => (record as Pick<TaskRecord, "claim">).claim ?? []),

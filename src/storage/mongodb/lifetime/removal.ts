@@ -91,7 +91,7 @@ export async function cleanupExpiredConversations(
   } catch (error) {
     throw total === 0
       ? error
-      : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
+      : new StorageError("unavailable", "The cleanup was interrupted", { outcome: "unknown", cause: error });
   }
   return total;
 }

@@ -47,7 +47,7 @@ export async function advanceTask(context: MongoContext, key: TaskKey, append: T
     // The hint is out of date.
     context.hints.delete(task);
   }
-  throw new StorageError("unavailable", `Task "${key.taskId}" changes too fast`);
+  throw new StorageError("unavailable", `Task "${key.taskId}" changes too often at once`);
 }
 
 async function readHint(context: MongoContext, task: Binary): Promise<TaskHint | undefined> {

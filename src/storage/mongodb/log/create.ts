@@ -187,7 +187,9 @@ async function insert(context: MongoContext, record: TaskRecord): Promise<FoundT
       }
     }
   }
-  throw new StorageError("unavailable", `Task "${record.taskId}" is made and removed too fast`, { outcome: "unknown" });
+  throw new StorageError("unavailable", `Task "${record.taskId}" is created and removed too often at once`, {
+    outcome: "unknown",
+  });
 }
 
 async function undoClaim(

@@ -21,7 +21,7 @@ export function decodeEntries(binary: Binary): readonly Uint8Array[] {
   try {
     return fromBinary(EntryBatchSchema, bytesOf(binary)).entries;
   } catch (error) {
-    throw new StorageError("corrupt", "A log pins something other than entries", { cause: error });
+    throw new StorageError("corrupt", "A log contains something other than entries", { cause: error });
   }
 }
 

@@ -50,14 +50,17 @@ export type {
   ServerListenerOptions,
   ServerOptions,
 } from "./server/server-options.ts";
-// For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.
+// For authors of storages: `checkedStorage` makes a `Storage` of a `StorageEngine`. A storage that implements `Storage`
+// itself checks its arguments by the same rules.
 export * as checkArguments from "./storage/check-arguments.ts";
+export { checkedStorage } from "./storage/checked-storage.ts";
 export { compareIds } from "./storage/compare-ids.ts";
 export { createMemoryStorage } from "./storage/memory/storage.ts";
 export { historyMessageOf } from "./storage/message-of-entry.ts";
 export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/storage.ts";
 export * from "./storage/storage.ts";
+export * from "./storage/storage-engine.ts";
 export { StorageError } from "./storage/storage-error.ts";
 export type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
 export { type CardFacts, completeCard, type ServedBinding } from "./transport/agent-card/complete-card.ts";

@@ -193,7 +193,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
     entries: [given.fillerEntry(100_000), given.fillerEntry(5_000_000)],
     summary: given.fillerEntry(30_000),
   });
-  await storage.sendCommand(key, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(key, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeSnapshot(key, { sequence: 3n, bytes: given.fillerEntry(9_000_000) });
   await storage.storeSnapshot(key, { sequence: 4n, bytes: given.fillerEntry(100) });
   await storage.getTask(key, { snapshot: true });
@@ -222,7 +222,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.heartbeat("replica-1");
   await storage.listReplicas();
   await storage.claimTasks({ replicas: ["replica-1"], limit: 10 });
-  await given.commit(storage, key, position, { state: TaskState.COMPLETED, answered: ["request"] });
+  await given.commit(storage, key, position, { state: TaskState.COMPLETED, handled: ["command"] });
   await given.say(storage, given.taskKey("two"), given.nothing, "m2", 1, { contextId: "two" });
   await storage.storeConversation(scope, { contextId: "two", messageIds: [], lastAccessTime: new Date(1) });
   await storage.getExpiredConversations(0, 10);

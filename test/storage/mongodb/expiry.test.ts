@@ -27,7 +27,7 @@ async function fill(storage: Storage, contextId: string, state: TaskState, taskI
   position = await given.say(storage, of, position, `m2-${taskId}`, 2);
   await storage.storeSnapshot(of, { sequence: 3n, bytes: given.fillerEntry(1000) });
   await storage.storePushNotification(of, given.configOf("config"));
-  await storage.sendCommand(of, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(of, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeMessages(given.scope, [given.messageOf(`bare-${taskId}`, "bare", contextId)]);
   return given.commit(storage, of, position, { state, statusTimeMs: Date.now() });
 }
@@ -44,7 +44,7 @@ async function countsIn(database: string): Promise<Record<string, number>> {
 const nothing = Object.fromEntries(collections.map((name) => [name, 0]));
 
 /** Until when records of a collection stay, as milliseconds from now, ascending. */
-async function staysOf(database: string, name: string): Promise<readonly number[]> {
+async function expiriesOf(database: string, name: string): Promise<readonly number[]> {
   const records = await testClient()
     .db(database)
     .collection(`a2a_${name}`)
@@ -56,7 +56,7 @@ async function staysOf(database: string, name: string): Promise<readonly number[
 /** Waits until nothing is far ahead any more: the storage has noticed that the tasks have ended. */
 async function whenNear(database: string): Promise<void> {
   await eventually("all times are near", async () => {
-    const stays = await Promise.all(ofConversations.map((name) => staysOf(database, name)));
+    const stays = await Promise.all(ofConversations.map((name) => expiriesOf(database, name)));
     return stays.every((of) => (of.at(-1) ?? 0) < 2.1 * hourMs);
   });
 }
@@ -111,7 +111,7 @@ describe("MongoDB itself", () => {
     expect(await storage.taskExists(key)).toBe(true);
     expect((await given.readAll(storage, key)).length).toBe(6);
     for (const name of ofConversations) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(0.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(0.9 * hourMs);
     }
     await whenNear(database);
     await age(database, 3);
@@ -206,13 +206,13 @@ describe("the times of records", () => {
     await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
     const running = await fill(storage, "context", TaskState.WORKING);
     for (const name of ["tasks", "segments", "snapshots", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(24 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(24 * hourMs);
     }
     await given.commit(storage, key, running, { state: TaskState.COMPLETED });
     await whenNear(database);
-    expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
+    expect((await expiriesOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
     for (const name of ["tasks", "segments", "snapshots", "messages", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
     }
   });
 
@@ -233,12 +233,15 @@ describe("the times of records", () => {
     await ageCovered(0.4);
     await storage.updateConversationAccess(given.scope, "context");
     await observed.quiet();
-    expect((await staysOf(database, "tasks"))[0]).toBeLessThan(1.7 * hourMs);
+    expect((await expiriesOf(database, "tasks"))[0]).toBeLessThan(1.7 * hourMs);
     await ageCovered(0.2);
     await storage.updateConversationAccess(given.scope, "context");
-    await given.eventually("all were renewed", async () => ((await staysOf(database, "tasks"))[0] ?? 0) > 1.9 * hourMs);
+    await given.eventually(
+      "all were renewed",
+      async () => ((await expiriesOf(database, "tasks"))[0] ?? 0) > 1.9 * hourMs,
+    );
     for (const name of ["segments", "snapshots", "messages", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
     }
   });
 
@@ -267,7 +270,7 @@ describe("the times of records", () => {
       await using storage = await openMongo({ database });
       await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
       await given.eventually("all had a time", () => lacking(false));
-      expect((await staysOf(database, "tasks"))[0]).toBeGreaterThan(hourMs);
+      expect((await expiriesOf(database, "tasks"))[0]).toBeGreaterThan(hourMs);
     }
     await using storage = await openMongo({ database });
     await storage.setRetention({ conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: hourMs });
@@ -289,15 +292,15 @@ describe("what crashes leave", () => {
       {},
       {
         $set: {
-          holds: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
-          holdUntil: until,
+          pins: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
+          pinnedUntil: until,
           expireAt: until,
         },
       },
     );
     await storage.getTask(key);
-    await given.eventually("the hold was released", async () => (await held.findOne({}))?.holds.length === 0);
-    expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
+    await given.eventually("the pin was released", async () => (await held.findOne({}))?.pins.length === 0);
+    expect((await expiriesOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
   });
 
   test("an interrupted removal is finished by the next storage, and one that never began isn't", async () => {

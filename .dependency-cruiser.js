@@ -1,4 +1,4 @@
-/** The layers of ARCHITECTURE.md, as rules: who may import whom. `npm test` holds them. */
+/** The layers of ARCHITECTURE.md as rules: which folder may import which. `npm test` checks them. */
 const layer = (from, allowed, why) => ({
   name: `layer-${from}`,
   comment: why,
@@ -11,7 +11,13 @@ const port = "src/storage/(storage|storage-error)\\.ts$";
 
 export default {
   forbidden: [
-    { name: "no-cycles", comment: "A cycle makes two files one.", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "no-cycles",
+      comment: "Files in a cycle can only be understood together.",
+      severity: "error",
+      from: {},
+      to: { circular: true },
+    },
     {
       name: "no-tests-in-src",
       severity: "error",
@@ -20,18 +26,18 @@ export default {
     },
     layer("domain", ["gen/"], "Pure: no I/O, no clock, no randomness."),
     { name: "domain-is-pure", severity: "error", from: { path: "^src/domain/" }, to: { dependencyTypes: ["core"] } },
-    layer("runtime", [], "Knows nothing of ours."),
-    layer("storage", ["gen/", "src/domain/", "src/runtime/"], "Knows nothing of what is above it."),
+    layer("runtime", [], "Knows nothing of A2A."),
+    layer("storage", ["gen/", "src/domain/", "src/runtime/"], "Knows no layer above it."),
     {
       name: "engines-apart",
-      comment: "An engine knows the port and what all engines share, never another engine.",
+      comment: "An engine knows the port and what all engines share, but no other engine.",
       severity: "error",
       from: { path: "^src/storage/(memory|sqlite|mongodb)/" },
       to: { path: "^src/storage/(memory|sqlite|mongodb)/", pathNot: "^src/storage/$1/" },
     },
     {
       name: "conformance-apart",
-      comment: "The suite proves engines it has never heard of.",
+      comment: "The suite knows the port, but no engine.",
       severity: "error",
       from: { path: "^src/conformance/" },
       to: { path: "^src/storage/(memory|sqlite|mongodb)/" },

@@ -1,4 +1,4 @@
-// Runs the storage suite on every storage and prints the page that puts them side by side. `--write` makes it
+// Runs the storage suite on every storage and prints a page that compares the storages. `--write` writes it to
 // docs/storage-conformance.md.
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,6 @@
-// Lints the protos and compares them with `proto/baseline.binpb`: the APIs by FILE (buf.yaml), the stored records by
-// WIRE_JSON. `--update-baseline` makes the protos as they are the new baseline, after a change that is meant to break.
+// Lints the protos and compares them with `proto/baseline.binpb`: the APIs by the rules FILE (buf.yaml), the stored
+// records by WIRE_JSON. `--update-baseline` makes the current protos the new baseline after an intended breaking
+// change.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,8 +10,8 @@ import { root, runBuf } from "./buf.ts";
 const baseline = "proto/baseline.binpb";
 
 /**
- * For an image as the input, whose paths are relative to the module. WIRE_JSON alone would let a whole record or enum
- * vanish, and what is stored with it could not be read any more.
+ * The rules for an image as input, whose paths are relative to the module. WIRE_JSON alone allows the removal of a
+ * whole record or enum, and stored data that uses it could no longer be read.
  */
 const recordRules = JSON.stringify({
   version: "v2",
@@ -24,14 +25,14 @@ const { values } = parseArgs({ options: { "update-baseline": { type: "boolean", 
 process.exitCode = (values["update-baseline"] ? updateBaseline() : check()) ? 0 : 1;
 
 function updateBaseline(): boolean {
-  // Without comments and positions, so that only a change of the contract changes the file.
+  // Comments and positions are excluded, so that only a change of the contract changes the file.
   return report("baseline", runBuf("build", "proto", "--exclude-source-info", "--output", baseline));
 }
 
 function check(): boolean {
   const linted = report("lint", runBuf("lint", "proto"));
   if (!existsSync(join(root, baseline))) {
-    console.error(`${baseline} does not exist, so breaking changes cannot be found; make it with --update-baseline`);
+    console.error(`${baseline} does not exist, so breaking changes cannot be found; create it with --update-baseline`);
     return false;
   }
   const against = ["--exclude-imports", "--against", baseline];

@@ -1,6 +1,6 @@
-// Everything that must hold, in the order of cost: `npm test`. Stops at the first step that fails; ends with a line
-// that counts the tests.
-import { spawnSync } from "node:child_process";
+// Everything that must hold: `npm test`. The steps before the tests run two at once, those that take longest first, and
+// each shows its output when it has ended. Stops at the first step that fails; ends with a line that counts the tests.
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -8,44 +8,74 @@ const root = join(import.meta.dirname, "..");
 const bin = join(root, "node_modules", ".bin");
 const report = join(root, ".cache", "vitest.json");
 const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ""}` };
+const stepsAtOnce = 2;
 
-const steps: readonly (readonly [name: string, command: string, args: readonly string[]])[] = [
-  ["generated code is current", "node", ["scripts/generate.ts", "--check"]],
-  ["protos: lint, no breaking change", "node", ["scripts/proto-check.ts"]],
-  ["format and lint", "biome", ["check", "--error-on-warnings", "."]],
-  ["types", "tsc", ["-p", "."]],
-  ["import rules", "depcruise", ["--config", ".dependency-cruiser.js", "src"]],
-  ["package: built, complete, typed", "node", ["scripts/build.ts", "--check"]],
-  ["tests", "vitest", ["run"]],
+interface Step {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+/** Independent of each other. */
+const checks: readonly Step[] = [
+  { name: "package: built, complete, typed", command: "node", args: ["scripts/build.ts", "--check"] },
+  { name: "types", command: "tsc", args: ["-p", "."] },
+  { name: "format and lint", command: "biome", args: ["check", "--error-on-warnings", "."] },
+  { name: "import rules", command: "depcruise", args: ["--config", ".dependency-cruiser.js", "src"] },
+  { name: "generated code is current", command: "node", args: ["scripts/generate.ts", "--check"] },
+  { name: "protos: lint, no breaking change", command: "node", args: ["scripts/proto-check.ts"] },
 ];
+/** Mostly waits for the network, so it takes no place of a check. */
+const fetchTools: Step = { name: "tools of the tests are here", command: "node", args: ["test/runner/fetch-tools.ts"] };
+const tests: Step = { name: "tests", command: "vitest", args: ["run"] };
 
 mkdirSync(join(root, ".cache"), { recursive: true });
 rmSync(report, { force: true });
 
-for (const [name, command, args] of steps) {
-  const startedAt = performance.now();
-  console.log(`\n── ${name}: ${command} ${args.join(" ")}`);
-  const { status, error } = spawnSync(command, args, { cwd: root, env, stdio: "inherit" });
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  console.log(`── ${name}: ${status === 0 ? "passed" : "FAILED"} (${seconds} s)`);
-  if (status !== 0) {
-    if (error) console.error(error.message);
-    if (name === "tests") console.log(counts() ?? "The test runner left no report");
-    process.exit(1);
-  }
+const running = new Set<ChildProcess>();
+const seconds: string[] = [];
+try {
+  const waiting = [...checks];
+  const lane = async () => {
+    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) await run(step, "at its end");
+  };
+  await Promise.all([run(fetchTools, "at its end"), ...Array.from({ length: stepsAtOnce }, lane)]);
+  await run(tests, "at once");
+} catch (error) {
+  for (const child of running) child.kill();
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
 }
-const counted = counts();
-if (counted === undefined) {
-  console.error("The test runner left no report");
-  process.exit(1);
-}
-console.log(`\n${counted}`);
+console.log(`\n${seconds.join("\n")}\n\n${counts()}`);
+process.exit();
 
-function counts(): string | undefined {
+/** Rejects if the step fails. */
+async function run({ name, command, args }: Step, shown: "at once" | "at its end"): Promise<void> {
+  const startedAt = performance.now();
+  const title = `\n── ${name}: ${command} ${args.join(" ")}\n`;
+  if (shown === "at once") process.stdout.write(title);
+  const child = spawn(command, args, { cwd: root, env, stdio: shown === "at once" ? "inherit" : "pipe" });
+  running.add(child);
+  const output: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => output.push(chunk));
+  const status = await new Promise((resolve, reject) => {
+    child.once("close", resolve);
+    child.once("error", reject);
+  });
+  running.delete(child);
+  const ran = `${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${name}`;
+  if (shown === "at its end") process.stdout.write(`${title}${Buffer.concat(output)}`);
+  console.log(`──${ran}: ${status === 0 ? "passed" : "FAILED"}`);
+  seconds.push(ran);
+  if (status !== 0) throw new Error(`${name}: FAILED`);
+}
+
+function counts(): string {
   try {
     const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(report, "utf8"));
     return `${numPassedTests} passed, ${numFailedTests} failed, ${numPendingTests + numTodoTests} skipped`;
   } catch {
-    return undefined;
+    process.exitCode = 1;
+    return "There is no report of the tests";
   }
 }

@@ -39,16 +39,28 @@ export type { ManagerOptions } from "./manager/options.ts";
 export type { ListedTasks } from "./manager/read/list-tasks.ts";
 export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
 export { createTaskManager, type ManagerParts, type SentMessage, type TaskManager } from "./manager/task-manager.ts";
+export { createHandler, type Handler } from "./server/handler.ts";
 export { openStorage } from "./server/open-storage.ts";
-export { createServer, type Server, type ServerOptions } from "./server/server.ts";
-// For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.
+export { createServer, type Server } from "./server/server.ts";
+export type {
+  CallOptions,
+  CardOptions,
+  HandlerOptions,
+  OriginOptions,
+  ServerListenerOptions,
+  ServerOptions,
+} from "./server/server-options.ts";
+// For authors of storages: `checkedStorage` makes a `Storage` of a `StorageEngine`. A storage that implements `Storage`
+// itself checks its arguments by the same rules.
 export * as checkArguments from "./storage/check-arguments.ts";
+export { checkedStorage } from "./storage/checked-storage.ts";
 export { compareIds } from "./storage/compare-ids.ts";
 export { createMemoryStorage } from "./storage/memory/storage.ts";
 export { historyMessageOf } from "./storage/message-of-entry.ts";
 export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/storage.ts";
 export { createSqliteStorage } from "./storage/sqlite/storage.ts";
 export * from "./storage/storage.ts";
+export * from "./storage/storage-engine.ts";
 export { StorageError } from "./storage/storage-error.ts";
 export type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
 export { type CardFacts, completeCard, type ServedBinding } from "./transport/agent-card/complete-card.ts";

@@ -1,6 +1,6 @@
-// A client for gRPC made of the official packages for Node alone: `@grpc/grpc-js`, and `@grpc/proto-loader` reading the
-// .proto files at run time. Nothing of the task manager's own code is used. Run it against a server with the demo
-// agent: `npm start` in one terminal, `node examples/clients/grpc-js.ts [HOST:PORT]` in another.
+// A gRPC client on the official packages for Node: `@grpc/grpc-js`, and `@grpc/proto-loader`, which reads the .proto
+// files at run time. It uses none of the task manager's own code. Run it against a server with the demo agent:
+// `npm start` in one terminal, `npx node examples/clients/grpc-js.ts [HOST:PORT]` in another.
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import {
@@ -23,7 +23,7 @@ const definition = loadSync(
     "google/rpc/status.proto",
     "google/rpc/error_details.proto",
   ],
-  // The last two come with the annotations that the contract imports, in the npm package `google-proto-files`.
+  // The last two files, and the annotations that the contract imports, are in the npm package `google-proto-files`.
   {
     includeDirs: [join(root, "proto"), join(root, "node_modules/google-proto-files")],
     enums: String,
@@ -36,7 +36,7 @@ const packages = loadPackageDefinition(definition) as unknown as {
   readonly taskmanager: { readonly v1: { readonly TaskManagerService: ServiceClientConstructor } };
 };
 
-// ── What the calls carry, as proto-loader shows it: as much of it as is used here ──
+// ── The messages as proto-loader shows them, reduced to the fields that are used here ──
 
 interface Message {
   readonly parts: readonly { readonly text?: string }[];
@@ -63,11 +63,11 @@ const target = process.argv[2] ?? "127.0.0.1:8080";
 const a2a = new packages.lf.a2a.v1.A2AService(target, credentials.createInsecure());
 const tasks = new packages.taskmanager.v1.TaskManagerService(target, credentials.createInsecure());
 
-/** Without it a call means version 0.3. */
+/** A2A reads a call without a version as one of 0.3. */
 const version = new Metadata();
 version.set("a2a-version", "1.0");
 
-/** Nobody should wait for ever; the server keeps the deadline too. */
+/** The client stops waiting after this time. gRPC sends the deadline to the server, which keeps it too. */
 const deadlineMs = 30_000;
 
 function unary<T>(client: Client, method: string, request: object): Promise<T> {
@@ -90,14 +90,13 @@ function streaming<T>(client: Client, method: string, request: object): ClientRe
 }
 
 function message(text: string, taskId = ""): object {
-  // A new id for each message: the same one again joins the first, so that a send can be repeated after a break without
-  // being done twice.
+  // Each message has a new id. The same id sent again joins the first message, so a send can be retried safely.
   return { messageId: randomUUID(), taskId, role: "ROLE_USER", parts: [{ text }] };
 }
 
 /**
- * Status details travel as a `google.rpc.Status` in a trailer; A2A's errors tell themselves apart by the ErrorInfo in
- * it.
+ * The ErrorInfo of an error, whose `reason` tells A2A's errors apart. The status details are a `google.rpc.Status` in a
+ * trailer.
  */
 function errorInfoOf(
   error: ServiceError,
@@ -124,18 +123,18 @@ const textOf = (parts: readonly { readonly text?: string }[]) => parts.map(({ te
 
 // ── The tour ──
 
-// A message, answered when its task has ended.
+// Send a message and wait until its task has ended.
 const sent = await unary<{ readonly task?: Task }>(a2a, "SendMessage", { message: message("hello") });
 say("sent", { state: sent.task?.status.state, text: textOf(sent.task?.artifacts[0]?.parts ?? []) });
 
-// A message whose task is streamed: first the task, then what happens to it.
+// Send a message and stream its task: first the task, then its updates.
 const kinds: string[] = [];
 for await (const event of streaming<StreamResponse>(a2a, "SendStreamingMessage", { message: message("stream 3") })) {
   kinds.push((event as StreamResponse).statusUpdate?.status.state ?? Object.keys(event as object)[0] ?? "");
 }
 say("streamed", kinds);
 
-// A task that waits for its client, found again by its id, watched by somebody else, and answered.
+// Make a task wait for input, read it by its id, subscribe to it, and answer it.
 const asked = await unary<{ readonly task?: Task }>(a2a, "SendMessage", { message: message("ask which one?") });
 const id = asked.task?.id ?? "";
 const got = await unary<Task>(a2a, "GetTask", { id });
@@ -149,8 +148,7 @@ for await (const event of subscription) {
 }
 say("subscribed", seen);
 
-// The same task's stream by cursor: broken off after two events, and resumed where it was left. Every sequence comes
-// once.
+// Watch the same task by cursor: stop after two events, then resume after the last one. Each sequence comes once.
 const sequences: string[] = [];
 let cursor = "0";
 for (const limit of [2, Number.POSITIVE_INFINITY]) {
@@ -163,7 +161,7 @@ for (const limit of [2, Number.POSITIVE_INFINITY]) {
     sequences.push(sequence);
     if (++events === limit) break;
   }
-  // Else the call would go on without a reader. The error that it ends with is no news.
+  // Without a cancel the call would continue without a reader. A canceled call emits an error, which is ignored here.
   watch.on("error", () => undefined);
   watch.cancel();
 }
@@ -172,7 +170,7 @@ say("watched", {
   events: sequences.length,
 });
 
-// An error, with its reason.
+// Cause an error, and read its reason.
 try {
   await unary(a2a, "CancelTask", { id });
 } catch (error) {

@@ -3,23 +3,23 @@ import { entryBytesMax } from "../domain/limits.ts";
 import { type ManagerOptions, managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
-import { portLimits } from "../transport/listener/listener-limits.ts";
+import { listenerLimits } from "../transport/listener/listener-limits.ts";
 import { originFault } from "../transport/pages/cors.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
 
-/** What `--help` says of a setting, beside its name and default. */
+/** What `--help` prints for a setting, beside its name and default. */
 export interface SettingText {
   readonly description: string;
-  /** What stands for the value in `--help`; absent for a switch. */
+  /** The placeholder of the value in `--help`. Absent for a switch. */
   readonly value?: string;
 }
 
-/** The texts of the settings below, for whoever makes options of them. */
+/** The texts of the settings below. `read-config.ts` makes the options of the command line from them. */
 export const settingTexts = z.registry<SettingText>();
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** Milliseconds, from a number with a unit: without one nobody knows whether seconds or milliseconds are meant. */
+/** Milliseconds, from a number with a unit. The unit is required: a bare number could mean seconds or milliseconds. */
 function duration(leastMs: number) {
   const accepted = `a duration${leastMs > 0 ? " above 0" : ""} with its unit: 500ms, 30s, 5m, 1h, 7d`;
   return z.string().transform((given, context) => {
@@ -31,14 +31,15 @@ function duration(leastMs: number) {
   });
 }
 
-/** The same the other way round, in the largest unit that gives a whole number. */
+/** Milliseconds as a duration with its unit: the largest unit that gives a whole number. */
 export function durationText(ms: number): string {
   const [unit, length] = Object.entries(units).findLast(([, unitMs]) => ms > 0 && ms % unitMs === 0) ?? ["ms", 1];
   return `${ms / length}${unit}`;
 }
 
 function wholeNumber(least: number, most: number) {
-  const accepted = `a whole number ${most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`}`;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  const accepted = `a whole number ${range}`;
   return z.string().transform((given, context) => {
     const value = /^\d+$/.test(given) ? Number(given) : Number.NaN;
     if (value >= least && value <= most) return value;
@@ -56,13 +57,15 @@ function matching(accepts: (given: string) => boolean, accepted: string) {
 }
 
 const path = matching((given) => given !== "", "the path of a file");
-/** A switch is a flag without a value, or "true" or "false" in the environment. */
+/** A switch: a flag without a value on the command line, "true" or "false" in the environment. */
 const onOff = z.enum(["true", "false"], { error: "true or false" }).transform((given) => given === "true");
 const loopbackOnly =
-  "an address of this machine alone (127.0.0.1, ::1, localhost), or together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port may do anything";
+  "a loopback address (127.0.0.1, ::1, localhost) unless --allow-anonymous is given: there is no authentication yet, " +
+  "so every client that reaches the port has full access";
 
 const anonymousOnly =
-  "given together with --allow-anonymous: there is no authentication yet, so anybody who reaches the port gets the extended card";
+  "given together with --allow-anonymous: there is no authentication yet, " +
+  "so every client that reaches the port gets the extended card";
 
 const publicUrl = matching((given) => {
   const url = URL.parse(given);
@@ -76,7 +79,7 @@ const publicUrl = matching((given) => {
   );
 }, "an http or https URL without query").transform((given) => new URL(given));
 
-/** `FILE:KID,…`. What stands behind the last colon is a key's id if it can't be a part of a path. */
+/** `FILE:KID,…`. The text after the last colon is the key's id, unless it has a slash and so belongs to the path. */
 function keyFiles(given: string): readonly { readonly file: string; readonly kid?: string }[] {
   return given.split(",").map((each) => {
     const [, file = each, kid] = /^(.*):([^/\\]*)$/.exec(each) ?? [];
@@ -85,9 +88,9 @@ function keyFiles(given: string): readonly { readonly file: string; readonly kid
 }
 
 /**
- * Everything that can be set: the type, the validator and the source of `--help` and of the environment's variables.
- * `conversationTtl` is `--conversation-ttl` and `A2A_TM_CONVERSATION_TTL`. An issue's message says what would be
- * accepted. Times come out in milliseconds.
+ * All settings: their types, validators, `--help` texts and environment variables. `conversationTtl` is
+ * `--conversation-ttl` and `A2A_TM_CONVERSATION_TTL`. The message of a fault completes "must be …". Times come out in
+ * milliseconds.
  */
 export const configSchema = z
   .strictObject({
@@ -96,25 +99,28 @@ export const configSchema = z
       .register(settingTexts, { value: "HOST", description: "Address to listen on" }),
     port: wholeNumber(0, 65_535)
       .prefault("8080")
-      .register(settingTexts, { value: "N", description: "Port for HTTP/1.1 and HTTP/2; 0: any free one" }),
+      .register(settingTexts, { value: "N", description: "Port for HTTP/1.1 and HTTP/2; 0 picks a free one" }),
     allowAnonymous: onOff.prefault("false").register(settingTexts, {
       description:
-        "Serve anybody who reaches the port, on other addresses and by other names than this machine's own too",
+        "Serve every client that reaches the port. " +
+        "Needed to listen on other addresses than loopback, and to accept other Host headers",
     }),
     tlsCert: path
       .optional()
-      .register(settingTexts, { value: "FILE", description: "Certificate chain, PEM; with --tls-key, for TLS" }),
-    tlsKey: path.optional().register(settingTexts, { value: "FILE", description: "Private key, PEM" }),
+      .register(settingTexts, { value: "FILE", description: "TLS certificate chain, PEM; needs --tls-key" }),
+    tlsKey: path
+      .optional()
+      .register(settingTexts, { value: "FILE", description: "TLS private key, PEM; needs --tls-cert" }),
     bindings: z
       .string()
       .transform((given, context) => {
         const names = given.split(",").map((name) => name.trim());
         if (names.every(isBindingName)) return names;
-        context.addIssue({ code: "custom", message: `some of ${bindingNames.join(", ")}, with commas between` });
+        context.addIssue({ code: "custom", message: `a comma-separated list of ${bindingNames.join(", ")}` });
         return z.NEVER;
       })
       .prefault(bindingNames.join(","))
-      .register(settingTexts, { value: "LIST", description: "Ways to call that are offered" }),
+      .register(settingTexts, { value: "LIST", description: "Protocols to enable, comma-separated" }),
     corsOrigins: z
       .string()
       .transform((given, context) => {
@@ -128,40 +134,43 @@ export const configSchema = z
       .register(settingTexts, {
         value: "LIST",
         description:
-          "Origins whose pages may call from a browser, with commas between; *: all. Without it: none, others are refused",
+          "Origins whose pages may call from a browser, comma-separated; * allows all. " +
+          "Requests from other origins are rejected",
       }),
     processor: path.optional().register(settingTexts, {
       value: "FILE",
       description:
-        "Module whose default export is the agent, a MessageProcessor, JavaScript or TypeScript. Without it: a demo agent",
+        "The agent: a JavaScript or TypeScript module whose default export is a MessageProcessor. " +
+        "Without it a demo agent runs",
     }),
     card: path.optional().register(settingTexts, {
       value: "FILE",
-      description: "The agent card, JSON, instead of the agent's own; what it leaves out is filled in",
+      description: "Agent card, JSON; replaces the agent's own. The server fills in the members that it leaves out",
     }),
     extendedCard: path.optional().register(settingTexts, {
       value: "FILE",
-      description: "The extended agent card, JSON; with --allow-anonymous, since nobody is asked who he is yet",
+      description: "Extended agent card, JSON. Needs --allow-anonymous, since there is no authentication yet",
     }),
     cardKey: z
       .string()
       .transform(keyFiles)
       .refine((keys) => keys.every(({ file, kid }) => file !== "" && kid !== ""), {
-        error: "FILE or FILE:KID, several by commas",
+        error: "FILE or FILE:KID, or a comma-separated list of them",
       })
       .optional()
       .register(settingTexts, {
         value: "FILES",
         description:
-          "Private keys that sign the agent card, PEM (PKCS#8) or JWK: FILE or FILE:KID, several by commas. Without a KID: the JWK's own, else the thumbprint",
+          "Private keys that sign the agent card, PEM (PKCS#8) or JWK: FILE or FILE:KID, comma-separated. " +
+          "The default KID is the JWK's own, else the thumbprint",
       }),
     cardKeysUrl: publicUrl.optional().register(settingTexts, {
       value: "URL",
-      description: "Where verifiers of the agent card find the public keys, for the signatures' jku",
+      description: "URL of the public keys, written to the jku of the card's signatures",
     }),
     publicUrl: publicUrl.optional().register(settingTexts, {
       value: "URL",
-      description: "Where clients reach the server, for the agent card. Without it: the address it listens on",
+      description: "URL of the server in the agent card. The default is the address that the server listens on",
     }),
     storage: z
       .string()
@@ -172,84 +181,84 @@ export const configSchema = z
       .prefault("sqlite:./data/tasks.db")
       .register(settingTexts, {
         value: "URL",
-        description: "Where tasks are kept: sqlite:PATH, mongodb://HOST/DATABASE, or memory: for tests",
+        description: "Database of the tasks: sqlite:PATH, mongodb://HOST/DATABASE, or memory: for tests",
       }),
     tablePrefix: matching((given) => /^[A-Za-z0-9_]{0,32}$/.test(given), "at most 32 letters, digits and underscores")
       .prefault("a2a_")
-      .register(settingTexts, { value: "NAME", description: "Begins the name of every table" }),
+      .register(settingTexts, { value: "NAME", description: "Prefix of all table and collection names" }),
     maxHistoryLength: wholeNumber(1, Number.MAX_SAFE_INTEGER)
       .prefault("100")
-      .register(settingTexts, { value: "N", description: "Messages that the history of a conversation keeps" }),
+      .register(settingTexts, { value: "N", description: "Number of messages kept in the history of a conversation" }),
     conversationTtl: duration(1).prefault(durationText(managerDefaults.conversationTtlMs)).register(settingTexts, {
       value: "TIME",
-      description: "A conversation and its tasks are removed this long after the last access",
+      description: "Time from the last access to a conversation until it and its tasks expire",
     }),
     interruptedTtl: duration(1).prefault(durationText(managerDefaults.interruptedTtlMs)).register(settingTexts, {
       value: "TIME",
-      description: "How long a task that waits for input or authorization holds its conversation",
+      description: "Time for which a task that waits for input or authorization keeps its conversation from expiring",
     }),
     cleanupInterval: duration(1)
       .prefault(durationText(managerDefaults.cleanupIntervalMs))
-      .register(settingTexts, { value: "TIME", description: "How often expired conversations are removed" }),
+      .register(settingTexts, { value: "TIME", description: "Time between two removals of expired conversations" }),
     cleanup: onOff
       .prefault("true")
-      .register(settingTexts, { description: "Keep what has expired on the disk; it is hidden all the same" }),
+      .register(settingTexts, { description: "Do not delete expired conversations (they stay invisible)" }),
     maxRunningTasks: wholeNumber(1, Number.MAX_SAFE_INTEGER)
       .prefault(String(managerDefaults.maxRunningTasks))
-      .register(settingTexts, { value: "N", description: "Tasks that run at once" }),
+      .register(settingTexts, { value: "N", description: "Number of tasks that run at the same time" }),
     maxQueuedTasks: wholeNumber(0, Number.MAX_SAFE_INTEGER)
       .prefault(String(managerDefaults.maxQueuedTasks))
-      .register(settingTexts, { value: "N", description: "Tasks that wait for their place; more are refused" }),
+      .register(settingTexts, { value: "N", description: "Number of tasks that wait to run; more are rejected" }),
     turnTimeout: duration(1)
       .prefault(durationText(managerDefaults.turnTimeoutMs))
-      .register(settingTexts, { value: "TIME", description: "The agent has this long to answer a message" }),
+      .register(settingTexts, { value: "TIME", description: "Time that the agent has for one message" }),
     turnIdleTimeout: duration(1).prefault(durationText(managerDefaults.turnIdleTimeoutMs)).register(settingTexts, {
       value: "TIME",
-      description: "The agent is stopped if nothing comes from it for this long",
+      description: "The agent is stopped if it yields nothing for this long",
     }),
     cancelGrace: duration(0).prefault(durationText(managerDefaults.cancelGraceMs)).register(settingTexts, {
       value: "TIME",
-      description: "What the agent has for last events when it is told to stop",
+      description: "Time that the agent has for its last events after it was asked to stop",
     }),
     maxConnectionAge: duration(0).prefault("0s").register(settingTexts, {
       value: "TIME",
-      description: "A connection of this age takes no more calls, so that clients spread over servers; 0s: any age",
+      description: "Age at which a connection takes no more calls, so that load spreads; 0s means no limit",
     }),
-    maxConnectionAgeGrace: duration(0).prefault(durationText(portLimits.ageGraceMs)).register(settingTexts, {
+    maxConnectionAgeGrace: duration(0).prefault(durationText(listenerLimits.ageGraceMs)).register(settingTexts, {
       value: "TIME",
-      description: "Calls and streams that are open on it then are cut after this long",
+      description: "Time after --max-connection-age until open calls and streams are cut",
     }),
     drainTimeout: duration(0)
       .prefault("10s")
-      .register(settingTexts, { value: "TIME", description: "How long calls may go on after SIGTERM or SIGINT" }),
+      .register(settingTexts, { value: "TIME", description: "Time that open calls have after SIGTERM or SIGINT" }),
     duplicateWindow: duration(0).prefault(durationText(managerDefaults.duplicateWindowMs)).register(settingTexts, {
       value: "TIME",
-      description: "A message sent again within this time joins the first; 0s: never",
+      description: "Time in which the same message, sent again, joins the first; 0s means never",
     }),
     messageIds: oneOf(["lenient", "strict"]).prefault(managerDefaults.messageIds).register(settingTexts, {
       value: "MODE",
-      description: "The same message id with other content: lenient takes it as a new message, strict refuses it",
+      description: "A known message id with other content: lenient accepts it as a new message, strict rejects it",
     }),
     a2aVersion: oneOf(["strict", "lenient"]).prefault("strict").register(settingTexts, {
       value: "MODE",
       description:
-        "An A2A call that names no version is one of 0.3 and refused (strict), or taken as one of 1.0 (lenient)",
+        "An A2A call without a version: strict rejects it, since A2A reads it as 0.3; lenient serves it as 1.0",
     }),
     maxEventBytes: wholeNumber(4096, entryBytesMax)
       .prefault(String(managerDefaults.maxEventBytes))
-      .register(settingTexts, { value: "N", description: "The largest message or event, bytes" }),
+      .register(settingTexts, { value: "N", description: "Largest message or event, in bytes" }),
     maxTaskBytes: wholeNumber(4096, Number.MAX_SAFE_INTEGER)
       .prefault(String(managerDefaults.maxTaskBytes))
-      .register(settingTexts, { value: "N", description: "The largest task, bytes over all its events" }),
+      .register(settingTexts, { value: "N", description: "Largest task, in bytes over all its events" }),
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
-      .register(settingTexts, { value: "LEVEL", description: "What is logged to stderr, as JSON lines" }),
+      .register(settingTexts, { value: "LEVEL", description: "Least level of the log, JSON lines on stderr" }),
     logErrorTexts: onOff.prefault("false").register(settingTexts, {
-      description: "Log the texts of errors that an agent or a library throws; they may quote what was said",
+      description: "Log the messages of errors that an agent or a library throws; they may quote user data",
     }),
   })
-  // What depends on two settings. Asked even if other settings are wrong, so that all faults are told at once; so a
-  // value may be missing here.
+  // Rules about two settings. They run even if other settings are invalid, so that all faults are reported at once.
+  // That is why each value may be missing here.
   .superRefine(
     (config: Partial<Config>, context) => {
       const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, maxEventBytes, maxTaskBytes } = config;
@@ -275,7 +284,7 @@ function isBindingName(name: string): name is BindingName {
   return (bindingNames as readonly string[]).includes(name);
 }
 
-/** The settings that are the task manager's. */
+/** The part of the settings that configures the task manager. */
 export function managerOptions(config: Config): Required<ManagerOptions> {
   return {
     enableCleanup: config.cleanup,

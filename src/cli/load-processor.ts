@@ -5,22 +5,24 @@ import { demoProcessor } from "../agent/demo-processor.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 
 /**
- * The agent in a module's default export; the demo agent without a file. Throws an Error that says what is wrong with
- * the file.
+ * Loads the agent, the default export of a module. Without a file it is the demo agent. Throws an Error that says what
+ * is wrong with the file.
  */
 export async function loadProcessor(file: string | undefined): Promise<MessageProcessor> {
   if (file === undefined) return demoProcessor;
   const path = resolve(file);
   const found = await stat(path).catch(() => undefined);
-  if (!found?.isFile()) throw new Error(`There is no file "${path}"`);
+  if (!found?.isFile()) throw new Error(`File "${path}" does not exist`);
   const module: unknown = await import(pathToFileURL(path).href).catch((error: unknown) => {
-    throw new Error(`"${path}" can't be loaded: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new Error(`Cannot load "${path}": ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });
   });
   const processor = (module as { readonly default?: unknown }).default;
   if (!isProcessor(processor))
-    throw new Error(`The default export of "${path}" isn't a MessageProcessor: an object with a method processMessage`);
+    throw new Error(
+      `The default export of "${path}" is not a MessageProcessor, which is an object with a method processMessage`,
+    );
   return processor;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command: the only file that reads `process`.
+// The command `a2a-task-manager`: reads arguments, environment and signals, and starts the server.
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { pino } from "pino";
@@ -13,7 +13,7 @@ import { loadProcessor } from "./load-processor.ts";
 import { readConfig } from "./read-config.ts";
 import { createServerLog } from "./server-log.ts";
 
-/** Something the user has to mend before the server can start: said in one line, without a stack. */
+/** A fault that the user has to fix before the server can start. It is printed as one line, without a stack. */
 class StartError extends Error {
   readonly exitCode: number;
   constructor(message: string, exitCode: number, cause: unknown) {
@@ -24,7 +24,7 @@ class StartError extends Error {
 
 const endSignals = ["SIGTERM", "SIGINT"] as const;
 /**
- * What the last appends and the closing of the storage may take beside the drain time and the grace time of the turns.
+ * Time for the last appends and for closing the storage, after the drain time and the grace time of the turns.
  */
 const endMarginMs = 10_000;
 
@@ -53,13 +53,13 @@ async function serve(config: Config): Promise<void> {
     { level: config.logLevel, errorTexts: config.logErrorTexts },
     pino.destination({ fd: 2, sync: true }),
   );
-  // Asked to end before it serves, it does so at once: a process that has no listener for a signal and is the first of
-  // its container doesn't hear it.
+  // A signal before the server listens ends the process at once. The listener is needed in containers: the kernel
+  // drops signals to process 1 that it has no listener for.
   const endAtOnce = () => process.exit(130);
   for (const signal of endSignals) process.once(signal, endAtOnce);
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error) => {
-      logger.fatal({ err: error }, "The server ends because of an error that nobody handled");
+      logger.fatal({ err: error }, "The server stops because of an unhandled error");
       process.exit(1);
     });
   }
@@ -75,26 +75,29 @@ async function serve(config: Config): Promise<void> {
     startError(`Storage ${shownStorageUrl(config.storage)}`, 1),
   );
   const server = await createServer({
-    ...managerOptions(config),
     processor,
     storage,
-    host: config.host,
-    port: config.port,
     logger,
-    drainTimeoutMs: config.drainTimeout,
-    maxConnectionAgeMs: config.maxConnectionAge,
-    maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
-    a2aVersion: config.a2aVersion,
+    manager: managerOptions(config),
+    listener: {
+      host: config.host,
+      port: config.port,
+      tls,
+      maxConnectionAgeMs: config.maxConnectionAge,
+      maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
+    },
+    card: {
+      agent: card || undefined,
+      extended: extendedCard || undefined,
+      keys: cardKeys,
+      keysUrl: config.cardKeysUrl,
+    },
+    calls: { bindings: config.bindings, a2aVersion: config.a2aVersion },
+    origins: { allowed: config.corsOrigins },
+    publicUrl: config.publicUrl,
     allowAnonymous: config.allowAnonymous,
-    cardKeys,
-    ...(config.cardKeysUrl && { cardKeysUrl: config.cardKeysUrl }),
-    ...(card && { card }),
-    ...(extendedCard && { extendedCard }),
-    ...(config.publicUrl && { publicUrl: config.publicUrl }),
-    ...(tls && { tls }),
-    bindings: config.bindings,
-    ...(config.corsOrigins && { corsOrigins: config.corsOrigins }),
-  }).catch(startError("The server can't be made", 1));
+    drainTimeoutMs: config.drainTimeout,
+  }).catch(startError("Cannot create the server", 1));
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
   const stopped = new Promise<"stopped">((resolve) => {
     for (const signal of endSignals) {
@@ -107,17 +110,17 @@ async function serve(config: Config): Promise<void> {
   });
   process.stdout.write(greeting(config, server));
   const why = await Promise.race([stopped, replaced(server)]);
-  // A storage that doesn't answer must not keep the process for ever.
+  // The process ends even if the storage does not answer.
   const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
   systemClock.after(limitMs, () => {
-    logger.fatal({ limitMs }, "The server could not end in time");
+    logger.fatal({ limitMs }, "The server did not stop in time");
     process.exit(1);
   });
-  // Whoever asks twice means it.
+  // A second signal ends the process at once.
   for (const signal of endSignals) process.removeAllListeners(signal).once(signal, endAtOnce);
   await server.drain();
   await storage[Symbol.asyncDispose]();
-  logger.info({}, "The server has ended");
+  logger.info({}, "The server has stopped");
   process.exit(why === "stopped" ? 0 : 1);
 }
 
@@ -132,13 +135,14 @@ function startError(what: string, exitCode: number): (error: unknown) => never {
   return (error) => {
     const { code } = error as { readonly code?: string };
     const why = code === "EADDRINUSE" ? "the port is in use; choose another with --port" : reasonOf(error);
-    // One line, whatever a library has written.
+    // Error messages of libraries may have several lines.
     throw new StartError(`${what}: ${why}`.replaceAll(/\s+/g, " "), exitCode, error);
   };
 }
 
 /**
- * What an error says, and what the storage or the operating system say behind it; texts of others may hold a password.
+ * The message of an error, with the messages of causes from the storage or the operating system. Messages of other
+ * causes are left out: they may hold a password.
  */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -152,11 +156,11 @@ function readTls({ tlsCert, tlsKey }: Config) {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const tls = { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey) };
   try {
-    // Also finds a key that doesn't belong to the certificate.
+    // Also detects a key that does not belong to the certificate.
     createSecureContext(tls);
     return tls;
   } catch (error) {
-    return startError("--tls-cert, --tls-key: not a certificate and its private key, both PEM", 2)(error);
+    return startError("--tls-cert, --tls-key: not a PEM certificate with its PEM private key", 2)(error);
   }
 }
 
@@ -169,11 +173,12 @@ function readPem(flag: string, file: string): Buffer {
 }
 
 function greeting(config: Config, { url }: Server): string {
+  const kept = config.cleanup ? "" : ", not deleted but invisible (--no-cleanup)";
   return [
     `A2A Task Manager ${versionOf()}`,
     `  address   ${url.origin}  (${config.bindings.join(", ")}; HTTP/1.1 and HTTP/2)`,
     `  storage   ${shownStorageUrl(config.storage)}`,
-    `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${config.cleanup ? "" : ", hidden but not removed (--no-cleanup)"}`,
+    `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${kept}`,
     `  agent     ${config.processor ?? "demo: say hello, stream 10, count 5 1000, ask, fail, ..."}`,
     "",
     "Try it:",
@@ -183,7 +188,7 @@ function greeting(config: Config, { url }: Server): string {
   ].join("\n");
 }
 
-/** A first call by whatever is offered that curl can speak. */
+/** An example call over the first enabled protocol that curl can speak. */
 function firstCall({ bindings }: Config): string {
   const request = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
   const post = (path: string, body: string) =>
@@ -196,12 +201,12 @@ function firstCall({ bindings }: Config): string {
 }
 
 function versionOf(): string {
-  // In a checkout, and in the package, where dist/ lies between.
+  // The place in a checkout, then the place in the package, where the code is one folder deeper, in dist/.
   for (const place of ["../../package.json", "../../../package.json"]) {
     try {
       return JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")).version;
     } catch {
-      // The other place.
+      // Try the next place.
     }
   }
   return "unknown";

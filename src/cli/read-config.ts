@@ -4,7 +4,7 @@ import { type Config, configSchema, type Setting, settings, settingTexts } from 
 export const variablePrefix = "A2A_TM_";
 
 /**
- * `conversationTtl` → `--conversation-ttl`. A switch that is on by default is given to turn it off: `cleanup` →
+ * `conversationTtl` → `--conversation-ttl`. The flag of a switch that is on by default turns it off: `cleanup` →
  * `--no-cleanup`.
  */
 export function flagOf(setting: Setting): string {
@@ -21,15 +21,15 @@ function kebab(setting: Setting): string {
   return setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** What the command line and the environment say. */
+/** The outcome of reading the command line and the environment. */
 export type Invocation =
   | { readonly kind: "serve"; readonly config: Config }
-  /** Print and end well: `--help`, `--version`. */
+  /** A text to print, with exit code 0: `--help`, `--version`. */
   | { readonly kind: "text"; readonly text: string }
-  /** Everything that is wrong, a line each. */
+  /** All faults, one line each. */
   | { readonly kind: "faults"; readonly faults: readonly string[] };
 
-/** Flags go before variables, variables before defaults. */
+/** Reads the settings. Flags win over environment variables, variables win over defaults. */
 export function readConfig(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -43,7 +43,7 @@ export function readConfig(
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith(variablePrefix) || value === undefined) continue;
     const setting = known.get(name);
-    if (setting === undefined) faults.push(`${name}: no such variable; see --help`);
+    if (setting === undefined) faults.push(`${name}: unknown variable; see --help`);
     else given[setting] = value;
   }
   const result = configSchema.safeParse({ ...given, ...flags.given });
@@ -51,7 +51,7 @@ export function readConfig(
   for (const issue of result.error?.issues ?? []) {
     const setting = issue.path[0] as Setting;
     const value = flags.given[setting] ?? given[setting];
-    // The name under which it was given first, then the other.
+    // The name that the user wrote comes first.
     const names = [flagOf(setting), variableOf(setting)];
     if (value !== undefined && flags.given[setting] === undefined) names.reverse();
     faults.push(`${names[0]} (${names[1]}): must be ${issue.message}${value === undefined ? "" : `, not "${value}"`}`);
@@ -67,12 +67,13 @@ type Flags =
       readonly faults: readonly string[];
     };
 
-/** Takes the command line apart by commander, one option per setting; values stay strings for the schema to judge. */
+/** Parses the command line with commander, one option per setting. Values stay strings: the schema validates them. */
 function parseFlags(args: readonly string[], version: string): Flags {
   let text = "";
   const command = new Command("a2a-task-manager")
     .description(
-      "A task manager service for the Agent2Agent (A2A) protocol: gRPC, gRPC-Web, Connect, HTTP+JSON and JSON-RPC on one port",
+      "A task manager service for the Agent2Agent (A2A) protocol: " +
+        "gRPC, gRPC-Web, Connect, HTTP+JSON and JSON-RPC on one port",
     )
     .usage("[serve] [options]")
     .argument("[command]", "serve")
@@ -99,8 +100,8 @@ function parseFlags(args: readonly string[], version: string): Flags {
     };
   }
   const faults = command.args.flatMap((word, index) => {
-    if (word.startsWith("-")) return [`${word}: no such option; see --help`];
-    return index === 0 && word === "serve" ? [] : [`${word}: unexpected; the one command is serve`];
+    if (word.startsWith("-")) return [`${word}: unknown option; see --help`];
+    return index === 0 && word === "serve" ? [] : [`${word}: unknown command; the only command is serve`];
   });
   const given: Partial<Record<Setting, string>> = {};
   for (const setting of settings) {
@@ -121,17 +122,17 @@ function optionOf(setting: Setting): Option {
     .join(", ");
   const text = `${description} (${note})`;
   if (value === undefined) return new Option(flagOf(setting), text);
-  // In brackets the value may be left out as far as commander is concerned: it would end at the first one missing,
-  // before the other faults are found.
+  // Brackets make the value optional for commander. With a required value commander would stop at the first missing
+  // one, before the other faults are found.
   return new Option(`${flagOf(setting)} [${value}]`, text);
 }
 
-/** What stands for the value in `--help`; undefined for a switch. */
+/** The placeholder of the value in `--help`. Undefined for a switch. */
 function placeholderOf(setting: Setting): string | undefined {
   return settingTexts.get(configSchema.shape[setting])?.value;
 }
 
-/** What a setting is without being given, as it would be written. */
+/** The default of a setting, as it would be written on the command line. */
 function defaultOf(setting: Setting): string | undefined {
   const { def } = configSchema.shape[setting];
   return "defaultValue" in def && typeof def.defaultValue === "string" ? def.defaultValue : undefined;

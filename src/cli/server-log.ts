@@ -3,18 +3,19 @@ import { StorageError } from "../storage/storage-error.ts";
 
 export interface ServerLogOptions {
   readonly level: NonNullable<LoggerOptions["level"]>;
-  /** Show the texts of all errors, also of those an agent or a library threw: they may quote what was said. */
+  /** Log the messages of all errors, also of those that an agent or a library threw. These may quote user data. */
   readonly errorTexts: boolean;
 }
 
-/** How many causes behind an error are shown. */
+/** The number of nested causes that are logged with an error. */
 const causesMax = 5;
 
 /**
- * The log of a server: JSON lines without the contents of messages. Those never are among the fields of a line; but
- * errors are, and the text of an error may quote anything, as an agent's "can't parse ..." does. So only texts known to
- * be free of that are shown, the storage's and the operating system's; of other errors the class, the code and the
- * place remain. Nothing else of an error is shown in any case: drivers hang whole documents on theirs.
+ * The log of a server: JSON lines without user data. No field of a line holds a message's content, but the message of
+ * an error may quote it, such as an agent's "can't parse ...". So error messages are logged only where they are known
+ * to be free of user data: those of the storage and of the operating system. Of all other errors only the class, the
+ * code and the stack are logged. Other properties of an error are never logged: database drivers attach whole
+ * documents to theirs.
  */
 export function createServerLog({ level, errorTexts }: ServerLogOptions, destination: DestinationStream): Logger {
   return pino(
@@ -37,18 +38,18 @@ function shownError(error: unknown, texts: boolean, causes: number): object {
   };
 }
 
-/** Codes are words or numbers; a sentence is none. */
+/** True for a code: one word or a number. A sentence may quote user data. */
 function isWord(value: unknown): boolean {
   return typeof value === "number" || (typeof value === "string" && /^[\w-]{1,50}$/.test(value));
 }
 
 function isHarmless(error: Error): boolean {
-  // Databases quote the values they refuse.
+  // The message of an "invalid" error quotes the value that the database rejected.
   if (error instanceof StorageError) return error.code !== "invalid";
   return "syscall" in error && "errno" in error;
 }
 
-/** The stack behind the text that it begins with. */
+/** The stack without the error message that it begins with. */
 function placeOf({ message, stack = "" }: Error): { readonly stack?: string } {
   const place = message === "" ? stack.indexOf("\n") : stack.indexOf(message) + message.length;
   const frames = stack.includes(message) ? stack.slice(place).split("\n").slice(1) : [];

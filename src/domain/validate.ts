@@ -9,6 +9,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { FieldBehavior, field_behavior } from "../../gen/google/api/field_behavior_pb.ts";
+import { mapKey, pathText } from "./field-path.ts";
 import { jsonFault, valueFault } from "./json-fault.ts";
 import type { FieldViolation } from "./task-error.ts";
 import { type FieldRule, rules } from "./validation-rules.ts";
@@ -168,9 +169,7 @@ function containerCheck(field: DescField, check: ValueCheck | undefined): ValueC
       return (list, walk) => checkEach((list as readonly unknown[]).entries(), check, walk);
     case "map":
       return (map, walk) => {
-        const entries = Object.entries(map as object).map(
-          ([key, value]) => [`[${JSON.stringify(key)}]`, value] as const,
-        );
+        const entries = Object.entries(map as object).map(([key, value]) => [mapKey(key), value] as const);
         checkEach(entries, check, walk);
       };
     case "scalar":
@@ -286,13 +285,5 @@ function report(walk: Walk, description: string | undefined): void {
   if (description === undefined) {
     return;
   }
-  let field = "";
-  for (const segment of walk.path) {
-    if (typeof segment === "number") {
-      field += `[${segment}]`;
-    } else {
-      field += field === "" || segment.startsWith("[") ? segment : `.${segment}`;
-    }
-  }
-  walk.violations.push({ field, description });
+  walk.violations.push({ field: pathText(walk.path), description });
 }

@@ -1,4 +1,4 @@
-import type { Message, TaskPushNotificationConfig } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { batchEntriesMax, entryBytesMax, idBytesMax } from "../domain/limits.ts";
 import type { Scope, TaskKey } from "../domain/scope.ts";
 import type {
@@ -17,11 +17,11 @@ import type {
 import { StorageError } from "./storage-error.ts";
 
 /**
- * The rules of the port that don't depend on what is stored, checked by every storage before anything else happens. A
- * breach throws `StorageError` "invalid". Engines share them, so that a call that one refuses is refused by all.
+ * The rules of `Storage` that do not depend on what is stored. `checkedStorage` checks them before it calls an engine,
+ * so all engines refuse the same calls. Each function throws `StorageError` "invalid" if a rule is broken.
  */
 
-/** The longest id of a batch, in characters: the port's bound, so that engines can give it a column of fixed width. */
+/** The longest id of a batch, in characters. The bound lets engines use a column of fixed width. */
 const batchIdLengthMax = 64;
 /** The largest sequence, counter or fence: what a signed 64-bit column holds. */
 const int64Max = 2n ** 63n - 1n;
@@ -64,7 +64,7 @@ export function checkTaskAppend(key: TaskKey, append: TaskAppend): void {
   checkHeader(append.header);
   checkPointers(append);
   for (const id of append.handled) {
-    checkId("request id", id);
+    checkId("command id", id);
   }
   if (append.create !== undefined) {
     checkId("context id", append.create.contextId);
@@ -89,14 +89,14 @@ export function checkClaim(claim: MessageClaim): void {
   }
 }
 
-/** The size of a page or of anything else that a call returns many of: a whole number from 1. */
+/** The size of a page, or the number of results of another call: a whole number from 1. */
 export function checkLimit(limit: number): void {
   if (!Number.isSafeInteger(limit) || limit < 1) {
     throw invalid(`The limit ${limit} is not a positive whole number`);
   }
 }
 
-/** The number of newest messages: -1 and absent mean all, which comes back as undefined. */
+/** The number of newest messages. -1 and undefined mean all; undefined is returned for both. */
 export function checkHistoryLimit(limit: number | undefined): number | undefined {
   if (limit === undefined || limit === -1) {
     return undefined;
@@ -107,7 +107,7 @@ export function checkHistoryLimit(limit: number | undefined): number | undefined
   return limit;
 }
 
-/** A number of bytes or milliseconds; Infinity is one. */
+/** A number of bytes or milliseconds. Infinity is allowed. */
 export function checkAmount(what: string, amount: number): void {
   if (Number.isNaN(amount) || amount < 0) {
     throw invalid(`The ${what} ${amount} is not an amount`);
@@ -128,7 +128,7 @@ export function checkSequence(what: string, sequence: bigint): void {
   }
 }
 
-export function checkMessagePage({ after, limit }: { readonly after?: MessagePlace; readonly limit: number }): void {
+export function checkMessagePage(after: MessagePlace | undefined, limit: number): void {
   checkLimit(limit);
   if (after !== undefined) {
     checkTime("time of a message", after.timeMs);
@@ -137,7 +137,7 @@ export function checkMessagePage({ after, limit }: { readonly after?: MessagePla
   }
 }
 
-/** One encoded record that a storage keeps in one piece: at most as large as an entry. */
+/** An encoded record that a storage keeps in one piece. It may be as large as an entry. */
 export function checkBytes(what: string, bytes: Uint8Array): void {
   if (bytes.byteLength > entryBytesMax) {
     throw invalid(`The ${what} has ${bytes.byteLength} bytes, more than ${entryBytesMax}`);
@@ -153,6 +153,9 @@ export function checkTaskQuery(query: TaskQuery): void {
   checkLimit(query.limit);
   if (query.contextId !== undefined) {
     checkId("context id", query.contextId);
+  }
+  if (query.state !== undefined) {
+    checkState(query.state);
   }
   if (query.statusTimeMsMin !== undefined) {
     checkTime("least status time", query.statusTimeMsMin);
@@ -176,13 +179,13 @@ export function checkSnapshot(key: TaskKey, snapshot: Snapshot): void {
   checkSequence("sequence", snapshot.sequence);
 }
 
-export function checkRequest(key: TaskKey, request: TaskCommand): void {
+export function checkCommand(key: TaskKey, command: TaskCommand): void {
   checkTaskKey(key);
-  checkId("request id", request.id);
-  checkBytes("request", request.bytes);
+  checkId("command id", command.id);
+  checkBytes("command", command.bytes);
 }
 
-/** What `storeMessages` takes: at most 256 messages, and one at least if there is a claim to settle. */
+/** The arguments of `storeMessages`: at most 256 messages, and at least one if there is a claim to settle. */
 export function checkMessages(scope: Scope, messages: readonly Message[], settle: MessageClaim | undefined): void {
   checkScope(scope);
   if (messages.length > batchEntriesMax) {
@@ -208,17 +211,28 @@ export function checkConversation(scope: Scope, conversation: ConversationHistor
   }
 }
 
-/** What the calls about expired conversations take: an age and perhaps a scope. */
+/** The arguments of the calls about expired conversations: an age, and a scope or none. */
 export function checkExpired(maxAgeMs: number, scope: Scope | undefined): void {
   checkAmount("age", maxAgeMs);
+  checkOptionalScope(scope);
+}
+
+export function checkOptionalScope(scope: Scope | undefined): void {
   if (scope !== undefined) {
     checkScope(scope);
   }
 }
 
-export function checkPushNotification(key: TaskKey, config: TaskPushNotificationConfig): void {
+/** A push notification config's key as most calls give it: a task's key and the id of the config. */
+export function checkConfigKey(key: TaskKey, configId: string): void {
   checkTaskKey(key);
-  checkId("config id", config.id);
+  checkId("config id", configId);
+}
+
+export function checkReplicas(replicas: readonly string[]): void {
+  for (const replica of replicas) {
+    checkId("replica", replica);
+  }
 }
 
 /** The options with their defaults filled in. */
@@ -275,13 +289,18 @@ function checkBatch(batch: TaskAppend["batch"]): void {
 }
 
 function checkHeader(header: HeaderUpdate): void {
-  if (!Number.isInteger(header.state) || header.state < 0) {
-    throw invalid(`${header.state} is not a task state`);
-  }
+  checkState(header.state);
   checkTime("status time", header.statusTimeMs);
   checkName("replica", header.replica);
   checkSequence("fence", header.fence);
   checkBytes("summary", header.summary ?? new Uint8Array());
+}
+
+/** Any number of the enum: a later release of A2A may have more states than this one. */
+function checkState(state: number): void {
+  if (!Number.isInteger(state) || state < 0) {
+    throw invalid(`${state} is not a task state`);
+  }
 }
 
 function checkPointers({ messages, batch }: TaskAppend): void {

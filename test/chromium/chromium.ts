@@ -63,7 +63,7 @@ export async function openChromium(): Promise<Browser> {
  * The path of a Chromium: `CHROMIUM_BIN`, the PATH, and on Debian, for root, its package. Throws, with every reason, if
  * none can be had: a test that needs one must not pass without.
  */
-async function findChromium(): Promise<string> {
+export async function findChromium(): Promise<string> {
   const reasons: string[] = [];
   for (const [name, find] of Object.entries({
     CHROMIUM_BIN: fromEnvironment,

@@ -36,19 +36,19 @@ const cases: readonly {
     name: "a processor that isn't there",
     args: () => [...memory, "--processor", join(folder, "none.ts")],
     code: 2,
-    stderr: /^--processor: There is no file ".*none\.ts"\n$/,
+    stderr: /^--processor: File ".*none\.ts" does not exist\n$/,
   },
   {
     name: "a module that is no processor",
     args: () => [...memory, "--processor", join(folder, "empty.ts")],
     code: 2,
-    stderr: /^--processor: The default export of ".*empty\.ts" isn't a MessageProcessor/,
+    stderr: /^--processor: The default export of ".*empty\.ts" is not a MessageProcessor/,
   },
   {
     name: "a module that can't be loaded",
     args: () => [...memory, "--processor", join(folder, "broken.ts")],
     code: 2,
-    stderr: /^--processor: ".*broken\.ts" can't be loaded: /,
+    stderr: /^--processor: Cannot load ".*broken\.ts": /,
   },
   {
     name: "a certificate that can't be read",
@@ -60,7 +60,7 @@ const cases: readonly {
     name: "a certificate that is none",
     args: () => [...memory, "--tls-cert", join(folder, "file"), "--tls-key", join(folder, "file")],
     code: 2,
-    stderr: /^--tls-cert, --tls-key: not a certificate and its private key, both PEM: .*\n$/,
+    stderr: /^--tls-cert, --tls-key: not a PEM certificate with its PEM private key: .*\n$/,
   },
   {
     name: "a storage that can't be opened",
@@ -72,7 +72,7 @@ const cases: readonly {
     name: "a MongoDB that isn't there",
     args: () => ["--port", "0", "--storage", "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=200"],
     code: 1,
-    stderr: /^Storage mongodb:.*: MongoDB can't be reached or refuses: connect ECONNREFUSED 127\.0\.0\.1:1\n$/,
+    stderr: /^Storage mongodb:.*: MongoDB can't be reached or refused the call: connect ECONNREFUSED 127\.0\.0\.1:1\n$/,
   },
   {
     name: "a MongoDB URL that can't be used, without the password in it",

@@ -66,8 +66,9 @@ export function conformancePage(results: ConformanceResults): string {
   });
   return `# What every storage promises
 
-Written by \`node scripts/conformance-table.ts --write\`; not to be edited. Every case of \`a2a-task-manager/storage-conformance\` is asked of every storage, and none is skipped. What a storage can't do is
-declared with its reason, and must fail: a declared case that passes is an error.
+Written by \`node scripts/conformance-table.ts --write\`; do not edit. Every case of
+\`a2a-task-manager/storage-conformance\` runs on every storage, and none is skipped. A case that a storage cannot pass
+is declared with its reason and must fail: a declared case that passes is an error.
 
 ${summaryOf(results)}
 

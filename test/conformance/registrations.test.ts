@@ -1,5 +1,5 @@
 import { globSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { storageConformance } from "../../src/conformance/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, "..", "..");
 
 // ── What there is ──
 
-const engines = globSync("src/storage/*/", { cwd: root });
+const engines = globSync("src/storage/*/storage.ts", { cwd: root }).map((file) => dirname(file));
 const examples = globSync("examples/storages/*", { cwd: root }).filter((place) => !place.endsWith(".md"));
 const factories = [
   ...readFileSync(join(root, "src/index.ts"), "utf8").matchAll(/export \{([^}]*)\} from "\.\/(storage\/[^"]*)"/g),

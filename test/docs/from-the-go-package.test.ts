@@ -74,7 +74,7 @@ function isInProto(name: string): boolean {
   );
 }
 
-/** What a module exports, and `Type.member` for what its types have. */
+/** The exports of a module, and `Type.member` for the members of its types. */
 function exportsOf(file: string): ReadonlySet<string> {
   const { NodeNext } = ts.ModuleKind;
   const program = ts.createProgram([file], {

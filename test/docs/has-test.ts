@@ -1,26 +1,26 @@
 import { existsSync, readFileSync } from "node:fs";
 import ts from "typescript";
 
-/** What a citation may name in a file. */
+/** The names in a file that a citation may use. */
 interface Names {
   /**
-   * Of tests and suites that run: first arguments of `test`, `it`, `describe` and what is made of them
-   * (`test.each(…)`).
+   * The titles of tests and suites that run: the first arguments of `test`, `it`, `describe` and their variants, such
+   * as `test.each(…)`.
    */
   readonly titles: ReadonlySet<string>;
-  /** Of the rows of tables that a test runs through: `name: "…"`, or the first text of a row. */
+  /** The names of the rows of tables of cases: `name: "…"`, or the first string of a row. */
   readonly cases: ReadonlySet<string>;
-  /** Whether a test here is made for each row of a table, or takes its title from one. */
+  /** True if a test here runs once for each row of a table, or takes its title from a table. */
   readonly runsTables: boolean;
 }
 
 const runners: ReadonlySet<string> = new Set(["test", "it", "describe"]);
-/** What keeps a test from running, or lets it pass though it fails. */
+/** The variants that do not run a test, or let it pass although it fails. */
 const notRun: ReadonlySet<string> = new Set(["skip", "todo", "fails"]);
 const tabular: ReadonlySet<string> = new Set(["each", "for"]);
 const known = new Map<string, Names>();
 
-/** Whether a file has a test, a suite or a case of a table by exactly that name, and not only a text. */
+/** Tells whether a file has a test, a suite or a case of a table with exactly that name. Other strings do not count. */
 export function hasTest(file: string, name: string): boolean {
   if (!existsSync(file)) return false;
   const { titles, cases, runsTables } = namesIn(file);
@@ -29,8 +29,8 @@ export function hasTest(file: string, name: string): boolean {
 }
 
 /**
- * A table in a file of its own is run by the test of the same name beside it, the cases of the storage suite by what
- * registers them.
+ * Tells whether another file runs the tables of a file: the test beside it with the same name, or the file that
+ * registers the storage suite.
  */
 function hasRunner(file: string): boolean {
   const runner = file.startsWith("src/conformance/")
@@ -60,7 +60,7 @@ function readNames(source: ts.SourceFile): Names {
         if (title === undefined || runner.some((member) => tabular.has(member))) runsTables = true;
       }
     }
-    // The storage suite as a whole, under the name of the storage that it proves.
+    // The whole storage suite, under the name of the storage.
     if (
       ts.isCallExpression(node) &&
       ts.isIdentifier(node.expression) &&
@@ -71,7 +71,7 @@ function readNames(source: ts.SourceFile): Names {
       addText(cases, node.initializer);
     if (ts.isArrayLiteralExpression(node)) {
       addText(cases, node.elements[0]);
-      // A function that makes a row takes its name first.
+      // A function that makes a row takes the name as its first argument.
       for (const element of node.elements) if (ts.isCallExpression(element)) addText(cases, element.arguments[0]);
     }
     ts.forEachChild(node, visit);
@@ -89,7 +89,7 @@ function textOf(node: ts.Node | undefined): string | undefined {
   return node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined;
 }
 
-/** The members that make a runner, such as `each` of `test.each(…)`; undefined for what is none. */
+/** The members of a runner, such as `each` of `test.each(…)`. Undefined if the expression is not a runner. */
 function runnerOf(node: ts.Expression): readonly string[] | undefined {
   if (ts.isIdentifier(node)) return runners.has(node.text) ? [] : undefined;
   if (ts.isCallExpression(node)) return runnerOf(node.expression);

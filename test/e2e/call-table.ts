@@ -1,7 +1,7 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { clone, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { MessageSchema, Role, type Task, TaskSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { jsonFieldPath } from "../../src/transport/proto-json/json-path.ts";
+import { eventually } from "../runner/eventually.ts";
 import type { Clients } from "./bindings.ts";
 
 type MessageInit = MessageInitShape<typeof MessageSchema>;
@@ -227,7 +227,8 @@ export const goodCalls: readonly Call[] = [
       const contextId = `list-${run}`;
       for (const text of ["one", "two", "three"]) {
         await sent(clients, text, { contextId });
-        await delay(2);
+        const doneMs = Date.now();
+        await eventually("the next task has a later time", () => Date.now() > doneMs, { intervalMs: 1 });
       }
       const first = await clients.a2a.listTasks({ contextId, pageSize: 2, historyLength: 1 });
       const second = await clients.a2a.listTasks({

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "@a2a-js/sdk/client";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { test as base, expect } from "vitest";
 import { bindings } from "./bindings.ts";
 import { foreignClientByCard, foreignRequest as request } from "./foreign-sdk.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
@@ -12,23 +12,26 @@ import { type ServeProcess, startServer } from "./serve-process.ts";
  * outlives it.
  */
 
-let folder: string;
-let server: ServeProcess;
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "a2a-foreign-"));
-  server = await start();
-});
-
-afterEach(async ({ task }) => {
-  await server.end("SIGKILL");
-  // A failed test keeps its database as evidence.
-  if (task.result?.state === "pass") rmSync(folder, { recursive: true, force: true });
-});
-
-function start(): Promise<ServeProcess> {
-  return startServer(["--storage", `sqlite:${join(folder, "tasks.db")}`]);
+/** A database, and the server that runs on it now. */
+interface Home {
+  server: ServeProcess;
+  start(): Promise<ServeProcess>;
 }
+
+const withHome = base.extend("home", async ({ task }, { onCleanup }) => {
+  const folder = mkdtempSync(join(tmpdir(), "a2a-foreign-"));
+  const start = () => startServer(["--storage", `sqlite:${join(folder, "tasks.db")}`]);
+  const home: Home = { server: await start(), start };
+  onCleanup(async () => {
+    await home.server.end("SIGKILL");
+    // A failed test keeps its database as evidence.
+    if (task.result?.state === "pass") rmSync(folder, { recursive: true, force: true });
+  });
+  return home;
+});
+
+/** At once: they mostly wait until the place of a server that was killed is free. */
+const test = withHome.concurrent;
 
 function clientOf({ url }: ServeProcess): Promise<Client> {
   return foreignClientByCard(url);
@@ -53,14 +56,14 @@ function fold(seen: Folded, event: unknown): void {
   for (const part of value.artifact?.parts ?? []) seen.texts.push(part.content.value);
 }
 
-test("a stream of 10,000 events, kill -9, and the task is what was streamed", async () => {
+test("a stream of 10,000 events, kill -9, and the task is what was streamed", async ({ home }) => {
   const seen: Folded = { id: "", state: 0, texts: [] };
-  for await (const event of (await clientOf(server)).sendMessageStream(request("stream 10000"))) fold(seen, event);
+  for await (const event of (await clientOf(home.server)).sendMessageStream(request("stream 10000"))) fold(seen, event);
   expect([seen.state, seen.texts.length, seen.texts[0]?.length]).toEqual([3, 10_000, 40]);
-  expect(await server.end("SIGKILL")).toBe(null);
+  expect(await home.server.end("SIGKILL")).toBe(null);
 
-  server = await start();
-  const client = await clientOf(server);
+  home.server = await home.start();
+  const client = await clientOf(home.server);
   const task = await client.getTask({ tenant: "", id: seen.id, historyLength: undefined });
   const texts = task.artifacts.flatMap((artifact) =>
     artifact.parts.map((part) => (part.content as unknown as { readonly value: string }).value),
@@ -69,25 +72,27 @@ test("a stream of 10,000 events, kill -9, and the task is what was streamed", as
   expect(texts).toEqual(seen.texts);
 });
 
-test.each([
+test.for([
   0.05, 0.2, 0.5, 0.8,
-])("kill -9 when %f of a stream was read: all of that is in the log, and the task ends honestly", async (part) => {
+])("kill -9 when %f of a stream was read: all of that is in the log, and the task ends honestly", async (part, {
+  home,
+}) => {
   const seen: Folded = { id: "", state: 0, texts: [] };
   const wanted = Math.round(400 * part);
   const reading = (async () => {
-    for await (const event of (await clientOf(server)).sendMessageStream(request("count 400 2"))) {
+    for await (const event of (await clientOf(home.server)).sendMessageStream(request("count 400 2"))) {
       fold(seen, event);
-      if (seen.texts.length === wanted) void server.end("SIGKILL");
+      if (seen.texts.length === wanted) void home.server.end("SIGKILL");
     }
   })();
   await expect(reading).rejects.toThrow();
   expect(seen.texts.length).toBeGreaterThanOrEqual(wanted);
 
-  await server.exited;
-  server = await start();
+  await home.server.exited;
+  home.server = await home.start();
   const binding = bindings[0];
   const watched = [];
-  const { tasks } = binding?.connect(server.url.origin) ?? {};
+  const { tasks } = binding?.connect(home.server.url.origin) ?? {};
   for await (const { sequence, payload } of tasks?.watchTask({ taskId: seen.id, afterSequence: 0n }) ?? [])
     watched.push({ sequence, payload });
   const texts = watched.flatMap(({ payload }) =>
@@ -98,15 +103,15 @@ test.each([
   expect(texts.slice(0, seen.texts.length)).toEqual(seen.texts);
   const sequences = watched.map(({ sequence }) => sequence);
   expect(sequences).toEqual([...new Set(sequences)].toSorted((a, b) => Number(a - b)));
-  const task = await (await clientOf(server)).getTask({ tenant: "", id: seen.id, historyLength: undefined });
+  const task = await (await clientOf(home.server)).getTask({ tenant: "", id: seen.id, historyLength: undefined });
   expect([
     task.status?.state,
     (task.status?.message?.parts[0]?.content as unknown as { readonly value: string }).value,
   ]).toEqual([4, "The server stopped while the agent worked on this task"]);
 });
 
-test("sends, lists, cancels, subscribes, and is refused with A2A's errors", async () => {
-  const client = await clientOf(server);
+test("sends, lists, cancels, subscribes, and is refused with A2A's errors", async ({ home }) => {
+  const client = await clientOf(home.server);
   const sent = (await client.sendMessage(request("hello"))) as unknown as {
     readonly id: string;
     readonly status: { readonly state: number };
@@ -124,6 +129,6 @@ test("sends, lists, cancels, subscribes, and is refused with A2A's errors", asyn
   await expect(client.sendMessage(request("more", sent.id))).rejects.toThrow(/ended/);
 });
 
-test("a second server on the same database is refused, and says why", async () => {
-  await expect(start()).rejects.toThrow(/Another server .* runs on this database/);
+test("a second server on the same database is refused, and says why", async ({ home }) => {
+  await expect(home.start()).rejects.toThrow(/Another server .* runs on this database/);
 });

@@ -12,6 +12,7 @@ import {
   TaskSchema,
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { eventually } from "../runner/eventually.ts";
 import { randomOf } from "../storage/faulty-storage.ts";
 import { bindings, type Clients } from "./bindings.ts";
 import { userMessage } from "./call-table.ts";
@@ -153,7 +154,10 @@ async function streamUntilKilled(
       }),
     );
     const next = received + random() * (killAt / streams);
-    while (received < next && !killed) await new Promise((resolve) => setTimeout(resolve, 1));
+    await eventually("the streams have come that far", () => received >= next || killed, {
+      timeoutMs: 60_000,
+      intervalMs: 1,
+    });
   }
   await server.exited;
   // Watches are added to the list while it is waited for.

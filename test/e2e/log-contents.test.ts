@@ -79,9 +79,9 @@ beforeAll(async () => {
   server = await createServer({
     processor: leaky,
     storage: quoting(createMemoryStorage()),
-    port: 0,
+    listener: { port: 0 },
     logger,
-    cancelGraceMs: 50,
+    manager: { cancelGraceMs: 50 },
   });
   await server.listen();
 });
@@ -126,9 +126,13 @@ async function canceled({ a2a }: Clients): Promise<void> {
 }
 
 async function hungUp({ a2a }: Clients): Promise<void> {
-  for await (const { payload } of a2a.sendStreamingMessage(telling("count 1000 60000"))) {
+  const calling = new AbortController();
+  const events = a2a.sendStreamingMessage(telling("count 1000 60000"), { signal: calling.signal });
+  for await (const { payload } of events) {
     if (payload.case === "statusUpdate") break;
   }
+  // Connect over HTTP/2 keeps a stream open that is only not read any more.
+  calling.abort();
   await quietly(() => a2a.sendMessage(telling("count 1000 60000"), { signal: AbortSignal.timeout(30) }));
 }
 

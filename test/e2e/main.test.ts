@@ -171,7 +171,7 @@ describe("the agent card", () => {
     writeFileSync(file, '{"name":"N"}');
     const second = runMain(["--storage", "memory:", "--port", "0", "--card", file]);
     expect(await second.exited).toBe(1);
-    expect(second.text.stderr).toMatch(/card\.description: is missing/);
+    expect(second.text.stderr).toMatch(/card\.agent\.description: is missing/);
   });
 
   it("is signed by keys in files, whose text never leaves them", async () => {
@@ -210,7 +210,7 @@ describe("the agent card", () => {
     writeFileSync(join(folder, "broken.pem"), privateKey.slice(0, 100));
     const broken = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "broken.pem")]);
     expect(await broken.exited).toBe(1);
-    expect(broken.text.stderr).toContain("cardKeys[0]: must be a private key without a passphrase");
+    expect(broken.text.stderr).toContain("card.keys[0]: must be a private key without a passphrase");
     expect(broken.text.stderr).not.toContain(secret.slice(0, 20));
     const absent = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "none.pem")]);
     expect(await absent.exited).toBe(2);
@@ -244,13 +244,12 @@ describe("its end", () => {
     "SIGTERM",
     "SIGINT",
   ] as const)("comes at once on %s when nothing runs, idle connections or not", async (signal) => {
-    const server = await start();
+    // Longer than a test may take: nothing waits for the end of it.
+    const server = await start("--drain-timeout", "10m");
     await send(server, "hello");
     const silent = connect({ host: server.url.hostname, port: Number(server.url.port) });
     await once(silent, "connect");
-    const begun = performance.now();
     expect(await server.end(signal)).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(5_000);
     silent.destroy();
   });
 
@@ -278,12 +277,11 @@ describe("its end", () => {
   });
 
   it("tells running turns, and comes when they have ended", async () => {
-    const server = await start();
+    // Longer than a test may take: a turn that isn't told would be waited for until the test fails.
+    const server = await start("--drain-timeout", "10m", "--cancel-grace", "10m");
     const { task } = await send(server, "count 1000 60000", { returnImmediately: true });
     expect(task?.id).toBeTruthy();
-    const begun = performance.now();
     expect(await server.end("SIGTERM")).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(8_000);
   });
 
   it("doesn't wait any more after a second signal", async () => {
@@ -296,7 +294,7 @@ describe("its end", () => {
     void send(server, "hello").catch(() => undefined);
     await send(server, "hello", { returnImmediately: true });
     void server.end("SIGTERM");
-    while (!server.stderr().includes("drains")) await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect.poll(() => server.stderr(), { timeout: 30_000 }).toContain("drains");
     expect(await server.end("SIGTERM")).not.toBe(0);
   });
 

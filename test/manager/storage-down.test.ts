@@ -50,13 +50,20 @@ const calls: readonly [string, (manager: TaskManager, id: string) => Promise<unk
   ["deleteTask", (manager, id) => manager.deleteTask(id)],
 ];
 
+/** What calls come to that are not answered while the storage works: the task waits for input. */
+const outcomes: Readonly<Record<string, string>> = {
+  subscribeToTask: "still open",
+  watchTask: "still open",
+  deleteTask: "STILL_RUNNING",
+};
+
 describe.each<[Fault, string]>([
   ["unavailable", "UNAVAILABLE"],
   ["lost-unknown", "UNAVAILABLE"],
   ["closed", "UNAVAILABLE"],
   ["corrupt", "DATA_LOSS"],
 ])("over a storage whose calls fail as %s", (fault, reason) => {
-  it.each(calls)(`%s says ${reason}, waits for nothing more, and works again with the storage`, async (_, call) => {
+  it.each(calls)(`%s says ${reason}, waits for nothing more, and works again with the storage`, async (name, call) => {
     const { manager, faulty, clock } = await setup(asking);
     const { id } = await sent(manager, "x");
     await settle(5);
@@ -69,12 +76,11 @@ describe.each<[Fault, string]>([
     expect(clock.waiting).toBe(idleTimers);
     faulty.heal();
     expect(stateOf((await manager.getTask(id)).task)).toBe("INPUT_REQUIRED");
-    await clock
-      .advanceUntil(
-        call(manager, id).catch((error: { reason: string }) => expect(error.reason).toMatch(/STILL_RUNNING/)),
-        1_000,
-      )
-      .catch(() => undefined);
+    const again = await clock.advanceUntil(call(manager, id), 1_000).then(
+      () => "answered",
+      (error) => error.reason ?? error.message,
+    );
+    expect(again).toMatch(outcomes[name] ?? "answered");
   });
 });
 
@@ -151,7 +157,7 @@ it("a stream that a failing read ends goes on after its cursor, with nothing los
         }
         ended = true;
       } catch (error) {
-        expect(error).toMatchObject({ reason: "UNAVAILABLE" });
+        if ((error as { reason?: string }).reason !== "UNAVAILABLE") throw error;
         failures++;
       }
     }

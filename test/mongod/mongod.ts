@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { MongoClient } from "mongodb";
+import { eventually } from "../runner/eventually.ts";
 import { findMongod, versionOf } from "./mongod-binary.ts";
 
 /**
@@ -79,18 +79,15 @@ export class Mongod {
     child.once("error", (error) => {
       failure = error;
     });
-    const deadline = performance.now() + startMs;
     // A driver that meets a closed port waits for a heartbeat, so the port is awaited first.
-    while (!(await isOpen(this.port))) {
-      if (failure !== undefined || child.exitCode !== null || performance.now() > deadline) {
-        const tail = await this.log().then(
-          (text) => text.slice(-2000),
-          () => "",
-        );
-        throw new Error(`mongod did not start (exit code ${child.exitCode})\n${tail}`, { cause: failure });
-      }
-      await setTimeout(20);
-    }
+    const isUp = async () => {
+      if (failure !== undefined || child.exitCode !== null) throw failure ?? new Error(`Exit code ${child.exitCode}`);
+      return isOpen(this.port);
+    };
+    await eventually("mongod listens", isUp, { timeoutMs: startMs }).catch(async (cause: unknown) => {
+      const log = await this.log().catch(() => "");
+      throw new Error(`mongod did not start\n${log.slice(-2000)}`, { cause });
+    });
   }
 
   /** Ends it at once, as a crash would. */
@@ -179,11 +176,11 @@ async function initiate(nodes: readonly Mongod[]): Promise<void> {
         settings: { electionTimeoutMillis: 2000, heartbeatIntervalMillis: 500 },
       },
     });
-    const deadline = performance.now() + startMs;
-    while (!(await client.db("admin").command({ hello: 1 })).isWritablePrimary) {
-      if (performance.now() > deadline) throw new Error("The replica set elected no primary");
-      await setTimeout(20);
-    }
+    await eventually(
+      "the replica set has a primary",
+      async () => (await client.db("admin").command({ hello: 1 })).isWritablePrimary === true,
+      { timeoutMs: startMs },
+    );
   } finally {
     await client.close();
   }

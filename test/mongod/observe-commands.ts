@@ -1,4 +1,5 @@
 import type { CommandStartedEvent, MongoClient } from "mongodb";
+import { eventually } from "../runner/eventually.ts";
 
 /** What is sent to look after connections, and to tail the inbox. */
 const background: ReadonlySet<string> = new Set([
@@ -20,6 +21,8 @@ export interface ObservedCommands {
    * other.
    */
   waits(): number;
+  /** Resolves when no command is under way and none was sent for five looks: jobs in the background are over. */
+  quiet(): Promise<void>;
 }
 
 /** `client` must have been made with `monitorCommands`. */
@@ -41,5 +44,14 @@ export function observeCommands(client: MongoClient): ObservedCommands {
       return commands.splice(0);
     },
     waits: () => waits,
+    async quiet() {
+      let sent = commands.length;
+      let silent = 0;
+      await eventually("no command is sent", () => {
+        silent = commands.length === sent && open.size === 0 ? silent + 1 : 0;
+        sent = commands.length;
+        return silent === 5;
+      });
+    },
   };
 }

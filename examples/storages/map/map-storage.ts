@@ -218,7 +218,7 @@ class MapStorage implements Storage {
   }
 
   async sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean> {
-    check.checkRequest(key, request);
+    check.checkCommand(key, request);
     const task = this.#find(key);
     // The same id again is the same request, and keeps its place.
     task?.requests.set(request.id, task.requests.get(request.id) ?? request.bytes);
@@ -259,8 +259,8 @@ class MapStorage implements Storage {
     contextId: string,
     page: { readonly after?: MessagePlace; readonly limit: number },
   ): Promise<MessagePage> {
-    check.checkMessagePage(page);
     const { after, limit } = page;
+    check.checkMessagePage(after, limit);
     const all = this.#state.historyOf(this.#findConversation(scope, contextId));
     const following = all.filter(
       (said) => after === undefined || records.comparePlaces(records.placeOf(said), after) > 0,
@@ -417,7 +417,7 @@ class MapStorage implements Storage {
   // ── Push notification configs ──
 
   async storePushNotification(key: TaskKey, config: TaskPushNotificationConfig): Promise<void> {
-    check.checkPushNotification(key, config);
+    check.checkConfigKey(key, config.id);
     const bytes = toBinary(TaskPushNotificationConfigSchema, config);
     check.checkBytes("config", bytes);
     const task = this.#find(key);
@@ -463,6 +463,7 @@ class MapStorage implements Storage {
   }
 
   async claimTasks({ replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
+    check.checkReplicas(replicas);
     check.checkLimit(limit);
     this.#state.begin();
     const tasks = [...this.#state.tasks.values()].filter(
@@ -480,6 +481,10 @@ class MapStorage implements Storage {
   }
 
   async wake(replicas: readonly string[], keys: readonly TaskKey[]): Promise<void> {
+    check.checkReplicas(replicas);
+    for (const key of keys) {
+      check.checkTaskKey(key);
+    }
     this.#state.begin();
     this.#replicas.wake(replicas, keys);
   }

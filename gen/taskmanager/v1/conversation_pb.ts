@@ -21,7 +21,7 @@ export const file_taskmanager_v1_conversation: GenFile = /*@__PURE__*/
   fileDesc("CiF0YXNrbWFuYWdlci92MS9jb252ZXJzYXRpb24ucHJvdG8SDnRhc2ttYW5hZ2VyLnYxIncKDENvbnZlcnNhdGlvbhIXCgpjb250ZXh0X2lkGAEgASgJQgPgQQISEwoLbWVzc2FnZV9pZHMYAiADKAkSOQoQbGFzdF9hY2Nlc3NfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCA+BBAiI8ChZHZXRDb252ZXJzYXRpb25SZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRISCgpjb250ZXh0X2lkGAIgASgJIlIKF0dldENvbnZlcnNhdGlvblJlc3BvbnNlEjcKDGNvbnZlcnNhdGlvbhgBIAEoCzIcLnRhc2ttYW5hZ2VyLnYxLkNvbnZlcnNhdGlvbkID4EECImQKGExpc3RDb252ZXJzYXRpb25zUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSFgoJcGFnZV9zaXplGAIgASgFSACIAQESEgoKcGFnZV90b2tlbhgDIAEoCUIMCgpfcGFnZV9zaXplInMKGUxpc3RDb252ZXJzYXRpb25zUmVzcG9uc2USOAoNY29udmVyc2F0aW9ucxgBIAMoCzIcLnRhc2ttYW5hZ2VyLnYxLkNvbnZlcnNhdGlvbkID4EECEhwKD25leHRfcGFnZV90b2tlbhgCIAEoCUID4EECIpEBChNMaXN0TWVzc2FnZXNSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRISCgpjb250ZXh0X2lkGAIgASgJEhIKBWxpbWl0GAMgASgFSACIAQESFgoJcGFnZV9zaXplGAQgASgFSAGIAQESEgoKcGFnZV90b2tlbhgFIAEoCUIICgZfbGltaXRCDAoKX3BhZ2Vfc2l6ZSJfChRMaXN0TWVzc2FnZXNSZXNwb25zZRIpCghtZXNzYWdlcxgBIAMoCzISLmxmLmEyYS52MS5NZXNzYWdlQgPgQQISHAoPbmV4dF9wYWdlX3Rva2VuGAIgASgJQgPgQQIiOgoURGVsZXRlTWVzc2FnZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkiLQoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEhQKB2RlbGV0ZWQYASABKAhCA+BBAiJFCh9VcGRhdGVDb252ZXJzYXRpb25BY2Nlc3NSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRISCgpjb250ZXh0X2lkGAIgASgJIiIKIFVwZGF0ZUNvbnZlcnNhdGlvbkFjY2Vzc1Jlc3BvbnNlIj8KGURlbGV0ZUNvbnZlcnNhdGlvblJlcXVlc3QSDgoGdGVuYW50GAEgASgJEhIKCmNvbnRleHRfaWQYAiABKAkiMgoaRGVsZXRlQ29udmVyc2F0aW9uUmVzcG9uc2USFAoHZGVsZXRlZBgBIAEoCEID4EECIi0KG0dldENvbnZlcnNhdGlvblN0YXRzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiwwEKHEdldENvbnZlcnNhdGlvblN0YXRzUmVzcG9uc2USIAoTdG90YWxfY29udmVyc2F0aW9ucxgBIAEoA0ID4EECEhsKDnRvdGFsX21lc3NhZ2VzGAIgASgDQgPgQQISMQoNb2xkZXN0X2FjY2VzcxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbmV3ZXN0X2FjY2VzcxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiXAoiQ2xlYW51cEV4cGlyZWRDb252ZXJzYXRpb25zUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSFwoKbWF4X2FnZV9tcxgCIAEoA0gAiAEBQg0KC19tYXhfYWdlX21zIjsKI0NsZWFudXBFeHBpcmVkQ29udmVyc2F0aW9uc1Jlc3BvbnNlEhQKB3JlbW92ZWQYASABKAVCA+BBAjKjCgoTQ29udmVyc2F0aW9uU2VydmljZRKWAQoPR2V0Q29udmVyc2F0aW9uEiYudGFza21hbmFnZXIudjEuR2V0Q29udmVyc2F0aW9uUmVxdWVzdBonLnRhc2ttYW5hZ2VyLnYxLkdldENvbnZlcnNhdGlvblJlc3BvbnNlIjKC0+STAiwSKi90YXNrbWFuYWdlci92MS9jb252ZXJzYXRpb25zL3tjb250ZXh0X2lkfRKPAQoRTGlzdENvbnZlcnNhdGlvbnMSKC50YXNrbWFuYWdlci52MS5MaXN0Q29udmVyc2F0aW9uc1JlcXVlc3QaKS50YXNrbWFuYWdlci52MS5MaXN0Q29udmVyc2F0aW9uc1Jlc3BvbnNlIiWC0+STAh8SHS90YXNrbWFuYWdlci92MS9jb252ZXJzYXRpb25zEpYBCgxMaXN0TWVzc2FnZXMSIy50YXNrbWFuYWdlci52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiQudGFza21hbmFnZXIudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2UiO4LT5JMCNRIzL3Rhc2ttYW5hZ2VyL3YxL2NvbnZlcnNhdGlvbnMve2NvbnRleHRfaWR9L21lc3NhZ2VzEosBCg1EZWxldGVNZXNzYWdlEiQudGFza21hbmFnZXIudjEuRGVsZXRlTWVzc2FnZVJlcXVlc3QaJS50YXNrbWFuYWdlci52MS5EZWxldGVNZXNzYWdlUmVzcG9uc2UiLYLT5JMCJyolL3Rhc2ttYW5hZ2VyL3YxL21lc3NhZ2VzL3ttZXNzYWdlX2lkfRK7AQoYVXBkYXRlQ29udmVyc2F0aW9uQWNjZXNzEi8udGFza21hbmFnZXIudjEuVXBkYXRlQ29udmVyc2F0aW9uQWNjZXNzUmVxdWVzdBowLnRhc2ttYW5hZ2VyLnYxLlVwZGF0ZUNvbnZlcnNhdGlvbkFjY2Vzc1Jlc3BvbnNlIjyC0+STAjY6ASoiMS90YXNrbWFuYWdlci92MS9jb252ZXJzYXRpb25zL3tjb250ZXh0X2lkfTphY2Nlc3MSnwEKEkRlbGV0ZUNvbnZlcnNhdGlvbhIpLnRhc2ttYW5hZ2VyLnYxLkRlbGV0ZUNvbnZlcnNhdGlvblJlcXVlc3QaKi50YXNrbWFuYWdlci52MS5EZWxldGVDb252ZXJzYXRpb25SZXNwb25zZSIygtPkkwIsKiovdGFza21hbmFnZXIvdjEvY29udmVyc2F0aW9ucy97Y29udGV4dF9pZH0SngEKFEdldENvbnZlcnNhdGlvblN0YXRzEisudGFza21hbmFnZXIudjEuR2V0Q29udmVyc2F0aW9uU3RhdHNSZXF1ZXN0GiwudGFza21hbmFnZXIudjEuR2V0Q29udmVyc2F0aW9uU3RhdHNSZXNwb25zZSIrgtPkkwIlEiMvdGFza21hbmFnZXIvdjEvY29udmVyc2F0aW9uczpzdGF0cxK4AQobQ2xlYW51cEV4cGlyZWRDb252ZXJzYXRpb25zEjIudGFza21hbmFnZXIudjEuQ2xlYW51cEV4cGlyZWRDb252ZXJzYXRpb25zUmVxdWVzdBozLnRhc2ttYW5hZ2VyLnYxLkNsZWFudXBFeHBpcmVkQ29udmVyc2F0aW9uc1Jlc3BvbnNlIjCC0+STAio6ASoiJS90YXNrbWFuYWdlci92MS9jb252ZXJzYXRpb25zOmNsZWFudXBiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_google_protobuf_timestamp, file_lf_a2a_v1_a2a]);
 
 /**
- * A conversation as it is kept.
+ * A conversation.
  *
  * @generated from message taskmanager.v1.Conversation
  */
@@ -34,14 +34,14 @@ export type Conversation = Message<"taskmanager.v1.Conversation"> & {
   contextId: string;
 
   /**
-   * The ids of its messages, oldest first; at most the newest MaxHistoryLength.
+   * The ids of its messages, oldest first. Only the newest messages are kept, 100 unless configured otherwise.
    *
    * @generated from field: repeated string message_ids = 2;
    */
   messageIds: string[];
 
   /**
-   * When it was last accessed.
+   * The time of the last access.
    *
    * @generated from field: google.protobuf.Timestamp last_access_time = 3;
    */
@@ -56,7 +56,7 @@ export const ConversationSchema: GenMessage<Conversation> = /*@__PURE__*/
   messageDesc(file_taskmanager_v1_conversation, 0);
 
 /**
- * Asks for a conversation.
+ * The request of GetConversation.
  *
  * @generated from message taskmanager.v1.GetConversationRequest
  */
@@ -84,7 +84,7 @@ export const GetConversationRequestSchema: GenMessage<GetConversationRequest> = 
   messageDesc(file_taskmanager_v1_conversation, 1);
 
 /**
- * A conversation.
+ * The response of GetConversation.
  *
  * @generated from message taskmanager.v1.GetConversationResponse
  */
@@ -105,7 +105,7 @@ export const GetConversationResponseSchema: GenMessage<GetConversationResponse> 
   messageDesc(file_taskmanager_v1_conversation, 2);
 
 /**
- * Asks for a page of conversations.
+ * The request of ListConversations.
  *
  * @generated from message taskmanager.v1.ListConversationsRequest
  */
@@ -118,14 +118,14 @@ export type ListConversationsRequest = Message<"taskmanager.v1.ListConversations
   tenant: string;
 
   /**
-   * From 1 to 100; absent means 50.
+   * The size of a page, from 1 to 100. Absent means 50.
    *
    * @generated from field: optional int32 page_size = 2;
    */
   pageSize?: number | undefined;
 
   /**
-   * The `next_page_token` of the page before; empty for the first.
+   * The `next_page_token` of the previous page. Empty: the first page.
    *
    * @generated from field: string page_token = 3;
    */
@@ -140,7 +140,7 @@ export const ListConversationsRequestSchema: GenMessage<ListConversationsRequest
   messageDesc(file_taskmanager_v1_conversation, 3);
 
 /**
- * A page of conversations.
+ * The response of ListConversations.
  *
  * @generated from message taskmanager.v1.ListConversationsResponse
  */
@@ -168,7 +168,7 @@ export const ListConversationsResponseSchema: GenMessage<ListConversationsRespon
   messageDesc(file_taskmanager_v1_conversation, 4);
 
 /**
- * Asks for messages of a conversation: the newest `limit`, or a page. Both together are refused.
+ * The request of ListMessages: either the newest `limit` messages, or a page. Both together are an INVALID_ARGUMENT.
  *
  * @generated from message taskmanager.v1.ListMessagesRequest
  */
@@ -188,21 +188,22 @@ export type ListMessagesRequest = Message<"taskmanager.v1.ListMessagesRequest"> 
   contextId: string;
 
   /**
-   * The newest so many, in time order. Absent or -1: all. 0 and other negatives are refused.
+   * The number of newest messages, oldest first. Absent or -1 means all. 0 and other negative values are an
+   * INVALID_ARGUMENT.
    *
    * @generated from field: optional int32 limit = 3;
    */
   limit?: number | undefined;
 
   /**
-   * From 1 to 100: page through, oldest first.
+   * The size of a page, from 1 to 100. Pages begin with the oldest message.
    *
    * @generated from field: optional int32 page_size = 4;
    */
   pageSize?: number | undefined;
 
   /**
-   * The `next_page_token` of the page before; empty for the first.
+   * The `next_page_token` of the previous page. Empty: the first page.
    *
    * @generated from field: string page_token = 5;
    */
@@ -217,7 +218,7 @@ export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__P
   messageDesc(file_taskmanager_v1_conversation, 5);
 
 /**
- * Messages of a conversation.
+ * The response of ListMessages.
  *
  * @generated from message taskmanager.v1.ListMessagesResponse
  */
@@ -230,7 +231,7 @@ export type ListMessagesResponse = Message<"taskmanager.v1.ListMessagesResponse"
   messages: Message$1[];
 
   /**
-   * Empty on the last page, and where no paging was asked for.
+   * Empty on the last page, and in a response to a request without `page_size`.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -245,7 +246,7 @@ export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@_
   messageDesc(file_taskmanager_v1_conversation, 6);
 
 /**
- * Asks for the removal of a message.
+ * The request of DeleteMessage.
  *
  * @generated from message taskmanager.v1.DeleteMessageRequest
  */
@@ -273,13 +274,13 @@ export const DeleteMessageRequestSchema: GenMessage<DeleteMessageRequest> = /*@_
   messageDesc(file_taskmanager_v1_conversation, 7);
 
 /**
- * Says what a removal did.
+ * The response of DeleteMessage.
  *
  * @generated from message taskmanager.v1.DeleteMessageResponse
  */
 export type DeleteMessageResponse = Message<"taskmanager.v1.DeleteMessageResponse"> & {
   /**
-   * True if there was something to remove.
+   * True if the message existed.
    *
    * @generated from field: bool deleted = 1;
    */
@@ -294,7 +295,7 @@ export const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse> = /*
   messageDesc(file_taskmanager_v1_conversation, 8);
 
 /**
- * Counts as an access.
+ * The request of UpdateConversationAccess.
  *
  * @generated from message taskmanager.v1.UpdateConversationAccessRequest
  */
@@ -322,7 +323,7 @@ export const UpdateConversationAccessRequestSchema: GenMessage<UpdateConversatio
   messageDesc(file_taskmanager_v1_conversation, 9);
 
 /**
- * The conversation was accessed.
+ * The response of UpdateConversationAccess.
  *
  * @generated from message taskmanager.v1.UpdateConversationAccessResponse
  */
@@ -337,7 +338,7 @@ export const UpdateConversationAccessResponseSchema: GenMessage<UpdateConversati
   messageDesc(file_taskmanager_v1_conversation, 10);
 
 /**
- * Asks for the removal of a conversation.
+ * The request of DeleteConversation.
  *
  * @generated from message taskmanager.v1.DeleteConversationRequest
  */
@@ -365,13 +366,13 @@ export const DeleteConversationRequestSchema: GenMessage<DeleteConversationReque
   messageDesc(file_taskmanager_v1_conversation, 11);
 
 /**
- * Says what a removal did.
+ * The response of DeleteConversation.
  *
  * @generated from message taskmanager.v1.DeleteConversationResponse
  */
 export type DeleteConversationResponse = Message<"taskmanager.v1.DeleteConversationResponse"> & {
   /**
-   * True if there was something to remove.
+   * True if the conversation existed.
    *
    * @generated from field: bool deleted = 1;
    */
@@ -386,7 +387,7 @@ export const DeleteConversationResponseSchema: GenMessage<DeleteConversationResp
   messageDesc(file_taskmanager_v1_conversation, 12);
 
 /**
- * Asks for counts.
+ * The request of GetConversationStats.
  *
  * @generated from message taskmanager.v1.GetConversationStatsRequest
  */
@@ -407,34 +408,34 @@ export const GetConversationStatsRequestSchema: GenMessage<GetConversationStatsR
   messageDesc(file_taskmanager_v1_conversation, 13);
 
 /**
- * Counts.
+ * The response of GetConversationStats.
  *
  * @generated from message taskmanager.v1.GetConversationStatsResponse
  */
 export type GetConversationStatsResponse = Message<"taskmanager.v1.GetConversationStatsResponse"> & {
   /**
-   * How many conversations there are.
+   * The number of conversations.
    *
    * @generated from field: int64 total_conversations = 1;
    */
   totalConversations: bigint;
 
   /**
-   * How many messages their histories hold.
+   * The number of messages in their histories.
    *
    * @generated from field: int64 total_messages = 2;
    */
   totalMessages: bigint;
 
   /**
-   * The oldest last access; absent without conversations.
+   * The earliest last access. Absent if there are no conversations.
    *
    * @generated from field: google.protobuf.Timestamp oldest_access = 3;
    */
   oldestAccess?: Timestamp | undefined;
 
   /**
-   * The newest last access; absent without conversations.
+   * The latest last access. Absent if there are no conversations.
    *
    * @generated from field: google.protobuf.Timestamp newest_access = 4;
    */
@@ -449,7 +450,7 @@ export const GetConversationStatsResponseSchema: GenMessage<GetConversationStats
   messageDesc(file_taskmanager_v1_conversation, 14);
 
 /**
- * Asks for a clean-up.
+ * The request of CleanupExpiredConversations.
  *
  * @generated from message taskmanager.v1.CleanupExpiredConversationsRequest
  */
@@ -462,7 +463,8 @@ export type CleanupExpiredConversationsRequest = Message<"taskmanager.v1.Cleanup
   tenant: string;
 
   /**
-   * How long ago the last access must lie, in milliseconds; absent: the conversation TTL in force. Negative values are refused.
+   * The least age of the last access, in milliseconds. Absent means the configured conversation TTL. Negative values
+   * are an INVALID_ARGUMENT.
    *
    * @generated from field: optional int64 max_age_ms = 2;
    */
@@ -477,13 +479,13 @@ export const CleanupExpiredConversationsRequestSchema: GenMessage<CleanupExpired
   messageDesc(file_taskmanager_v1_conversation, 15);
 
 /**
- * Says what a clean-up did.
+ * The response of CleanupExpiredConversations.
  *
  * @generated from message taskmanager.v1.CleanupExpiredConversationsResponse
  */
 export type CleanupExpiredConversationsResponse = Message<"taskmanager.v1.CleanupExpiredConversationsResponse"> & {
   /**
-   * How many conversations were removed.
+   * The number of removed conversations.
    *
    * @generated from field: int32 removed = 1;
    */
@@ -498,13 +500,14 @@ export const CleanupExpiredConversationsResponseSchema: GenMessage<CleanupExpire
   messageDesc(file_taskmanager_v1_conversation, 16);
 
 /**
- * A conversation is a context id's messages and tasks with the time of its last access. It expires with everything that belongs to it.
+ * Operations on conversations. A conversation holds the messages and tasks of one context id, and the time of its last
+ * access. It expires together with everything that belongs to it.
  *
  * @generated from service taskmanager.v1.ConversationService
  */
 export const ConversationService: GenService<{
   /**
-   * One conversation. NOT_FOUND: none of that id in the caller's scope.
+   * Returns one conversation. NOT_FOUND: no such conversation in the caller's scope.
    *
    * @generated from rpc taskmanager.v1.ConversationService.GetConversation
    */
@@ -514,7 +517,7 @@ export const ConversationService: GenService<{
     output: typeof GetConversationResponseSchema;
   },
   /**
-   * The caller's conversations, the one accessed last first, in pages.
+   * Lists the caller's conversations in pages, latest access first.
    *
    * @generated from rpc taskmanager.v1.ConversationService.ListConversations
    */
@@ -524,7 +527,7 @@ export const ConversationService: GenService<{
     output: typeof ListConversationsResponseSchema;
   },
   /**
-   * A conversation's messages, oldest first. NOT_FOUND: no such conversation in the caller's scope.
+   * Lists the messages of a conversation, oldest first. NOT_FOUND: no such conversation in the caller's scope.
    *
    * @generated from rpc taskmanager.v1.ConversationService.ListMessages
    */
@@ -534,7 +537,7 @@ export const ConversationService: GenService<{
     output: typeof ListMessagesResponseSchema;
   },
   /**
-   * Takes a message out of the histories. Replays of its task still have it. Removing what isn't there succeeds.
+   * Removes a message from all histories. The log of its task keeps it. Succeeds if there is no such message.
    *
    * @generated from rpc taskmanager.v1.ConversationService.DeleteMessage
    */
@@ -544,7 +547,7 @@ export const ConversationService: GenService<{
     output: typeof DeleteMessageResponseSchema;
   },
   /**
-   * Counts as an access, so that the conversation lives on. NOT_FOUND: none of that id in the caller's scope.
+   * Sets the last access to now, which delays the expiry. NOT_FOUND: no such conversation in the caller's scope.
    *
    * @generated from rpc taskmanager.v1.ConversationService.UpdateConversationAccess
    */
@@ -554,7 +557,8 @@ export const ConversationService: GenService<{
     output: typeof UpdateConversationAccessResponseSchema;
   },
   /**
-   * Removes a conversation with its tasks, logs and messages. FAILED_PRECONDITION while a task of it runs; removing what isn't there succeeds.
+   * Removes a conversation with its tasks, logs and messages. Succeeds if there is no such conversation.
+   * FAILED_PRECONDITION: a task of the conversation runs.
    *
    * @generated from rpc taskmanager.v1.ConversationService.DeleteConversation
    */
@@ -564,7 +568,7 @@ export const ConversationService: GenService<{
     output: typeof DeleteConversationResponseSchema;
   },
   /**
-   * Counts of the caller's conversations and messages.
+   * Counts the caller's conversations and messages.
    *
    * @generated from rpc taskmanager.v1.ConversationService.GetConversationStats
    */
@@ -574,7 +578,7 @@ export const ConversationService: GenService<{
     output: typeof GetConversationStatsResponseSchema;
   },
   /**
-   * Removes the caller's conversations that were last accessed longer ago than `max_age_ms`; never one with a running task.
+   * Removes the caller's conversations whose last access is older than `max_age_ms`. Keeps those with a running task.
    *
    * @generated from rpc taskmanager.v1.ConversationService.CleanupExpiredConversations
    */

@@ -19,7 +19,7 @@ export const file_taskmanager_v1_task_manager: GenFile = /*@__PURE__*/
   fileDesc("CiF0YXNrbWFuYWdlci92MS90YXNrX21hbmFnZXIucHJvdG8SDnRhc2ttYW5hZ2VyLnYxImMKEFdhdGNoVGFza1JlcXVlc3QSDgoGdGVuYW50GAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSGwoOYWZ0ZXJfc2VxdWVuY2UYAyABKARIAIgBAUIRCg9fYWZ0ZXJfc2VxdWVuY2UikQEKEVdhdGNoVGFza1Jlc3BvbnNlEhUKCHNlcXVlbmNlGAEgASgEQgPgQQISKgoFZXZlbnQYAiABKAsyGS5sZi5hMmEudjEuU3RyZWFtUmVzcG9uc2VIABIuCgloZWFydGJlYXQYAyABKAsyGS50YXNrbWFuYWdlci52MS5IZWFydGJlYXRIAEIJCgdwYXlsb2FkIgsKCUhlYXJ0YmVhdCJFChBHZXRUYXNrQXRSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhAKCHNlcXVlbmNlGAMgASgEIkoKEUdldFRhc2tBdFJlc3BvbnNlEiIKBHRhc2sYASABKAsyDy5sZi5hMmEudjEuVGFza0ID4EECEhEKBGhlYWQYAiABKARCA+BBAiI0ChFUYXNrRXhpc3RzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSDwoHdGFza19pZBgCIAEoCSIpChJUYXNrRXhpc3RzUmVzcG9uc2USEwoGZXhpc3RzGAEgASgIQgPgQQIiNAoRRGVsZXRlVGFza1JlcXVlc3QSDgoGdGVuYW50GAEgASgJEg8KB3Rhc2tfaWQYAiABKAkiKgoSRGVsZXRlVGFza1Jlc3BvbnNlEhQKB2RlbGV0ZWQYASABKAhCA+BBAjKqBAoSVGFza01hbmFnZXJTZXJ2aWNlEoEBCglXYXRjaFRhc2sSIC50YXNrbWFuYWdlci52MS5XYXRjaFRhc2tSZXF1ZXN0GiEudGFza21hbmFnZXIudjEuV2F0Y2hUYXNrUmVzcG9uc2UiLYLT5JMCJxIlL3Rhc2ttYW5hZ2VyL3YxL3Rhc2tzL3t0YXNrX2lkfTp3YXRjaDABEosBCglHZXRUYXNrQXQSIC50YXNrbWFuYWdlci52MS5HZXRUYXNrQXRSZXF1ZXN0GiEudGFza21hbmFnZXIudjEuR2V0VGFza0F0UmVzcG9uc2UiOYLT5JMCMxIxL3Rhc2ttYW5hZ2VyL3YxL3Rhc2tzL3t0YXNrX2lkfS9zdGF0ZXMve3NlcXVlbmNlfRKDAQoKVGFza0V4aXN0cxIhLnRhc2ttYW5hZ2VyLnYxLlRhc2tFeGlzdHNSZXF1ZXN0GiIudGFza21hbmFnZXIudjEuVGFza0V4aXN0c1Jlc3BvbnNlIi6C0+STAigSJi90YXNrbWFuYWdlci92MS90YXNrcy97dGFza19pZH06ZXhpc3RzEnwKCkRlbGV0ZVRhc2sSIS50YXNrbWFuYWdlci52MS5EZWxldGVUYXNrUmVxdWVzdBoiLnRhc2ttYW5hZ2VyLnYxLkRlbGV0ZVRhc2tSZXNwb25zZSIngtPkkwIhKh8vdGFza21hbmFnZXIvdjEvdGFza3Mve3Rhc2tfaWR9YgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_lf_a2a_v1_a2a]);
 
 /**
- * Asks for the stream of a task.
+ * The request of WatchTask.
  *
  * @generated from message taskmanager.v1.WatchTaskRequest
  */
@@ -39,7 +39,8 @@ export type WatchTaskRequest = Message<"taskmanager.v1.WatchTaskRequest"> & {
   taskId: string;
 
   /**
-   * The last sequence the caller has seen. 0: everything from the first event on. Absent: start with the task as it is now.
+   * The cursor: the last sequence that the caller has seen. 0 streams all events. Absent starts with the task as it is
+   * now.
    *
    * @generated from field: optional uint64 after_sequence = 3;
    */
@@ -54,21 +55,21 @@ export const WatchTaskRequestSchema: GenMessage<WatchTaskRequest> = /*@__PURE__*
   messageDesc(file_taskmanager_v1_task_manager, 0);
 
 /**
- * One event of a task's stream, or a sign of life.
+ * One event of a task's stream, or a heartbeat.
  *
  * @generated from message taskmanager.v1.WatchTaskResponse
  */
 export type WatchTaskResponse = Message<"taskmanager.v1.WatchTaskResponse"> & {
   /**
-   * The sequence up to which the caller now knows the task: its next cursor. Strictly increasing over events, though not dense: internal entries
-   * are not shown.
+   * The sequence up to which the caller now knows the task, which is its next cursor. It grows strictly from event to
+   * event. It may skip numbers, since internal entries of the log are not sent.
    *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
 
   /**
-   * What happened.
+   * The event or the heartbeat.
    *
    * @generated from oneof taskmanager.v1.WatchTaskResponse.payload
    */
@@ -82,7 +83,7 @@ export type WatchTaskResponse = Message<"taskmanager.v1.WatchTaskResponse"> & {
     case: "event";
   } | {
     /**
-     * Nothing, for 25 seconds.
+     * Sent after 25 seconds without an event.
      *
      * @generated from field: taskmanager.v1.Heartbeat heartbeat = 3;
      */
@@ -99,7 +100,7 @@ export const WatchTaskResponseSchema: GenMessage<WatchTaskResponse> = /*@__PURE_
   messageDesc(file_taskmanager_v1_task_manager, 1);
 
 /**
- * A sign of life on a silent stream, for proxies that cut those.
+ * Keeps a silent stream open through proxies that close idle connections.
  *
  * @generated from message taskmanager.v1.Heartbeat
  */
@@ -114,7 +115,7 @@ export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
   messageDesc(file_taskmanager_v1_task_manager, 2);
 
 /**
- * Asks for a past state of a task.
+ * The request of GetTaskAt.
  *
  * @generated from message taskmanager.v1.GetTaskAtRequest
  */
@@ -149,7 +150,7 @@ export const GetTaskAtRequestSchema: GenMessage<GetTaskAtRequest> = /*@__PURE__*
   messageDesc(file_taskmanager_v1_task_manager, 3);
 
 /**
- * A past state of a task.
+ * The response of GetTaskAt.
  *
  * @generated from message taskmanager.v1.GetTaskAtResponse
  */
@@ -177,7 +178,7 @@ export const GetTaskAtResponseSchema: GenMessage<GetTaskAtResponse> = /*@__PURE_
   messageDesc(file_taskmanager_v1_task_manager, 4);
 
 /**
- * Asks whether a task exists.
+ * The request of TaskExists.
  *
  * @generated from message taskmanager.v1.TaskExistsRequest
  */
@@ -205,7 +206,7 @@ export const TaskExistsRequestSchema: GenMessage<TaskExistsRequest> = /*@__PURE_
   messageDesc(file_taskmanager_v1_task_manager, 5);
 
 /**
- * Says whether a task exists.
+ * The response of TaskExists.
  *
  * @generated from message taskmanager.v1.TaskExistsResponse
  */
@@ -226,7 +227,7 @@ export const TaskExistsResponseSchema: GenMessage<TaskExistsResponse> = /*@__PUR
   messageDesc(file_taskmanager_v1_task_manager, 6);
 
 /**
- * Asks for the removal of a task.
+ * The request of DeleteTask.
  *
  * @generated from message taskmanager.v1.DeleteTaskRequest
  */
@@ -254,13 +255,13 @@ export const DeleteTaskRequestSchema: GenMessage<DeleteTaskRequest> = /*@__PURE_
   messageDesc(file_taskmanager_v1_task_manager, 7);
 
 /**
- * Says what a removal did.
+ * The response of DeleteTask.
  *
  * @generated from message taskmanager.v1.DeleteTaskResponse
  */
 export type DeleteTaskResponse = Message<"taskmanager.v1.DeleteTaskResponse"> & {
   /**
-   * True if there was something to remove.
+   * True if the task existed.
    *
    * @generated from field: bool deleted = 1;
    */
@@ -275,16 +276,18 @@ export const DeleteTaskResponseSchema: GenMessage<DeleteTaskResponse> = /*@__PUR
   messageDesc(file_taskmanager_v1_task_manager, 8);
 
 /**
- * What the task manager can do with tasks beyond the A2A contract: streams by cursor, past states, removal. Over HTTP+JSON its paths begin with two
- * segments that no path of A2A begins with, whatever the tenant.
+ * Operations on tasks beyond the A2A contract: streams by cursor, past states, removal. Over HTTP+JSON its paths begin
+ * with `/taskmanager/v1/`, so they collide with no A2A path of any tenant.
  *
  * @generated from service taskmanager.v1.TaskManagerService
  */
 export const TaskManagerService: GenService<{
   /**
-   * Streams a task's events after a cursor. Without a cursor the first event is the task as it is now; with one the stream goes on
-   * right after it, from the log, on any replica, after any restart. It ends when the task is terminal and everything was sent.
-   * NOT_FOUND: no such task in the caller's scope. OUT_OF_RANGE: the cursor lies above the head; the message names the head.
+   * Streams the events of a task. Without a cursor the first event is the task as it is now. With a cursor the stream
+   * continues right after it, from the log, on any replica and after any restart. The stream ends once the task is
+   * terminal and all events were sent.
+   * NOT_FOUND: no such task in the caller's scope. OUT_OF_RANGE: the cursor is above the head; the message names the
+   * head.
    *
    * @generated from rpc taskmanager.v1.TaskManagerService.WatchTask
    */
@@ -294,7 +297,8 @@ export const TaskManagerService: GenService<{
     output: typeof WatchTaskResponseSchema;
   },
   /**
-   * The task as it was at a sequence. NOT_FOUND as above; OUT_OF_RANGE for 0 and for a sequence above the head.
+   * Returns the task as it was at a sequence. NOT_FOUND: no such task in the caller's scope. OUT_OF_RANGE: the sequence
+   * is 0 or above the head.
    *
    * @generated from rpc taskmanager.v1.TaskManagerService.GetTaskAt
    */
@@ -304,7 +308,7 @@ export const TaskManagerService: GenService<{
     output: typeof GetTaskAtResponseSchema;
   },
   /**
-   * Whether a task exists in the caller's scope.
+   * Tells whether a task exists in the caller's scope.
    *
    * @generated from rpc taskmanager.v1.TaskManagerService.TaskExists
    */
@@ -314,7 +318,8 @@ export const TaskManagerService: GenService<{
     output: typeof TaskExistsResponseSchema;
   },
   /**
-   * Removes a terminal task with its log and its messages. FAILED_PRECONDITION while it isn't terminal; removing what isn't there succeeds.
+   * Removes a terminal task with its log and its messages. Succeeds if there is no such task. FAILED_PRECONDITION: the
+   * task is not terminal.
    *
    * @generated from rpc taskmanager.v1.TaskManagerService.DeleteTask
    */

@@ -1,11 +1,10 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../domain/scope.ts";
-import type { ClaimResult, DuplicateClaim, MessageClaim } from "../storage.ts";
+import type { MessageClaim } from "../storage.ts";
+import type { ClaimOutcome, HeldClaim } from "../storage-engine.ts";
 import type { ClaimRecord, ConversationRecord } from "./records.ts";
 import type { MemoryState } from "./state.ts";
 
-export function claimMessage(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): ClaimResult {
+export function claimMessage(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: number): ClaimOutcome {
   const held = findClaim(state, scope, claim, nowMs);
   if (held !== undefined) {
     return { outcome: "duplicate", ...duplicateOf(held) };
@@ -24,7 +23,7 @@ export function findRival(
   scope: Scope,
   claim: MessageClaim,
   nowMs: number,
-): { readonly duplicate: DuplicateClaim | undefined; readonly otherContent: boolean } {
+): { readonly duplicate: HeldClaim | undefined; readonly otherContent: boolean } {
   const held = findClaim(state, scope, claim, nowMs);
   const duplicate = held === undefined || held.taskId === claim.taskId ? undefined : duplicateOf(held);
   return { duplicate, otherContent: hasOtherContent(state, scope, claim, nowMs) };
@@ -114,6 +113,6 @@ function addClaim(state: MemoryState, scope: Scope, claim: MessageClaim, nowMs: 
   return record;
 }
 
-function duplicateOf({ taskId, answer }: ClaimRecord): DuplicateClaim {
-  return { taskId, ...(answer !== undefined && { answer: fromBinary(MessageSchema, answer) }) };
+function duplicateOf({ taskId, answer }: ClaimRecord): HeldClaim {
+  return { taskId, answer: answer && new Uint8Array(answer) };
 }

@@ -1,22 +1,30 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../domain/scope.ts";
-import { checkBytes } from "../check-arguments.ts";
 import { compareIds } from "../compare-ids.ts";
-import { historyMessageOf } from "../message-of-entry.ts";
-import type { MessageClaim, MessagePage, MessagePlace } from "../storage.ts";
+import type { MessageClaim, MessagePlace } from "../storage.ts";
+import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../storage-engine.ts";
 import { settleClaim } from "./claims.ts";
 import type { ConversationRecord, MessageRecord } from "./records.ts";
 import { type MemoryState, taskIdOf } from "./state.ts";
 
-export function getMessage(state: MemoryState, scope: Scope, messageId: string, nowMs: number): Message | undefined {
+/** The message of each id that was stored last; ids without one are left out. */
+export function getMessages(
+  state: MemoryState,
+  scope: Scope,
+  messageIds: readonly string[],
+  nowMs: number,
+): readonly StoredMessage[] {
+  const records = messageIds.map((id) => findMessage(state, scope, id, nowMs));
+  return records.filter((record) => record !== undefined).map(readMessage);
+}
+
+function findMessage(state: MemoryState, scope: Scope, messageId: string, nowMs: number): MessageRecord | undefined {
   let newest: MessageRecord | undefined;
   for (const record of state.findScope(scope)?.messages.get(messageId) ?? []) {
     if (state.isLive(record.conversation, nowMs) && (newest === undefined || record.order > newest.order)) {
       newest = record;
     }
   }
-  return newest === undefined ? undefined : readMessage(newest);
+  return newest;
 }
 
 export function listMessages(
@@ -25,18 +33,18 @@ export function listMessages(
   contextId: string,
   limit: number | undefined,
   nowMs: number,
-): readonly Message[] {
+): readonly StoredMessage[] {
   const records = state.findConversation(scope, contextId, nowMs)?.messages.items ?? [];
-  return readMessages(records.slice(limit === undefined ? 0 : Math.max(0, records.length - limit)));
+  return records.slice(limit === undefined ? 0 : Math.max(0, records.length - limit)).map(readMessage);
 }
 
 export function listMessagePage(
   state: MemoryState,
   scope: Scope,
   contextId: string,
-  page: { readonly after?: MessagePlace; readonly limit: number },
+  page: { readonly after: MessagePlace | undefined; readonly limit: number },
   nowMs: number,
-): MessagePage {
+): StoredMessagePage {
   const list = state.findConversation(scope, contextId, nowMs)?.messages;
   if (list === undefined) {
     return { messages: [] };
@@ -46,24 +54,18 @@ export function listMessagePage(
   const records = list.items.slice(start, start + page.limit);
   const last = records.at(-1);
   const more = last !== undefined && list.length > start + page.limit;
-  return { messages: readMessages(records), ...(more && { next: placeOf(last) }) };
+  return { messages: records.map(readMessage), ...(more && { next: placeOf(last) }) };
 }
 
 export function storeMessages(
   state: MemoryState,
   scope: Scope,
-  messages: readonly Message[],
+  messages: readonly EncodedMessage[],
   settle: MessageClaim | undefined,
   nowMs: number,
 ): void {
-  // All that can fail comes before anything is changed.
-  const encoded = messages.map((message) => toBinary(MessageSchema, message));
-  for (const bytes of encoded) {
-    checkBytes("message", bytes);
-  }
   for (const [index, message] of messages.entries()) {
     const conversation = state.ensureConversation(scope, message.contextId, nowMs);
-    const bytes = encoded[index] as Uint8Array;
     state.setLastAccess(conversation, nowMs);
     removeEqual(state, conversation, message.messageId);
     const order = state.nextOrder();
@@ -73,10 +75,10 @@ export function storeMessages(
       timeMs: nowMs,
       sequence: order,
       order,
-      source: { bytes },
+      source: { bytes: message.bytes },
     });
     if (settle !== undefined && index === messages.length - 1) {
-      settleClaim(state, conversation, settle, bytes, nowMs);
+      settleClaim(state, conversation, settle, message.bytes, nowMs);
     }
   }
 }
@@ -102,16 +104,12 @@ function removeEqual(state: MemoryState, conversation: ConversationRecord, messa
   }
 }
 
-function readMessages(records: readonly MessageRecord[]): readonly Message[] {
-  return records.map(readMessage).filter((message) => message !== undefined);
-}
-
-function readMessage({ source, sequence, conversation }: MessageRecord): Message | undefined {
-  if ("bytes" in source) {
-    return fromBinary(MessageSchema, source.bytes);
-  }
-  const ids = { taskId: source.task.key.taskId, contextId: conversation.contextId };
-  return historyMessageOf(source.task.entries[sequence - 1] as Uint8Array, ids);
+/** The caller owns the bytes, so they are a copy. */
+function readMessage(record: MessageRecord): StoredMessage {
+  const { source, sequence, conversation } = record;
+  const isEntry = "task" in source;
+  const bytes = isEntry ? (source.task.entries[sequence - 1] as Uint8Array) : source.bytes;
+  return { contextId: conversation.contextId, taskId: taskIdOf(record), isEntry, bytes: new Uint8Array(bytes) };
 }
 
 function placeOf(record: MessageRecord): MessagePlace {

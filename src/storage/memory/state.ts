@@ -19,6 +19,7 @@ export class MemoryState {
   readonly claimableTasks = new Map<string, Set<TaskRecord>>();
   /** Those that end first come first. */
   readonly claimsByEnd = new SortedList<ClaimRecord>((a, b) => a.expiresAtMs - b.expiresAtMs || a.order - b.order);
+  closed = false;
   #order = 0;
 
   constructor(maxHistoryLength: number) {

@@ -2,7 +2,6 @@ import type { TaskKey } from "../../domain/scope.ts";
 import { isSettled } from "../../domain/task-state.ts";
 import { compareIds } from "../compare-ids.ts";
 import type {
-  AppendResult,
   Snapshot,
   StoredEntry,
   StoredTask,
@@ -13,13 +12,14 @@ import type {
   TaskPlace,
   TaskQuery,
 } from "../storage.ts";
+import type { AppendOutcome } from "../storage-engine.ts";
 import { findRival, settleClaim } from "./claims.ts";
 import type { TaskRecord } from "./records.ts";
 import type { MemoryState } from "./state.ts";
 
-type Committed = Extract<AppendResult, { readonly outcome: "committed" }>;
+type Committed = Extract<AppendOutcome, { readonly outcome: "committed" }>;
 
-export function appendTask(state: MemoryState, key: TaskKey, append: TaskAppend, nowMs: number): AppendResult {
+export function appendTask(state: MemoryState, key: TaskKey, append: TaskAppend, nowMs: number): AppendOutcome {
   const task = state.findTask(key, nowMs);
   if (append.create === undefined) {
     if (task === undefined) {
@@ -43,7 +43,7 @@ function createTask(
   append: TaskAppend,
   { contextId, claim }: NonNullable<TaskAppend["create"]>,
   nowMs: number,
-): AppendResult {
+): AppendOutcome {
   const rival = claim === undefined ? undefined : findRival(state, key, claim, nowMs);
   if (rival?.duplicate !== undefined) {
     return { outcome: "duplicate", claim: rival.duplicate };
@@ -125,7 +125,7 @@ function commit(
   return { outcome: "committed", head: BigInt(task.entries.length), watchers: [], commands: requestsOf(task) };
 }
 
-function lostTo(task: TaskRecord): AppendResult {
+function lostTo(task: TaskRecord): AppendOutcome {
   const { entries, batches, replica, fence } = task;
   return { outcome: "lost", head: BigInt(entries.length), batch: batches.at(-1) as string, replica, fence };
 }

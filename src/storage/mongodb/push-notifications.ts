@@ -1,65 +1,57 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import { Binary } from "mongodb";
-import { type TaskPushNotificationConfig, TaskPushNotificationConfigSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
-import { StorageError } from "../storage-error.ts";
-import { belongingOf, type MongoContext, stayOf } from "./context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "./context.ts";
 import { bytesOf, configKey, keyBytes, keysOf, taskKey } from "./keys.ts";
 import { findTask } from "./log/find-task.ts";
-import type { PushNotificationRecord } from "./records.ts";
 
 /**
- * Configs are keyed by the log of their task: those of a task that is gone are nobody's, even if its id is used again.
+ * The key of a config begins with the log of its task. So configs of a removed task are never found, even if the task's
+ * id is used again.
  */
 export async function storePushNotification(
   context: MongoContext,
   key: TaskKey,
   configId: string,
   bytes: Uint8Array,
-): Promise<void> {
+): Promise<boolean> {
   const _id = taskKey(key);
   const task = await findTask(context, _id);
   if (task === undefined) {
-    throw new StorageError("missing", `There is no task "${key.taskId}"`);
+    return false;
   }
-  const { log, incarnation, home } = task;
-  // As far ahead as a running task's: it may be going to run.
+  const { log, incarnation, parent } = task;
+  // With the expiry of a running task, because the task may start to run.
   const record = {
     configId,
     bytes: new Binary(bytes),
-    ...belongingOf(incarnation, stayOf(context, { running: true, covered: home.covered })),
+    ...belongingOf(incarnation, expiryOf(context, { running: true, covered: parent.covered })),
   };
   await context.collections.pushNotifications.replaceOne({ _id: configKey(log, configId) }, record, { upsert: true });
-  const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { far: true } });
-  if (matchedCount === 0) {
-    throw new StorageError("missing", `There is no task "${key.taskId}" any more`);
-  }
+  const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { longLived: true } });
+  return matchedCount > 0;
 }
 
 export async function getPushNotification(
   context: MongoContext,
   key: TaskKey,
   configId: string,
-): Promise<TaskPushNotificationConfig | undefined> {
+): Promise<Uint8Array | undefined> {
   const task = await findTask(context, taskKey(key));
   const found =
     task === undefined
       ? null
       : await context.collections.pushNotifications.findOne({ _id: configKey(task.log, configId) });
-  return found === null ? undefined : decode(found);
+  return found === null ? undefined : bytesOf(found.bytes);
 }
 
-export async function listPushNotifications(
-  context: MongoContext,
-  key: TaskKey,
-): Promise<readonly TaskPushNotificationConfig[]> {
+export async function listPushNotifications(context: MongoContext, key: TaskKey): Promise<readonly Uint8Array[]> {
   const task = await findTask(context, taskKey(key));
   if (task === undefined) {
     return [];
   }
   const found = await context.collections.pushNotifications.find({ _id: keysOf(task.log, keyBytes.config) }).toArray();
-  return found.sort((a, b) => compareIds(a.configId, b.configId)).map(decode);
+  return found.sort((a, b) => compareIds(a.configId, b.configId)).map(({ bytes }) => bytesOf(bytes));
 }
 
 export async function deletePushNotification(context: MongoContext, key: TaskKey, configId: string): Promise<boolean> {
@@ -68,12 +60,4 @@ export async function deletePushNotification(context: MongoContext, key: TaskKey
     task !== undefined &&
     (await context.collections.pushNotifications.deleteOne({ _id: configKey(task.log, configId) })).deletedCount > 0
   );
-}
-
-function decode({ bytes, configId }: PushNotificationRecord): TaskPushNotificationConfig {
-  try {
-    return fromBinary(TaskPushNotificationConfigSchema, bytesOf(bytes));
-  } catch (error) {
-    throw new StorageError("corrupt", `What is kept of config "${configId}" is no config`, { cause: error });
-  }
 }

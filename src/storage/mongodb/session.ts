@@ -2,14 +2,13 @@ import { setTimeout } from "node:timers/promises";
 import type { MongoClient } from "mongodb";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Retention, StorageOptions } from "../storage.ts";
-import { StorageError } from "../storage-error.ts";
 import { type MongoContext, openCollections, ttlOf } from "./context.ts";
 import { storageError } from "./errors.ts";
 import { MongoJobs } from "./jobs.ts";
 import { EndedTasks } from "./lifetime/expiry.ts";
+import { RunningTasks } from "./lifetime/pins.ts";
 import { resumeRemovals } from "./lifetime/removal-steps.ts";
 import { applyRetention } from "./lifetime/retention.ts";
-import { RunningTasks } from "./lifetime/running.ts";
 import { closeMs, maintenanceMs } from "./limits.ts";
 import { type OpenedMongo, openMongo } from "./open.ts";
 import { TaskHints } from "./replicas/hints.ts";
@@ -23,7 +22,7 @@ export interface SessionOptions extends Required<StorageOptions> {
   readonly logger: Logger;
 }
 
-/** A storage's life: from the connection, through the calls and jobs under way, to the close that waits for them. */
+/** The connection, background jobs and calls under way of one storage, from opening to closing. */
 export class MongoSession {
   readonly #mongo: OpenedMongo;
   readonly #context: MongoContext;
@@ -31,7 +30,7 @@ export class MongoSession {
   readonly #running: RunningTasks;
   readonly #ended: EndedTasks;
   readonly #calls = new Set<Promise<unknown>>();
-  #closed: Promise<void> | undefined;
+  #closing = false;
 
   private constructor(mongo: OpenedMongo, context: Omit<MongoContext, "running" | "ended">, inbox: MongoInbox) {
     this.#mongo = mongo;
@@ -66,12 +65,10 @@ export class MongoSession {
   }
 
   get inbox(): MongoInbox {
-    this.#checkOpen();
     return this.#inbox;
   }
 
   setRetention(retention: Retention): void {
-    this.#checkOpen();
     const { jobs } = this.#context;
     this.#context.retention = retention;
     jobs.run("retention", () => applyRetention(this.#context));
@@ -81,35 +78,16 @@ export class MongoSession {
     }
   }
 
-  read<T>(operation: (context: MongoContext) => Promise<T>): Promise<T> {
-    return this.#run("read", operation);
-  }
-
-  write<T>(operation: (context: MongoContext) => Promise<T>): Promise<T> {
-    return this.#run("write", operation);
-  }
-
-  close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
-  }
-
-  async #run<T>(kind: "read" | "write", operation: (context: MongoContext) => Promise<T>): Promise<T> {
-    this.#checkOpen();
+  /** A write whose answer is lost fails with an unknown outcome. */
+  async run<T>(kind: "read" | "write", operation: (context: MongoContext) => Promise<T>): Promise<T> {
     const call = operation(this.#context);
     this.#calls.add(call);
     try {
       return await call;
     } catch (error) {
-      throw storageError(error, kind, this.#closed !== undefined);
+      throw storageError(error, kind, this.#closing);
     } finally {
       this.#calls.delete(call);
-    }
-  }
-
-  #checkOpen(): void {
-    if (this.#closed !== undefined) {
-      throw new StorageError("closed", "The storage is closed");
     }
   }
 
@@ -120,16 +98,17 @@ export class MongoSession {
     context.jobs.run("removals", () => resumeRemovals(context));
   }
 
-  async #close(): Promise<void> {
+  async close(): Promise<void> {
+    this.#closing = true;
     this.#ended.close();
     const quiet = Promise.allSettled([...this.#calls, this.#inbox.close(), this.#context.jobs.close()]);
     await Promise.race([quiet, setTimeout(closeMs, undefined, { ref: false })]);
-    // A server that answers nothing must not keep a process from ending.
+    // A server that does not answer must not keep the process from ending.
     await Promise.race([this.#mongo.close(), setTimeout(closeMs, undefined, { ref: false })]);
   }
 }
 
-/** How much the database's clock is ahead of this machine's. */
+/** How far the database's clock is ahead of this machine's. */
 async function clockOffsetMs({ db }: OpenedMongo): Promise<number> {
   const before = Date.now();
   const { localTime } = await db.admin().command({ hello: 1 });

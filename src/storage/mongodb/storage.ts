@@ -1,47 +1,21 @@
-import { toBinary } from "@bufbuild/protobuf";
 import type { MongoClient } from "mongodb";
-import {
-  type Message,
-  type TaskPushNotificationConfig,
-  TaskPushNotificationConfigSchema,
-} from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
+import type { TaskKey } from "../../domain/scope.ts";
 import { type Logger, silentLogger } from "../../runtime/logger.ts";
-import * as check from "../check-arguments.ts";
-import type {
-  AppendResult,
-  ClaimResult,
-  ConversationHistory,
-  ConversationPage,
-  ConversationStats,
-  MessageClaim,
-  MessagePage,
-  MessagePlace,
-  PageQuery,
-  ReplicaRecord,
-  Retention,
-  Snapshot,
-  Storage,
-  StorageOptions,
-  StorageTraits,
-  StoredEntry,
-  StoredTask,
-  TaskAppend,
-  TaskClaim,
-  TaskCommand,
-  TaskPage,
-  TaskQuery,
-} from "../storage.ts";
+import { checkStorageOptions } from "../check-arguments.ts";
+import { checkedStorage } from "../checked-storage.ts";
+import type { Retention, Storage, StorageOptions, StorageTraits } from "../storage.ts";
+import type { OperationArgs, OperationName, OperationResult, StorageEngine } from "../storage-engine.ts";
 import { claimMessage } from "./claims/claims.ts";
+import type { MongoContext } from "./context.ts";
 import * as conversationReads from "./conversations/conversation-reads.ts";
 import { updateConversationAccess } from "./conversations/conversations.ts";
 import * as messages from "./conversations/messages.ts";
 import * as removal from "./lifetime/removal.ts";
 import { advanceTask } from "./log/append.ts";
+import { sendCommand } from "./log/commands.ts";
 import { createTask } from "./log/create.ts";
 import { listTasks } from "./log/list-tasks.ts";
 import { readTask } from "./log/read-log.ts";
-import { sendCommand } from "./log/requests.ts";
 import { storeSnapshot } from "./log/snapshots.ts";
 import { getTask, taskExists } from "./log/task-reads.ts";
 import * as configs from "./push-notifications.ts";
@@ -56,7 +30,7 @@ export interface MongoStorageOptions extends StorageOptions {
    * at least. Only tests want less.
    */
   readonly slackMs?: number;
-  /** Hears of what an operator should know. Default: the process's warnings hear what is a warning, nobody the rest. */
+  /** Gets what an operator should know, such as a job that keeps failing. Default: nothing is logged. */
   readonly logger?: Logger;
 }
 
@@ -71,19 +45,13 @@ export async function createMongoStorage(
   urlOrClient: string | MongoClient,
   options: MongoStorageOptions = {},
 ): Promise<Storage> {
-  const { database, slackMs, logger = warningLogger } = options;
-  return new MongoStorage(
-    await MongoSession.open(urlOrClient, { ...check.checkStorageOptions(options), database, slackMs, logger }),
-  );
+  const { database, slackMs, logger = silentLogger } = options;
+  const session = await MongoSession.open(urlOrClient, { ...checkStorageOptions(options), database, slackMs, logger });
+  return checkedStorage(new MongoEngine(session));
 }
 
-const warningLogger: Logger = {
-  ...silentLogger,
-  warn: (_fields, text) => process.emitWarning(text, "MongoStorageWarning"),
-};
-
-/** The port's calls, checked and handed to the operations. */
-class MongoStorage implements Storage {
+/** Runs operations in a session. */
+class MongoEngine implements StorageEngine {
   readonly traits: StorageTraits = { durable: true, shared: true, expiry: "native", wakeUps: "push" };
   readonly #session: MongoSession;
 
@@ -91,197 +59,94 @@ class MongoStorage implements Storage {
     this.#session = session;
   }
 
-  async setRetention({ conversationTtlMs, interruptedTtlMs }: Retention): Promise<void> {
-    check.checkRetention({ conversationTtlMs, interruptedTtlMs });
-    this.#session.setRetention({ conversationTtlMs, interruptedTtlMs });
+  setRetention(retention: Retention): void {
+    this.#session.setRetention(retention);
   }
 
-  async appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult> {
-    check.checkTaskAppend(key, append);
-    const { create } = append;
-    return this.#session.write((context) =>
-      create === undefined ? advanceTask(context, key, append) : createTask(context, key, append, create),
-    );
-  }
-
-  async getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined> {
-    check.checkTaskKey(key);
-    return this.#session.read((context) => getTask(context, key, options?.snapshot ?? false));
-  }
-
-  async readTask(key: TaskKey, after: bigint, bytesMax: number): Promise<readonly StoredEntry[]> {
-    check.checkTaskKey(key);
-    check.checkSequence("sequence", after);
-    check.checkAmount("number of bytes", bytesMax);
-    return this.#session.read((context) => readTask(context, key, after, bytesMax));
-  }
-
-  async taskExists(key: TaskKey): Promise<boolean> {
-    check.checkTaskKey(key);
-    return this.#session.read((context) => taskExists(context, key));
-  }
-
-  async listTasks(query: TaskQuery): Promise<TaskPage> {
-    check.checkTaskQuery(query);
-    return this.#session.read((context) => listTasks(context, query));
-  }
-
-  async storeSnapshot(key: TaskKey, snapshot: Snapshot): Promise<void> {
-    check.checkSnapshot(key, snapshot);
-    await this.#session.write((context) => storeSnapshot(context, key, snapshot));
-  }
-
-  async deleteTask(key: TaskKey): Promise<boolean> {
-    check.checkTaskKey(key);
-    return this.#session.write((context) => removal.deleteTask(context, key));
-  }
-
-  async sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean> {
-    check.checkRequest(key, request);
-    return this.#session.write((context) => sendCommand(context, key, request));
-  }
-
-  async getMessage(scope: Scope, messageId: string): Promise<Message | undefined> {
-    const [message] = await this.getMessages(scope, [messageId]);
-    return message;
-  }
-
-  async getMessages(scope: Scope, messageIds: readonly string[]): Promise<readonly Message[]> {
-    check.checkScope(scope);
-    for (const id of messageIds) {
-      check.checkId("message id", id);
-    }
-    return this.#session.read((context) => messages.getMessages(context, scope, messageIds));
-  }
-
-  async listMessagesByContextId(scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]> {
-    check.checkContext(scope, contextId);
-    const most = check.checkHistoryLimit(limit);
-    return this.#session.read((context) => messages.listMessages(context, scope, contextId, most));
-  }
-
-  async listMessagePage(
-    scope: Scope,
-    contextId: string,
-    page: { readonly after?: MessagePlace; readonly limit: number },
-  ): Promise<MessagePage> {
-    check.checkContext(scope, contextId);
-    check.checkMessagePage(page);
-    return this.#session.read((context) => messages.listMessagePage(context, scope, contextId, page));
-  }
-
-  async storeMessages(scope: Scope, stored: readonly Message[], settle?: MessageClaim): Promise<void> {
-    check.checkMessages(scope, stored, settle);
-    await this.#session.write((context) => messages.storeMessages(context, scope, stored, settle));
-  }
-
-  async deleteMessage(scope: Scope, messageId: string): Promise<boolean> {
-    check.checkMessageKey(scope, messageId);
-    return this.#session.write((context) => messages.deleteMessage(context, scope, messageId));
-  }
-
-  async claimMessage(scope: Scope, claim: MessageClaim): Promise<ClaimResult> {
-    check.checkScope(scope);
-    check.checkClaim(claim);
-    return this.#session.write((context) => claimMessage(context, scope, claim));
-  }
-
-  async storeConversation(scope: Scope, conversation: ConversationHistory): Promise<void> {
-    check.checkConversation(scope, conversation);
-    await this.#session.write((context) => messages.storeConversation(context, scope, conversation));
-  }
-
-  async getConversation(scope: Scope, contextId: string): Promise<ConversationHistory | undefined> {
-    check.checkContext(scope, contextId);
-    return this.#session.read((context) => messages.getConversation(context, scope, contextId));
-  }
-
-  async listConversations(scope: Scope, page: PageQuery): Promise<ConversationPage> {
-    check.checkScope(scope);
-    check.checkPageQuery(page);
-    return this.#session.read((context) => conversationReads.listConversations(context, scope, page));
-  }
-
-  async updateConversationAccess(scope: Scope, contextId: string): Promise<boolean> {
-    check.checkContext(scope, contextId);
-    return this.#session.write((context) => updateConversationAccess(context, scope, contextId));
-  }
-
-  async deleteConversation(scope: Scope, contextId: string): Promise<boolean> {
-    check.checkContext(scope, contextId);
-    return this.#session.write((context) => removal.deleteConversation(context, scope, contextId));
-  }
-
-  async getExpiredConversations(maxAgeMs: number, limit: number, scope?: Scope): Promise<readonly ConversationKey[]> {
-    check.checkExpired(maxAgeMs, scope);
-    check.checkLimit(limit);
-    return this.#session.read((context) => removal.getExpiredConversations(context, maxAgeMs, limit, scope));
-  }
-
-  async cleanupExpiredConversations(maxAgeMs: number, scope?: Scope): Promise<number> {
-    check.checkExpired(maxAgeMs, scope);
-    return this.#session.write((context) => removal.cleanupExpiredConversations(context, maxAgeMs, scope));
-  }
-
-  async getConversationStats(scope?: Scope): Promise<ConversationStats> {
-    check.checkExpired(0, scope);
-    return this.#session.read((context) => conversationReads.getConversationStats(context, scope));
-  }
-
-  async storePushNotification(key: TaskKey, config: TaskPushNotificationConfig): Promise<void> {
-    check.checkPushNotification(key, config);
-    const bytes = toBinary(TaskPushNotificationConfigSchema, config);
-    check.checkBytes("config", bytes);
-    await this.#session.write((context) => configs.storePushNotification(context, key, config.id, bytes));
-  }
-
-  async getPushNotification(key: TaskKey, configId: string): Promise<TaskPushNotificationConfig | undefined> {
-    check.checkTaskKey(key);
-    check.checkId("config id", configId);
-    return this.#session.read((context) => configs.getPushNotification(context, key, configId));
-  }
-
-  async listPushNotifications(key: TaskKey): Promise<readonly TaskPushNotificationConfig[]> {
-    check.checkTaskKey(key);
-    return this.#session.read((context) => configs.listPushNotifications(context, key));
-  }
-
-  async deletePushNotification(key: TaskKey, configId: string): Promise<boolean> {
-    check.checkTaskKey(key);
-    check.checkId("config id", configId);
-    return this.#session.write((context) => configs.deletePushNotification(context, key, configId));
-  }
-
-  async heartbeat(replica: string): Promise<void> {
-    check.checkId("replica", replica);
-    await this.#session.write((context) => replicas.heartbeat(context, replica));
-  }
-
-  async deregister(replica: string): Promise<void> {
-    check.checkId("replica", replica);
-    await this.#session.write((context) => replicas.deregister(context, replica));
-  }
-
-  async listReplicas(): Promise<readonly ReplicaRecord[]> {
-    return this.#session.read(replicas.listReplicas);
-  }
-
-  async claimTasks(claim: TaskClaim): Promise<readonly TaskKey[]> {
-    check.checkLimit(claim.limit);
-    return this.#session.read((context) => replicas.claimTasks(context, claim));
+  call<Name extends OperationName>(name: Name, args: OperationArgs<Name>): Promise<OperationResult<Name>> {
+    const { kind, run } = operations[name];
+    return this.#session.run(kind, (context) => run(context, args));
   }
 
   watch(replica: string, wake: (keys: readonly TaskKey[]) => void): AsyncDisposable {
-    check.checkId("replica", replica);
     return this.#session.inbox.watch(replica, wake);
   }
 
-  async wake(names: readonly string[], keys: readonly TaskKey[]): Promise<void> {
+  wake(replicas: readonly string[], keys: readonly TaskKey[]): Promise<void> {
     const { inbox } = this.#session;
-    await this.#session.write(() => inbox.wake(names, keys));
+    return this.#session.run("write", () => inbox.wake(replicas, keys));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#session.close();
   }
 }
+
+/** The outcome of a write is unknown if its answer is lost; a read changes nothing. */
+interface MongoOperation<Args, Result> {
+  readonly kind: "read" | "write";
+  readonly run: (context: MongoContext, args: Args) => Promise<Result>;
+}
+
+function read<Args, Result>(run: MongoOperation<Args, Result>["run"]): MongoOperation<Args, Result> {
+  return { kind: "read", run };
+}
+
+function write<Args, Result>(run: MongoOperation<Args, Result>["run"]): MongoOperation<Args, Result> {
+  return { kind: "write", run };
+}
+
+const operations: {
+  readonly [Name in OperationName]: MongoOperation<OperationArgs<Name>, OperationResult<Name>>;
+} = {
+  appendTask: write((context, { key, append }) =>
+    append.create === undefined ? advanceTask(context, key, append) : createTask(context, key, append, append.create),
+  ),
+  getTask: read((context, { key, snapshot }) => getTask(context, key, snapshot)),
+  readTask: read((context, { key, after, bytesMax }) => readTask(context, key, after, bytesMax)),
+  taskExists: read((context, { key }) => taskExists(context, key)),
+  listTasks: read((context, { query }) => listTasks(context, query)),
+  storeSnapshot: write((context, { key, snapshot }) => storeSnapshot(context, key, snapshot)),
+  deleteTask: write((context, { key }) => removal.deleteTask(context, key)),
+  sendCommand: write((context, { key, command }) => sendCommand(context, key, command)),
+
+  getMessages: read((context, { scope, messageIds }) => messages.getMessages(context, scope, messageIds)),
+  listMessages: read((context, { scope, contextId, limit }) => messages.listMessages(context, scope, contextId, limit)),
+  listMessagePage: read((context, { scope, contextId, after, limit }) =>
+    messages.listMessagePage(context, scope, contextId, { after, limit }),
+  ),
+  storeMessages: write((context, { scope, messages: stored, settle }) =>
+    messages.storeMessages(context, scope, stored, settle),
+  ),
+  deleteMessage: write((context, { scope, messageId }) => messages.deleteMessage(context, scope, messageId)),
+  claimMessage: write((context, { scope, claim }) => claimMessage(context, scope, claim)),
+
+  storeConversation: write((context, { scope, conversation }) =>
+    messages.storeConversation(context, scope, conversation),
+  ),
+  getConversation: read((context, { scope, contextId }) => messages.getConversation(context, scope, contextId)),
+  listConversations: read((context, { scope, page }) => conversationReads.listConversations(context, scope, page)),
+  updateConversationAccess: write((context, { scope, contextId }) =>
+    updateConversationAccess(context, scope, contextId),
+  ),
+  deleteConversation: write((context, { scope, contextId }) => removal.deleteConversation(context, scope, contextId)),
+  getExpiredConversations: read((context, { maxAgeMs, limit, scope }) =>
+    removal.getExpiredConversations(context, maxAgeMs, limit, scope),
+  ),
+  cleanupExpiredConversations: write((context, { maxAgeMs, scope }) =>
+    removal.cleanupExpiredConversations(context, maxAgeMs, scope),
+  ),
+  getConversationStats: read((context, { scope }) => conversationReads.getConversationStats(context, scope)),
+
+  storePushNotification: write((context, { key, configId, bytes }) =>
+    configs.storePushNotification(context, key, configId, bytes),
+  ),
+  getPushNotification: read((context, { key, configId }) => configs.getPushNotification(context, key, configId)),
+  listPushNotifications: read((context, { key }) => configs.listPushNotifications(context, key)),
+  deletePushNotification: write((context, { key, configId }) => configs.deletePushNotification(context, key, configId)),
+
+  heartbeat: write((context, { replica }) => replicas.heartbeat(context, replica)),
+  deregister: write((context, { replica }) => replicas.deregister(context, replica)),
+  listReplicas: read((context) => replicas.listReplicas(context)),
+  claimTasks: read((context, { claim }) => replicas.claimTasks(context, claim)),
+};

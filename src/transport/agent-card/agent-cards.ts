@@ -5,7 +5,7 @@ import { type AgentCard, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1
 import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { namedVersion, servedVersion, versionParameter } from "../calls/a2a-version.ts";
-import { answer, isRead, pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
+import { isRead, type NodeRequest, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
 import type { AgentCardInit } from "./capabilities.ts";
 import { cardJson } from "./card-json.ts";
@@ -15,50 +15,47 @@ import { contestedPaths, signaturesOf } from "./sign-card.ts";
 
 export const agentCardPath = "/.well-known/agent-card.json";
 /**
- * How long a card may be used unasked (R153). A card changes when its server starts anew, with other settings or keys:
- * clients should notice within minutes.
+ * How long clients may cache a card (R153). A card changes when its server restarts with other settings or keys: clients
+ * should see that within minutes.
  */
 const maxAgeSeconds = 300;
 
 export interface CardOptions {
-  /** As its author wrote it. */
+  /** The author's card, not completed. */
   readonly card: AgentCardInit | undefined;
   readonly extendedCard: AgentCardInit | undefined;
-  /** Anybody may have the extended card: nothing asks callers who they are yet. */
+  /** Every caller may read the extended card: callers are not authenticated yet. */
   readonly allowAnonymous: boolean;
-  /** Where clients reach the server; undefined: the address it listens on. */
+  /** Where clients reach the server. Undefined: the address it listens on. */
   readonly publicUrl: URL | undefined;
   readonly served: readonly ServedBinding[];
-  /** Each signs the cards; several while one takes the place of another. */
+  /** Each key signs the cards. Several are in use while one replaces another. */
   readonly keys: readonly CardKey[];
-  /** Where verifiers find the public keys. */
+  /** The URL of the public keys for verifiers. */
   readonly keysUrl: URL | undefined;
-  /** A card's JSON with what clients of older versions look for beside what is there. */
+  /** Adds the members that clients of older versions need to a card's JSON. */
   readonly withOlderMembers: (card: JsonObject) => JsonObject;
   readonly logger: Logger;
 }
 
-/** A server's cards: completed, and served to whoever asks. States: made → published. */
+/** A server's completed cards, and the page of the public one. States: made → published. */
 export class AgentCards {
   readonly #options: CardOptions;
   readonly #publication = Promise.withResolvers<Published>();
 
-  /** Throws TaskError INVALID_REQUEST for cards that can't be published, naming every fault. */
+  /** Throws TaskError INVALID_REQUEST that names every fault of cards that can't be published. */
   constructor(options: CardOptions) {
     this.#options = options;
     if (options.extendedCard !== undefined && !options.allowAnonymous) {
       const description =
-        "needs allowAnonymous: there is no authentication yet, so anybody who reaches the port gets it";
-      throw invalidRequest([{ field: "extendedCard", description }]);
+        "needs allowAnonymous: callers are not authenticated yet, so all who reach the port can read it";
+      throw invalidRequest([{ field: "card.extended", description }]);
     }
-    // Where the server will be reached isn't known yet; all else that may be wrong is.
+    // The server's address isn't known yet. With any other in its place, all other faults are found now.
     this.#complete(new URL("http://localhost"));
   }
 
-  /**
-   * Completes the cards by where the server is reached, and signs them, for good. `listening` is the address it listens
-   * on.
-   */
+  /** Completes the cards with the server's address and signs them, once. `listening`: the address it listens on. */
   async publish(listening: URL): Promise<void> {
     const { publicUrl, logger } = this.#options;
     const { card, extended } = this.#complete(publicUrl ?? dialable(listening, logger));
@@ -67,20 +64,20 @@ export class AgentCards {
     this.#publication.resolve({ served: pageOf(json), forAll: pageOf(await this.#withOlderMembers(json)), extended });
   }
 
-  /** The extended card; undefined if there is none. Waits until it is published. */
+  /** The extended card, once it is published. Undefined if there is none. */
   async extended(): Promise<AgentCard | undefined> {
     return (await this.#publication.promise).extended;
   }
 
   /**
-   * `/.well-known/agent-card.json` (R150), by GET and HEAD, with what lets clients and proxies keep it (R153). Refuses
-   * no version: a client learns that from it. Whoever names the served version gets the card of that version; everybody
-   * else, since most name none, one that older clients understand too.
+   * `/.well-known/agent-card.json` (R150), by GET and HEAD, with caching headers (R153). Refuses no version, since
+   * clients learn the versions from the card. A request that names the served version gets the card of that version.
+   * All others get one that older clients understand too: most clients name no version.
    */
   readonly page: RequestHandler = (request, response) => {
     if (pathOf(request) !== agentCardPath) return false;
     if (!isRead(request, response)) return true;
-    // It is there a moment after the port is.
+    // The port is open a moment before the card is published.
     void this.#publication.promise.then(({ served, forAll }) => {
       const { body, etag } = namesServedVersion(request) ? served : forAll;
       (response as ServerResponse).appendHeader("vary", versionParameter);
@@ -89,7 +86,7 @@ export class AgentCards {
         (response as ServerResponse).writeHead(304, headers);
         response.end();
       } else {
-        answer(request, response, { status: 200, headers }, body);
+        respond(request, response, { status: 200, headers }, body);
       }
     });
     return true;
@@ -100,13 +97,13 @@ export class AgentCards {
     if (keys.length === 0) return;
     const paths = contestedPaths(cardJson(card));
     if (paths.length > 0)
-      logger.warn({ paths }, "Some verifiers refuse the signature of an agent card with empty values: leave them out");
+      logger.warn({ paths }, "Some verifiers reject the signature of an agent card with empty values: leave them out");
     card.signatures = await signaturesOf(cardJson(card), keys, keysUrl);
   }
 
   /**
-   * Signed as it was, for verifiers that see only what they know of a card, and as it is then, for those that take its
-   * text. One of a card's signatures has to be valid.
+   * Two signatures per key: over the 1.0 card, and over the card with the older members. Some verifiers check only the
+   * members they know, others the whole text. A card is valid if one of its signatures is.
    */
   async #withOlderMembers(json: JsonObject): Promise<JsonObject> {
     const { keys, keysUrl, withOlderMembers } = this.#options;
@@ -122,25 +119,25 @@ export class AgentCards {
     const { card, extendedCard, served } = this.#options;
     const facts = { publicUrl, served, hasExtendedCard: extendedCard !== undefined };
     return {
-      card: named("card", () => completeCard(card, facts)),
-      extended: extendedCard && named("extendedCard", () => completeCard(extendedCard, facts)),
+      card: named("card.agent", () => completeCard(card, facts)),
+      extended: extendedCard && named("card.extended", () => completeCard(extendedCard, facts)),
     };
   }
 }
 
-/** An address for the card. One that stands for all of the machine's is none that a client could dial. */
+/** The address for the card. A client can't connect to the unspecified address (0.0.0.0, ::). */
 function dialable(listening: URL, logger: Logger): URL {
   if (listening.hostname !== "0.0.0.0" && listening.hostname !== "[::]") return listening;
   const named = new URL(listening);
   named.hostname = "localhost";
   logger.warn(
     { url: named.origin },
-    "The agent card can only name this machine as localhost; say where clients reach it by publicUrl (--public-url)",
+    "The agent card names this machine as localhost; set the address for clients by publicUrl (--public-url)",
   );
   return named;
 }
 
-/** Says of each fault which of the two cards it is in. */
+/** Puts the name of the card before the field of each fault. */
 function named(which: string, complete: () => AgentCard): AgentCard {
   try {
     return complete();
@@ -162,7 +159,7 @@ function pageOf(card: JsonObject): Page {
   return { body, etag: `"${createHash("sha256").update(body).digest("base64url")}"` };
 }
 
-function namesServedVersion({ headers, url = "" }: Request): boolean {
+function namesServedVersion({ headers, url = "" }: NodeRequest): boolean {
   const named = headers[versionParameter.toLowerCase()];
   try {
     return (
@@ -182,7 +179,7 @@ interface Published {
   readonly extended: AgentCard | undefined;
 }
 
-/** Whether an If-None-Match names the tag, by the weak comparison that RFC 9110 (13.1.2) asks for. */
+/** Whether an If-None-Match names the tag, by weak comparison (RFC 9110, section 13.1.2). */
 function names(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   return ifNoneMatch.trim() === "*" || [...ifNoneMatch.matchAll(/"[^"]*"/g)].some(([tag]) => tag === etag);

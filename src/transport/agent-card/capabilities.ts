@@ -2,10 +2,10 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type AgentCardSchema, type AgentExtension, AgentExtensionSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { eventSequence } from "../calls/event-sequence.ts";
 
-/** A card as an agent's author writes it; what is missing is filled in when it is published. */
+/** A card as an agent's author writes it. Missing members are filled in when it is published. */
 export type AgentCardInit = MessageInitShape<typeof AgentCardSchema>;
 
-/** What the published card says the agent can do, and so what the gate lets in (R7–R10). */
+/** What the published card declares. Calls of other features are rejected (R7–R10). */
 export interface Capabilities {
   readonly streaming: boolean;
   readonly pushNotifications: boolean;
@@ -14,12 +14,12 @@ export interface Capabilities {
   readonly extensions: readonly AgentExtension[];
 }
 
-/** Extensions that the server brings along, whatever the agent. */
+/** Extensions of the server, for every agent. */
 const ownExtensions = [eventSequence];
 
 /**
- * What a card declares, completed: streams are served unless the author says they aren't, and there is an extended card
- * where one is configured. Push notifications don't exist yet.
+ * The capabilities of a card, completed: streaming unless the author turns it off, and an extended card if one is
+ * configured. Push notifications don't exist yet.
  */
 export function capabilitiesOf(card: AgentCardInit | undefined, hasExtendedCard: boolean): Capabilities {
   const declared = card?.capabilities;

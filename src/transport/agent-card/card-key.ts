@@ -2,15 +2,15 @@ import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { calculateJwkThumbprint, FlattenedSign } from "jose";
 import { invalidRequest } from "../../domain/task-error.ts";
 
-/** A private key to sign cards with, as its owner gives it. */
+/** A private key that signs cards, as configured. */
 export interface CardKeyText {
   /** PEM (PKCS#8), or a JWK as JSON. EC on P-256, P-384 or P-521, Ed25519, or RSA from 2048 bits. */
   readonly key: string;
-  /** How verifiers find the public key. Default: the JWK's own, else the thumbprint of the key (RFC 7638). */
+  /** The id of the key for verifiers. Default: the JWK's own, else the thumbprint of the key (RFC 7638). */
   readonly kid?: string;
 }
 
-/** A key that can sign. It never gets into a log: what is shown of it is its id. */
+/** A key that can sign. No log has it: only its id is shown. */
 export interface CardKey {
   readonly key: KeyObject;
   readonly kid: string;
@@ -18,8 +18,8 @@ export interface CardKey {
 }
 
 /**
- * Reads a key and tries it. Throws TaskError INVALID_REQUEST for one that can't be used; its text is in no error, and
- * neither is what a parser said of it, since parsers quote what they stumble over. `field` is where it was given.
+ * Reads a key and signs with it once. Throws TaskError INVALID_REQUEST for an unusable key. No error has the key's text
+ * or a parser's message, since parsers quote their input. `field` names the setting in the error.
  */
 export async function readCardKey({ key: text, kid }: CardKeyText, field: string): Promise<CardKey> {
   const unusable = (description: string) => invalidRequest([{ field, description }]);
@@ -31,7 +31,7 @@ export async function readCardKey({ key: text, kid }: CardKeyText, field: string
   try {
     await new FlattenedSign(new Uint8Array()).setProtectedHeader({ alg }).sign(key);
   } catch {
-    throw unusable(`can't sign by ${alg}; RSA needs 2048 bits`);
+    throw unusable(`can't sign with ${alg}; RSA needs 2048 bits`);
   }
   const publicJwk = createPublicKey(key).export({ format: "jwk" });
   return {

@@ -16,15 +16,15 @@ import { type AgentCardInit, capabilitiesOf } from "./capabilities.ts";
 
 /** A binding of the contract that is served. */
 export interface ServedBinding {
-  /** As the card names it (R152). */
+  /** Its name in the card (R152). */
   readonly protocolBinding: "GRPC" | "JSONRPC" | "HTTP+JSON";
-  /** What follows the public URL, beginning with a slash or empty. gRPC has none: its address is a host and a port. */
+  /** Appended to the public URL: empty, or begins with a slash. Not for gRPC: its address is a host and a port. */
   readonly path?: string;
-  /** Of A2A. Default: the version that is served by every binding. */
+  /** A version of A2A. Default: the version that every binding serves. */
   readonly protocolVersion?: string;
 }
 
-/** What a card can't know by itself. */
+/** The facts of the server that complete a card. */
 export interface CardFacts {
   /** Where clients reach the server. */
   readonly publicUrl: URL;
@@ -33,20 +33,20 @@ export interface CardFacts {
   readonly hasExtendedCard: boolean;
 }
 
-/** What is said of an agent whose author says nothing. Honest about that, and valid (R118, R119). */
+/** The card of an agent without one: it says so, and is valid (R118, R119). */
 const undescribed: AgentCardInit = { name: "Unnamed agent", description: "An agent whose author hasn't described it" };
-/** What an agent takes and makes that doesn't say: anything. Text goes first, for clients that look for it by name. */
+/** Default modes of input and output: all. Text goes first, for clients that look for it by name. */
 const anything = ["text/plain", "*/*"];
 
-/** Bindings whose address is a URL of the web. */
+/** Bindings whose address is an HTTP URL. */
 const overHttp: ReadonlySet<string> = new Set<ServedBinding["protocolBinding"]>(["JSONRPC", "HTTP+JSON"]);
 
 /**
- * A card as it is published: what its author left out is filled in from what is served. Throws TaskError
- * INVALID_REQUEST that names everything that can't be filled in, by its path in the card's JSON.
+ * The card to publish: members that the author left out are filled in from what is served. Throws TaskError
+ * INVALID_REQUEST that names all other faults by their paths in the card's JSON.
  *
- * Nothing in it is set to a default value, but for what REQUIRED fields hold: both readings of what a signature covers
- * are the same then (trap 28).
+ * Only REQUIRED fields hold default values. §8.4.1 can be read as signing the defaults of other fields or not: without
+ * such fields both readings sign the same bytes.
  */
 export function completeCard(given: AgentCardInit | undefined, facts: CardFacts): AgentCard {
   const card = clone(AgentCardSchema, create(AgentCardSchema, given ?? undescribed));
@@ -54,10 +54,13 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
   if (card.signatures.length > 0)
     faults.push({
       field: "signatures",
-      description: "are made by the server, over the completed card: leave them out",
+      description: "are made by the server over the completed card: leave them out",
     });
   if (card.capabilities?.pushNotifications)
-    faults.push({ field: "capabilities.pushNotifications", description: "is true, but there are none: leave it out" });
+    faults.push({
+      field: "capabilities.pushNotifications",
+      description: "is true, but push notifications are not supported: leave it out",
+    });
   card.supportedInterfaces = interfacesOf(card.supportedInterfaces, facts, faults);
   card.capabilities = completeCapabilities(given, facts.hasExtendedCard);
   if (card.version === "") card.version = "0.0.0";
@@ -75,7 +78,7 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
     if (uri === "")
       faults.push({
         field: `capabilities.extensions[${index}].uri`,
-        description: "is missing: an extension is known by its URI",
+        description: "is missing: the URI identifies an extension",
       });
   }
   checkRequirements(card, faults);
@@ -83,7 +86,7 @@ export function completeCard(given: AgentCardInit | undefined, facts: CardFacts)
   return card;
 }
 
-/** A requirement that no declared scheme can meet would keep every client out. */
+/** No client could meet a requirement whose scheme isn't declared. */
 function checkRequirements(
   { securitySchemes, securityRequirements, skills }: AgentCard,
   faults: FieldViolation[],
@@ -97,7 +100,7 @@ function checkRequirements(
       for (const name of Object.keys(schemes).filter((each) => !Object.hasOwn(securitySchemes, each))) {
         faults.push({
           field: `${owner}securityRequirements[${index}].schemes[${JSON.stringify(name)}]`,
-          description: "is none of the card's securitySchemes",
+          description: "is not one of the card's securitySchemes",
         });
       }
     }
@@ -106,7 +109,7 @@ function checkRequirements(
 
 function completeCapabilities(given: AgentCardInit | undefined, hasExtendedCard: boolean): AgentCapabilities {
   const { streaming, extendedAgentCard, extensions } = capabilitiesOf(given, hasExtendedCard);
-  // False is left out: the contract reads both alike (R7–R9).
+  // False is left out: it means the same (R7–R9).
   return create(AgentCapabilitiesSchema, {
     ...(streaming && { streaming }),
     ...(extendedAgentCard && { extendedAgentCard }),
@@ -115,9 +118,9 @@ function completeCapabilities(given: AgentCardInit | undefined, hasExtendedCard:
 }
 
 /**
- * The author's interfaces, in his order, or those that are served, in ours. One of his without a URL is completed by
- * what is served: by what fits its binding, version and tenant. So he can name tenants alone. One with a URL is his to
- * know.
+ * The author's interfaces in the author's order, or the served ones in the server's order. An interface without a URL
+ * becomes one for each served binding that fits its binding, version and tenant, so that a card can name tenants alone.
+ * An interface with a URL is taken as it is.
  */
 function interfacesOf(
   given: readonly AgentInterface[],
@@ -129,7 +132,7 @@ function interfacesOf(
     const field = `supportedInterfaces[${index}]`;
     if (each.url !== "") {
       const url = URL.parse(each.url);
-      // `localhost:8080` is a URL too, of the scheme `localhost`.
+      // `localhost:8080` is a URL with the scheme `localhost`.
       const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
       if (overHttp.has(each.protocolBinding) && !isHttp)
         faults.push({ field: `${field}.url`, description: "must be an absolute URL, http or https" });
@@ -142,7 +145,7 @@ function interfacesOf(
       const names = served
         .map(({ protocolBinding, protocolVersion = servedVersion }) => `${protocolBinding} ${protocolVersion}`)
         .join(", ");
-      faults.push({ field, description: `needs a url, or to be one of what is served here: ${names}` });
+      faults.push({ field, description: `needs a url, or must fit a served binding: ${names}` });
     }
     return fitting.map((binding) => {
       const { protocolBinding, protocolVersion = servedVersion } = binding;
@@ -158,7 +161,7 @@ function interfacesOf(
 
 function fits(wanted: AgentInterface, { protocolBinding, protocolVersion = servedVersion }: ServedBinding): boolean {
   if (wanted.protocolBinding !== "" && wanted.protocolBinding !== protocolBinding) return false;
-  // Older versions know no tenants.
+  // Older versions have no tenants.
   if (wanted.tenant !== "" && protocolVersion !== servedVersion) return false;
   return wanted.protocolVersion === "" || wanted.protocolVersion === protocolVersion;
 }

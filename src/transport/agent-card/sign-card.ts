@@ -5,11 +5,10 @@ import { type AgentCardSignature, AgentCardSignatureSchema } from "../../../gen/
 import type { CardKey } from "./card-key.ts";
 
 /**
- * A signature of a card's JSON with each key (R156): a JWS over its canonical form without signatures, detached (R157,
- * R158). What A2A's JSON has of a card is what §8.4.1 wants to be signed: REQUIRED fields always, optional ones that
- * are set, nothing else at its default.
+ * One signature of a card's JSON for each key (R156): a detached JWS over the canonical form without signatures (R157,
+ * R158). A2A's JSON of a card has the fields that §8.4.1 signs: all REQUIRED ones, and optional ones that are set.
  *
- * @param keysUrl where verifiers find the public keys (`jku`).
+ * @param keysUrl the URL of the public keys for verifiers (`jku`).
  */
 export async function signaturesOf(
   card: JsonObject,
@@ -28,7 +27,7 @@ export async function signaturesOf(
   );
 }
 
-/** What signatures cover: JCS (RFC 8785) of the card without them. */
+/** The text that signatures cover: JCS (RFC 8785) of the card without signatures. */
 function canonicalCard({ signatures: _, ...signed }: JsonObject): string {
   const text = canonicalize(signed);
   if (text === undefined) throw new Error("A card has no canonical form");
@@ -36,9 +35,9 @@ function canonicalCard({ signatures: _, ...signed }: JsonObject): string {
 }
 
 /**
- * Where a card holds what readers of §8.4 leave out or keep as each understands it: empty texts, lists and objects, and
- * null (trap 28). A complete card has none of its own making; its author's OAuth scopes and extension parameters may be
- * empty. Verifiers may refuse the signature of such a card.
+ * The paths of empty strings, arrays, objects and nulls in a card. Verifiers differ on whether §8.4 signs them, so some
+ * reject the signature of such a card. A completed card has them only if its author wrote them: empty OAuth scopes or
+ * extension parameters.
  */
 export function contestedPaths(json: JsonValue, path = ""): readonly string[] {
   if (json === null || json === "") return [path];

@@ -1,71 +1,119 @@
-import type { DescMessage } from "@bufbuild/protobuf";
-import type { ConnectRouter } from "@connectrpc/connect";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { type ConnectRouter, createContextKey, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import { invalidRequest, TaskError } from "../../domain/task-error.ts";
+import { TaskError } from "../../domain/task-error.ts";
 import { connectErrorOf } from "../errors/errors.ts";
-import { enumFaults } from "../proto-json/enum-faults.ts";
+import { parseJson, readJson } from "../proto-json/read-json.ts";
 
 type UniversalHandler = ConnectRouter["handlers"][number];
 type UniversalRequest = Parameters<UniversalHandler>[0];
 type Bytes = AsyncIterable<Uint8Array>;
 
-const compressions = [compressionGzip, compressionBrotli];
+const empty = Buffer.from("{}");
+/** How requests are compressed, with the empty object in that form. */
+const compressions = [
+  { ...compressionGzip, empty: gzipSync(empty) },
+  { ...compressionBrotli, empty: brotliCompressSync(empty) },
+];
 /** Flags and length before each message of a stream, and of gRPC. */
 const prefixBytes = 5;
 
+/** The message of a request in JSON, once it is read. */
+const readMessage = createContextKey<{ message?: Message }>({});
+
 /**
- * The handler with requests in JSON as strict on enums as the other JSON bindings are: Connect's reader ignores unknown
- * names of enums together with unknown fields (trap 21). What else is wrong with a request, it goes on telling itself;
- * binary requests pass untouched.
+ * The handler with requests in JSON read as the other JSON bindings read them: decompressed and parsed once, by
+ * `readJson`, which refuses unknown enum values and names fields at fault. Connect gets an empty object in their place,
+ * and `takeReadMessage` puts the message into the call. Binary requests pass untouched.
  */
-export function withStrictEnums(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
+export function withReadJson(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
   const { protocolNames, service, method, requestPath, allowedMethods, supportedContentType } = handler;
-  const strict = (request: UniversalRequest) => {
-    const type = request.header.get("content-type") ?? "";
-    const { body } = request;
+  const reading = (request: UniversalRequest) => {
+    const { body, header } = request;
+    const type = header.get("content-type") ?? "";
     if (!/^application\/(?:(?:connect|grpc|grpc-web)\+)?json\b/i.test(type) || !isBytes(body)) return handler(request);
-    const isEnveloped = type.includes("+");
-    const encoding = ["content-encoding", "connect-content-encoding", "grpc-encoding"]
-      .map((name) => request.header.get(name))
-      .find((value) => value !== null);
-    return handler({ ...request, body: checked(body, method.input, { isEnveloped, encoding, readBytesMax }) });
+    const wire = {
+      isEnveloped: type.includes("+"),
+      encoding: ["content-encoding", "connect-content-encoding", "grpc-encoding"]
+        .map((name) => header.get(name))
+        .find((value) => value !== null),
+      promisedBytes: Number(header.get("content-length") ?? 0),
+      readBytesMax,
+    };
+    // What Connect gets is shorter.
+    header.delete("content-length");
+    const contextValues = request.contextValues ?? createContextValues();
+    const read: { message?: Message } = {};
+    contextValues.set(readMessage, read);
+    return handler({ ...request, contextValues, body: taken(body, method.input, wire, read) });
   };
-  return Object.assign(strict, { protocolNames, service, method, requestPath, allowedMethods, supportedContentType });
+  return Object.assign(reading, { protocolNames, service, method, requestPath, allowedMethods, supportedContentType });
+}
+
+/** Gives a call the message that was read from JSON. */
+export const takeReadMessage: Interceptor = (next) => (request) => {
+  const read = request.contextValues.get(readMessage);
+  if (!request.stream) return next(read.message === undefined ? request : { ...request, message: read.message });
+  return next({ ...request, message: eachTaken(request.message, read) });
+};
+
+async function* eachTaken(messages: AsyncIterable<Message>, read: { readonly message?: Message }) {
+  for await (const message of messages) yield read.message ?? message;
 }
 
 interface Wire {
   readonly isEnveloped: boolean;
   readonly encoding: string | null | undefined;
+  readonly promisedBytes: number;
   readonly readBytesMax: number;
 }
 
-/** Reads when Connect reads, so that its checks of headers come first; what it throws, Connect tells. */
-async function* checked(body: Bytes, schema: DescMessage, wire: Wire): Bytes & AsyncGenerator<Uint8Array> {
+/** Reads when Connect reads, so that Connect has checked the headers. What this throws, Connect answers with. */
+async function* taken(
+  body: Bytes,
+  schema: DescMessage,
+  wire: Wire,
+  read: { message?: Message },
+): Bytes & AsyncGenerator<Uint8Array> {
+  const whole = await allBytes(body, wire);
+  const data = wire.isEnveloped ? firstMessage(whole) : whole;
+  const isCompressed = !wire.isEnveloped || whole[0] === 1;
+  const compression = isCompressed ? compressions.find(({ name }) => name === wire.encoding) : undefined;
+  // A message that is cut off, or compressed in no way that was named, is for Connect to refuse.
+  if (data === undefined || (wire.isEnveloped && isCompressed && compression === undefined)) return yield whole;
+  const plain = compression === undefined ? data : await compression.decompress(data, wire.readBytesMax);
+  try {
+    read.message = readJson(schema, parseJson(plain));
+  } catch (error) {
+    throw error instanceof TaskError ? connectErrorOf(error) : error;
+  }
+  if (!wire.isEnveloped) return yield compression?.empty ?? empty;
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.writeUInt32BE(empty.byteLength, 1);
+  yield Buffer.concat([prefix, empty, whole.subarray(prefixBytes + data.byteLength)]);
+}
+
+async function allBytes(body: Bytes, wire: Wire): Promise<Buffer<ArrayBuffer>> {
+  const tooLarge = () => connectErrorOf(new TaskError("TOO_LARGE", "The request is larger than requests may be"));
+  const bytesMax = wire.readBytesMax + (wire.isEnveloped ? prefixBytes : 0);
+  if (wire.promisedBytes > bytesMax) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     chunks.push(chunk);
     bytes += chunk.byteLength;
-    if (bytes > wire.readBytesMax + prefixBytes)
-      throw connectErrorOf(new TaskError("TOO_LARGE", "The request is larger than requests may be"));
+    if (bytes > bytesMax) throw tooLarge();
   }
-  const whole = Buffer.concat(chunks, bytes);
-  const json = await jsonOf(whole, wire);
-  const faults = json === undefined ? [] : enumFaults(schema, json);
-  if (faults.length > 0) throw connectErrorOf(invalidRequest(faults));
-  yield whole;
+  return Buffer.concat(chunks, bytes);
 }
 
-/** The one message of a request; undefined if it can't be read, which is for Connect to say. */
-async function jsonOf(whole: Buffer, { isEnveloped, encoding, readBytesMax }: Wire) {
-  try {
-    const message = isEnveloped ? whole.subarray(prefixBytes) : whole;
-    const compression = isEnveloped && whole[0] === 0 ? undefined : compressions.find(({ name }) => name === encoding);
-    const plain = compression === undefined ? message : await compression.decompress(message, readBytesMax);
-    return JSON.parse(Buffer.from(plain).toString("utf8"));
-  } catch {
-    return undefined;
-  }
+/** What follows the first prefix, whose flags may say "compressed" and nothing else. */
+function firstMessage(whole: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | undefined {
+  const [flags = 0] = whole;
+  if (whole.byteLength < prefixBytes || flags > 1) return undefined;
+  const end = prefixBytes + whole.readUInt32BE(1);
+  return end > whole.byteLength ? undefined : whole.subarray(prefixBytes, end);
 }
 
 function isBytes(body: UniversalRequest["body"]): body is Bytes {

@@ -1,10 +1,8 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { isJsonObject } from "../proto-json/json-value.ts";
 import { wrappedDataKey } from "./to-v1.ts";
 
-/**
- * Everything here turns what the contract's JSON says in version 1.0 into what version 0.3 says. Given values are as
- * our own encoder wrote them.
- */
+/** Translates JSON of version 1.0, as our encoder writes it, to version 0.3. */
 
 const states: Readonly<Record<string, string>> = {
   TASK_STATE_SUBMITTED: "submitted",
@@ -17,7 +15,7 @@ const states: Readonly<Record<string, string>> = {
   TASK_STATE_AUTH_REQUIRED: "auth-required",
 };
 
-/** After these no more events come: the stream ends. AUTH_REQUIRED leaves it open (trap 7). */
+/** The states that end a stream. AUTH_REQUIRED doesn't: the agent goes on when the authentication is done. */
 const lastStates = new Set(["completed", "failed", "canceled", "rejected", "input-required"]);
 
 export function taskFromV1(task: JsonObject): JsonObject {
@@ -53,8 +51,8 @@ export function eventFromV1(event: JsonObject): JsonObject {
   const { statusUpdate, artifactUpdate } = event;
   if (statusUpdate !== undefined) {
     const { status, ...rest } = objectOf(statusUpdate);
-    const told = statusFromV1(objectOf(status));
-    return { kind: "status-update", ...rest, status: told, final: lastStates.has(String(told.state)) };
+    const statusV03 = statusFromV1(objectOf(status));
+    return { kind: "status-update", ...rest, status: statusV03, final: lastStates.has(String(statusV03.state)) };
   }
   if (artifactUpdate !== undefined) {
     const { artifact, ...rest } = objectOf(artifactUpdate);
@@ -106,7 +104,7 @@ function partFromV1({ text, raw, url, data, mediaType, filename, metadata }: Jso
       ...withMetadata,
     };
   }
-  if (isObject(data)) return { kind: "data", data, ...withMetadata };
+  if (isJsonObject(data)) return { kind: "data", data, ...withMetadata };
   return {
     kind: "data",
     data: { value: data ?? null },
@@ -116,7 +114,7 @@ function partFromV1({ text, raw, url, data, mediaType, filename, metadata }: Jso
 
 // ── Pieces ──
 
-/** Ids that aren't known are absent in version 0.3. */
+/** Version 0.3 leaves out unknown ids. */
 function withoutEmpty(from: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(from).filter(([, value]) => value !== ""));
 }
@@ -126,9 +124,5 @@ function listOf(value: JsonValue | undefined): readonly JsonObject[] {
 }
 
 function objectOf(value: JsonValue | undefined): JsonObject {
-  return isObject(value) ? value : {};
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isJsonObject(value) ? value : {};
 }

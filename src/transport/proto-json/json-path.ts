@@ -1,19 +1,6 @@
-/** The way to a value: proto names of fields, indexes of lists, keys of maps in brackets. */
-export type JsonPath = readonly (string | number)[];
-
-/** As in `FieldViolation.field`: `message.parts[0].content`. */
-export function pathText(path: JsonPath): string {
-  let text = "";
-  for (const segment of path) {
-    if (typeof segment === "number") text += `[${segment}]`;
-    else text += text === "" || segment.startsWith("[") ? segment : `.${segment}`;
-  }
-  return text;
-}
-
 /**
- * A field's path as it is in JSON, `securitySchemes["a_b"].url` for `security_schemes["a_b"].url`: what google.rpc
- * wants of violations that are told in JSON. Keys of maps stay.
+ * The path of a field by its JSON names: `securitySchemes["a_b"].url` for `security_schemes["a_b"].url`. google.rpc
+ * asks for this form where violations are sent as JSON. Keys of maps stay as they are.
  */
 export function jsonFieldPath(field: string): string {
   return field.replaceAll(

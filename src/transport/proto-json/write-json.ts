@@ -10,23 +10,23 @@ import {
 import { isAnnotatedRequired } from "../../domain/validate.ts";
 
 /**
- * A message as A2A's JSON: fields annotated REQUIRED are always there, also empty or zero, others only when they are
- * set (R49, R118, trap 20); times have milliseconds and end in `Z` (R180).
+ * A message as A2A's JSON: REQUIRED fields are always there, also if they are empty or zero; other fields only if they
+ * are set (R49, R118). Times have milliseconds and end in `Z` (R180).
  */
 export function writeJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): string {
   return JSON.stringify(toA2AJson(schema, message));
 }
 
-/** The same as a value. */
+/** The same as a JSON value. */
 export function toA2AJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonValue {
   const json = toJson(schema, message);
   return patchOf(schema)(json);
 }
 
-/** What is done to the library's JSON of a type; members are added in place. */
+/** Turns the library's JSON of a type into A2A's. Adds members in place. */
 type Patch = (json: JsonValue) => JsonValue;
 
-const asIs: Patch = (json) => json;
+const unchanged: Patch = (json) => json;
 const patches = new WeakMap<DescMessage, Patch>();
 
 function patchOf(desc: DescMessage): Patch {
@@ -39,15 +39,15 @@ function patchOf(desc: DescMessage): Patch {
 
 function makePatch(desc: DescMessage): Patch {
   if (desc.typeName === "google.protobuf.Timestamp") return (json) => withMilliseconds(String(json));
-  if (desc.file.proto.package === "google.protobuf") return asIs;
-  // Without the fields that have presence: there is no value to stand for a message that isn't there.
+  if (desc.file.proto.package === "google.protobuf") return unchanged;
+  // Fields with presence have no zero: an absent message stays absent.
   const zeros = toJson(desc, create(desc), { alwaysEmitImplicit: true }) as JsonObject;
   const steps: ((json: JsonObject) => void)[] = [];
   const patch: Patch = (json) => {
     for (const step of steps) step(json as JsonObject);
     return json;
   };
-  // Before its fields are looked at, for types that hold themselves.
+  // Before the fields: a type may contain itself.
   patches.set(desc, patch);
   for (const field of desc.fields) {
     const { jsonName } = field;
@@ -57,8 +57,8 @@ function makePatch(desc: DescMessage): Patch {
         if (json[jsonName] === undefined) json[jsonName] = zero;
       });
     }
-    const inner = field.message === undefined ? asIs : patchOf(field.message);
-    if (inner === asIs) continue;
+    const inner = field.message === undefined ? unchanged : patchOf(field.message);
+    if (inner === unchanged) continue;
     const all = fieldPatch(field, inner);
     steps.push((json) => {
       const value = json[jsonName];
@@ -66,8 +66,8 @@ function makePatch(desc: DescMessage): Patch {
     });
   }
   if (steps.length > 0) return patch;
-  patches.set(desc, asIs);
-  return asIs;
+  patches.set(desc, unchanged);
+  return unchanged;
 }
 
 function fieldPatch(field: DescField, inner: Patch): Patch {
@@ -86,7 +86,7 @@ function fieldPatch(field: DescField, inner: Patch): Patch {
   }
 }
 
-/** The nanoseconds of other clocks are cut, not rounded: a time never lies after the one that was meant. */
+/** Cuts a time to milliseconds. Never rounds up: no time is later than the given one. */
 function withMilliseconds(time: string): string {
   const [seconds = "", fraction = ""] = time.slice(0, -1).split(".");
   return `${seconds}.${fraction.padEnd(3, "0").slice(0, 3)}Z`;

@@ -228,10 +228,9 @@ describe("a cursor with a message that is new", () => {
 
   it("is looked at only once the request is found in order", async () => {
     const { manager } = await setup(asking);
-    await expectRefused(
+    await expect(
       collected(manager.sendStreamingMessage(request(message("x", { messageId: "" })), undefined, { after: 1n })),
-      "INVALID_REQUEST",
-    );
+    ).rejects.toMatchObject({ reason: "INVALID_REQUEST" });
     await expectRefused(
       collected(manager.sendStreamingMessage(request(message("x", { taskId: "nowhere" })), undefined, { after: 1n })),
       "TASK_NOT_FOUND",

@@ -271,7 +271,8 @@ describe("subscribers", () => {
   it("are refused by a terminal task and by one that doesn't exist (R61)", async () => {
     const { manager } = await setup(agent(async function* () {}));
     const { id } = await sent(manager, "go");
-    await expectRefused(collected(manager.subscribeToTask(id)), "UNSUPPORTED_OPERATION");
+    const ended = collected(manager.subscribeToTask(id));
+    await expect(ended).rejects.toMatchObject({ reason: "UNSUPPORTED_OPERATION" });
     await expectRefused(collected(manager.subscribeToTask("nope")), "TASK_NOT_FOUND");
     await expectRefused(collected(manager.watchTask("nope")), "TASK_NOT_FOUND");
   });

@@ -109,7 +109,7 @@ describe("a running task", () => {
     const canceled = manager.cancelTask(id);
     await expectRefused(sent(manager, message("more", { taskId: id })), "UNSUPPORTED_OPERATION");
     turn.return();
-    await canceled;
+    expect(stateOf(await canceled)).toBe("CANCELED");
   });
 
   it("canceled as its turn returns is either CANCELED or not cancelable, and never both", async () => {
@@ -197,7 +197,7 @@ it("refuses a task that has ended, CANCELED included, and one that doesn't exist
   const canceled = manager.cancelTask(id);
   await settle();
   turn.return();
-  await canceled;
+  expect(stateOf(await canceled)).toBe("CANCELED");
   await expectRefused(manager.cancelTask(id), "TASK_NOT_CANCELABLE");
   await expectRefused(manager.cancelTask("nope"), "TASK_NOT_FOUND");
 });

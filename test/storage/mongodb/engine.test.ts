@@ -6,6 +6,7 @@ import * as given from "../../../src/conformance/fixtures.ts";
 import type { Logger } from "../../../src/runtime/logger.ts";
 import { createMongoStorage } from "../../../src/storage/mongodb/storage.ts";
 import { startStandalone } from "../../mongod/mongod.ts";
+import type { ObservedCommands } from "../../mongod/observe-commands.ts";
 import { openObserved } from "./commands.ts";
 import { mongodbUri, newDatabase, openMongo, testClient } from "./fixtures.ts";
 
@@ -98,8 +99,8 @@ describe("guarantees", () => {
       expect(command, commandName).not.toHaveProperty("startTransaction");
       expect(command, commandName).not.toHaveProperty("autocommit");
       const isRead = ["find", "aggregate", "count", "distinct"].includes(commandName);
-      if (isRead) expect(command.readConcern?.level, commandName).toBe("majority");
-      else expect(command.writeConcern?.w, commandName).toBe("majority");
+      const concern = isRead ? command.readConcern?.level : command.writeConcern?.w;
+      expect(concern, commandName).toBe("majority");
     }
   });
 
@@ -192,7 +193,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
     entries: [given.fillerEntry(100_000), given.fillerEntry(5_000_000)],
     summary: given.fillerEntry(30_000),
   });
-  await storage.sendCommand(key, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(key, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeSnapshot(key, { sequence: 3n, bytes: given.fillerEntry(9_000_000) });
   await storage.storeSnapshot(key, { sequence: 4n, bytes: given.fillerEntry(100) });
   await storage.getTask(key, { snapshot: true });
@@ -221,7 +222,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.heartbeat("replica-1");
   await storage.listReplicas();
   await storage.claimTasks({ replicas: ["replica-1"], limit: 10 });
-  await given.commit(storage, key, position, { state: TaskState.COMPLETED, answered: ["request"] });
+  await given.commit(storage, key, position, { state: TaskState.COMPLETED, handled: ["command"] });
   await given.say(storage, given.taskKey("two"), given.nothing, "m2", 1, { contextId: "two" });
   await storage.storeConversation(scope, { contextId: "two", messageIds: [], lastAccessTime: new Date(1) });
   await storage.getExpiredConversations(0, 10);
@@ -231,13 +232,10 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.deregister("replica-1");
 }
 
-async function quiet(observed: { take(): readonly unknown[] }): Promise<void> {
-  // Jobs that the start begins are over when nothing was sent for a while.
-  let silent = 0;
-  while (silent < 5) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    silent = observed.take().length === 0 ? silent + 1 : 0;
-  }
+/** Waits for the jobs that a start begins, and forgets their commands. */
+async function quiet(observed: ObservedCommands): Promise<void> {
+  await observed.quiet();
+  observed.take();
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<Error> {

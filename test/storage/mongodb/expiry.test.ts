@@ -1,19 +1,21 @@
-import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import * as given from "../../../src/conformance/fixtures.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
+import { eventually } from "../../runner/eventually.ts";
+import { openObserved } from "./commands.ts";
 import { newDatabase, openMongo, testClient } from "./fixtures.ts";
 
 const key = given.taskKey("task");
 const hourMs = 3_600_000;
 /** Collections of what belongs to conversations, and of claims. */
 const collections = ["tasks", "segments", "snapshots", "messages", "push_notifications", "conversations", "claims"];
+const ofConversations = collections.filter((name) => name !== "claims");
 
 /** A conversation with something in every collection; its task is left in a state. */
 async function fill(storage: Storage, contextId: string, state: TaskState, taskId = "task"): Promise<given.Position> {
   const of = given.taskKey(taskId);
-  const claim = given.claimOf(`claimed-${taskId}`, taskId, { windowMs: 1_000 });
+  const claim = given.claimOf(`claimed-${taskId}`, taskId, { windowMs: hourMs });
   let position = await given.say(storage, of, given.nothing, `m1-${taskId}`, 1, {
     contextId,
     claim,
@@ -25,7 +27,7 @@ async function fill(storage: Storage, contextId: string, state: TaskState, taskI
   position = await given.say(storage, of, position, `m2-${taskId}`, 2);
   await storage.storeSnapshot(of, { sequence: 3n, bytes: given.fillerEntry(1000) });
   await storage.storePushNotification(of, given.configOf("config"));
-  await storage.sendCommand(of, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(of, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeMessages(given.scope, [given.messageOf(`bare-${taskId}`, "bare", contextId)]);
   return given.commit(storage, of, position, { state, statusTimeMs: Date.now() });
 }
@@ -42,7 +44,7 @@ async function countsIn(database: string): Promise<Record<string, number>> {
 const nothing = Object.fromEntries(collections.map((name) => [name, 0]));
 
 /** Until when records of a collection stay, as milliseconds from now, ascending. */
-async function staysOf(database: string, name: string): Promise<readonly number[]> {
+async function expiriesOf(database: string, name: string): Promise<readonly number[]> {
   const records = await testClient()
     .db(database)
     .collection(`a2a_${name}`)
@@ -51,36 +53,70 @@ async function staysOf(database: string, name: string): Promise<readonly number[
   return records.map(({ expireAt }) => expireAt.getTime() - Date.now()).sort((a, b) => a - b);
 }
 
+/** Waits until nothing is far ahead any more: the storage has noticed that the tasks have ended. */
+async function whenNear(database: string): Promise<void> {
+  await eventually("all times are near", async () => {
+    const stays = await Promise.all(ofConversations.map((name) => expiriesOf(database, name)));
+    return stays.every((of) => (of.at(-1) ?? 0) < 2.1 * hourMs);
+  });
+}
+
+/** Makes records look as they will after that many hours: their times come nearer. */
+async function age(database: string, hours: number, names: readonly string[] = collections): Promise<void> {
+  for (const name of names) {
+    await testClient()
+      .db(database)
+      .collection(`a2a_${name}`)
+      .updateMany({}, [{ $set: { expireAt: { $subtract: ["$expireAt", hours * hourMs] } } }]);
+  }
+}
+
+async function whenEmpty(database: string): Promise<void> {
+  await eventually("all collections are empty", async () =>
+    Object.values(await countsIn(database)).every((count) => count === 0),
+  );
+}
+
+/** Waits until MongoDB has looked for expired records that many times more. */
+async function expiryPasses(count: number): Promise<void> {
+  const passes = async () => Number((await testClient().db("admin").command({ serverStatus: 1 })).metrics.ttl.passes);
+  const before = await passes();
+  // A pass that is under way may have looked already.
+  await eventually("MongoDB looked for expired records", async () => (await passes()) > before + count, {
+    timeoutMs: 30_000,
+  });
+}
+
 describe("MongoDB itself", () => {
-  test("removes an expired conversation and all that belongs to it, with nobody's help", async () => {
+  test("removes an expired conversation and all that belongs to it while no storage is open", async () => {
     const database = newDatabase();
-    await using storage = await openMongo({ database, slackMs: 1_500 });
-    await storage.setRetention({ conversationTtlMs: 1_500, interruptedTtlMs: 1_500 });
+    await using storage = await openMongo({ database });
+    await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
     await fill(storage, "context", TaskState.COMPLETED);
     const full = await countsIn(database);
     expect(Object.values(full).every((count) => count > 0)).toBe(true);
-    // The storage brings back the times of what was written while the task ran; it isn't asked for anything any more.
-    await setTimeout(1_500);
+    await whenNear(database);
     await storage[Symbol.asyncDispose]();
-    await given.eventually("all collections were empty", async () =>
-      Object.values(await countsIn(database)).every((count) => count === 0),
-    );
+    await age(database, 3);
+    await whenEmpty(database);
     expect(await countsIn(database)).toEqual(nothing);
   });
 
-  test("removes a conversation whose task waited for its client for too long", async () => {
+  test("removes a conversation whose task waited longer than interruptedTtlMs for its client, not sooner", async () => {
     const database = newDatabase();
     await using storage = await openMongo({ database, slackMs: 1_000 });
-    await storage.setRetention({ conversationTtlMs: 500, interruptedTtlMs: 3_000 });
-    const startMs = Date.now();
+    await storage.setRetention({ conversationTtlMs: 500, interruptedTtlMs: hourMs });
     await fill(storage, "context", TaskState.INPUT_REQUIRED);
-    await setTimeout(2_000);
+    await expiryPasses(2);
     expect(await storage.taskExists(key)).toBe(true);
     expect((await given.readAll(storage, key)).length).toBe(6);
-    await given.eventually("all collections were empty", async () =>
-      Object.values(await countsIn(database)).every((count) => count === 0),
-    );
-    expect(Date.now() - startMs).toBeGreaterThan(3_000);
+    for (const name of ofConversations) {
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(0.9 * hourMs);
+    }
+    await whenNear(database);
+    await age(database, 3);
+    await whenEmpty(database);
+    expect(await storage.taskExists(key)).toBe(false);
   });
 
   test("never takes a running task, however silent, nor anything of its conversation", async () => {
@@ -90,18 +126,19 @@ describe("MongoDB itself", () => {
     await fill(storage, "context", TaskState.COMPLETED, "earlier");
     const position = await fill(storage, "context", TaskState.WORKING);
     const before = await countsIn(database);
-    // Many times the time to live, and as many rounds of MongoDB's own removal.
-    await setTimeout(6_000);
-    expect({ ...(await countsIn(database)), claims: before.claims }).toEqual(before);
+    // Each comes later than the time to live of the conversation.
+    await expiryPasses(3);
+    expect(await countsIn(database)).toEqual(before);
     expect(given.idsOf(await storage.listMessagesByContextId(given.scope, "context")).length).toBe(6);
     expect((await given.readAll(storage, given.taskKey("earlier"))).length).toBe(6);
+    await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
     await given.commit(storage, key, position, { state: TaskState.COMPLETED });
     expect(await storage.taskExists(key)).toBe(true);
-    await setTimeout(1_500);
+    await whenNear(database);
     await storage[Symbol.asyncDispose]();
-    await given.eventually("all collections were empty", async () =>
-      Object.values(await countsIn(database)).every((count) => count === 0),
-    );
+    await age(database, 3);
+    await whenEmpty(database);
+    expect(await countsIn(database)).toEqual(nothing);
   });
 
   test("removes 10,000 conversations while others are used, which lose nothing and don't wait for it", {
@@ -123,22 +160,24 @@ describe("MongoDB itself", () => {
     await multiply(db.collection("a2a_tasks"), { taskId: "pattern" }, 10_000);
     await multiply(db.collection("a2a_conversations"), { contextId: "pattern" }, 10_000);
     let position = used;
-    const waits: number[] = [];
-    let rounds = 0;
-    await given.eventually("they were gone", async () => {
-      const start = performance.now();
-      position = await given.commit(storage, given.taskKey("used"), position, { state: TaskState.COMPLETED });
-      await storage.updateConversationAccess(given.scope, "used");
-      waits.push(performance.now() - start);
-      await setTimeout(20);
-      rounds += 1;
-      return (
-        rounds % 20 === 0 &&
-        (await db.collection("a2a_conversations").countDocuments()) <= 1 &&
-        (await db.collection("a2a_tasks").countDocuments()) <= 1
-      );
-    });
-    expect(waits.toSorted((a, b) => a - b)[Math.floor(waits.length * 0.95)]).toBeLessThan(1_000);
+    /** Commits between whose start and end MongoDB was removing. */
+    let meanwhile = 0;
+    const left = async () =>
+      (await db.collection("a2a_conversations").countDocuments()) + (await db.collection("a2a_tasks").countDocuments());
+    let before = 20_002;
+    await eventually(
+      "they are gone",
+      async () => {
+        position = await given.commit(storage, given.taskKey("used"), position, { state: TaskState.COMPLETED });
+        await storage.updateConversationAccess(given.scope, "used");
+        const after = await left();
+        if (before < 20_002 && after > 2) meanwhile += 1;
+        before = after;
+        return after <= 2;
+      },
+      { timeoutMs: 120_000, intervalMs: 1 },
+    );
+    expect(meanwhile).toBeGreaterThan(0);
     expect((await given.readAll(storage, given.taskKey("used"))).length).toBe(Number(position.head));
     expect(given.idsOf(await storage.listMessagesByContextId(given.scope, "used"))).toEqual(["used"]);
   });
@@ -167,45 +206,42 @@ describe("the times of records", () => {
     await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
     const running = await fill(storage, "context", TaskState.WORKING);
     for (const name of ["tasks", "segments", "snapshots", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(24 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(24 * hourMs);
     }
     await given.commit(storage, key, running, { state: TaskState.COMPLETED });
-    await given.eventually("all times were near again", async () => {
-      const stays = await Promise.all(
-        collections.filter((name) => name !== "claims").map((name) => staysOf(database, name)),
-      );
-      return stays.every((of) => (of.at(-1) ?? 0) < 2.1 * hourMs);
-    });
-    expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
+    await whenNear(database);
+    expect((await expiriesOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
     for (const name of ["tasks", "segments", "snapshots", "messages", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
     }
   });
 
   test("are renewed when half of the time has passed since the last time, task records last, not before", async () => {
     const database = newDatabase();
-    await using storage = await openMongo({ database });
+    await using observed = await openObserved({ database });
+    const { storage } = observed;
     await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
     await fill(storage, "context", TaskState.COMPLETED);
-    await setTimeout(1_300);
-    const age = async (hours: number) => {
-      const db = testClient().db(database);
-      const older = [{ $set: { expireAt: { $subtract: ["$expireAt", hours * hourMs] } } }];
-      for (const name of ["tasks", "segments", "snapshots", "messages", "push_notifications"])
-        await db.collection(`a2a_${name}`).updateMany({}, older);
-      await db
+    await whenNear(database);
+    const ageCovered = async (hours: number) => {
+      await age(database, hours, ["tasks", "segments", "snapshots", "messages", "push_notifications"]);
+      await testClient()
+        .db(database)
         .collection("a2a_conversations")
         .updateMany({}, [{ $set: { covered: { $subtract: ["$covered", hours * hourMs] } } }]);
     };
-    await age(0.4);
+    await ageCovered(0.4);
     await storage.updateConversationAccess(given.scope, "context");
-    await setTimeout(300);
-    expect((await staysOf(database, "tasks"))[0]).toBeLessThan(1.7 * hourMs);
-    await age(0.2);
+    await observed.quiet();
+    expect((await expiriesOf(database, "tasks"))[0]).toBeLessThan(1.7 * hourMs);
+    await ageCovered(0.2);
     await storage.updateConversationAccess(given.scope, "context");
-    await given.eventually("all were renewed", async () => ((await staysOf(database, "tasks"))[0] ?? 0) > 1.9 * hourMs);
+    await given.eventually(
+      "all were renewed",
+      async () => ((await expiriesOf(database, "tasks"))[0] ?? 0) > 1.9 * hourMs,
+    );
     for (const name of ["segments", "snapshots", "messages", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
     }
   });
 
@@ -234,7 +270,7 @@ describe("the times of records", () => {
       await using storage = await openMongo({ database });
       await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
       await given.eventually("all had a time", () => lacking(false));
-      expect((await staysOf(database, "tasks"))[0]).toBeGreaterThan(hourMs);
+      expect((await expiriesOf(database, "tasks"))[0]).toBeGreaterThan(hourMs);
     }
     await using storage = await openMongo({ database });
     await storage.setRetention({ conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: hourMs });
@@ -256,15 +292,15 @@ describe("what crashes leave", () => {
       {},
       {
         $set: {
-          holds: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
-          holdUntil: until,
+          pins: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
+          pinnedUntil: until,
           expireAt: until,
         },
       },
     );
     await storage.getTask(key);
-    await given.eventually("the hold was released", async () => (await held.findOne({}))?.holds.length === 0);
-    expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
+    await given.eventually("the pin was released", async () => (await held.findOne({}))?.pins.length === 0);
+    expect((await expiriesOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
   });
 
   test("an interrupted removal is finished by the next storage, and one that never began isn't", async () => {

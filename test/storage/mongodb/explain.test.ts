@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout } from "node:timers/promises";
 import { type CommandStartedEvent, type Document, MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
@@ -154,7 +153,6 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
     all: true,
     call: async (storage) => {
       await storage.setRetention({ conversationTtlMs: 600_000, interruptedTtlMs: 600_000 });
-      await setTimeout(500);
     },
   },
 ];
@@ -162,9 +160,10 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
 describe("every query goes along an index, in its order, and reads little more than it returns", () => {
   test.each(calls)("$name", async ({ call, all }) => {
     await using observed = await openObserved({ database });
-    await setTimeout(50);
+    await observed.quiet();
     observed.take();
     await call(observed.storage);
+    if (all) await observed.quiet();
     const costs: Cost[] = [];
     for (const event of observed.take()) costs.push(...(await costsOf(observed, event)));
     expect(costs.length).toBeGreaterThan(0);

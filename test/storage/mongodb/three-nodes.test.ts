@@ -1,4 +1,3 @@
-import { setTimeout } from "node:timers/promises";
 import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as given from "../../../src/conformance/fixtures.ts";
@@ -8,6 +7,7 @@ import { createMongoStorage } from "../../../src/storage/mongodb/storage.ts";
 import type { AppendResult, Storage, TaskAppend } from "../../../src/storage/storage.ts";
 import { StorageError } from "../../../src/storage/storage-error.ts";
 import { type Mongod, type MongodSet, startMongodSet } from "../../mongod/mongod.ts";
+import { eventually } from "../../runner/eventually.ts";
 
 let set: MongodSet;
 
@@ -30,7 +30,7 @@ describe("three nodes", () => {
     await using doomed = await open("rollback", "&retryWrites=false");
     const lostAppend = given.appendOf(first, { entries: [given.textEntry("lost")], batch: "lost" });
     const outcome = outcomeOf(doomed.appendTask(key, lostAppend));
-    await given.eventually("the primary alone holds the append", async () => (await headOn(primary, "rollback")) === 2);
+    await given.eventually("the primary alone has the append", async () => (await headOn(primary, "rollback")) === 2);
     expect(await storage.getTask(key)).toMatchObject({ head: 1n, batch: first.batch });
     expect(await storage.readTask(key, 1n, 1000)).toEqual([]);
 
@@ -88,16 +88,26 @@ describe("three nodes", () => {
     await using storage = await open("load");
     await using watching = await open("load");
     let looks = 0;
-    let wakes = 0;
+    let wakeCount = 0;
     await using _watch = watching.watch("watcher", (keys) => {
       if (keys.length === 0) looks += 1;
-      else wakes += 1;
+      else wakeCount += 1;
     });
     await given.eventually("a wake-up arrives", async () => {
       await storage.wake(["watcher"], [given.taskKey("load-0")]);
-      return wakes > 0;
+      return wakeCount > 0;
     });
     let over = false;
+    const counts = Array.from({ length: 8 }, () => 0);
+    /** Until each writer has had so many more batches acknowledged. */
+    const written = async (more: number) => {
+      const before = [...counts];
+      await eventually(
+        "all writers went on",
+        () => counts.every((count, index) => count >= (before[index] ?? 0) + more),
+        { timeoutMs: 60_000 },
+      );
+    };
     const writers = Array.from({ length: 8 }, async (_, index) => {
       const key = given.taskKey(`load-${index}`);
       let position = given.nothing;
@@ -107,22 +117,24 @@ describe("three nodes", () => {
         expect(await settle(storage, key, append)).toBe("committed");
         position = { head: position.head + 1n, batch: append.batch.id, fence: 1n };
         acknowledged.push(append.batch.id);
+        counts[index] = acknowledged.length;
       }
       return { key, acknowledged };
     });
-    await setTimeout(1500);
+    await written(20);
     await primary.kill();
-    await setTimeout(6000);
+    await written(20);
     await primary.start();
-    await setTimeout(3000);
+    await settledSet();
+    await written(20);
     over = true;
     for (const { key, acknowledged } of await Promise.all(writers))
       expect(await batchesOf(storage, key)).toEqual(acknowledged);
     expect(looks).toBeGreaterThan(0);
-    const before = wakes;
+    const before = wakeCount;
     await given.eventually("a wake-up arrives again", async () => {
       await patiently(() => storage.wake(["watcher"], [given.taskKey("load-0")]));
-      return wakes > before;
+      return wakeCount > before;
     });
   });
 });
@@ -136,15 +148,14 @@ async function open(database: string, options = ""): Promise<Storage> {
  * the role comes back to it.
  */
 async function settledSet(): Promise<[Mongod, ...Mongod[]]> {
-  for (const deadline = performance.now() + 90_000; performance.now() < deadline; await setTimeout(200)) {
+  const isSettled = async () => {
     const members = await membersOf(set.nodes);
     const primaries = members.filter(({ stateStr }) => stateStr === "PRIMARY");
     const secondaries = members.filter(({ stateStr }) => stateStr === "SECONDARY");
-    if (primaries.length === 1 && primaries[0]?.name === set.nodes[0]?.host && secondaries.length === 2) {
-      return set.nodes as [Mongod, ...Mongod[]];
-    }
-  }
-  throw new Error("The replica set doesn't settle");
+    return primaries.length === 1 && primaries[0]?.name === set.nodes[0]?.host && secondaries.length === 2;
+  };
+  await eventually("the replica set is settled", isSettled, { timeoutMs: 90_000, intervalMs: 200 });
+  return set.nodes as [Mongod, ...Mongod[]];
 }
 
 /** The members as the primary sees them. */
@@ -198,15 +209,15 @@ async function outcomeOf(append: Promise<AppendResult>): Promise<AppendResult | 
 
 /** Tries again as long as the database is unavailable, a minute at most. */
 async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + 60_000;
-  for (;;) {
+  const attempt = async () => {
     try {
-      return await call();
+      return { result: await call() };
     } catch (error) {
-      if (!(error instanceof StorageError && error.retryable) || performance.now() > deadline) throw error;
-      await setTimeout(50);
+      if (!(error instanceof StorageError && error.retryable)) throw error;
+      return undefined;
     }
-  }
+  };
+  return (await eventually("the database answers", attempt, { timeoutMs: 60_000, intervalMs: 50 })).result;
 }
 
 /**

@@ -40,19 +40,19 @@ test("every fault is named by its path in the file", () => {
     "capabilities.extensions",
     "skills[0].tags",
     "skills[1]",
-    "skills[2].examples",
+    "skills[2].examples[0]",
     'securitySchemes["key"].apiKeySecurityScheme.nme',
     'securitySchemes["other"]',
   ]);
 });
 
 test.each([
-  ["no JSON", "{", /no JSON/],
-  ["no object", "[]", /card: must be an object/],
+  ["no JSON", "{", /^The card is not valid JSON: /],
+  ["no object", "[]", /^card: expected object, got an array$/],
   [
     "two of which only one may be",
     '{"securitySchemes":{"k":{"apiKeySecurityScheme":{},"mtlsSecurityScheme":{}}}}',
-    /no agent card: /,
+    /^securitySchemes\["k"\]: oneof set multiple times by /,
   ],
 ])("%s is refused", (_name, text, told) => {
   expect(taskErrorOf(() => readCard(text))?.message).toMatch(told);

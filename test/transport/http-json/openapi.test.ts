@@ -1,7 +1,6 @@
-import { createServiceImplSpec } from "@connectrpc/connect";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openApiDocument } from "../../../src/transport/http-json/openapi.ts";
+import { openApiDocument } from "../../../scripts/openapi/document.ts";
 import { type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 import { TestService } from "../test-protos.ts";
 
@@ -146,11 +145,11 @@ describe("the OpenAPI document", () => {
     expect(document.components.schemas["lf.a2a.v1.Part"]?.description).toMatch(
       /\n\n`content` is one of `text`, `raw`, `url`, `data`\.$/,
     );
-    expect(document.paths["/tasks/{id}"]?.get?.description).toMatch(/^Reads a task as it is now\. /);
+    expect(document.paths["/tasks/{id}"]?.get?.description).toMatch(/^Returns a task as it is now\. /);
   });
 
   test("names the headers without which a call is refused, and those of streams", async () => {
-    await using strict = await startRawServer({ a2aVersion: "strict" });
+    await using strict = await startRawServer({ calls: { a2aVersion: "strict" } });
     for (const { path, operation } of operations()) {
       const inHeader = (operation.parameters ?? []).filter((parameter) => parameter.in === "header");
       const isA2A = operation.tags[0] === "A2AService";
@@ -171,7 +170,7 @@ describe("the OpenAPI document", () => {
   });
 
   test("names in queries the fields of messages too, but not those that the body holds", () => {
-    const { paths } = openApiDocument([createServiceImplSpec(TestService, {})]) as unknown as Document;
+    const { paths } = openApiDocument([TestService]) as unknown as Document;
     const queryOf = (path: string, verb: string) =>
       (paths[path]?.[verb]?.parameters ?? []).filter((each) => each.in === "query").map(({ name }) => name);
     const query = queryOf("/watch", "get");

@@ -39,7 +39,7 @@ describe("closing a port", () => {
     await http2Call(http2Client(`http://127.0.0.1:${number}`), "/");
     const silent = tcpClient(number);
     await new Promise((resolve) => silent.once("connect", resolve));
-    await port.close(60_000);
+    await expect(port.close(60_000)).resolves.toBeUndefined();
     await whenClosed(silent);
   });
 
@@ -104,7 +104,7 @@ describe("closing a port", () => {
     const gone = new Promise((resolve) => response.once("close", resolve));
     stream.close(constants.NGHTTP2_CANCEL);
     await gone;
-    await port.close(60_000);
+    await expect(port.close(60_000)).resolves.toBeUndefined();
   });
 
   it("cuts what is left when the time is over", async () => {

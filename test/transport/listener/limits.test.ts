@@ -70,6 +70,7 @@ describe("clients that hold on to what they get", () => {
     const { number } = await open({ limits: { ...limits, checkMs: 20 } });
     const slow = tcpClient(number);
     slow.write(first);
+    // biome-ignore lint/style/noRestrictedGlobals: the slowness of the client is what is tested.
     const drip = setInterval(() => slow.write("x"), 10);
     clients.push(() => clearInterval(drip));
     const closed = whenClosed(slow);

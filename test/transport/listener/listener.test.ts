@@ -1,5 +1,6 @@
 import { Agent } from "node:http";
 import type { Socket } from "node:net";
+import { Readable, type Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { createListener } from "../../../src/transport/listener/listener.ts";
@@ -7,6 +8,10 @@ import { ManualClock } from "../../runtime/manual-clock.ts";
 import { clients, closeAll, echo, http1Call, http2Call, http2Client, open, tcpClient, whenClosed } from "./fixtures.ts";
 
 afterEach(closeAll);
+
+function* endlessText(): Generator<string> {
+  for (;;) yield "x".repeat(10_000);
+}
 
 describe("a cleartext port", () => {
   it("answers HTTP/1.1", async () => {
@@ -95,8 +100,7 @@ describe("a cleartext port", () => {
       handler: (request, response) => {
         if (request.url !== "/endless") return echo(request, response);
         response.statusCode = 200;
-        const timer = setInterval(() => (response as { write(chunk: string): boolean }).write("x".repeat(10_000)), 1);
-        response.once("close", () => clearInterval(timer));
+        Readable.from(endlessText()).pipe(response as Writable);
         answering();
         return undefined;
       },
@@ -181,7 +185,12 @@ describe("time limits", () => {
     });
     const overHttp1 = http1Call(number);
     const overHttp2 = http2Call(http2Client(`http://127.0.0.1:${number}`), "/");
-    setTimeout(() => chunks.resolve(), 200);
+    // The same limits have cut a request that came later, and an idle session, when the answers go on.
+    const cut = tcpClient(number);
+    cut.write("GET / HTTP/1.1\r\nx-endless: ");
+    expect(await text(cut)).toMatch(/^HTTP\/1\.1 408 /);
+    await whenClosed(http2Client(`http://127.0.0.1:${number}`));
+    chunks.resolve();
     expect(await overHttp1).toBe("first last");
     expect(await overHttp2).toBe("first last");
   });

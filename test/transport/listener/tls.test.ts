@@ -114,7 +114,7 @@ describe("a port with TLS", () => {
     await new Promise((resolve) => handshake.once("connect", resolve));
     const idle = http2Client(`https://127.0.0.1:${number}`, { ca: cert });
     await http2Call(idle, "/");
-    await port.close(10_000);
+    await expect(port.close(10_000)).resolves.toBeUndefined();
     await Promise.all([whenClosed(handshake), whenClosed(idle)]);
   });
 });

@@ -1,9 +1,9 @@
 import { create, type DescMessage, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { ListTasksRequestSchema, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../../src/domain/task-error.ts";
 import { violationsMax } from "../../../src/domain/validate.ts";
-import { parseJson, readJson } from "../../../src/transport/proto-json/read-json.ts";
+import { parseJson, parseJsonRpc, readJson } from "../../../src/transport/proto-json/read-json.ts";
 import { EverythingSchema } from "../test-protos.ts";
 
 function fault(read: () => unknown): TaskError {
@@ -118,5 +118,21 @@ describe("parsing", () => {
 
   test("a million brackets are refused without harm", () => {
     expect(fault(() => parse("[".repeat(1_000_000))).reason).toBe("INVALID_REQUEST");
+  });
+});
+
+describe("parsing a request of JSON-RPC", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test.each([
+    ["a single request", '{"id":12345678901234567891,"params":{"id":1.5}}', [[0, "12345678901234567891"]]],
+    ["a batch", '[{"id":1},{"id":1.50}]', [[1, "1.50"]]],
+    ["ids that JavaScript keeps", '[{"id":1},{"id":"a"}]', []],
+  ])("gives ids as they were written, and parses the text once: %s", (_name, text, ids) => {
+    const parse = vi.spyOn(JSON, "parse");
+    const read = parseJsonRpc(new TextEncoder().encode(text));
+    expect([...read.ids]).toEqual(ids);
+    expect(parse.mock.calls).toEqual([[text]]);
+    expect(read.json).toEqual(JSON.parse(text));
   });
 });

@@ -25,13 +25,14 @@ export const file_lf_a2a_v1_a2a: GenFile = /*@__PURE__*/
   fileDesc("ChNsZi9hMmEvdjEvYTJhLnByb3RvEglsZi5hMmEudjEi0wEKGFNlbmRNZXNzYWdlQ29uZmlndXJhdGlvbhIdChVhY2NlcHRlZF9vdXRwdXRfbW9kZXMYASADKAkSTAoddGFza19wdXNoX25vdGlmaWNhdGlvbl9jb25maWcYAiABKAsyJS5sZi5hMmEudjEuVGFza1B1c2hOb3RpZmljYXRpb25Db25maWcSGwoOaGlzdG9yeV9sZW5ndGgYAyABKAVIAIgBARIaChJyZXR1cm5faW1tZWRpYXRlbHkYBCABKAhCEQoPX2hpc3RvcnlfbGVuZ3RoIs8BCgRUYXNrEg8KAmlkGAEgASgJQgPgQQISEgoKY29udGV4dF9pZBgCIAEoCRIqCgZzdGF0dXMYAyABKAsyFS5sZi5hMmEudjEuVGFza1N0YXR1c0ID4EECEiYKCWFydGlmYWN0cxgEIAMoCzITLmxmLmEyYS52MS5BcnRpZmFjdBIjCgdoaXN0b3J5GAUgAygLMhIubGYuYTJhLnYxLk1lc3NhZ2USKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IooBCgpUYXNrU3RhdHVzEigKBXN0YXRlGAEgASgOMhQubGYuYTJhLnYxLlRhc2tTdGF0ZUID4EECEiMKB21lc3NhZ2UYAiABKAsyEi5sZi5hMmEudjEuTWVzc2FnZRItCgl0aW1lc3RhbXAYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgBCgRQYXJ0Eg4KBHRleHQYASABKAlIABINCgNyYXcYAiABKAxIABINCgN1cmwYAyABKAlIABImCgRkYXRhGAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlSAASKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhAKCGZpbGVuYW1lGAYgASgJEhIKCm1lZGlhX3R5cGUYByABKAlCCQoHY29udGVudCLrAQoHTWVzc2FnZRIXCgptZXNzYWdlX2lkGAEgASgJQgPgQQISEgoKY29udGV4dF9pZBgCIAEoCRIPCgd0YXNrX2lkGAMgASgJEiIKBHJvbGUYBCABKA4yDy5sZi5hMmEudjEuUm9sZUID4EECEiMKBXBhcnRzGAUgAygLMg8ubGYuYTJhLnYxLlBhcnRCA+BBAhIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEgoKZXh0ZW5zaW9ucxgHIAMoCRIaChJyZWZlcmVuY2VfdGFza19pZHMYCCADKAkiqwEKCEFydGlmYWN0EhgKC2FydGlmYWN0X2lkGAEgASgJQgPgQQISDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIjCgVwYXJ0cxgEIAMoCzIPLmxmLmEyYS52MS5QYXJ0QgPgQQISKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhIKCmV4dGVuc2lvbnMYBiADKAkinQEKFVRhc2tTdGF0dXNVcGRhdGVFdmVudBIUCgd0YXNrX2lkGAEgASgJQgPgQQISFwoKY29udGV4dF9pZBgCIAEoCUID4EECEioKBnN0YXR1cxgDIAEoCzIVLmxmLmEyYS52MS5UYXNrU3RhdHVzQgPgQQISKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IsMBChdUYXNrQXJ0aWZhY3RVcGRhdGVFdmVudBIUCgd0YXNrX2lkGAEgASgJQgPgQQISFwoKY29udGV4dF9pZBgCIAEoCUID4EECEioKCGFydGlmYWN0GAMgASgLMhMubGYuYTJhLnYxLkFydGlmYWN0QgPgQQISDgoGYXBwZW5kGAQgASgIEhIKCmxhc3RfY2h1bmsYBSABKAgSKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ij4KEkF1dGhlbnRpY2F0aW9uSW5mbxITCgZzY2hlbWUYASABKAlCA+BBAhITCgtjcmVkZW50aWFscxgCIAEoCSJwCg5BZ2VudEludGVyZmFjZRIQCgN1cmwYASABKAlCA+BBAhIdChBwcm90b2NvbF9iaW5kaW5nGAIgASgJQgPgQQISDgoGdGVuYW50GAMgASgJEh0KEHByb3RvY29sX3ZlcnNpb24YBCABKAlCA+BBAiLGBQoJQWdlbnRDYXJkEhEKBG5hbWUYASABKAlCA+BBAhIYCgtkZXNjcmlwdGlvbhgCIAEoCUID4EECEjwKFHN1cHBvcnRlZF9pbnRlcmZhY2VzGAMgAygLMhkubGYuYTJhLnYxLkFnZW50SW50ZXJmYWNlQgPgQQISKgoIcHJvdmlkZXIYBCABKAsyGC5sZi5hMmEudjEuQWdlbnRQcm92aWRlchIUCgd2ZXJzaW9uGAUgASgJQgPgQQISHgoRZG9jdW1lbnRhdGlvbl91cmwYBiABKAlIAIgBARI3CgxjYXBhYmlsaXRpZXMYByABKAsyHC5sZi5hMmEudjEuQWdlbnRDYXBhYmlsaXRpZXNCA+BBAhJDChBzZWN1cml0eV9zY2hlbWVzGAggAygLMikubGYuYTJhLnYxLkFnZW50Q2FyZC5TZWN1cml0eVNjaGVtZXNFbnRyeRI9ChVzZWN1cml0eV9yZXF1aXJlbWVudHMYCSADKAsyHi5sZi5hMmEudjEuU2VjdXJpdHlSZXF1aXJlbWVudBIgChNkZWZhdWx0X2lucHV0X21vZGVzGAogAygJQgPgQQISIQoUZGVmYXVsdF9vdXRwdXRfbW9kZXMYCyADKAlCA+BBAhIqCgZza2lsbHMYDCADKAsyFS5sZi5hMmEudjEuQWdlbnRTa2lsbEID4EECEjEKCnNpZ25hdHVyZXMYDSADKAsyHS5sZi5hMmEudjEuQWdlbnRDYXJkU2lnbmF0dXJlEhUKCGljb25fdXJsGA4gASgJSAGIAQEaUQoUU2VjdXJpdHlTY2hlbWVzRW50cnkSCwoDa2V5GAEgASgJEigKBXZhbHVlGAIgASgLMhkubGYuYTJhLnYxLlNlY3VyaXR5U2NoZW1lOgI4AUIUChJfZG9jdW1lbnRhdGlvbl91cmxCCwoJX2ljb25fdXJsIjwKDUFnZW50UHJvdmlkZXISEAoDdXJsGAEgASgJQgPgQQISGQoMb3JnYW5pemF0aW9uGAIgASgJQgPgQQIi2gEKEUFnZW50Q2FwYWJpbGl0aWVzEhYKCXN0cmVhbWluZxgBIAEoCEgAiAEBEh8KEnB1c2hfbm90aWZpY2F0aW9ucxgCIAEoCEgBiAEBEi0KCmV4dGVuc2lvbnMYAyADKAsyGS5sZi5hMmEudjEuQWdlbnRFeHRlbnNpb24SIAoTZXh0ZW5kZWRfYWdlbnRfY2FyZBgEIAEoCEgCiAEBQgwKCl9zdHJlYW1pbmdCFQoTX3B1c2hfbm90aWZpY2F0aW9uc0IWChRfZXh0ZW5kZWRfYWdlbnRfY2FyZCJtCg5BZ2VudEV4dGVuc2lvbhILCgN1cmkYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEAoIcmVxdWlyZWQYAyABKAgSJwoGcGFyYW1zGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCLZAQoKQWdlbnRTa2lsbBIPCgJpZBgBIAEoCUID4EECEhEKBG5hbWUYAiABKAlCA+BBAhIYCgtkZXNjcmlwdGlvbhgDIAEoCUID4EECEhEKBHRhZ3MYBCADKAlCA+BBAhIQCghleGFtcGxlcxgFIAMoCRITCgtpbnB1dF9tb2RlcxgGIAMoCRIUCgxvdXRwdXRfbW9kZXMYByADKAkSPQoVc2VjdXJpdHlfcmVxdWlyZW1lbnRzGAggAygLMh4ubGYuYTJhLnYxLlNlY3VyaXR5UmVxdWlyZW1lbnQibQoSQWdlbnRDYXJkU2lnbmF0dXJlEhYKCXByb3RlY3RlZBgBIAEoCUID4EECEhYKCXNpZ25hdHVyZRgCIAEoCUID4EECEicKBmhlYWRlchgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QioQEKGlRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnEg4KBnRlbmFudBgBIAEoCRIKCgJpZBgCIAEoCRIPCgd0YXNrX2lkGAMgASgJEhAKA3VybBgEIAEoCUID4EECEg0KBXRva2VuGAUgASgJEjUKDmF1dGhlbnRpY2F0aW9uGAYgASgLMh0ubGYuYTJhLnYxLkF1dGhlbnRpY2F0aW9uSW5mbyIaCgpTdHJpbmdMaXN0EgwKBGxpc3QYASADKAkimgEKE1NlY3VyaXR5UmVxdWlyZW1lbnQSPAoHc2NoZW1lcxgBIAMoCzIrLmxmLmEyYS52MS5TZWN1cml0eVJlcXVpcmVtZW50LlNjaGVtZXNFbnRyeRpFCgxTY2hlbWVzRW50cnkSCwoDa2V5GAEgASgJEiQKBXZhbHVlGAIgASgLMhUubGYuYTJhLnYxLlN0cmluZ0xpc3Q6AjgBIoADCg5TZWN1cml0eVNjaGVtZRJCChdhcGlfa2V5X3NlY3VyaXR5X3NjaGVtZRgBIAEoCzIfLmxmLmEyYS52MS5BUElLZXlTZWN1cml0eVNjaGVtZUgAEkYKGWh0dHBfYXV0aF9zZWN1cml0eV9zY2hlbWUYAiABKAsyIS5sZi5hMmEudjEuSFRUUEF1dGhTZWN1cml0eVNjaGVtZUgAEkEKFm9hdXRoMl9zZWN1cml0eV9zY2hlbWUYAyABKAsyHy5sZi5hMmEudjEuT0F1dGgyU2VjdXJpdHlTY2hlbWVIABJRCh9vcGVuX2lkX2Nvbm5lY3Rfc2VjdXJpdHlfc2NoZW1lGAQgASgLMiYubGYuYTJhLnYxLk9wZW5JZENvbm5lY3RTZWN1cml0eVNjaGVtZUgAEkIKFG10bHNfc2VjdXJpdHlfc2NoZW1lGAUgASgLMiIubGYuYTJhLnYxLk11dHVhbFRsc1NlY3VyaXR5U2NoZW1lSABCCAoGc2NoZW1lIlUKFEFQSUtleVNlY3VyaXR5U2NoZW1lEhMKC2Rlc2NyaXB0aW9uGAEgASgJEhUKCGxvY2F0aW9uGAIgASgJQgPgQQISEQoEbmFtZRgDIAEoCUID4EECIlkKFkhUVFBBdXRoU2VjdXJpdHlTY2hlbWUSEwoLZGVzY3JpcHRpb24YASABKAkSEwoGc2NoZW1lGAIgASgJQgPgQQISFQoNYmVhcmVyX2Zvcm1hdBgDIAEoCSJzChRPQXV0aDJTZWN1cml0eVNjaGVtZRITCgtkZXNjcmlwdGlvbhgBIAEoCRIpCgVmbG93cxgCIAEoCzIVLmxmLmEyYS52MS5PQXV0aEZsb3dzQgPgQQISGwoTb2F1dGgyX21ldGFkYXRhX3VybBgDIAEoCSJUChtPcGVuSWRDb25uZWN0U2VjdXJpdHlTY2hlbWUSEwoLZGVzY3JpcHRpb24YASABKAkSIAoTb3Blbl9pZF9jb25uZWN0X3VybBgCIAEoCUID4EECIi4KF011dHVhbFRsc1NlY3VyaXR5U2NoZW1lEhMKC2Rlc2NyaXB0aW9uGAEgASgJIsECCgpPQXV0aEZsb3dzEkMKEmF1dGhvcml6YXRpb25fY29kZRgBIAEoCzIlLmxmLmEyYS52MS5BdXRob3JpemF0aW9uQ29kZU9BdXRoRmxvd0gAEkMKEmNsaWVudF9jcmVkZW50aWFscxgCIAEoCzIlLmxmLmEyYS52MS5DbGllbnRDcmVkZW50aWFsc09BdXRoRmxvd0gAEjQKCGltcGxpY2l0GAMgASgLMhwubGYuYTJhLnYxLkltcGxpY2l0T0F1dGhGbG93QgIYAUgAEjQKCHBhc3N3b3JkGAQgASgLMhwubGYuYTJhLnYxLlBhc3N3b3JkT0F1dGhGbG93QgIYAUgAEjUKC2RldmljZV9jb2RlGAUgASgLMh4ubGYuYTJhLnYxLkRldmljZUNvZGVPQXV0aEZsb3dIAEIGCgRmbG93IvcBChpBdXRob3JpemF0aW9uQ29kZU9BdXRoRmxvdxIeChFhdXRob3JpemF0aW9uX3VybBgBIAEoCUID4EECEhYKCXRva2VuX3VybBgCIAEoCUID4EECEhMKC3JlZnJlc2hfdXJsGAMgASgJEkYKBnNjb3BlcxgEIAMoCzIxLmxmLmEyYS52MS5BdXRob3JpemF0aW9uQ29kZU9BdXRoRmxvdy5TY29wZXNFbnRyeUID4EECEhUKDXBrY2VfcmVxdWlyZWQYBSABKAgaLQoLU2NvcGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLAAQoaQ2xpZW50Q3JlZGVudGlhbHNPQXV0aEZsb3cSFgoJdG9rZW5fdXJsGAEgASgJQgPgQQISEwoLcmVmcmVzaF91cmwYAiABKAkSRgoGc2NvcGVzGAMgAygLMjEubGYuYTJhLnYxLkNsaWVudENyZWRlbnRpYWxzT0F1dGhGbG93LlNjb3Blc0VudHJ5QgPgQQIaLQoLU2NvcGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKsAQoRSW1wbGljaXRPQXV0aEZsb3cSGQoRYXV0aG9yaXphdGlvbl91cmwYASABKAkSEwoLcmVmcmVzaF91cmwYAiABKAkSOAoGc2NvcGVzGAMgAygLMigubGYuYTJhLnYxLkltcGxpY2l0T0F1dGhGbG93LlNjb3Blc0VudHJ5Gi0KC1Njb3Blc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEipAEKEVBhc3N3b3JkT0F1dGhGbG93EhEKCXRva2VuX3VybBgBIAEoCRITCgtyZWZyZXNoX3VybBgCIAEoCRI4CgZzY29wZXMYAyADKAsyKC5sZi5hMmEudjEuUGFzc3dvcmRPQXV0aEZsb3cuU2NvcGVzRW50cnkaLQoLU2NvcGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLZAQoTRGV2aWNlQ29kZU9BdXRoRmxvdxIlChhkZXZpY2VfYXV0aG9yaXphdGlvbl91cmwYASABKAlCA+BBAhIWCgl0b2tlbl91cmwYAiABKAlCA+BBAhITCgtyZWZyZXNoX3VybBgDIAEoCRI/CgZzY29wZXMYBCADKAsyKi5sZi5hMmEudjEuRGV2aWNlQ29kZU9BdXRoRmxvdy5TY29wZXNFbnRyeUID4EECGi0KC1Njb3Blc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEitQEKElNlbmRNZXNzYWdlUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSKAoHbWVzc2FnZRgCIAEoCzISLmxmLmEyYS52MS5NZXNzYWdlQgPgQQISOgoNY29uZmlndXJhdGlvbhgDIAEoCzIjLmxmLmEyYS52MS5TZW5kTWVzc2FnZUNvbmZpZ3VyYXRpb24SKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0ImEKDkdldFRhc2tSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIPCgJpZBgCIAEoCUID4EECEhsKDmhpc3RvcnlfbGVuZ3RoGAMgASgFSACIAQFCEQoPX2hpc3RvcnlfbGVuZ3RoIrgCChBMaXN0VGFza3NSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRISCgpjb250ZXh0X2lkGAIgASgJEiQKBnN0YXR1cxgDIAEoDjIULmxmLmEyYS52MS5UYXNrU3RhdGUSFgoJcGFnZV9zaXplGAQgASgFSACIAQESEgoKcGFnZV90b2tlbhgFIAEoCRIbCg5oaXN0b3J5X2xlbmd0aBgGIAEoBUgBiAEBEjoKFnN0YXR1c190aW1lc3RhbXBfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KEWluY2x1ZGVfYXJ0aWZhY3RzGAggASgISAKIAQFCDAoKX3BhZ2Vfc2l6ZUIRCg9faGlzdG9yeV9sZW5ndGhCFAoSX2luY2x1ZGVfYXJ0aWZhY3RzIocBChFMaXN0VGFza3NSZXNwb25zZRIjCgV0YXNrcxgBIAMoCzIPLmxmLmEyYS52MS5UYXNrQgPgQQISHAoPbmV4dF9wYWdlX3Rva2VuGAIgASgJQgPgQQISFgoJcGFnZV9zaXplGAMgASgFQgPgQQISFwoKdG90YWxfc2l6ZRgEIAEoBUID4EECIl8KEUNhbmNlbFRhc2tSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIPCgJpZBgCIAEoCUID4EECEikKCG1ldGFkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJdCiRHZXRUYXNrUHVzaE5vdGlmaWNhdGlvbkNvbmZpZ1JlcXVlc3QSDgoGdGVuYW50GAEgASgJEhQKB3Rhc2tfaWQYAiABKAlCA+BBAhIPCgJpZBgDIAEoCUID4EECImAKJ0RlbGV0ZVRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSFAoHdGFza19pZBgCIAEoCUID4EECEg8KAmlkGAMgASgJQgPgQQIiOQoWU3Vic2NyaWJlVG9UYXNrUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSDwoCaWQYAiABKAlCA+BBAiJ1CiZMaXN0VGFza1B1c2hOb3RpZmljYXRpb25Db25maWdzUmVxdWVzdBIOCgZ0ZW5hbnQYBCABKAkSFAoHdGFza19pZBgBIAEoCUID4EECEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIi0KG0dldEV4dGVuZGVkQWdlbnRDYXJkUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiaAoTU2VuZE1lc3NhZ2VSZXNwb25zZRIfCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2tIABIlCgdtZXNzYWdlGAIgASgLMhIubGYuYTJhLnYxLk1lc3NhZ2VIAEIJCgdwYXlsb2FkIt0BCg5TdHJlYW1SZXNwb25zZRIfCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2tIABIlCgdtZXNzYWdlGAIgASgLMhIubGYuYTJhLnYxLk1lc3NhZ2VIABI5Cg1zdGF0dXNfdXBkYXRlGAMgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgEIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAQgkKB3BheWxvYWQiegonTGlzdFRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnc1Jlc3BvbnNlEjYKB2NvbmZpZ3MYASADKAsyJS5sZi5hMmEudjEuVGFza1B1c2hOb3RpZmljYXRpb25Db25maWcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKvkBCglUYXNrU3RhdGUSGgoWVEFTS19TVEFURV9VTlNQRUNJRklFRBAAEhgKFFRBU0tfU1RBVEVfU1VCTUlUVEVEEAESFgoSVEFTS19TVEFURV9XT1JLSU5HEAISGAoUVEFTS19TVEFURV9DT01QTEVURUQQAxIVChFUQVNLX1NUQVRFX0ZBSUxFRBAEEhcKE1RBU0tfU1RBVEVfQ0FOQ0VMRUQQBRIdChlUQVNLX1NUQVRFX0lOUFVUX1JFUVVJUkVEEAYSFwoTVEFTS19TVEFURV9SRUpFQ1RFRBAHEhwKGFRBU0tfU1RBVEVfQVVUSF9SRVFVSVJFRBAIKjsKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfVVNFUhABEg4KClJPTEVfQUdFTlQQAjKXDwoKQTJBU2VydmljZRKDAQoLU2VuZE1lc3NhZ2USHS5sZi5hMmEudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0Gh4ubGYuYTJhLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2UiNYLT5JMCLzoBKlobOgEqIhYve3RlbmFudH0vbWVzc2FnZTpzZW5kIg0vbWVzc2FnZTpzZW5kEo0BChRTZW5kU3RyZWFtaW5nTWVzc2FnZRIdLmxmLmEyYS52MS5TZW5kTWVzc2FnZVJlcXVlc3QaGS5sZi5hMmEudjEuU3RyZWFtUmVzcG9uc2UiOYLT5JMCMzoBKlodOgEqIhgve3RlbmFudH0vbWVzc2FnZTpzdHJlYW0iDy9tZXNzYWdlOnN0cmVhbTABEmsKB0dldFRhc2sSGS5sZi5hMmEudjEuR2V0VGFza1JlcXVlc3QaDy5sZi5hMmEudjEuVGFzayI02kECaWSC0+STAilaGBIWL3t0ZW5hbnR9L3Rhc2tzL3tpZD0qfRINL3Rhc2tzL3tpZD0qfRJpCglMaXN0VGFza3MSGy5sZi5hMmEudjEuTGlzdFRhc2tzUmVxdWVzdBocLmxmLmEyYS52MS5MaXN0VGFza3NSZXNwb25zZSIhgtPkkwIbWhESDy97dGVuYW50fS90YXNrcxIGL3Rhc2tzEoABCgpDYW5jZWxUYXNrEhwubGYuYTJhLnYxLkNhbmNlbFRhc2tSZXF1ZXN0Gg8ubGYuYTJhLnYxLlRhc2siQ4LT5JMCPToBKloiOgEqIh0ve3RlbmFudH0vdGFza3Mve2lkPSp9OmNhbmNlbCIUL3Rhc2tzL3tpZD0qfTpjYW5jZWwSlgEKD1N1YnNjcmliZVRvVGFzaxIhLmxmLmEyYS52MS5TdWJzY3JpYmVUb1Rhc2tSZXF1ZXN0GhkubGYuYTJhLnYxLlN0cmVhbVJlc3BvbnNlIkOC0+STAj1aIhIgL3t0ZW5hbnR9L3Rhc2tzL3tpZD0qfTpzdWJzY3JpYmUSFy90YXNrcy97aWQ9Kn06c3Vic2NyaWJlMAES8wEKIENyZWF0ZVRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnEiUubGYuYTJhLnYxLlRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnGiUubGYuYTJhLnYxLlRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnIoAB2kEOdGFza19pZCxjb25maWeC0+STAmk6ASpaODoBKiIzL3t0ZW5hbnR9L3Rhc2tzL3t0YXNrX2lkPSp9L3B1c2hOb3RpZmljYXRpb25Db25maWdzIiovdGFza3Mve3Rhc2tfaWQ9Kn0vcHVzaE5vdGlmaWNhdGlvbkNvbmZpZ3MS/gEKHUdldFRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnEi8ubGYuYTJhLnYxLkdldFRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlnUmVxdWVzdBolLmxmLmEyYS52MS5UYXNrUHVzaE5vdGlmaWNhdGlvbkNvbmZpZyKEAdpBCnRhc2tfaWQsaWSC0+STAnFaPBI6L3t0ZW5hbnR9L3Rhc2tzL3t0YXNrX2lkPSp9L3B1c2hOb3RpZmljYXRpb25Db25maWdzL3tpZD0qfRIxL3Rhc2tzL3t0YXNrX2lkPSp9L3B1c2hOb3RpZmljYXRpb25Db25maWdzL3tpZD0qfRL9AQofTGlzdFRhc2tQdXNoTm90aWZpY2F0aW9uQ29uZmlncxIxLmxmLmEyYS52MS5MaXN0VGFza1B1c2hOb3RpZmljYXRpb25Db25maWdzUmVxdWVzdBoyLmxmLmEyYS52MS5MaXN0VGFza1B1c2hOb3RpZmljYXRpb25Db25maWdzUmVzcG9uc2Uic9pBB3Rhc2tfaWSC0+STAmNaNRIzL3t0ZW5hbnR9L3Rhc2tzL3t0YXNrX2lkPSp9L3B1c2hOb3RpZmljYXRpb25Db25maWdzEiovdGFza3Mve3Rhc2tfaWQ9Kn0vcHVzaE5vdGlmaWNhdGlvbkNvbmZpZ3MSjwEKFEdldEV4dGVuZGVkQWdlbnRDYXJkEiYubGYuYTJhLnYxLkdldEV4dGVuZGVkQWdlbnRDYXJkUmVxdWVzdBoULmxmLmEyYS52MS5BZ2VudENhcmQiOYLT5JMCM1odEhsve3RlbmFudH0vZXh0ZW5kZWRBZ2VudENhcmQSEi9leHRlbmRlZEFnZW50Q2FyZBL1AQogRGVsZXRlVGFza1B1c2hOb3RpZmljYXRpb25Db25maWcSMi5sZi5hMmEudjEuRGVsZXRlVGFza1B1c2hOb3RpZmljYXRpb25Db25maWdSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IoQB2kEKdGFza19pZCxpZILT5JMCcVo8Kjove3RlbmFudH0vdGFza3Mve3Rhc2tfaWQ9Kn0vcHVzaE5vdGlmaWNhdGlvbkNvbmZpZ3Mve2lkPSp9KjEvdGFza3Mve3Rhc2tfaWQ9Kn0vcHVzaE5vdGlmaWNhdGlvbkNvbmZpZ3Mve2lkPSp9QkYKFGNvbS5nb29nbGUubGYuYTJhLnYxQgNBMkFQAVobZ29vZ2xlLmdvbGFuZy5vcmcvbGYvYTJhL3YxqgIJTGYuQTJhLlYxYgZwcm90bzM", [file_google_api_annotations, file_google_api_client, file_google_api_field_behavior, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * How a client wants one message to be handled and answered.
+ * The options of one message.
  *
  * @generated from message lf.a2a.v1.SendMessageConfiguration
  */
 export type SendMessageConfiguration = Message$1<"lf.a2a.v1.SendMessageConfiguration"> & {
   /**
-   * Media types the client can take in answers, such as `text/plain`. Empty: no preference. The agent should respect it.
+   * Media types that the client accepts in responses, such as `text/plain`. Empty: no preference. The agent should
+   * respect it.
    *
    * @generated from field: repeated string accepted_output_modes = 1;
    */
@@ -46,7 +47,7 @@ export type SendMessageConfiguration = Message$1<"lf.a2a.v1.SendMessageConfigura
   taskPushNotificationConfig?: TaskPushNotificationConfig | undefined;
 
   /**
-   * Upper bound for the messages in the answered task's `history`, the newest ones. Unset: the server's default.
+   * Upper bound for the messages in the `history` of the returned task, the newest ones. Unset: the server's default.
    * 0: no history. Never negative.
    *
    * @generated from field: optional int32 history_length = 3;
@@ -54,8 +55,8 @@ export type SendMessageConfiguration = Message$1<"lf.a2a.v1.SendMessageConfigura
   historyLength?: number | undefined;
 
   /**
-   * True: answer as soon as the task exists, while the work goes on. False: wait until the task is terminal or
-   * interrupted. Changes nothing for streams and for answers without a task.
+   * True: respond as soon as the task exists, while the work continues. False: wait until the task is terminal or
+   * interrupted. Has no effect on streams and on responses without a task.
    *
    * @generated from field: bool return_immediately = 4;
    */
@@ -90,14 +91,14 @@ export type Task = Message$1<"lf.a2a.v1.Task"> & {
   contextId: string;
 
   /**
-   * REQUIRED. The newest status. Once its state is terminal it never changes again.
+   * REQUIRED. The current status. It never changes again once its state is terminal.
    *
    * @generated from field: lf.a2a.v1.TaskStatus status = 3;
    */
   status?: TaskStatus | undefined;
 
   /**
-   * What the task has produced, each artifact whole, however many pieces it was streamed in.
+   * The results of the task. Each artifact is complete, even if it was streamed in pieces.
    *
    * @generated from field: repeated lf.a2a.v1.Artifact artifacts = 4;
    */
@@ -111,7 +112,7 @@ export type Task = Message$1<"lf.a2a.v1.Task"> & {
   history: Message[];
 
   /**
-   * Anything else to say about the task, as a JSON object; extensions put their data here.
+   * Further data about the task, as a JSON object; extensions put their data here.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */
@@ -139,15 +140,14 @@ export type TaskStatus = Message$1<"lf.a2a.v1.TaskStatus"> & {
   state: TaskState;
 
   /**
-   * What the agent says along with the state, for instance the question behind an input required. Not a place for
-   * results, which are artifacts.
+   * A message of the agent about the state, such as the question of an input required. Results are artifacts instead.
    *
    * @generated from field: lf.a2a.v1.Message message = 2;
    */
   message?: Message | undefined;
 
   /**
-   * When the task took on this state, in UTC; ListTasks sorts and filters by it.
+   * The time at which the task entered this state, in UTC. ListTasks sorts and filters by it.
    *
    * @generated from field: google.protobuf.Timestamp timestamp = 3;
    */
@@ -168,7 +168,7 @@ export const TaskStatusSchema: GenMessage<TaskStatus> = /*@__PURE__*/
  */
 export type Part = Message$1<"lf.a2a.v1.Part"> & {
   /**
-   * REQUIRED. What the piece holds. Presence decides, not value: an empty text and a JSON null are contents too.
+   * REQUIRED. The content of the part. An empty text and a JSON null are contents too.
    *
    * @generated from oneof lf.a2a.v1.Part.content
    */
@@ -190,7 +190,7 @@ export type Part = Message$1<"lf.a2a.v1.Part"> & {
     case: "raw";
   } | {
     /**
-     * Absolute URL where the bytes of a file can be had. Whoever fetches it has to guard against internal addresses.
+     * Absolute URL of the bytes of a file. A client or agent that fetches it must guard against internal addresses.
      *
      * @generated from field: string url = 3;
      */
@@ -207,7 +207,7 @@ export type Part = Message$1<"lf.a2a.v1.Part"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Anything else to say about the piece, as a JSON object.
+   * Further data about the piece, as a JSON object.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
@@ -279,7 +279,7 @@ export type Message = Message$1<"lf.a2a.v1.Message"> & {
   parts: Part[];
 
   /**
-   * Anything else to say about the message, as a JSON object; extensions put their data here.
+   * Further data about the message, as a JSON object; extensions put their data here.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */
@@ -293,7 +293,7 @@ export type Message = Message$1<"lf.a2a.v1.Message"> & {
   extensions: string[];
 
   /**
-   * Ids of other tasks that the author wants to be considered.
+   * Ids of other tasks that the agent should take into account.
    *
    * @generated from field: repeated string reference_task_ids = 8;
    */
@@ -342,7 +342,7 @@ export type Artifact = Message$1<"lf.a2a.v1.Artifact"> & {
   parts: Part[];
 
   /**
-   * Anything else to say about the artifact, as a JSON object; extensions put their data here.
+   * Further data about the artifact, as a JSON object; extensions put their data here.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
@@ -391,7 +391,7 @@ export type TaskStatusUpdateEvent = Message$1<"lf.a2a.v1.TaskStatusUpdateEvent">
   status?: TaskStatus | undefined;
 
   /**
-   * Anything else to say about the update, as a JSON object.
+   * Further data about the update, as a JSON object.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
@@ -433,8 +433,8 @@ export type TaskArtifactUpdateEvent = Message$1<"lf.a2a.v1.TaskArtifactUpdateEve
   artifact?: Artifact | undefined;
 
   /**
-   * True: the parts go behind those already sent under this artifact id. False: the artifact is new, or replaces the
-   * one with this id.
+   * True: the parts are appended to the artifact with this id. False: the artifact is new, or replaces the one with
+   * this id.
    *
    * @generated from field: bool append = 4;
    */
@@ -448,7 +448,7 @@ export type TaskArtifactUpdateEvent = Message$1<"lf.a2a.v1.TaskArtifactUpdateEve
   lastChunk: boolean;
 
   /**
-   * Anything else to say about the update, as a JSON object.
+   * Further data about the update, as a JSON object.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */
@@ -463,7 +463,7 @@ export const TaskArtifactUpdateEventSchema: GenMessage<TaskArtifactUpdateEvent> 
   messageDesc(file_lf_a2a_v1_a2a, 7);
 
 /**
- * How the server identifies itself to a webhook: it sends `Authorization: SCHEME CREDENTIALS`.
+ * The credentials that the server sends to a webhook: `Authorization: SCHEME CREDENTIALS`.
  *
  * @generated from message lf.a2a.v1.AuthenticationInfo
  */
@@ -476,7 +476,7 @@ export type AuthenticationInfo = Message$1<"lf.a2a.v1.AuthenticationInfo"> & {
   scheme: string;
 
   /**
-   * What follows the scheme in the header, in the form that the scheme asks for. A secret: not for logs.
+   * The credentials after the scheme, in the form that the scheme defines. A secret, which must not be logged.
    *
    * @generated from field: string credentials = 2;
    */
@@ -491,13 +491,13 @@ export const AuthenticationInfoSchema: GenMessage<AuthenticationInfo> = /*@__PUR
   messageDesc(file_lf_a2a_v1_a2a, 8);
 
 /**
- * One address at which an agent can be reached, and the binding and version spoken there.
+ * One address of an agent, with its binding and version.
  *
  * @generated from message lf.a2a.v1.AgentInterface
  */
 export type AgentInterface = Message$1<"lf.a2a.v1.AgentInterface"> & {
   /**
-   * REQUIRED. Where to connect: an absolute URL for the bindings over HTTP, `host:port` for gRPC.
+   * REQUIRED. The address: an absolute URL for the bindings over HTTP, `host:port` for gRPC.
    *
    * @generated from field: string url = 1;
    */
@@ -511,14 +511,14 @@ export type AgentInterface = Message$1<"lf.a2a.v1.AgentInterface"> & {
   protocolBinding: string;
 
   /**
-   * The `tenant` that a client has to put into each request it sends here. Empty: it leaves the field out.
+   * The `tenant` that a client must put into each request to this address. Empty: the client leaves the field out.
    *
    * @generated from field: string tenant = 3;
    */
   tenant: string;
 
   /**
-   * REQUIRED. The A2A version spoken here as `major.minor`, such as `1.0`.
+   * REQUIRED. The A2A version at this address as `major.minor`, such as `1.0`.
    *
    * @generated from field: string protocol_version = 4;
    */
@@ -533,7 +533,7 @@ export const AgentInterfaceSchema: GenMessage<AgentInterface> = /*@__PURE__*/
   messageDesc(file_lf_a2a_v1_a2a, 9);
 
 /**
- * What an agent publishes about itself: who it is, what it can do, where and how to reach it.
+ * The self-description of an agent: its identity, its skills, and its addresses.
  *
  * @generated from message lf.a2a.v1.AgentCard
  */
@@ -546,21 +546,21 @@ export type AgentCard = Message$1<"lf.a2a.v1.AgentCard"> & {
   name: string;
 
   /**
-   * REQUIRED. What the agent is good for, for people and for other agents.
+   * REQUIRED. The purpose of the agent, for people and for other agents.
    *
    * @generated from field: string description = 2;
    */
   description: string;
 
   /**
-   * REQUIRED. Where to reach the agent, the preferred interface first.
+   * REQUIRED. The addresses of the agent, the preferred one first.
    *
    * @generated from field: repeated lf.a2a.v1.AgentInterface supported_interfaces = 3;
    */
   supportedInterfaces: AgentInterface[];
 
   /**
-   * Who runs the agent.
+   * The organization that runs the agent.
    *
    * @generated from field: lf.a2a.v1.AgentProvider provider = 4;
    */
@@ -595,35 +595,35 @@ export type AgentCard = Message$1<"lf.a2a.v1.AgentCard"> & {
   securitySchemes: { [key: string]: SecurityScheme };
 
   /**
-   * The alternatives for authenticating: a client has to satisfy one of them. Empty: none is demanded.
+   * The alternatives for authentication: a client must satisfy one of them. Empty: no authentication is needed.
    *
    * @generated from field: repeated lf.a2a.v1.SecurityRequirement security_requirements = 9;
    */
   securityRequirements: SecurityRequirement[];
 
   /**
-   * REQUIRED. Media types that the skills take, where they do not name their own.
+   * REQUIRED. Media types that skills accept if they do not name their own.
    *
    * @generated from field: repeated string default_input_modes = 10;
    */
   defaultInputModes: string[];
 
   /**
-   * REQUIRED. Media types that the skills produce, where they do not name their own.
+   * REQUIRED. Media types that skills produce if they do not name their own.
    *
    * @generated from field: repeated string default_output_modes = 11;
    */
   defaultOutputModes: string[];
 
   /**
-   * REQUIRED. What the agent can do.
+   * REQUIRED. The skills of the agent.
    *
    * @generated from field: repeated lf.a2a.v1.AgentSkill skills = 12;
    */
   skills: AgentSkill[];
 
   /**
-   * Signatures over this card without this field. Each is valid on its own; several allow for a change of keys.
+   * Signatures over this card without this field. Each is valid by itself, so keys can be rotated.
    *
    * @generated from field: repeated lf.a2a.v1.AgentCardSignature signatures = 13;
    */
@@ -728,7 +728,7 @@ export type AgentExtension = Message$1<"lf.a2a.v1.AgentExtension"> & {
   uri: string;
 
   /**
-   * What this agent does with the extension, for people.
+   * The use that this agent makes of the extension, for people.
    *
    * @generated from field: string description = 2;
    */
@@ -897,14 +897,14 @@ export type TaskPushNotificationConfig = Message$1<"lf.a2a.v1.TaskPushNotificati
   url: string;
 
   /**
-   * A value that comes back with every call, by which the receiver recognizes its own webhook. A secret: not for logs.
+   * A value that is sent with every call, so that the receiver recognizes its webhook. A secret: it must not be logged.
    *
    * @generated from field: string token = 5;
    */
   token: string;
 
   /**
-   * How the server identifies itself to the receiver. Unset: it does not.
+   * The credentials that the server sends to the receiver. Unset: none.
    *
    * @generated from field: lf.a2a.v1.AuthenticationInfo authentication = 6;
    */
@@ -1029,7 +1029,7 @@ export const SecuritySchemeSchema: GenMessage<SecurityScheme> = /*@__PURE__*/
  */
 export type APIKeySecurityScheme = Message$1<"lf.a2a.v1.APIKeySecurityScheme"> & {
   /**
-   * What to know about this scheme, for people.
+   * A description of this scheme, for people.
    *
    * @generated from field: string description = 1;
    */
@@ -1064,7 +1064,7 @@ export const APIKeySecuritySchemeSchema: GenMessage<APIKeySecurityScheme> = /*@_
  */
 export type HTTPAuthSecurityScheme = Message$1<"lf.a2a.v1.HTTPAuthSecurityScheme"> & {
   /**
-   * What to know about this scheme, for people.
+   * A description of this scheme, for people.
    *
    * @generated from field: string description = 1;
    */
@@ -1099,7 +1099,7 @@ export const HTTPAuthSecuritySchemeSchema: GenMessage<HTTPAuthSecurityScheme> = 
  */
 export type OAuth2SecurityScheme = Message$1<"lf.a2a.v1.OAuth2SecurityScheme"> & {
   /**
-   * What to know about this scheme, for people.
+   * A description of this scheme, for people.
    *
    * @generated from field: string description = 1;
    */
@@ -1134,7 +1134,7 @@ export const OAuth2SecuritySchemeSchema: GenMessage<OAuth2SecurityScheme> = /*@_
  */
 export type OpenIdConnectSecurityScheme = Message$1<"lf.a2a.v1.OpenIdConnectSecurityScheme"> & {
   /**
-   * What to know about this scheme, for people.
+   * A description of this scheme, for people.
    *
    * @generated from field: string description = 1;
    */
@@ -1162,7 +1162,7 @@ export const OpenIdConnectSecuritySchemeSchema: GenMessage<OpenIdConnectSecurity
  */
 export type MutualTlsSecurityScheme = Message$1<"lf.a2a.v1.MutualTlsSecurityScheme"> & {
   /**
-   * What to know about this scheme, for people.
+   * A description of this scheme, for people.
    *
    * @generated from field: string description = 1;
    */
@@ -1246,7 +1246,7 @@ export const OAuthFlowsSchema: GenMessage<OAuthFlows> = /*@__PURE__*/
  */
 export type AuthorizationCodeOAuthFlow = Message$1<"lf.a2a.v1.AuthorizationCodeOAuthFlow"> & {
   /**
-   * REQUIRED. URL to which the user is sent to sign in.
+   * REQUIRED. URL of the page where the user signs in.
    *
    * @generated from field: string authorization_url = 1;
    */
@@ -1260,14 +1260,14 @@ export type AuthorizationCodeOAuthFlow = Message$1<"lf.a2a.v1.AuthorizationCodeO
   tokenUrl: string;
 
   /**
-   * URL at which a new token can be had for a refresh token. Empty: there are none, or the token URL does it.
+   * URL that exchanges a refresh token for a new token. Empty: there are none, or the token URL does it.
    *
    * @generated from field: string refresh_url = 3;
    */
   refreshUrl: string;
 
   /**
-   * REQUIRED. From the name of each scope on offer to a short description of it; may be empty.
+   * REQUIRED. A short description of each scope, by its name. May be empty.
    *
    * @generated from field: map<string, string> scopes = 4;
    */
@@ -1302,14 +1302,14 @@ export type ClientCredentialsOAuthFlow = Message$1<"lf.a2a.v1.ClientCredentialsO
   tokenUrl: string;
 
   /**
-   * URL at which a new token can be had for a refresh token. Empty: there are none, or the token URL does it.
+   * URL that exchanges a refresh token for a new token. Empty: there are none, or the token URL does it.
    *
    * @generated from field: string refresh_url = 2;
    */
   refreshUrl: string;
 
   /**
-   * REQUIRED. From the name of each scope on offer to a short description of it; may be empty.
+   * REQUIRED. A short description of each scope, by its name. May be empty.
    *
    * @generated from field: map<string, string> scopes = 3;
    */
@@ -1337,14 +1337,14 @@ export type ImplicitOAuthFlow = Message$1<"lf.a2a.v1.ImplicitOAuthFlow"> & {
   authorizationUrl: string;
 
   /**
-   * URL at which a new token can be had for a refresh token.
+   * URL that exchanges a refresh token for a new token.
    *
    * @generated from field: string refresh_url = 2;
    */
   refreshUrl: string;
 
   /**
-   * From the name of each scope on offer to a short description of it.
+   * A short description of each scope, by its name.
    *
    * @generated from field: map<string, string> scopes = 3;
    */
@@ -1372,14 +1372,14 @@ export type PasswordOAuthFlow = Message$1<"lf.a2a.v1.PasswordOAuthFlow"> & {
   tokenUrl: string;
 
   /**
-   * URL at which a new token can be had for a refresh token.
+   * URL that exchanges a refresh token for a new token.
    *
    * @generated from field: string refresh_url = 2;
    */
   refreshUrl: string;
 
   /**
-   * From the name of each scope on offer to a short description of it.
+   * A short description of each scope, by its name.
    *
    * @generated from field: map<string, string> scopes = 3;
    */
@@ -1414,14 +1414,14 @@ export type DeviceCodeOAuthFlow = Message$1<"lf.a2a.v1.DeviceCodeOAuthFlow"> & {
   tokenUrl: string;
 
   /**
-   * URL at which a new token can be had for a refresh token. Empty: there are none, or the token URL does it.
+   * URL that exchanges a refresh token for a new token. Empty: there are none, or the token URL does it.
    *
    * @generated from field: string refresh_url = 3;
    */
   refreshUrl: string;
 
   /**
-   * REQUIRED. From the name of each scope on offer to a short description of it; may be empty.
+   * REQUIRED. A short description of each scope, by its name. May be empty.
    *
    * @generated from field: map<string, string> scopes = 4;
    */
@@ -1442,7 +1442,7 @@ export const DeviceCodeOAuthFlowSchema: GenMessage<DeviceCodeOAuthFlow> = /*@__P
  */
 export type SendMessageRequest = Message$1<"lf.a2a.v1.SendMessageRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1456,14 +1456,14 @@ export type SendMessageRequest = Message$1<"lf.a2a.v1.SendMessageRequest"> & {
   message?: Message | undefined;
 
   /**
-   * How to handle and answer it. Unset: all defaults.
+   * The options of the message. Unset: all defaults.
    *
    * @generated from field: lf.a2a.v1.SendMessageConfiguration configuration = 3;
    */
   configuration?: SendMessageConfiguration | undefined;
 
   /**
-   * Anything else to say about the request, as a JSON object; extensions put their data here.
+   * Further data about the request, as a JSON object; extensions put their data here.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
@@ -1484,7 +1484,7 @@ export const SendMessageRequestSchema: GenMessage<SendMessageRequest> = /*@__PUR
  */
 export type GetTaskRequest = Message$1<"lf.a2a.v1.GetTaskRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1520,7 +1520,7 @@ export const GetTaskRequestSchema: GenMessage<GetTaskRequest> = /*@__PURE__*/
  */
 export type ListTasksRequest = Message$1<"lf.a2a.v1.ListTasksRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1548,7 +1548,7 @@ export type ListTasksRequest = Message$1<"lf.a2a.v1.ListTasksRequest"> & {
   pageSize?: number | undefined;
 
   /**
-   * Where to go on: the `next_page_token` of the page before, the filters unchanged. Empty: the first page.
+   * The `next_page_token` of the previous page, with the same filters. Empty: the first page.
    *
    * @generated from field: string page_token = 5;
    */
@@ -1605,14 +1605,14 @@ export type ListTasksResponse = Message$1<"lf.a2a.v1.ListTasksResponse"> & {
   nextPageToken: string;
 
   /**
-   * REQUIRED. The page size in force, which the last page need not fill.
+   * REQUIRED. The effective page size. The last page may be shorter.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * REQUIRED. How many tasks pass the filters, on all pages together.
+   * REQUIRED. The number of tasks that pass the filters, over all pages.
    *
    * @generated from field: int32 total_size = 4;
    */
@@ -1633,7 +1633,7 @@ export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE_
  */
 export type CancelTaskRequest = Message$1<"lf.a2a.v1.CancelTaskRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1647,7 +1647,7 @@ export type CancelTaskRequest = Message$1<"lf.a2a.v1.CancelTaskRequest"> & {
   id: string;
 
   /**
-   * Anything else to say about the request, such as a reason, as a JSON object.
+   * Further data about the request, such as a reason, as a JSON object.
    *
    * @generated from field: google.protobuf.Struct metadata = 3;
    */
@@ -1668,7 +1668,7 @@ export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE_
  */
 export type GetTaskPushNotificationConfigRequest = Message$1<"lf.a2a.v1.GetTaskPushNotificationConfigRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1703,7 +1703,7 @@ export const GetTaskPushNotificationConfigRequestSchema: GenMessage<GetTaskPushN
  */
 export type DeleteTaskPushNotificationConfigRequest = Message$1<"lf.a2a.v1.DeleteTaskPushNotificationConfigRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1738,7 +1738,7 @@ export const DeleteTaskPushNotificationConfigRequestSchema: GenMessage<DeleteTas
  */
 export type SubscribeToTaskRequest = Message$1<"lf.a2a.v1.SubscribeToTaskRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1766,7 +1766,7 @@ export const SubscribeToTaskRequestSchema: GenMessage<SubscribeToTaskRequest> = 
  */
 export type ListTaskPushNotificationConfigsRequest = Message$1<"lf.a2a.v1.ListTaskPushNotificationConfigsRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 4;
    */
@@ -1787,7 +1787,7 @@ export type ListTaskPushNotificationConfigsRequest = Message$1<"lf.a2a.v1.ListTa
   pageSize: number;
 
   /**
-   * Where to go on: the `next_page_token` of the page before. Empty: the first page.
+   * The `next_page_token` of the previous page. Empty: the first page.
    *
    * @generated from field: string page_token = 3;
    */
@@ -1808,7 +1808,7 @@ export const ListTaskPushNotificationConfigsRequestSchema: GenMessage<ListTaskPu
  */
 export type GetExtendedAgentCardRequest = Message$1<"lf.a2a.v1.GetExtendedAgentCardRequest"> & {
   /**
-   * Tenant the request is for.
+   * The tenant of the request.
    *
    * @generated from field: string tenant = 1;
    */
@@ -1823,13 +1823,13 @@ export const GetExtendedAgentCardRequestSchema: GenMessage<GetExtendedAgentCardR
   messageDesc(file_lf_a2a_v1_a2a, 40);
 
 /**
- * Answer of SendMessage. Exactly one member of `payload` is set.
+ * Output of SendMessage. Exactly one member of `payload` is set.
  *
  * @generated from message lf.a2a.v1.SendMessageResponse
  */
 export type SendMessageResponse = Message$1<"lf.a2a.v1.SendMessageResponse"> & {
   /**
-   * REQUIRED. What came of the message.
+   * REQUIRED. The result.
    *
    * @generated from oneof lf.a2a.v1.SendMessageResponse.payload
    */
@@ -1843,7 +1843,7 @@ export type SendMessageResponse = Message$1<"lf.a2a.v1.SendMessageResponse"> & {
     case: "task";
   } | {
     /**
-     * The agent's answer, where no task was needed.
+     * The agent's answer if no task was needed.
      *
      * @generated from field: lf.a2a.v1.Message message = 2;
      */
@@ -1866,13 +1866,13 @@ export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__P
  */
 export type StreamResponse = Message$1<"lf.a2a.v1.StreamResponse"> & {
   /**
-   * REQUIRED. What happened.
+   * REQUIRED. The event.
    *
    * @generated from oneof lf.a2a.v1.StreamResponse.payload
    */
   payload: {
     /**
-     * The whole task as it was when the stream began; later updates build on it.
+     * The whole task at the start of the stream. Later updates build on it.
      *
      * @generated from field: lf.a2a.v1.Task task = 1;
      */
@@ -1880,7 +1880,7 @@ export type StreamResponse = Message$1<"lf.a2a.v1.StreamResponse"> & {
     case: "task";
   } | {
     /**
-     * The agent's answer, where no task was needed; nothing follows it.
+     * The agent's answer if no task was needed. The stream ends after it.
      *
      * @generated from field: lf.a2a.v1.Message message = 2;
      */
@@ -1955,7 +1955,7 @@ export const TaskState = {
   UNSPECIFIED: 0,
 
   /**
-   * The task exists, work on it has not begun.
+   * The task exists, and work on it has not started.
    *
    * @generated from enum value: TASK_STATE_SUBMITTED = 1;
    */
@@ -1990,7 +1990,7 @@ export const TaskState = {
   CANCELED: 5,
 
   /**
-   * Interrupted: the work goes on after the client has sent another message to the task.
+   * Interrupted: the work continues after the client has sent another message to the task.
    *
    * @generated from enum value: TASK_STATE_INPUT_REQUIRED = 6;
    */
@@ -2004,7 +2004,7 @@ export const TaskState = {
   REJECTED: 7,
 
   /**
-   * Interrupted: the work goes on after the client has arranged an authorization, usually outside this protocol.
+   * Interrupted: the work continues after the client has arranged an authorization, usually outside this protocol.
    *
    * @generated from enum value: TASK_STATE_AUTH_REQUIRED = 8;
    */
@@ -2026,7 +2026,7 @@ export const TaskStateSchema: GenEnum<TaskState> = /*@__PURE__*/
   enumDesc(file_lf_a2a_v1_a2a, 0);
 
 /**
- * Who wrote a message.
+ * The author of a message.
  *
  * @generated from enum lf.a2a.v1.Role
  */
@@ -2054,7 +2054,7 @@ export const Role = {
 } as const;
 
 /**
- * Who wrote a message.
+ * The author of a message.
  *
  * @generated from enum lf.a2a.v1.Role
  */
@@ -2073,7 +2073,7 @@ export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
  */
 export const A2AService: GenService<{
   /**
-   * Hands a message to the agent and answers with the task it belongs to, or with a bare message. Waits until the task
+   * Sends a message to the agent. Returns the task that the message belongs to, or a bare message. Waits until the task
    * is terminal or interrupted, unless `configuration.return_immediately` is set.
    *
    * @generated from rpc lf.a2a.v1.A2AService.SendMessage
@@ -2084,8 +2084,8 @@ export const A2AService: GenService<{
     output: typeof SendMessageResponseSchema;
   },
   /**
-   * Hands a message to the agent and streams what follows: either one message and the end, or first the task and then
-   * its updates in order. The stream ends with the task.
+   * Sends a message to the agent and streams the response: either a single message, or the task followed by its updates
+   * in order. The stream ends when the task is terminal or needs input.
    *
    * @generated from rpc lf.a2a.v1.A2AService.SendStreamingMessage
    */
@@ -2095,7 +2095,7 @@ export const A2AService: GenService<{
     output: typeof StreamResponseSchema;
   },
   /**
-   * Reads a task as it is now. A task the caller may not see is answered like one that does not exist.
+   * Returns a task as it is now. A task that the caller may not see is reported as not found.
    *
    * @generated from rpc lf.a2a.v1.A2AService.GetTask
    */
@@ -2105,7 +2105,7 @@ export const A2AService: GenService<{
     output: typeof TaskSchema;
   },
   /**
-   * Lists the tasks the caller may see, page by page, the latest status first.
+   * Lists the tasks that the caller may see, in pages, latest status first.
    *
    * @generated from rpc lf.a2a.v1.A2AService.ListTasks
    */
@@ -2115,8 +2115,8 @@ export const A2AService: GenService<{
     output: typeof ListTasksResponseSchema;
   },
   /**
-   * Asks the agent to stop working on a task and answers with the task after the attempt, which may not have succeeded.
-   * Fails for a task that is already terminal.
+   * Asks the agent to stop working on a task. Returns the task after the attempt, which may not have succeeded. Fails
+   * if the task is already terminal.
    *
    * @generated from rpc lf.a2a.v1.A2AService.CancelTask
    */
@@ -2126,7 +2126,7 @@ export const A2AService: GenService<{
     output: typeof TaskSchema;
   },
   /**
-   * Streams a task that is not terminal: first the task as it is now, then each update from there on, until it ends.
+   * Streams a task that is not terminal: first the task as it is now, then each later update, until the task ends.
    *
    * @generated from rpc lf.a2a.v1.A2AService.SubscribeToTask
    */
@@ -2136,7 +2136,7 @@ export const A2AService: GenService<{
     output: typeof StreamResponseSchema;
   },
   /**
-   * Registers a webhook for the updates of one task and answers with the stored config, its id filled in.
+   * Registers a webhook for the updates of one task. Returns the stored config with its id.
    *
    * @generated from rpc lf.a2a.v1.A2AService.CreateTaskPushNotificationConfig
    */
@@ -2146,7 +2146,7 @@ export const A2AService: GenService<{
     output: typeof TaskPushNotificationConfigSchema;
   },
   /**
-   * Reads one webhook config of a task.
+   * Returns one webhook config of a task.
    *
    * @generated from rpc lf.a2a.v1.A2AService.GetTaskPushNotificationConfig
    */
@@ -2156,7 +2156,7 @@ export const A2AService: GenService<{
     output: typeof TaskPushNotificationConfigSchema;
   },
   /**
-   * Lists the webhook configs of one task, page by page.
+   * Lists the webhook configs of one task, in pages.
    *
    * @generated from rpc lf.a2a.v1.A2AService.ListTaskPushNotificationConfigs
    */
@@ -2166,7 +2166,7 @@ export const A2AService: GenService<{
     output: typeof ListTaskPushNotificationConfigsResponseSchema;
   },
   /**
-   * Reads the agent card for authenticated callers, which may say more than the public one. Needs the capability
+   * Returns the agent card for authenticated callers, which may hold more than the public card. Needs the capability
    * `extended_agent_card`.
    *
    * @generated from rpc lf.a2a.v1.A2AService.GetExtendedAgentCard
@@ -2177,7 +2177,7 @@ export const A2AService: GenService<{
     output: typeof AgentCardSchema;
   },
   /**
-   * Removes one webhook config of a task. Removing a config that is already gone succeeds.
+   * Removes one webhook config of a task. Succeeds if there is no such config.
    *
    * @generated from rpc lf.a2a.v1.A2AService.DeleteTaskPushNotificationConfig
    */

@@ -2,7 +2,7 @@
 // @generated from file taskmanager/storage/v1/records.proto (package taskmanager.storage.v1, syntax proto3)
 /* eslint-disable */
 
-// The records that storages keep. A storage treats them as bytes; fields that an older release doesn't know survive in it.
+// The records that storages keep. A storage treats them as bytes, so fields that it doesn't know survive.
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -19,27 +19,28 @@ export const file_taskmanager_storage_v1_records: GenFile = /*@__PURE__*/
   fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEi+QMKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIAEIGCgRib2R5ImIKC1Rhc2tDcmVhdGVkEh0KBHRhc2sYASABKAsyDy5sZi5hMmEudjEuVGFzaxI0CgdvcHRpb25zGAIgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucyKXAQoPTWVzc2FnZUFjY2VwdGVkEiMKB21lc3NhZ2UYASABKAsyEi5sZi5hMmEudjEuTWVzc2FnZRI0CgdvcHRpb25zGAIgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucxIPCgdyZXN1bWVzGAMgASgIEhgKEGZvbGxvd3NfcXVlc3Rpb24YBCABKAgirAEKC1NlbmRPcHRpb25zEhAKCGJsb2NraW5nGAEgASgIEhEKCXN0cmVhbWluZxgCIAEoCBIbCg5oaXN0b3J5X2xlbmd0aBgDIAEoBUgAiAEBEh0KFWFjY2VwdGVkX291dHB1dF9tb2RlcxgEIAMoCRIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCEQoPX2hpc3RvcnlfbGVuZ3RoIjgKC1R1cm5TdGFydGVkEhgKEG1lc3NhZ2Vfc2VxdWVuY2UYASABKAQSDwoHYXR0ZW1wdBgCIAEoDSJBCgpTdGVwUmVzdWx0EgwKBG5hbWUYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiKgoIVGFrZW92ZXISDwoHcmVwbGljYRgBIAEoCRINCgVmZW5jZRgCIAEoBCI8Cg9DYW5jZWxSZXF1ZXN0ZWQSKQoIbWV0YWRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ih0KCkVudHJ5QmF0Y2gSDwoHZW50cmllcxgBIAMoDCL+AgoMVGFza1NuYXBzaG90EhAKCHNlcXVlbmNlGAEgASgEEh0KBHRhc2sYAiABKAsyDy5sZi5hMmEudjEuVGFzaxIPCgd0aW1lX21zGAMgASgDEjcKB3dhaXRpbmcYBCADKAsyJi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLldhaXRpbmdNZXNzYWdlEjEKBHR1cm4YBSABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkEjwKDHR1cm5fbWVzc2FnZRgGIAEoCzImLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuV2FpdGluZ01lc3NhZ2USOAoMc3RlcF9yZXN1bHRzGAcgAygLMiIudGFza21hbmFnZXIuc3RvcmFnZS52MS5TdGVwUmVzdWx0EhgKEGNhbmNlbF9yZXF1ZXN0ZWQYCCABKAgSEQoJdHVybl9vcGVuGAkgASgIEhsKE3F1ZXN0aW9uX2luX2hpc3RvcnkYCiABKAgibwoOV2FpdGluZ01lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSFQoNaGlzdG9yeV9pbmRleBgCIAEoDRI0CgdvcHRpb25zGAMgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucyIsCgtUYXNrU3VtbWFyeRIdCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2tiBnByb3RvMw", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
 
 /**
- * One immutable record of a task's log. Its place, the sequence, is not in it: it follows from the batch's first sequence.
- * Ids of the task and its context are left out of the bodies: the key under which the log is kept names them.
+ * One immutable record of a task's log. Its sequence is not stored in it: it follows from the first sequence of the
+ * batch. The ids of the task and the context are left out of the bodies, since the key of the log has them.
  *
  * @generated from message taskmanager.storage.v1.Entry
  */
 export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
   /**
-   * When the entry was made, in milliseconds since the Unix epoch, by the clock of the replica that made it. Never falls within a task.
+   * The time of the entry, in milliseconds since the Unix epoch, by the clock of the replica that made it. It never
+   * decreases within a task.
    *
    * @generated from field: int64 time_ms = 1;
    */
   timeMs: bigint;
 
   /**
-   * What happened.
+   * The content of the entry.
    *
    * @generated from oneof taskmanager.storage.v1.Entry.body
    */
   body: {
     /**
-     * The task came into being; always entry 1 and only there.
+     * The task was created. Always entry 1, and only there.
      *
      * @generated from field: taskmanager.storage.v1.TaskCreated created = 2;
      */
@@ -55,7 +56,7 @@ export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
     case: "message";
   } | {
     /**
-     * The status changed.
+     * The status of the task changed.
      *
      * @generated from field: lf.a2a.v1.TaskStatusUpdateEvent status_update = 4;
      */
@@ -63,7 +64,7 @@ export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
     case: "statusUpdate";
   } | {
     /**
-     * An artifact was made, replaced or added to.
+     * An artifact was created, replaced or extended.
      *
      * @generated from field: lf.a2a.v1.TaskArtifactUpdateEvent artifact_update = 5;
      */
@@ -79,7 +80,7 @@ export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
     case: "turn";
   } | {
     /**
-     * A step of the processor ended; its result is kept for a run of the same turn after a crash.
+     * A step of the processor ended. After a crash the turn runs again and reuses the result.
      *
      * @generated from field: taskmanager.storage.v1.StepResult step_result = 7;
      */
@@ -112,20 +113,20 @@ export const EntrySchema: GenMessage<Entry> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 0);
 
 /**
- * A task at its creation.
+ * The creation of a task.
  *
  * @generated from message taskmanager.storage.v1.TaskCreated
  */
 export type TaskCreated = Message<"taskmanager.storage.v1.TaskCreated"> & {
   /**
-   * The task: SUBMITTED, with the message that made it as its whole history.
+   * The task in state SUBMITTED. Its history holds the message that created it.
    *
    * @generated from field: lf.a2a.v1.Task task = 1;
    */
   task?: Task | undefined;
 
   /**
-   * How that message was sent.
+   * The options of that message.
    *
    * @generated from field: taskmanager.storage.v1.SendOptions options = 2;
    */
@@ -140,34 +141,34 @@ export const TaskCreatedSchema: GenMessage<TaskCreated> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 1);
 
 /**
- * A message accepted for an existing task.
+ * A message that was accepted for an existing task.
  *
  * @generated from message taskmanager.storage.v1.MessageAccepted
  */
 export type MessageAccepted = Message<"taskmanager.storage.v1.MessageAccepted"> & {
   /**
-   * The message as it came, its context filled in.
+   * The message as it was received, with its context id filled in.
    *
    * @generated from field: lf.a2a.v1.Message message = 1;
    */
   message?: Message$1 | undefined;
 
   /**
-   * How it was sent. Absent for a message of the agent's own, which no turn answers.
+   * The options of the message. Absent for a message of the agent, which no turn answers.
    *
    * @generated from field: taskmanager.storage.v1.SendOptions options = 2;
    */
   options?: SendOptions | undefined;
 
   /**
-   * No turn ran when it came: the one begun last is over, whatever the status says.
+   * No turn was running when the message was accepted. So the last turn is over, whatever the status says.
    *
    * @generated from field: bool resumes = 3;
    */
   resumes: boolean;
 
   /**
-   * The question of the present status becomes history before this message, though the task stays in that status.
+   * The message of the current status enters the history before this message. The status stays as it is.
    *
    * @generated from field: bool follows_question = 4;
    */
@@ -182,13 +183,13 @@ export const MessageAcceptedSchema: GenMessage<MessageAccepted> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 2);
 
 /**
- * What the sender of a message asked for, as far as the turn that answers it needs to know.
+ * The options of a sent message that its turn needs.
  *
  * @generated from message taskmanager.storage.v1.SendOptions
  */
 export type SendOptions = Message<"taskmanager.storage.v1.SendOptions"> & {
   /**
-   * The sender waits for the end of the turn.
+   * The sender waits until the turn has ended.
    *
    * @generated from field: bool blocking = 1;
    */
@@ -202,21 +203,21 @@ export type SendOptions = Message<"taskmanager.storage.v1.SendOptions"> & {
   streaming: boolean;
 
   /**
-   * The number of history messages the sender wants in the answer.
+   * The number of history messages that the sender wants in the response.
    *
    * @generated from field: optional int32 history_length = 3;
    */
   historyLength?: number | undefined;
 
   /**
-   * The media types the sender takes.
+   * The media types that the sender accepts.
    *
    * @generated from field: repeated string accepted_output_modes = 4;
    */
   acceptedOutputModes: string[];
 
   /**
-   * The metadata of the request (not of the message).
+   * The metadata of the request, not of the message.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
@@ -231,20 +232,20 @@ export const SendOptionsSchema: GenMessage<SendOptions> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 3);
 
 /**
- * The beginning of a turn.
+ * The start of a turn.
  *
  * @generated from message taskmanager.storage.v1.TurnStarted
  */
 export type TurnStarted = Message<"taskmanager.storage.v1.TurnStarted"> & {
   /**
-   * The sequence of the entry with the message that this turn answers.
+   * The sequence of the entry that holds the message which this turn answers.
    *
    * @generated from field: uint64 message_sequence = 1;
    */
   messageSequence: bigint;
 
   /**
-   * 1 for the first run of this turn; more after a crash.
+   * 1 for the first run of the turn, one more for each run after a crash.
    *
    * @generated from field: uint32 attempt = 2;
    */
@@ -259,20 +260,20 @@ export const TurnStartedSchema: GenMessage<TurnStarted> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 4);
 
 /**
- * The kept result of a step.
+ * The stored result of a step.
  *
  * @generated from message taskmanager.storage.v1.StepResult
  */
 export type StepResult = Message<"taskmanager.storage.v1.StepResult"> & {
   /**
-   * The name the processor gave the step, unique within the turn.
+   * The name of the step, chosen by the processor and unique within the turn.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Its result.
+   * The result.
    *
    * @generated from field: google.protobuf.Value value = 2;
    */
@@ -287,20 +288,20 @@ export const StepResultSchema: GenMessage<StepResult> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 5);
 
 /**
- * A change of the replica that runs the task.
+ * A change of the replica that owns the task.
  *
  * @generated from message taskmanager.storage.v1.Takeover
  */
 export type Takeover = Message<"taskmanager.storage.v1.Takeover"> & {
   /**
-   * The replica that runs it from here on.
+   * The replica that owns the task from this entry on.
    *
    * @generated from field: string replica = 1;
    */
   replica: string;
 
   /**
-   * Its fence, larger than every earlier one of this task.
+   * The fence of that replica, larger than all earlier fences of the task.
    *
    * @generated from field: uint64 fence = 2;
    */
@@ -315,7 +316,7 @@ export const TakeoverSchema: GenMessage<Takeover> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 6);
 
 /**
- * A wish to cancel, accepted before the task ended.
+ * A request to cancel the task, accepted before the task ended.
  *
  * @generated from message taskmanager.storage.v1.CancelRequested
  */
@@ -336,7 +337,7 @@ export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 7);
 
 /**
- * The entries of one append, or of several joined, as they are stored.
+ * The stored form of the entries of one append, or of several appends that were merged.
  *
  * @generated from message taskmanager.storage.v1.EntryBatch
  */
@@ -357,20 +358,20 @@ export const EntryBatchSchema: GenMessage<EntryBatch> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 8);
 
 /**
- * A stored fold: what the entries up to a sequence come to. A cache; the log is the truth.
+ * A snapshot: the fold of the entries up to a sequence. It is a cache and can be rebuilt from the log.
  *
  * @generated from message taskmanager.storage.v1.TaskSnapshot
  */
 export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
   /**
-   * The last sequence it holds.
+   * The sequence of the last entry in the fold.
    *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
 
   /**
-   * The task.
+   * The task at that sequence.
    *
    * @generated from field: lf.a2a.v1.Task task = 2;
    */
@@ -384,49 +385,49 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
   timeMs: bigint;
 
   /**
-   * Messages that no turn has begun to answer, oldest first.
+   * The messages that no turn has started on, oldest first.
    *
    * @generated from field: repeated taskmanager.storage.v1.WaitingMessage waiting = 4;
    */
   waiting: WaitingMessage[];
 
   /**
-   * The turn begun last.
+   * The last turn that was started.
    *
    * @generated from field: taskmanager.storage.v1.TurnStarted turn = 5;
    */
   turn?: TurnStarted | undefined;
 
   /**
-   * The message that turn answers, as in `waiting`.
+   * The message that this turn answers.
    *
    * @generated from field: taskmanager.storage.v1.WaitingMessage turn_message = 6;
    */
   turnMessage?: WaitingMessage | undefined;
 
   /**
-   * The results of that turn's steps.
+   * The results of the steps of this turn.
    *
    * @generated from field: repeated taskmanager.storage.v1.StepResult step_results = 7;
    */
   stepResults: StepResult[];
 
   /**
-   * A wish to cancel is open.
+   * A request to cancel is open.
    *
    * @generated from field: bool cancel_requested = 8;
    */
   cancelRequested: boolean;
 
   /**
-   * That turn isn't known to be over.
+   * No entry says that this turn is over.
    *
    * @generated from field: bool turn_open = 9;
    */
   turnOpen: boolean;
 
   /**
-   * The message of the present status is in the history already.
+   * The message of the current status is in the history already.
    *
    * @generated from field: bool question_in_history = 10;
    */
@@ -441,7 +442,7 @@ export const TaskSnapshotSchema: GenMessage<TaskSnapshot> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 9);
 
 /**
- * A message of the task's history and how it was sent.
+ * A message of the task's history, with its options.
  *
  * @generated from message taskmanager.storage.v1.WaitingMessage
  */
@@ -461,7 +462,7 @@ export type WaitingMessage = Message<"taskmanager.storage.v1.WaitingMessage"> & 
   historyIndex: number;
 
   /**
-   * How it was sent.
+   * The options of the message.
    *
    * @generated from field: taskmanager.storage.v1.SendOptions options = 3;
    */
@@ -476,13 +477,13 @@ export const WaitingMessageSchema: GenMessage<WaitingMessage> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 10);
 
 /**
- * What a list shows of a task without reading its log: the task without history and artifacts.
+ * The form of a task in lists: without history and artifacts. Lists read it instead of the log.
  *
  * @generated from message taskmanager.storage.v1.TaskSummary
  */
 export type TaskSummary = Message<"taskmanager.storage.v1.TaskSummary"> & {
   /**
-   * The task: id, context, status, metadata.
+   * The task: id, context id, status, metadata.
    *
    * @generated from field: lf.a2a.v1.Task task = 1;
    */

@@ -1,11 +1,9 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { Binary, type Timestamp } from "mongodb";
-import { type Message, MessageSchema } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../../domain/scope.ts";
-import { checkBytes } from "../../check-arguments.ts";
-import type { ConversationHistory, MessageClaim, MessagePage, MessagePlace } from "../../storage.ts";
+import type { ConversationHistory, MessageClaim, MessagePlace } from "../../storage.ts";
+import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { settleClaim } from "../claims/claims.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import { bareMessageKey, messageKey, nameOf, newId } from "../keys.ts";
 import type { MessageRecord } from "../records.ts";
@@ -16,39 +14,39 @@ import { deletePointers, findPointers, findPointersByKey, type KeyedPointer, wal
 import { isOnlyDuplicates, now } from "./pointers.ts";
 import { trimIfLong, trimmed } from "./trim.ts";
 
-/** Messages of one id looked at in one go: nearly always there is one. */
+/** Messages of one id that are read at once. There is nearly always one. */
 const sameIdPage = 8;
-/** Ids looked up at once. */
+/** Ids that are looked up at once. */
 const lookupsAtOnce = 16;
-/** Pointers read in one go where their number isn't asked for. */
+/** Pointers that are read at once when the call has no limit. */
 const pointerPage = 200;
 
 /**
- * Keeps messages without a task. Their conversations are touched first, which gives each its time and its place. Those
- * of one conversation go in one command; the claim comes last, so that who gets the answer finds the messages.
+ * Stores messages without a task. Their conversations are touched first, which gives each message its time and
+ * sequence. The messages of one conversation are stored by one command. The claim is settled last, so a caller that
+ * gets its answer finds the messages.
  */
 export async function storeMessages(
   context: MongoContext,
   scope: Scope,
-  messages: readonly Message[],
+  messages: readonly EncodedMessage[],
   settle: MessageClaim | undefined,
 ): Promise<void> {
-  // All that can fail comes before anything is changed. Of one id in one conversation the last counts.
+  // If several messages of one conversation have the same id, the last one is stored.
   const encoded = new Map<string, Map<string, Uint8Array>>();
-  for (const message of messages) {
-    const bytes = toBinary(MessageSchema, message);
-    checkBytes("message", bytes);
-    const of = encoded.get(message.contextId) ?? new Map<string, Uint8Array>();
-    of.delete(message.messageId);
-    encoded.set(message.contextId, of.set(message.messageId, bytes));
+  for (const { messageId, contextId, bytes } of messages) {
+    const of = encoded.get(contextId) ?? new Map<string, Uint8Array>();
+    of.delete(messageId);
+    encoded.set(contextId, of.set(messageId, bytes));
   }
-  const homes = await allOf([...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)));
+  const parents = await allOf(
+    [...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)),
+  );
   const last = messages.at(-1);
   const index = last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId);
-  const home = homes[index];
-  const answer = last === undefined ? undefined : encoded.get(last.contextId)?.get(last.messageId);
-  if (settle !== undefined && home !== undefined && answer !== undefined) {
-    await settleClaim(context, scope, settle, home, answer);
+  const parent = parents[index];
+  if (settle !== undefined && parent !== undefined && last !== undefined) {
+    await settleClaim(context, scope, settle, parent, last.bytes);
   }
 }
 
@@ -58,10 +56,10 @@ async function storeInConversation(
   contextId: string,
   messages: ReadonlyMap<string, Uint8Array>,
 ) {
-  const touch: Touch = { access: "now", said: messages.size, stored: messages.size, token: newId() };
+  const touch: Touch = { access: "now", messageCount: messages.size, stored: messages.size, token: newId() };
   const { record } = await ensureConversation(context, scope, contextId, touch);
   const { _id: conversation, incarnation, lastAccess, stored, covered } = record;
-  const stay = stayOf(context, { running: false, covered });
+  const expiry = expiryOf(context, { running: false, covered });
   const records = Array.from(
     messages,
     ([messageId, bytes], index): MessageRecord => ({
@@ -75,7 +73,7 @@ async function storeInConversation(
       sequence: stored - messages.size + index + 1,
       bytes: new Binary(bytes),
       at: now,
-      ...belongingOf(incarnation, stay),
+      ...belongingOf(incarnation, expiry),
     }),
   );
   await insertOrReplace(context, records);
@@ -83,7 +81,7 @@ async function storeInConversation(
   return { conversation, incarnation };
 }
 
-/** A message that is stored again, because the outcome of the first time was unknown, takes its own place. */
+/** A message that is stored again, after an unknown outcome, replaces its own record. */
 async function insertOrReplace(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
   const { messages } = context.collections;
   try {
@@ -103,8 +101,8 @@ export async function getMessages(
   context: MongoContext,
   scope: Scope,
   messageIds: readonly string[],
-): Promise<readonly Message[]> {
-  const found: (Message | undefined)[] = [];
+): Promise<readonly StoredMessage[]> {
+  const found: (StoredMessage | undefined)[] = [];
   for (let at = 0; at < messageIds.length; at += lookupsAtOnce) {
     const some = messageIds.slice(at, at + lookupsAtOnce);
     found.push(...(await allOf(some.map((id) => getMessage(context, messageKey(scope, id))))));
@@ -112,7 +110,7 @@ export async function getMessages(
   return found.filter((message) => message !== undefined);
 }
 
-async function getMessage(context: MongoContext, key: Binary): Promise<Message | undefined> {
+async function getMessage(context: MongoContext, key: Binary): Promise<StoredMessage | undefined> {
   for (let before: Timestamp | undefined; ; ) {
     const pointers = await findTrimmed(context, key, before, sameIdPage);
     const messages = await readMessages(context, pointers);
@@ -124,7 +122,7 @@ async function getMessage(context: MongoContext, key: Binary): Promise<Message |
   }
 }
 
-/** Pointers by a message's id, once the histories that they are in are as short as they should be. */
+/** The pointers of a message id, after the histories that contain them were trimmed. */
 async function findTrimmed(
   context: MongoContext,
   key: Binary,
@@ -133,12 +131,14 @@ async function findTrimmed(
 ): Promise<readonly KeyedPointer[]> {
   const pointers = await findPointersByKey(context, key, before, limit);
   const long = new Map(
-    pointers.filter(({ home }) => home.said > context.maxHistoryLength).map(({ home }) => [nameOf(home._id), home]),
+    pointers
+      .filter(({ parent }) => parent.messageCount > context.maxHistoryLength)
+      .map(({ parent }) => [nameOf(parent._id), parent]),
   );
   if (long.size === 0) {
     return pointers;
   }
-  await Promise.all(Array.from(long.values(), (home) => trimmed(context, home)));
+  await Promise.all(Array.from(long.values(), (parent) => trimmed(context, parent)));
   return findPointersByKey(context, key, before, limit);
 }
 
@@ -162,7 +162,7 @@ export async function listMessages(
   scope: Scope,
   contextId: string,
   limit: number | undefined,
-): Promise<readonly Message[]> {
+): Promise<readonly StoredMessage[]> {
   const conversation = await findConversation(context, scope, contextId);
   const most = Math.min(limit ?? Number.POSITIVE_INFINITY, context.maxHistoryLength);
   if (conversation === undefined || most === 0) {
@@ -194,8 +194,8 @@ export async function listMessagePage(
   context: MongoContext,
   scope: Scope,
   contextId: string,
-  { after, limit }: { readonly after?: MessagePlace; readonly limit: number },
-): Promise<MessagePage> {
+  { after, limit }: { readonly after: MessagePlace | undefined; readonly limit: number },
+): Promise<StoredMessagePage> {
   const conversation = await findConversation(context, scope, contextId);
   if (conversation === undefined) {
     return { messages: [] };
@@ -204,7 +204,7 @@ export async function listMessagePage(
   const pointers: Pointer[] = [];
   const from =
     after === undefined ? undefined : { time: after.timeMs, taskId: after.taskId, sequence: Number(after.sequence) };
-  // One more than asked for tells whether there are more.
+  // One more than the limit, to see whether there are more.
   await walkPointers(
     context,
     conversation.incarnation,

@@ -1,6 +1,7 @@
 import type { Scope } from "../../../domain/scope.ts";
 import { hashKey } from "../../key.ts";
 import type { MessageClaim } from "../../storage.ts";
+import type { ClaimOutcome } from "../../storage-engine.ts";
 import { lifeTimes, type SqliteContext } from "../thread/context.ts";
 
 export interface HeldClaim {
@@ -9,12 +10,6 @@ export interface HeldClaim {
   /** The encoded message that settled it. */
   readonly answer: Uint8Array | undefined;
 }
-
-/** `ClaimResult` with the answer still encoded. */
-export type ClaimOutcome =
-  | { readonly outcome: "accepted"; readonly otherContent: boolean }
-  | { readonly outcome: "duplicate"; readonly taskId: string; readonly answer: Uint8Array | undefined }
-  | { readonly outcome: "reused" };
 
 export function messageKey(scope: Scope, messageId: string): Uint8Array {
   return hashKey(scope.tenant, scope.owner, messageId);

@@ -1,26 +1,12 @@
 import type { Scope } from "../../../domain/scope.ts";
 import type { MessageClaim, MessagePlace } from "../../storage.ts";
+import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { handOver, lifeTimes, type Row, type SqliteContext } from "../thread/context.ts";
 import { messageKey, settleClaim } from "./claims.ts";
 import { ensureConversation, findConversation } from "./conversations.ts";
 import { type EntryRange, entryRanges } from "./entry-batch.ts";
 import { addMessages, removeMessages } from "./message-rows.ts";
-
-/** A message without a task, encoded. */
-export interface EncodedMessage {
-  readonly messageId: string;
-  readonly contextId: string;
-  readonly bytes: Uint8Array;
-}
-
-/** A message as it is kept: encoded on its own, or as the entry of a log that brought it. */
-export interface KeptMessage {
-  readonly contextId: string;
-  readonly taskId: string;
-  readonly isEntry: boolean;
-  readonly bytes: Uint8Array;
-}
 
 export function storeMessages(
   context: SqliteContext,
@@ -65,9 +51,9 @@ export function getMessages(
   context: SqliteContext,
   { scope, messageIds }: { readonly scope: Scope; readonly messageIds: readonly string[] },
   nowMs: number,
-): readonly KeptMessage[] {
+): readonly StoredMessage[] {
   const read = createMessageReader(context);
-  const found: KeptMessage[] = [];
+  const found: StoredMessage[] = [];
   for (const messageId of messageIds) {
     const row = context.sql.newestMessageByKey.get({ key: messageKey(scope, messageId), ...lifeTimes(context, nowMs) });
     if (row !== undefined) {
@@ -81,7 +67,7 @@ export function listMessages(
   context: SqliteContext,
   args: { readonly scope: Scope; readonly contextId: string; readonly limit: number | undefined },
   nowMs: number,
-): readonly KeptMessage[] {
+): readonly StoredMessage[] {
   const { scope, contextId, limit } = args;
   const conversation = findConversation(context, scope, contextId, nowMs);
   if (conversation === undefined) {
@@ -101,7 +87,7 @@ export function listMessagePage(
     readonly limit: number;
   },
   nowMs: number,
-): { readonly messages: readonly KeptMessage[]; readonly next: MessagePlace | undefined } {
+): StoredMessagePage {
   const { scope, contextId, after, limit } = args;
   const conversation = findConversation(context, scope, contextId, nowMs);
   if (conversation === undefined) {
@@ -124,13 +110,13 @@ function placeOf(row: Row): MessagePlace {
   return { timeMs: row.time_ms as number, taskId: row.task_id as string, sequence: BigInt(row.sequence as number) };
 }
 
-function readMessages(context: SqliteContext, rows: readonly Row[], contextId: string): readonly KeptMessage[] {
+function readMessages(context: SqliteContext, rows: readonly Row[], contextId: string): readonly StoredMessage[] {
   const read = createMessageReader(context);
   return rows.map((row) => read(row, contextId));
 }
 
 /** Reads the messages that rows stand for. Neighbours are often in one segment, so the last one is kept. */
-function createMessageReader(context: SqliteContext): (row: Row, contextId: string) => KeptMessage {
+function createMessageReader(context: SqliteContext): (row: Row, contextId: string) => StoredMessage {
   let segment:
     | {
         readonly task: number;

@@ -1,5 +1,4 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import { StorageError } from "../../storage-error.ts";
 import type { SqliteContext } from "../thread/context.ts";
 import { findTask } from "./tasks.ts";
 
@@ -12,12 +11,12 @@ export function storePushNotification(
   context: SqliteContext,
   { key, configId, bytes }: PushNotificationArgs & { readonly bytes: Uint8Array },
   nowMs: number,
-): void {
+): boolean {
   const task = findTask(context, key, nowMs);
-  if (task === undefined) {
-    throw new StorageError("missing", `There is no task "${key.taskId}" to store a push notification config under`);
+  if (task !== undefined) {
+    context.sql.putPushNotification.run({ task: task.id, configId, bytes });
   }
-  context.sql.putPushNotification.run({ task: task.id, configId, bytes });
+  return task !== undefined;
 }
 
 export function getPushNotification(

@@ -2,9 +2,10 @@ import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../../domain/scope.ts";
 import { isSettled } from "../../../domain/task-state.ts";
 import { hashKey } from "../../key.ts";
-import type { AppendResult, TaskAppend, TaskCommand } from "../../storage.ts";
+import type { TaskAppend, TaskCommand } from "../../storage.ts";
+import type { AppendOutcome } from "../../storage-engine.ts";
 import { lifeTimes, type SqliteContext } from "../thread/context.ts";
-import { findRival, type HeldClaim, messageKey, settleClaim } from "./claims.ts";
+import { findRival, messageKey, settleClaim } from "./claims.ts";
 import { ensureConversation, removeConversation, scopeKey } from "./conversations.ts";
 import { addMessages, removeMessages } from "./message-rows.ts";
 
@@ -22,12 +23,7 @@ export interface EncodedBatch {
   readonly bytes: Uint8Array;
 }
 
-/** `AppendResult` with the answer of a claim still encoded. */
-export type AppendOutcome =
-  | Exclude<AppendResult, { readonly outcome: "duplicate" }>
-  | { readonly outcome: "duplicate"; readonly claim: Pick<HeldClaim, "taskId" | "answer"> };
-
-type Committed = Extract<AppendResult, { readonly outcome: "committed" }>;
+type Committed = Extract<AppendOutcome, { readonly outcome: "committed" }>;
 
 /** A task's row as operations pass it on. */
 export interface FoundTask {

@@ -1,26 +1,9 @@
-import {
-  type DescEnum,
-  type DescEnumValue,
-  type DescField,
-  type DescMessage,
-  type DescMethod,
-  type DescService,
-  type JsonObject,
-  ScalarType,
-} from "@bufbuild/protobuf";
+import { type DescEnum, type DescField, type DescMessage, type JsonObject, ScalarType } from "@bufbuild/protobuf";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
-import { comments } from "../../../gen/comments.ts";
-import { isAnnotatedRequired } from "../../domain/validate.ts";
+import { isAnnotatedRequired } from "../../src/domain/validate.ts";
+import { descriptionOf } from "./description.ts";
 
-/** What its proto says of it, as a member of the document; nothing of protos that aren't ours. */
-export function descriptionOf(desc: DescService | DescMethod | DescMessage | DescField | DescEnum | DescEnumValue): {
-  readonly description?: string;
-} {
-  const description = comments.get("typeName" in desc ? desc.typeName : `${desc.parent.typeName}.${desc.name}`);
-  return { ...(description !== undefined && { description }) };
-}
-
-/** Collects the schemas of what is referred to, so that each type is described once. */
+/** The schemas of the types that the document refers to. Each type is described once. */
 export class OpenApiSchemas {
   readonly #schemas = new Map<string, JsonObject>();
 
@@ -33,14 +16,14 @@ export class OpenApiSchemas {
     const wellKnown = this.#wellKnown(desc);
     if (wellKnown !== undefined) return wellKnown;
     if (!this.#schemas.has(desc.typeName)) {
-      // Before its fields are looked at, for types that hold themselves.
+      // Before the fields: a type may contain itself.
       this.#schemas.set(desc.typeName, {});
       this.#schemas.set(desc.typeName, this.object(desc, desc.fields));
     }
     return { $ref: `#/components/schemas/${desc.typeName}` };
   }
 
-  /** A message with only these of its fields. */
+  /** A message with only these fields. */
   object(desc: DescMessage, fields: readonly DescField[]): JsonObject {
     const properties = Object.fromEntries(fields.map((field) => [field.jsonName, this.field(field)]));
     const required = fields.filter(isAnnotatedRequired).map(({ jsonName }) => jsonName);
@@ -146,7 +129,7 @@ function scalarSchema(scalar: ScalarType): JsonObject {
     case ScalarType.SFIXED64:
     case ScalarType.UINT64:
     case ScalarType.FIXED64:
-      // As a text: JSON's numbers are exact to 2^53 only.
+      // As a string: JavaScript reads JSON's numbers exactly only to 2^53.
       return { type: "string", format: "int64" };
     default:
       return scalar satisfies never;

@@ -1,0 +1,87 @@
+/**
+ * What is open around a place in JSON text: an array (undefined), or an object with the names of its members so far:
+ * none (null), one, or several. One value a level, so that deep nesting costs little.
+ */
+type Level = undefined | null | string | Set<string>;
+
+/**
+ * One pass over JSON text before it is parsed. Returns the first name that an object has twice. Puts into `ids` the
+ * numbers that JavaScript would round, as they were written, of the members "id" of the value or of the elements of a
+ * top-level array, by the place of the element (0 without an array). Text that isn't JSON is for `JSON.parse` to refuse.
+ *
+ * The place for bounds on the number of values and on their levels: nothing of the text has been parsed yet.
+ */
+export function scanJson(text: string, ids: Map<number, string>): string | undefined {
+  const levels: Level[] = [];
+  let isName = false;
+  let place = 0;
+  let repeated: string | undefined;
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case '"': {
+        const end = endOfString(text, at);
+        if (isName) {
+          const name = nameOf(text.slice(at + 1, end));
+          const names = levels.at(-1);
+          if (names === null) levels[levels.length - 1] = name;
+          else if (typeof names === "string") {
+            if (names === name) repeated ??= name;
+            else levels[levels.length - 1] = new Set([names, name]);
+          } else if (names?.has(name)) repeated ??= name;
+          else names?.add(name);
+          if (name === "id" && (levels.length === 1 || (levels.length === 2 && levels[0] === undefined)))
+            keepId(text, end, ids, place);
+          isName = false;
+        }
+        at = end;
+        break;
+      }
+      case "{":
+        levels.push(null);
+        isName = true;
+        break;
+      case "[":
+        levels.push(undefined);
+        isName = false;
+        break;
+      case "}":
+      case "]":
+        levels.pop();
+        isName = false;
+        break;
+      case ",":
+        isName = levels.at(-1) !== undefined;
+        if (levels.length === 1 && !isName) place++;
+        break;
+    }
+  }
+  return repeated;
+}
+
+/** The index of the quote that ends a string, or the end of the text. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    let first = end;
+    while (text[first - 1] === "\\") first--;
+    if ((end - first) % 2 === 0) return end;
+  }
+  return text.length;
+}
+
+/** A name without its escapes: `\u0061` is an `a`. */
+function nameOf(written: string): string {
+  if (!written.includes("\\")) return written;
+  try {
+    return JSON.parse(`"${written}"`);
+  } catch {
+    return written;
+  }
+}
+
+const numberAfterName = /"\s*:\s*(-?\d[\d.eE+-]*)/y;
+
+function keepId(text: string, end: number, ids: Map<number, string>, place: number): void {
+  numberAfterName.lastIndex = end;
+  const written = numberAfterName.exec(text)?.[1];
+  if (written !== undefined && !Number.isSafeInteger(Number(written))) ids.set(place, written);
+}

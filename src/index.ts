@@ -23,6 +23,7 @@ export {
   working,
 } from "./agent/processor-events.ts";
 export type { TaskSubscriber } from "./agent/task-subscriber.ts";
+export type { TaskAt } from "./domain/fold.ts";
 export type { ProcessorEvent } from "./domain/processor-event.ts";
 export type { Caller, ConversationKey, Scope, TaskKey } from "./domain/scope.ts";
 export {
@@ -35,8 +36,9 @@ export {
 export { isSettled } from "./domain/task-state.ts";
 export type { Conversations } from "./manager/conversations/conversations.ts";
 export type { ManagerOptions } from "./manager/options.ts";
+export type { ListedTasks } from "./manager/read/list-tasks.ts";
 export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
-export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
+export { createTaskManager, type ManagerParts, type SentMessage, type TaskManager } from "./manager/task-manager.ts";
 export { openStorage } from "./server/open-storage.ts";
 export { createServer, type Server, type ServerOptions } from "./server/server.ts";
 // For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.

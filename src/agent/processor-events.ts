@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type ArtifactSchema, type PartSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { textChunkLengthMax } from "../domain/limits.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
 
 /** A status update, with a message of one text part if a text is given. */
@@ -34,7 +35,7 @@ export function authRequired(text: string): ProcessorEvent {
   return status(TaskState.AUTH_REQUIRED, text);
 }
 
-/** An artifact, or a chunk of one: `append` adds its parts to those sent before under the same id (R126). */
+/** An artifact, or a chunk of one. `append` adds its parts to those that were sent under the same id (R126). */
 export function artifact(
   init: MessageInitShape<typeof ArtifactSchema>,
   chunk: { readonly append?: boolean; readonly lastChunk?: boolean } = {},
@@ -48,9 +49,9 @@ export function textOf(message: { readonly parts: readonly MessageInitShape<type
 }
 
 /**
- * One artifact out of a text stream. While the storage is busy, what arrives meanwhile is joined into one chunk of one
- * part; a stream that is faster than the storage makes fewer, larger events instead of more. A chunk stays below 16 Ki
- * characters unless one piece alone is larger.
+ * One artifact out of a text stream. Texts that arrive while the storage is busy are joined into one chunk with one
+ * part, so a stream that is faster than the storage gives fewer and larger events. A chunk takes no further text once
+ * it has 16 Ki characters.
  */
 export async function* artifactFrom(
   chunks: AsyncIterable<string>,
@@ -78,9 +79,9 @@ export async function* artifactFrom(
     while (!result.done) {
       let text = result.value;
       pending = iterator.next();
-      // Whatever is there already, without waiting for more.
+      // Takes what is there already, and waits for nothing.
       let ready = await readyNow(pending);
-      while (ready !== undefined && !ready.done && text.length < joinedTextMax) {
+      while (ready !== undefined && !ready.done && text.length < textChunkLengthMax) {
         text += ready.value;
         pending = iterator.next();
         ready = await readyNow(pending);
@@ -90,7 +91,7 @@ export async function* artifactFrom(
       if (ready?.done) return;
       result = await pending;
     }
-    // The stream's end came after its last chunk was sent, or there was none: an empty one says so.
+    // The stream ended after its last chunk was sent, or had no chunk. An empty chunk marks the end.
     yield chunkOf("", first, true);
   } finally {
     pending.catch(() => undefined);
@@ -98,10 +99,7 @@ export async function* artifactFrom(
   }
 }
 
-/** Characters; a bound for one event well below the event limit. */
-const joinedTextMax = 16 * 1024;
-
-/** The result if it is there by the next turn of the event loop. */
+/** The result, if it is there by the next turn of the event loop. */
 async function readyNow<T>(pending: Promise<T>): Promise<T | undefined> {
   return Promise.race([pending, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))]);
 }

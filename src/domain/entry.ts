@@ -11,7 +11,7 @@ export interface PlacedEntry {
   readonly bytes: number;
 }
 
-/** A copy of a message as it is stored: without ids that the log's key has. */
+/** A copy of a message as it is stored: without the ids that are in the log's key. */
 export function storedMessage(message: Message): Message {
   const copy = create(MessageSchema);
   Object.assign(copy, message);
@@ -20,13 +20,20 @@ export function storedMessage(message: Message): Message {
   return copy;
 }
 
-/** Whether two messages of one task are the same one sent twice: equal but for ids that the task knows anyway. */
+/** A copy of a message that belongs to a conversation, but to no task. */
+export function messageInContext(message: Message, contextId: string): Message {
+  const copy = storedMessage(message);
+  copy.contextId = contextId;
+  return copy;
+}
+
+/** Whether two messages of one task are the same message sent twice: equal except for the ids of task and context. */
 export function sameMessage(a: Message, b: Message): boolean {
   return a.messageId === b.messageId && equals(MessageSchema, storedMessage(a), storedMessage(b));
 }
 
-/** What an entry brings to the conversation's history. */
-export function historyMessageOf(entry: Entry): Message | undefined {
+/** The message that an entry adds to the history of its conversation; undefined if it adds none. */
+export function messageInEntry(entry: Entry): Message | undefined {
   const { body } = entry;
   switch (body.case) {
     case "created":
@@ -42,7 +49,7 @@ export function historyMessageOf(entry: Entry): Message | undefined {
   }
 }
 
-/** The event that readers of a stream see, or undefined for an internal entry. */
+/** The event that readers of a stream see; undefined for an internal entry. */
 export function eventOf(entry: Entry): StreamResponse | undefined {
   const { body } = entry;
   switch (body.case) {
@@ -61,7 +68,7 @@ export function streamResponse(payload: StreamResponse["payload"]): StreamRespon
   return { $typeName: "lf.a2a.v1.StreamResponse", payload };
 }
 
-/** The status of an entry that changes it. */
+/** The status that an entry sets; undefined if it sets none. */
 export function statusOf(entry: Entry): TaskStatus | undefined {
   if (entry.body.case === "statusUpdate") return entry.body.value.status;
   return entry.body.case === "created" ? entry.body.value.task?.status : undefined;

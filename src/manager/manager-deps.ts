@@ -14,10 +14,10 @@ export interface ManagerDeps {
   readonly hub: TaskHub;
   readonly options: Required<ManagerOptions>;
   readonly clock: Clock;
-  readonly times: MessageClock;
+  readonly messageClock: MessageClock;
   readonly newId: () => string;
   readonly logger: Logger;
-  /** The name of this process in headers and takeovers; another one at every start. */
+  /** The name of this process in headers and takeovers. Every start has a new one. */
   readonly replica: string;
 }
 

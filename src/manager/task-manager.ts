@@ -1,11 +1,8 @@
 import { create, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import {
   type ListTasksRequest,
-  type ListTasksResponse,
   type Message,
   type SendMessageRequest,
-  type SendMessageResponse,
-  SendMessageResponseSchema,
   type Task,
   TaskState,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
@@ -14,7 +11,7 @@ import type { CancellableTask } from "../agent/cancellable-task.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
-import { type TaskView, taskOf } from "../domain/fold.ts";
+import { type TaskAt, type TaskView, taskAt, taskOf } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
@@ -23,8 +20,9 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
+import type { Accepted } from "./accept/accepted.ts";
 import { checkCursor } from "./accept/check-cursor.ts";
-import { type Accepted, MessageIntake } from "./accept/message-intake.ts";
+import { MessageIntake } from "./accept/message-intake.ts";
 import { AccessTracker } from "./conversations/access-tracker.ts";
 import { Conversations } from "./conversations/conversations.ts";
 import { MessageClock } from "./conversations/message-clock.ts";
@@ -33,7 +31,7 @@ import type { ManagerDeps } from "./manager-deps.ts";
 import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
 import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
-import { listTasks } from "./read/list-tasks.ts";
+import { type ListedTasks, listTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
 import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
@@ -43,25 +41,31 @@ import { RunQueue } from "./run/run-queue.ts";
 import { taskContexts } from "./run/task-context.ts";
 import { TaskRuns } from "./run/task-runs.ts";
 
+/** What a message got: a bare message (R16), or a task as it was at a sequence. */
+export type SentMessage =
+  | { readonly kind: "message"; readonly message: Message }
+  | ({ readonly kind: "task" } & TaskAt);
+
 /**
- * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope:
- * what lies outside it is not found. All errors are TaskError, but for the reason of an aborted signal. Without a
- * caller it is the anonymous one of the empty tenant.
+ * The Go package's On… methods, and the other operations on tasks. Every call sees the caller's scope alone: a task
+ * outside it is not found. A call without a caller acts for the anonymous one of the empty tenant. Errors are
+ * TaskErrors, or the reason of an aborted signal.
  */
 export interface TaskManager extends AsyncDisposable {
   /**
-   * Blocking by default: resolves when the task is terminal or interrupted (R17), or with a bare message; with
-   * `return_immediately` when the task is durable. The signal ends the wait, never the task.
+   * Resolves when the task is terminal or interrupted (R17), or with a bare message; with `return_immediately` when the
+   * task is durable. The signal ends the wait, never the task.
    */
   sendMessage(
     request: SendMessageRequest,
     caller?: Caller,
     options?: { readonly signal?: AbortSignal },
-  ): Promise<SendMessageResponse>;
+  ): Promise<SentMessage>;
   /**
-   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7).
-   * With a cursor, for a message that came before and for one to a task: what follows the cursor instead, without the
-   * task first. A message that is new makes a task that no cursor is about: it begins with that task all the same.
+   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R37).
+   *
+   * With a cursor, a repeated message and a message to a task give the events after the cursor, without the task first.
+   * A new message makes a new task, which no cursor refers to: its stream begins with the task.
    */
   sendStreamingMessage(
     request: SendMessageRequest,
@@ -69,34 +73,34 @@ export interface TaskManager extends AsyncDisposable {
     options?: { readonly after?: bigint | undefined },
   ): TaskSubscriber;
   getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
-  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse>;
+  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks>;
   /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
   cancelTask(
     id: string,
     caller?: Caller,
     options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
-  ): Promise<Task>;
+  ): Promise<TaskAt>;
   /**
-   * Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a
-   * terminal task.
+   * Without a cursor: the task first, then its events; a terminal task is refused (R59–R61). With a cursor: the events
+   * after it, also of a terminal task.
    */
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
 
-  /** Like `subscribeToTask`, but to the very end: past requests for input, and of a terminal task too. */
+  /** Like `subscribeToTask`, but to the end of the task: past requests for input. Never refuses a terminal task. */
   watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
-  /** The task as it was at a sequence, and the head now. Throws OUT_OF_RANGE. */
+  /** The task as it was at a sequence, and the present head. Throws OUT_OF_RANGE. */
   getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }>;
   taskExists(id: string, caller?: Caller): Promise<boolean>;
-  /** Removes a terminal task; false if there was none. Throws STILL_RUNNING while it isn't terminal. */
+  /** Removes a terminal task; false if there was none. Throws STILL_RUNNING before the task is terminal. */
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
   readonly conversations: Conversations;
-  /** Whether there should be more work for this one: the storage answers, and it isn't going down. */
+  /** Whether this task manager should get work: its storage answers, and it is not shutting down. */
   readonly readiness: Readiness;
-  /** The processor's card: what the services let in goes by its capabilities. */
+  /** The processor's card. Its capabilities decide which calls the services admit. */
   readonly card: MessageProcessor["card"];
 }
 
-/** What a test or a server may put in beside the options. */
+/** Parts that a test or a server may replace. */
 export interface ManagerParts {
   readonly clock?: Clock;
   readonly newId?: () => string;
@@ -104,11 +108,16 @@ export interface ManagerParts {
 }
 
 /**
- * A task manager over a processor and a storage, as the only one on its database: another one that is alive is refused
- * (UNAVAILABLE), and what one that ended without leaving had SUBMITTED or WORKING is taken over (`onLost`), after some
- * seconds in which it was watched. The storage stays the caller's to dispose; disposing the manager stops the running
- * turns, with "draining" as their signal's reason, and everything it does in the background. One that stood still for
- * so long that another has taken over disposes itself once it goes on; its readiness says "replaced" then.
+ * Makes a task manager over a processor and a storage. It must be the only one on its database:
+ *
+ * - If another one is alive, this function throws TaskError UNAVAILABLE.
+ * - If another one ended without deregistering, this function watches its record for 4 s. Its SUBMITTED and WORKING
+ *   tasks are then taken over, in the background, as the processor's `onLost` says.
+ * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
+ *   "replaced".
+ *
+ * The caller disposes the storage. Disposing the task manager aborts its running turns, with "draining" as the reason,
+ * and ends everything that it does in the background.
  */
 export async function createTaskManager(
   processor: MessageProcessor,
@@ -124,34 +133,29 @@ export async function createTaskManager(
     hub: new TaskHub(),
     options: checkedOptions(options),
     clock,
-    times: new MessageClock(clock),
+    messageClock: new MessageClock(clock),
     newId,
     logger: parts.logger ?? silentLogger,
     replica: newId(),
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   const readiness = new ReadinessTracker(deps.clock);
-  let replaced = () => {};
   const membership = await mapStorageErrors(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(
-      deps,
-      () => readiness.storageAnswered(),
-      () => replaced(),
-    );
+    return joinDatabase(deps, () => readiness.storageAnswered());
   }).catch((error: unknown) => {
     readiness.drain();
     throw error;
   });
   const manager = new Manager(deps, membership, readiness);
-  replaced = () => {
+  void membership.replaced.then(() => {
     deps.logger.error(
       {},
-      "Another server has taken over this database while this one stood still, or the database was emptied: this one takes no more work",
+      "Another server has taken over this database, or it was emptied; this server takes no more work",
     );
     readiness.replace();
     void manager[Symbol.asyncDispose]();
-  };
+  });
   manager.recover(membership.dead);
   return manager;
 }
@@ -160,7 +164,7 @@ class Manager implements TaskManager {
   readonly conversations: Conversations;
   readonly #deps: ManagerDeps;
   readonly #runs: TaskRuns;
-  readonly #acceptance: MessageIntake;
+  readonly #intake: MessageIntake;
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
   readonly #membership: Membership;
@@ -169,15 +173,16 @@ class Manager implements TaskManager {
   #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
-    const slots = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
+    const queue = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
     this.#deps = deps;
-    this.#runs = new TaskRuns(deps, slots);
-    this.#runs.contexts = taskContexts(deps, {
+    // Turns reach the manager only later, when both are made.
+    const contexts = taskContexts(deps, {
       getTask: (taskId, caller) => this.getTask(taskId, caller),
       subscribeToTask: (taskId, caller) => this.subscribeToTask(taskId, undefined, caller),
       deleteTask: (taskId, caller, contextId) => this.#delete(keyOf(taskId, caller), contextId),
     });
-    this.#acceptance = new MessageIntake(deps, this.#runs, slots);
+    this.#runs = new TaskRuns(deps, queue, contexts);
+    this.#intake = new MessageIntake(deps, this.#runs, queue);
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
@@ -194,15 +199,15 @@ class Manager implements TaskManager {
   }
 
   /**
-   * Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its
-   * own.
+   * Takes over the tasks of dead servers, in the background. A call for one of these tasks takes it over by itself, and
+   * waits for no other.
    */
   recover(dead: readonly string[]): void {
     if (dead.length === 0) return;
     this.#recovery = recoverTasks(this.#deps, this.#runs, dead)
-      .then((taken) => this.#deps.logger.info({ taken }, "Tasks of a server that had ended were taken over"))
+      .then((taken) => this.#deps.logger.info({ taken }, "Took over the tasks of a dead server"))
       .catch((error: unknown) =>
-        this.#deps.logger.error({ err: error }, "Tasks of a server that had ended could not be taken over"),
+        this.#deps.logger.error({ err: error }, "Failed to take over the tasks of a dead server"),
       );
   }
 
@@ -210,11 +215,10 @@ class Manager implements TaskManager {
     request: SendMessageRequest,
     caller?: Caller,
     { signal = never }: { readonly signal?: AbortSignal } = {},
-  ): Promise<SendMessageResponse> {
+  ): Promise<SentMessage> {
     return this.#call(async () => {
       const accepted = await this.#accept(request, caller, false);
-      if (accepted.kind === "message")
-        return create(SendMessageResponseSchema, { payload: { case: "message", value: accepted.message } });
+      if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
       const fold = await waitForFold(
@@ -224,8 +228,7 @@ class Manager implements TaskManager {
         (now) => immediately || isAnswered(now, sequence),
         signal,
       );
-      const task = taskOf(fold, { historyLength: request.configuration?.historyLength });
-      return create(SendMessageResponseSchema, { payload: { case: "task", value: task } });
+      return { kind: "task", ...taskAt(fold, { historyLength: request.configuration?.historyLength }) };
     });
   }
 
@@ -242,9 +245,9 @@ class Manager implements TaskManager {
       const { key, sequence, isNew } = accepted;
       return {
         key,
-        // No cursor can be about a task that the message has only now made.
+        // No cursor refers to a task that this message has created.
         after: isNew ? undefined : after,
-        endsAtInput: sequence,
+        until: { kind: "answer", message: sequence },
         terminal: "show",
         historyLength: request.configuration?.historyLength,
       };
@@ -260,11 +263,11 @@ class Manager implements TaskManager {
       const key = keyOf(id, caller);
       const fold = await currentFold(this.#deps, this.#runs, key);
       this.#access.touch(key, fold.contextId);
-      return { task: taskOf(fold, view), cancel: () => this.cancelTask(id, caller) };
+      return { ...taskAt(fold, view), cancel: async () => (await this.cancelTask(id, caller)).task };
     });
   }
 
-  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListTasksResponse> {
+  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks> {
     return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant)));
   }
 
@@ -272,19 +275,19 @@ class Manager implements TaskManager {
     id: string,
     caller?: Caller,
     { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
-  ): Promise<Task> {
+  ): Promise<TaskAt> {
     const key = keyOf(id, caller);
     return this.#call(async () => {
       const bytes = toBinary(CancelRequestedSchema, create(CancelRequestedSchema, metadata && { metadata })).byteLength;
       const { maxEventBytes } = this.#deps.options;
       if (bytes > maxEventBytes)
-        throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; at most ${maxEventBytes} are taken`);
+        throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; the limit is ${maxEventBytes} bytes`);
       return this.#runs.use(key, async (run) => {
         await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
-        // The task may have ended while the processor was being told.
+        // The task may have ended before the processor saw the abort.
         if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
-        return taskOf(fold);
+        return taskAt(fold);
       });
     });
   }
@@ -293,13 +296,18 @@ class Manager implements TaskManager {
     return this.#subscription(async () => ({
       key: keyOf(id, caller),
       after,
-      endsAtInput: 0n,
+      until: { kind: "next-question" },
       terminal: after === undefined ? "refuse" : "show",
     }));
   }
 
   watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
-    return this.#subscription(async () => ({ key: keyOf(id, caller), after, terminal: "show" }));
+    return this.#subscription(async () => ({
+      key: keyOf(id, caller),
+      after,
+      until: { kind: "task-end" },
+      terminal: "show",
+    }));
   }
 
   async getTaskAt(
@@ -336,28 +344,28 @@ class Manager implements TaskManager {
     const ended = await Promise.race([this.#end(), late]);
     cancel();
     if (ended !== "late") return;
-    // What isn't durable by now is taken up by the next server, as after a crash.
-    logger.error({ limitMs }, "The storage didn't answer in time; the task manager ends without it");
+    // The next server takes up what is not durable now, as after a crash.
+    logger.error({ limitMs }, "The storage did not answer in time; the task manager closes without it");
     hub.close(closed());
   }
 
   async #end(): Promise<void> {
     const sweeper = this.#stopSweeper();
     const stopped = this.#runs.stopAll("draining");
-    // What is just being made is found by the next server only if it is there before this one leaves.
-    await this.#acceptance.close();
+    // The next server finds a task that is being created only if it is durable before this server deregisters.
+    await this.#intake.close();
     await Promise.all([stopped, sweeper, this.#recovery]);
-    // Last: who waits for a turn still learns how it ended.
+    // Last, so that calls which wait for a turn still get its end.
     this.#deps.hub.close(closed());
     await this.#membership.leave();
   }
 
-  /** With a context id, only a task of that conversation. */
+  /** With a context id, deletes only a task of that conversation. */
   async #delete(key: TaskKey, contextId: string | undefined): Promise<boolean> {
     const stored = await this.#deps.storage.getTask(key);
     if (stored === undefined || (contextId !== undefined && stored.contextId !== contextId)) return false;
     if (!isTerminal(stored.state)) {
-      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" hasn't ended; cancel it first`, {
+      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" has not ended; cancel it first`, {
         metadata: { taskId: key.taskId },
       });
     }
@@ -367,7 +375,7 @@ class Manager implements TaskManager {
   }
 
   async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean): Promise<Accepted> {
-    return this.#acceptance.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
+    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
   }
 
   #subscription(
@@ -383,7 +391,7 @@ class Manager implements TaskManager {
     );
   }
 
-  /** Every call: refused once the manager is closed, its errors told as TaskErrors. */
+  /** Makes a call: refuses it once the manager is closed, and maps its errors to TaskErrors. */
   #call<T>(body: () => Promise<T>): Promise<T> {
     return mapStorageErrors(() => {
       if (this.#closing !== undefined) throw closed();
@@ -392,13 +400,13 @@ class Manager implements TaskManager {
   }
 }
 
-/** What the storage has, beside the grace time of the turns, for the last appends when the manager is disposed. */
+/** The time for the last appends when the manager is disposed, after the grace time of the turns. */
 const storageWaitMs = 5_000;
 
-/** A signal that nobody aborts. */
+/** A signal that is never aborted. */
 const never = new AbortController().signal;
 
-/** The scope of a request is the caller's; a caller who isn't given is nobody in the tenant that the request names. */
+/** A request without a caller acts for the anonymous owner of the tenant that it names. */
 function callerOrAnonymous(caller: Caller | undefined, tenant: string): Caller {
   return caller ?? { tenant, owner: "", claims: {}, headers: new Headers() };
 }

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Entry, EntrySchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { messageInEntry } from "../domain/entry.ts";
 import { StorageError } from "./storage-error.ts";
 
 /**
@@ -12,7 +13,7 @@ export function historyMessageOf(
   bytes: Uint8Array,
   ids: { readonly taskId: string; readonly contextId: string },
 ): Message | undefined {
-  const message = messageIn(decode(bytes, ids.taskId));
+  const message = messageInEntry(decode(bytes, ids.taskId));
   if (message === undefined) {
     return undefined;
   }
@@ -23,29 +24,6 @@ export function historyMessageOf(
     message.contextId = ids.contextId;
   }
   return message;
-}
-
-function messageIn(entry: Entry): Message | undefined {
-  const { body } = entry;
-  switch (body.case) {
-    case "created":
-      return body.value.task?.history[0];
-    case "message":
-      return body.value.message;
-    case "statusUpdate":
-      return body.value.status?.message;
-    case "artifactUpdate":
-    case "turn":
-    case "stepResult":
-    case "takeover":
-    case "cancelRequested":
-    // An entry of a kind that this release doesn't know has no case.
-    case undefined:
-      return undefined;
-    default:
-      body satisfies never;
-      return undefined;
-  }
 }
 
 function decode(bytes: Uint8Array, taskId: string): Entry {

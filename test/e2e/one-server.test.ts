@@ -62,7 +62,7 @@ describe.concurrent.each(engines)("$name", ({ url }) => {
     expect(await second.end("SIGTERM")).toBe(0);
     // The first has left nothing behind that the next one would have to watch.
     const third = await start(storage, onTestFinished);
-    expect(third.stderr()).not.toContain("ended without leaving");
+    expect(third.stderr()).not.toContain("ended without deregistering");
   });
 });
 

@@ -25,14 +25,14 @@ async function setUp() {
   return { memory, faulty, clock, append, send };
 }
 
-test("an append whose answer was lost is committed, with the requests that are open now", async () => {
+test("an append whose answer was lost is committed, with the commands that are open now", async () => {
   const { memory, faulty, clock, send } = await setUp();
   await memory.sendCommand(key, { id: "request", bytes: new Uint8Array([1]) });
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   expect(await clock.advanceUntil(send())).toMatchObject({
     outcome: "committed",
     head: 3n,
-    requests: [{ id: "request" }],
+    commands: [{ id: "request" }],
   });
   expect(await loggedTexts(memory)).toEqual(["(created)", "e0", "e1"]);
 });

@@ -5,7 +5,6 @@ import {
   MessageSchema,
   Role,
   SendMessageRequestSchema,
-  type SendMessageResponse,
   type StreamResponse,
   type Task,
   TaskState,
@@ -13,12 +12,13 @@ import {
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { MessageProcessor } from "../../src/agent/message-processor.ts";
 import { textOf } from "../../src/agent/processor-events.ts";
+import type { TaskAt } from "../../src/domain/fold.ts";
 import type { Caller } from "../../src/domain/scope.ts";
 import type { Reason } from "../../src/domain/task-error.ts";
 import { stateNames } from "../../src/domain/task-state.ts";
 import { decodeEntry } from "../../src/log/entry-codec.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
-import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
+import { createTaskManager, type SentMessage, type TaskManager } from "../../src/manager/task-manager.ts";
 import type { Logger } from "../../src/runtime/logger.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { ManualClock, settle } from "../runtime/manual-clock.ts";
@@ -105,15 +105,14 @@ export function request(content: string | Message, init: RequestInit & { readonl
   });
 }
 
-export function taskIn(response: SendMessageResponse): Task {
-  if (response.payload.case !== "task") throw new Error(`Answered with ${response.payload.case}, not with a task`);
-  return response.payload.value;
+export function taskIn(sent: SentMessage): Task {
+  if (sent.kind !== "task") throw new Error(`Answered with a ${sent.kind}, not with a task`);
+  return sent.task;
 }
 
-export function messageIn(response: SendMessageResponse): Message {
-  if (response.payload.case !== "message")
-    throw new Error(`Answered with ${response.payload.case}, not with a message`);
-  return response.payload.value;
+export function messageIn(sent: SentMessage): Message {
+  if (sent.kind !== "message") throw new Error(`Answered with a ${sent.kind}, not with a message`);
+  return sent.message;
 }
 
 /** Sends and gives the task once it is terminal or interrupted. */
@@ -132,7 +131,8 @@ export function callerOf(tenant: string, owner: string, claims: Record<string, u
 
 // ── What comes back ──
 
-export function stateOf(task: Pick<Task, "status">): string {
+export function stateOf(shown: Pick<Task, "status"> | TaskAt): string {
+  const task = "task" in shown ? shown.task : shown;
   return (stateNames[task.status?.state ?? TaskState.UNSPECIFIED] ?? "UNSPECIFIED").replace("TASK_STATE_", "");
 }
 

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import type { PlacedEntry } from "../../src/domain/entry.ts";
 import { decodeEntry } from "../../src/log/entry-codec.ts";
 import type { TaskWriter } from "../../src/log/task-writer.ts";
-import { feedBytesMax } from "../../src/runtime/limits.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
+import { feedBytesMax } from "../../src/stream/limits.ts";
 import type { TaskFeed } from "../../src/stream/task-hub.ts";
 import { TaskHub } from "../../src/stream/task-hub.ts";
 import { TaskReader } from "../../src/stream/task-reader.ts";
@@ -209,9 +209,9 @@ test("an abort ends the wait with nothing, and leaves nobody waiting", async () 
   await settle();
   expect(waiting.state).toEqual([]);
   expect(await reader(0).next(abort.signal)).toEqual([]);
-  const wakes = feed.wakes;
+  const wakes = feed.wakeCount;
   feed.wake();
-  expect(feed.wakes).toBe(wakes + 1);
+  expect(feed.wakeCount).toBe(wakes + 1);
 });
 
 test("an abort while the log is read ends with that read, and the cursor is right either way", async () => {

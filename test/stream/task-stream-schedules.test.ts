@@ -3,8 +3,8 @@ import { decideTakeover } from "../../src/domain/decide.ts";
 import { decodeEntry } from "../../src/log/entry-codec.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { TaskWriter, type WriterOptions } from "../../src/log/task-writer.ts";
-import { feedBytesMax, feedEntriesMax } from "../../src/runtime/limits.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
+import { feedBytesMax, feedEntriesMax } from "../../src/stream/limits.ts";
 import { type TaskFeed, TaskHub } from "../../src/stream/task-hub.ts";
 import { TaskReader } from "../../src/stream/task-reader.ts";
 import {
@@ -209,7 +209,7 @@ test.for(
       );
     }
     // No reader turns in circles: it reads once for each page, each wake-up and each failure at most.
-    const most = watchers.reduce((sum, { pages, failures }) => sum + pages + failures + feed.wakes + 1, 0);
+    const most = watchers.reduce((sum, { pages, failures }) => sum + pages + failures + feed.wakeCount + 1, 0);
     expect(reads, `Seed ${seed}: reads`).toBeLessThanOrEqual(most);
     expect(feed.reads.size, `Seed ${seed}: reads left`).toBe(0);
   }

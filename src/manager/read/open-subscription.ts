@@ -1,6 +1,6 @@
-import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type TaskFold, taskOf } from "../../domain/fold.ts";
+import { taskOf } from "../../domain/fold.ts";
 import type { TaskKey } from "../../domain/scope.ts";
+import { openStreamEnd, type StreamUntil, turnMessageOf } from "../../domain/stream-end.ts";
 import { TaskError, taskNotFound } from "../../domain/task-error.ts";
 import { isTerminal, stateNames } from "../../domain/task-state.ts";
 import { loadTaskAt, outOfRange } from "../../log/load-task.ts";
@@ -13,20 +13,21 @@ import type { OpenedStream } from "./task-subscriber.ts";
 
 export interface SubscriptionRequest {
   readonly key: TaskKey;
-  /** Go on after this sequence; absent: begin with the task as it is. */
+  /** The stream continues after this sequence. Absent: it begins with the task as it is. */
   readonly after?: bigint | undefined;
-  /** See `Opening.endsAtInput`. 0n: at the next INPUT_REQUIRED. */
-  readonly endsAtInput?: bigint | undefined;
-  /** A task that has ended: refused with UNSUPPORTED_OPERATION (R61), or shown to its end. */
+  readonly until: StreamUntil;
+  /** A task that has ended is refused with UNSUPPORTED_OPERATION (R61), or shown to its end. */
   readonly terminal: "refuse" | "show";
   readonly historyLength?: number | undefined;
 }
 
 /**
- * Begins a subscription. Snapshot and tail join at one sequence: the feed is opened first, the fold read next, and the
- * reader goes on right after the fold's sequence; whatever comes between is in the log, and the feed's count of
- * wake-ups tells the reader to look. Throws TaskError TASK_NOT_FOUND, OUT_OF_RANGE for a cursor above the head,
+ * Opens a subscription. Throws TaskError TASK_NOT_FOUND, OUT_OF_RANGE for a cursor above the head, and
  * UNSUPPORTED_OPERATION.
+ *
+ * Invariant: the task and the events after it join at one sequence, without a gap or an overlap. The feed is opened
+ * before the fold is read, and the reader starts right after the fold's sequence. An entry that is committed in between
+ * is in the log, and its wake-up has changed the feed's count, so the reader looks for it.
  */
 export async function openSubscription(
   deps: ManagerDeps,
@@ -34,7 +35,7 @@ export async function openSubscription(
   access: AccessTracker,
   request: SubscriptionRequest,
 ): Promise<OpenedStream> {
-  const { key, after, endsAtInput, terminal, historyLength } = request;
+  const { key, after, until, terminal, historyLength } = request;
   const feed = deps.hub.open(key);
   try {
     const fold = await currentFold(deps, runs, key);
@@ -48,42 +49,33 @@ export async function openSubscription(
         },
       );
     }
-    if (after !== undefined && after > fold.sequence) throw outOfRange(key.taskId, after, fold.sequence);
+    const { sequence } = fold;
+    if (after !== undefined && after > sequence) throw outOfRange(key.taskId, after, sequence);
     access.touch(key, fold.contextId);
-    const cursor = after ?? fold.sequence;
-    const opening: OpenedStream = {
+    const cursor = after ?? sequence;
+    // All that is read of the fold is read before the next await: the run's fold moves on.
+    const opened = {
       kind: "task",
       reader: new TaskReader(deps.storage, feed, fold.contextId, cursor),
       cursor,
       ...(after === undefined && { first: taskOf(fold, { historyLength }) }),
-      endsAt: isTerminal(state) || hasAsked(fold, endsAtInput) ? fold.sequence : undefined,
-      endsAtInput,
-      turnMessage: fold.turn?.message.sequence ?? 0n,
+      end: openStreamEnd(until, fold, turnMessageOf(fold)),
       release: () => deps.hub.release(feed),
-    };
-    // Of the first message, and of none in particular, every turn is one: only for a further message does it matter
-    // whose turn it was at the cursor.
-    if (cursor === fold.sequence || endsAtInput === undefined || endsAtInput <= 1n) return opening;
-    return { ...opening, turnMessage: await turnMessageAt(deps, key, cursor) };
+    } as const;
+    // Every turn counts for the first message of a task. Only a stream of a later message, with a cursor in the past,
+    // depends on whose turn it was at the cursor.
+    if (cursor === sequence || until.kind !== "answer" || until.message <= 1n) return opened;
+    return { ...opened, end: { ...opened.end, turnMessage: await turnMessageAt(deps, key, cursor) } };
   } catch (error) {
     deps.hub.release(feed);
     throw error;
   }
 }
 
-/** The sequence of the message that was being answered at a past place of the log; 0 if none was. */
+/** The sequence of the message whose turn was the last to begin at a past place of the log; 0 if there was none. */
 async function turnMessageAt({ storage }: ManagerDeps, key: TaskKey, sequence: bigint): Promise<bigint> {
   if (sequence === 0n) return 0n;
   const loaded = await loadTaskAt(storage, key, sequence);
   if (loaded === undefined) throw taskNotFound(key.taskId);
-  return loaded.fold.turn?.message.sequence ?? 0n;
-}
-
-/**
- * The stream of a send ends with what there is where its turn has asked for input already, and the cursor is past that;
- * a plain subscription waits for the next time.
- */
-function hasAsked(fold: TaskFold, endsAtInput: bigint | undefined): boolean {
-  if (endsAtInput === undefined || endsAtInput === 0n) return false;
-  return fold.status.state === TaskState.INPUT_REQUIRED && (fold.turn?.message.sequence ?? 0n) >= endsAtInput;
+  return turnMessageOf(loaded.fold);
 }

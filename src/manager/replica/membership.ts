@@ -2,42 +2,46 @@ import { TaskError } from "../../domain/task-error.ts";
 import { sleep } from "../../runtime/clock.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
+/** How often a server raises its counter. */
+const heartbeatMs = 1_000;
 /**
- * How often a server raises its counter, and how long one watches another's before it takes it for dead: several beats,
- * so that one late beat is none.
+ * How long a server watches the counter of another before it takes that server for dead: several heartbeats, so that a
+ * late one does no harm.
  */
-const beatMs = 1_000;
 const watchMs = 4_000;
-/** Looks within that time. */
+/** How often it looks within that time. */
 const looks = 8;
 
 export interface Membership {
-  /** Servers whose counters stand still: what they ran is nobody's. */
+  /** Servers whose counters stand still. No server runs their tasks. */
   readonly dead: readonly string[];
+  /** Resolves when this server finds its own record removed: another server took it for dead. Never rejects. */
+  readonly replaced: Promise<void>;
   /**
-   * Ends the beats, and removes this server's record so that the next one needs to watch nobody; but not if tasks are
-   * left under its name, since it is by that record that the next one finds them.
+   * Ends the heartbeats and removes this server's record, so that the next server starts without a watch. The record
+   * stays if tasks are left under its name: the next server finds them by it.
    */
   leave(): Promise<void>;
 }
 
 /**
- * One server per database, until several replicas are supported: joins as the only one. Each server has a record with a
- * counter that it raises; no clocks are compared, only whether a counter moves while this one watches. Throws TaskError
- * UNAVAILABLE if another server is alive.
+ * Joins a database as its only server; several replicas are not supported yet. Each server has a record with a counter
+ * that it raises. No clocks are compared: a server counts as alive if its counter grows during the watch. Throws
+ * TaskError UNAVAILABLE if another server is alive.
  *
- * Two that start at the same time see each other move: one of them refuses, or both. A server that stands still for
- * longer than the watch and then goes on is fenced off by the takeover entries, task by task, and finds that its record
- * was removed: `replaced` is called, and it beats no more.
+ * Of two servers that start at the same time, each sees the other's counter grow: one of them refuses, or both. A
+ * server that is paused for longer than the watch is fenced off by the takeover entries, task by task. When it resumes
+ * it finds its record removed, and sends no more heartbeats.
  *
- * `answered` is called whenever the storage has answered a beat.
+ * `answered` is called whenever the storage has answered a heartbeat.
  */
-export async function joinDatabase(deps: ManagerDeps, answered: () => void, replaced: () => void): Promise<Membership> {
+export async function joinDatabase(deps: ManagerDeps, answered: () => void): Promise<Membership> {
+  const { promise: replaced, resolve: replace } = Promise.withResolvers<void>();
   const { storage, replica, clock, logger } = deps;
   let cancel = () => {};
   let left = false;
   let beating: Promise<void> = Promise.resolve();
-  /** This server's counter when it last looked: only whoever removes the record makes it fall. */
+  /** This server's counter at its last look. The counter falls only if the record was removed. */
   let seen = 0n;
   const beatAndLook = async (): Promise<void> => {
     await storage.heartbeat(replica);
@@ -49,19 +53,19 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
     }
     if (left) return;
     left = true;
-    replaced();
+    replace();
   };
   const beat = (): void => {
     beating = beatAndLook()
-      .catch((error: unknown) => logger.warn({ err: error }, "A beat failed"))
+      .catch((error: unknown) => logger.warn({ err: error }, "A heartbeat failed"))
       .finally(() => {
-        if (!left) cancel = clock.after(beatMs, beat);
+        if (!left) cancel = clock.after(heartbeatMs, beat);
       });
   };
   const leave = async () => {
     left = true;
     cancel();
-    // One that lands later would make the record anew.
+    // A heartbeat that arrives later would create the record again.
     await beating;
     try {
       const unfinished = await storage.claimTasks({ replicas: [replica], limit: 1 });
@@ -72,7 +76,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
   };
 
   await beatAndLook();
-  cancel = clock.after(beatMs, beat);
+  cancel = clock.after(heartbeatMs, beat);
   try {
     const first = await others(deps);
     for (let look = 0; look < looks && first.size > 0; look++) {
@@ -86,10 +90,9 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void, repl
       }
     }
     if (left)
-      throw new TaskError("UNAVAILABLE", "Another server has taken this one for dead while it started; start it again");
-    if (first.size > 0)
-      logger.info({ replicas: first.size }, "The server that ran here before has ended without leaving");
-    return { dead: [...first.keys()], leave };
+      throw new TaskError("UNAVAILABLE", "Another server took this one for dead while it started; start it again");
+    if (first.size > 0) logger.info({ replicas: first.size }, "The previous server ended without deregistering");
+    return { dead: [...first.keys()], replaced, leave };
   } catch (error) {
     await leave();
     throw error;

@@ -12,7 +12,7 @@ import {
   decideTurnEnd,
   type MessageDecision,
 } from "../../domain/decide.ts";
-import { historyMessageOf, type PlacedEntry } from "../../domain/entry.ts";
+import { messageInEntry, type PlacedEntry } from "../../domain/entry.ts";
 import { isPending, type TaskFold } from "../../domain/fold.ts";
 import type { Caller, TaskKey } from "../../domain/scope.ts";
 import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
@@ -21,7 +21,7 @@ import type { TaskFeed } from "../../stream/task-hub.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import type { RunQueue } from "./run-queue.ts";
 import { runTurn } from "./run-turn.ts";
-import type { TaskContextFactory } from "./task-context.ts";
+import type { TaskContextFactory, TurnHost } from "./task-context.ts";
 
 /** Where a task stands in the storage when a run of it begins. */
 export interface RunStart {
@@ -32,67 +32,93 @@ export interface RunStart {
   readonly owner: { readonly replica: string; readonly fence: bigint };
 }
 
+/** What a run is given besides its task. */
+export interface RunParts {
+  readonly queue: RunQueue;
+  readonly contexts: TaskContextFactory;
+  readonly feed: TaskFeed;
+  /** Called whenever the run has nothing left to do. */
+  readonly onIdle: () => void;
+  /** Called once, when the run has lost its task. */
+  readonly onLost: (error: Error) => void;
+}
+
 /**
- * A task that this replica owns: the one writer of its log, and its turns, one after the other. It lives while there is
- * a turn to run or somebody uses it, and is made anew from the log when needed again.
+ * What a run does now. Each phase holds what it needs and nothing else.
  *
- * States: idle (nothing waits) → queued (a message waits for a slot) → turn (the processor runs) → idle or queued;
- * ended once the task is terminal or the writer lost.
+ * - idle → queued: a message waits for a turn, or a turn that was cut off is to run again.
+ * - queued → starting: the run queue has a place. queued → idle: the task was canceled before.
+ * - starting → turn: the takeover, if one was due, is durable, and the turn's beginning is appended.
+ *   starting → settling: there is no turn to begin, because the task was canceled meanwhile.
+ * - turn → turn: the turn is over and another message waits. turn → settling: no message waits.
+ * - settling → idle: everything appended is durable; the place in the run queue is free again. A message that was
+ *   accepted meanwhile moves the run on to queued at once.
+ * - idle → ended, and queued, starting, turn, settling → stopping: the server drains. A turn has its grace time.
+ *   stopping → ended: the turn is over, and everything appended is durable.
+ * - every phase → ended with `lost`: the writer lost the task, see `TaskWriter`.
  *
- * Invariant: at most one turn of a task runs, and every decision is made on `writer.tentative` and appended in the same
- * synchronous step.
+ * A terminal task leaves its run idle: no decision gives it another turn.
  */
-export class TaskRun {
+type Phase =
+  | { readonly kind: "idle" }
+  /** `leave` gives up the wait for a place. */
+  | { readonly kind: "queued"; readonly leave: AbortController }
+  | { readonly kind: "starting" }
+  | { readonly kind: "turn"; readonly abort: AbortController }
+  | { readonly kind: "settling" }
+  /** `abort` belongs to the turn that still runs, if one does. */
+  | { readonly kind: "stopping"; readonly abort: AbortController | undefined }
+  | { readonly kind: "ended"; readonly lost: Error | undefined };
+
+/**
+ * Whose task it is in the log, as far as this run knows.
+ *
+ * - foreign → taken: the first append of this run begins with the takeover entry.
+ * - owned: the header named this replica when the run began. No takeover is due.
+ */
+type Ownership =
+  | { readonly kind: "owned" }
+  | { readonly kind: "foreign" }
+  /** `at` is a sequence that is durable only together with the takeover. */
+  | { readonly kind: "taken"; readonly at: bigint };
+
+/**
+ * A task that this replica runs: the one writer of its log, and its turns, one after another. `TaskRuns` drops it when
+ * it has nothing to do and no caller uses it, and makes it anew from the log when it is needed again.
+ *
+ * Invariants:
+ * - At most one turn of a task runs. The phase is "turn" from the same synchronous step that appends the turn's
+ *   beginning, until the step that appends its end.
+ * - Every decision is made on `writer.tentative` and appended in the same synchronous step.
+ * - No turn begins before the takeover is durable.
+ */
+export class TaskRun implements TurnHost {
   readonly key: TaskKey;
   readonly writer: TaskWriter;
   readonly feed: TaskFeed;
+  /** The fence this replica writes under. */
+  readonly fence: bigint;
   readonly #deps: ManagerDeps;
-  readonly #slots: RunQueue;
-  readonly #contexts: TaskContextFactory;
-  /** Called whenever the run has nothing to do any more. */
-  readonly #onIdle: () => void;
-  /** Called once, when the run can't go on. */
-  readonly #tellLost: (error: Error) => void;
-  readonly #abortQueue = new AbortController();
-  #turn: AbortController | undefined;
-  #work: Promise<void> | undefined;
-  #lost: Error | undefined;
-  #takeover: { readonly replica: string; readonly fence: bigint } | undefined;
-  /** What must be durable before a turn runs here. */
-  #takenAt = 0n;
-  readonly #fence: bigint;
-  /** This replica had the task already: if nobody runs it, that is the storage's doing. */
-  readonly #ownedBefore: boolean;
-  /** The turn begun last is to be run again. */
-  #again = false;
-  /** Who sent the waiting messages, by the sequence of the message; a resumed turn has only the scope of its task. */
+  readonly #parts: RunParts;
+  #phase: Phase = { kind: "idle" };
+  #ownership: Ownership;
+  /** The work begun last, to its end. Only `stop` waits for it; decisions depend on the phase alone. */
+  #work: Promise<void> = Promise.resolve();
+  /**
+   * Who sent the waiting messages, by the sequence of the message. A turn of an unknown sender has its task's scope.
+   */
   readonly #callers = new Map<bigint, Caller>();
 
-  constructor(
-    deps: ManagerDeps,
-    key: TaskKey,
-    start: RunStart,
-    use: {
-      readonly slots: RunQueue;
-      readonly contexts: TaskContextFactory;
-      readonly feed: TaskFeed;
-      readonly onIdle: () => void;
-      readonly onLost: (error: Error) => void;
-    },
-  ) {
-    const { feed } = use;
+  constructor(deps: ManagerDeps, key: TaskKey, start: RunStart, parts: RunParts) {
+    const { feed } = parts;
     this.#deps = deps;
-    this.#slots = use.slots;
-    this.#contexts = use.contexts;
-    this.#onIdle = use.onIdle;
-    this.#tellLost = use.onLost;
+    this.#parts = parts;
     this.key = key;
     this.feed = feed;
     const isOwner = start.owner.replica === deps.replica;
     const owner = isOwner ? start.owner : { replica: deps.replica, fence: start.owner.fence + 1n };
-    if (!isOwner) this.#takeover = owner;
-    this.#ownedBefore = isOwner;
-    this.#fence = owner.fence;
+    this.#ownership = { kind: isOwner ? "owned" : "foreign" };
+    this.fence = owner.fence;
     const { storage, clock, newId, options, logger } = deps;
     this.writer = new TaskWriter({
       storage,
@@ -107,38 +133,37 @@ export class TaskRun {
       clock,
       newId,
       onCommitted: (entries: readonly PlacedEntry[]) => {
-        // Times never fall within a task: its last message is the latest.
-        const last = entries.findLast(({ entry }) => historyMessageOf(entry) !== undefined);
-        if (last !== undefined) deps.times.note(key, start.fold.contextId, Number(last.entry.timeMs));
+        // Times never decrease within a task, so its last message is the latest.
+        const last = entries.findLast(({ entry }) => messageInEntry(entry) !== undefined);
+        if (last !== undefined) deps.messageClock.note(key, start.fold.contextId, Number(last.entry.timeMs));
         feed.publish(entries);
       },
-      onLost: (error) => this.#onLost(error),
+      onLost: (error) => this.#lose(error),
       onSnapshotFailed: (error) => logger.warn({ taskId: key.taskId, err: error }, "A snapshot could not be stored"),
     });
   }
 
-  /** The fence this replica writes under. */
-  get fence(): bigint {
-    return this.#fence;
+  get phase(): Phase["kind"] {
+    return this.#phase.kind;
   }
 
   isRunning(turn: NonNullable<TaskFold["turn"]>): boolean {
-    return this.#turn !== undefined && this.writer.tentative.turn === turn;
+    return this.#runningTurn !== undefined && this.writer.tentative.turn === turn;
   }
 
-  /** What ended the run from outside, if something did. */
+  /** Why the run lost its task; undefined while it has it. */
   get lost(): Error | undefined {
-    return this.#lost;
+    return this.#phase.kind === "ended" ? this.#phase.lost : undefined;
   }
 
-  /** There is something to do, or being done, even if nobody else asks for it. */
+  /** The run has something to do, even if no caller uses it. */
   get busy(): boolean {
-    return this.#work !== undefined || !this.writer.idle;
+    return !(this.#phase.kind === "idle" || this.#phase.kind === "ended") || !this.writer.idle;
   }
 
   /**
-   * A decision, made at once. What refuses it may itself not be durable yet: it is before the refusal is told (DESIGN
-   * 3: nothing is shown that isn't committed).
+   * Makes a decision at once. A refusal may depend on entries that are not durable yet, so it is thrown only once they
+   * are: nothing is shown that isn't committed.
    */
   async decided<T>(decide: () => T): Promise<T> {
     try {
@@ -149,9 +174,15 @@ export class TaskRun {
     }
   }
 
+  /** Begins the first turn of a task that was just created, for its sender. */
+  begin(caller: Caller): void {
+    this.#callers.set(firstSequence, caller);
+    this.#enqueue();
+  }
+
   /**
    * Accepts a message, or finds that it was accepted before. Synchronous: the decision and its entries are one step.
-   * Throws TaskError: TOO_MANY where too many tasks wait to be run, and what `decideMessage` throws.
+   * Throws TaskError TOO_MANY where too many tasks wait to be run, and what `decideMessage` throws.
    */
   accept(
     message: Message,
@@ -159,183 +190,230 @@ export class TaskRun {
     caller: Caller,
   ): { readonly decision: MessageDecision; readonly sequence: bigint } {
     this.#takeUp();
-    const whileWorking = this.#deps.processor.whileWorking ?? "enqueue";
+    const { processor, messageClock } = this.#deps;
     const { duplicateWindowMs, messageIds } = this.#deps.options;
     const rules = {
-      turnRuns: this.#turn !== undefined,
-      busy: this.#work !== undefined,
-      whileWorking,
+      turnRuns: this.#runningTurn !== undefined,
+      busy: this.#phase.kind !== "idle",
+      whileWorking: processor.whileWorking ?? "enqueue",
       join: duplicateWindowMs > 0,
       strict: messageIds === "strict",
     };
     const { contextId } = this.writer.tentative;
-    const stamp = { ...stampOf(this.#deps), nowMs: this.#deps.times.next(this.key, contextId) };
+    const stamp = { ...stampOf(this.#deps), nowMs: messageClock.next(this.key, contextId) };
     const decision = decideMessage(this.writer.tentative, message, options, rules, stamp);
     if (decision.kind === "joined") return { decision, sequence: decision.sequence };
-    if (this.#work === undefined) this.#slots.checkRoom();
+    if (this.#phase.kind === "idle") this.#parts.queue.checkRoom();
     const sequence = this.#append(decision.entries, "bounded");
     this.#callers.set(sequence, caller);
-    this.work();
+    this.#enqueue();
     return { decision, sequence };
   }
 
   /**
-   * Records a wish to cancel, or cancels at once where no turn runs; says the sequence to wait for. Throws TaskError
-   * TASK_NOT_CANCELABLE.
+   * Records a request to cancel, or cancels at once where no turn runs. Gives the sequence to wait for. Throws
+   * TaskError TASK_NOT_CANCELABLE.
    */
   cancel(metadata: JsonObject | undefined): bigint {
     const { tentative, committed } = this.writer;
-    // Whoever else asked for it has no answer yet: this wish is the same one (trap 16).
+    // An earlier cancel is not answered yet, so this one joins it (R57).
     if (tentative.status.state === TaskState.CANCELED && committed.status.state !== TaskState.CANCELED)
       return tentative.sequence;
-    const entries = decideCancel(tentative, this.#turn !== undefined, metadata, stampOf(this.#deps));
+    const turn = this.#runningTurn;
+    const entries = decideCancel(tentative, turn !== undefined, metadata, stampOf(this.#deps));
     const sequence = entries.length > 0 ? this.#append(entries, "unbounded") : tentative.sequence;
-    if (this.#turn === undefined) this.#abortQueue.abort();
-    else void this.#abortWhenCommitted(this.#turn, sequence);
+    if (turn !== undefined) void this.#abortWhenCommitted(turn, sequence);
+    else if (this.#phase.kind === "queued") this.#phase.leave.abort();
     return sequence;
   }
 
-  /** Begins to work on what waits, if it isn't being done already. */
-  work(caller?: Caller): void {
-    if (caller !== undefined) this.#callers.set(1n, caller);
-    this.#work ??= this.#workOff().finally(() => {
-      this.#work = undefined;
-      // A message may have been accepted after the loop saw none.
-      this.#workIfWaiting();
-      this.#onIdle();
-    });
-  }
-
-  #workIfWaiting(): void {
-    const { waiting, status } = this.writer.tentative;
-    if (!this.#lost && !this.#abortQueue.signal.aborted && waiting.length > 0 && !isTerminal(status.state)) this.work();
-  }
-
   /**
-   * Takes up a task that nobody runs, because its server or its storage stopped; resolves when that is durable. What is
-   * left to do is done here from then on. Nothing to do for a task that runs here already.
+   * Takes up a task that no server runs, because its server or its storage stopped. Resolves when that is durable. This
+   * run does what is left to do from then on. Does nothing for a task that runs here already.
    */
   async recover(): Promise<void> {
+    if (this.lost !== undefined) throw this.lost;
     this.#takeUp();
     await this.writer.whenCommitted(this.writer.tentative.sequence);
   }
 
-  #takeUp(): void {
-    const { tentative } = this.writer;
-    const { state } = tentative.status;
-    if (this.#work !== undefined || isTerminal(state) || (isInterrupted(state) && !isPending(tentative))) return;
-    this.#append(
-      decideLost(
-        tentative,
-        this.#deps.processor.onLost ?? "fail",
-        this.#ownedBefore ? "storage" : "server",
-        stampOf(this.#deps),
-      ),
-      "unbounded",
-    );
-    if (isTerminal(tentative.status.state)) return;
-    // A turn that had asked its client for something is over: what the client said since is the next one's.
-    this.#again = tentative.turnOpen && !isInterrupted(state);
-    this.work();
-  }
-
-  /** Tells the running turn to stop, for a reason other than a client's wish; resolves when nothing runs any more. */
+  /**
+   * Stops the run, not the task: aborts the running turn, and begins no other. Resolves when the turn is over and all
+   * its entries are durable, so that the next server finds them.
+   */
   async stop(reason: AbortReason): Promise<void> {
-    this.#abortQueue.abort();
-    this.#turn?.abort(reason);
+    const phase = this.#phase;
+    switch (phase.kind) {
+      case "idle":
+        this.#phase = { kind: "ended", lost: undefined };
+        break;
+      case "queued":
+        this.#phase = { kind: "stopping", abort: undefined };
+        phase.leave.abort();
+        break;
+      case "starting":
+      case "settling":
+        this.#phase = { kind: "stopping", abort: undefined };
+        break;
+      case "turn":
+        this.#phase = { kind: "stopping", abort: phase.abort };
+        phase.abort.abort(reason);
+        break;
+      case "stopping":
+      case "ended":
+        break;
+      default:
+        phase satisfies never;
+    }
     await this.#work;
-    // Whoever finds the task afterwards must find all of it; a lost writer has nothing more to bring.
+    // A lost writer has nothing more to bring.
     await this.writer.whenCommitted(this.writer.tentative.sequence).catch(() => undefined);
   }
 
-  /** The request to cancel is durable before the processor hears of it (DESIGN 5). */
-  async #abortWhenCommitted(turn: AbortController, sequence: bigint): Promise<void> {
-    try {
-      await this.writer.whenCommitted(sequence);
-      turn.abort("canceled" satisfies AbortReason);
-    } catch {
-      // The writer was lost, which has aborted the turn already, and whoever asked waits on the same writer and is
-      // told.
-    }
+  /** What aborts the turn that runs now; undefined while none does. */
+  get #runningTurn(): AbortController | undefined {
+    return this.#phase.kind === "turn" || this.#phase.kind === "stopping" ? this.#phase.abort : undefined;
   }
 
-  async #workOff(): Promise<void> {
-    const release = await this.#slots.acquire(this.#abortQueue.signal);
+  /**
+   * Decides on a task that was left by its server or by its storage, and takes it over if it is another replica's. A
+   * task that waits for its client is left as it is.
+   */
+  #takeUp(): void {
+    const { tentative } = this.writer;
+    const { state } = tentative.status;
+    if (this.#phase.kind !== "idle" || isTerminal(state) || (isInterrupted(state) && !isPending(tentative))) return;
+    const onLost = this.#deps.processor.onLost ?? "fail";
+    // A task of this replica that does not run was dropped because the storage failed.
+    const stopped = this.#ownership.kind === "owned" ? "storage" : "server";
+    this.#append(decideLost(tentative, onLost, stopped, stampOf(this.#deps)), "unbounded");
+    if (isTerminal(tentative.status.state)) return;
+    // A turn that had asked its client for something is over: what the client said since belongs to the next turn.
+    this.#enqueue({ again: tentative.turnOpen && !isInterrupted(state) });
+  }
+
+  /** idle → queued. Any other phase comes to the waiting messages by itself. */
+  #enqueue({ again = false }: { readonly again?: boolean } = {}): void {
+    if (this.#phase.kind !== "idle") return;
+    const leave = new AbortController();
+    this.#phase = { kind: "queued", leave };
+    this.#work = this.#workOff(again, leave.signal).finally(() => this.#rest());
+  }
+
+  /** queued → … → the end of the work. `again`: the turn begun last is to run again. Never throws. */
+  async #workOff(again: boolean, leave: AbortSignal): Promise<void> {
+    const release = await this.#parts.queue.acquire(leave);
     if (release === undefined) return;
     try {
-      // A processor runs only once its task is this replica's (DESIGN 5).
-      await this.writer.whenCommitted(this.#takenAt);
-      let begun = !this.#abortQueue.signal.aborted && this.#beginTurn();
-      while (begun && !this.#abortQueue.signal.aborted) begun = await this.#oneTurn();
+      this.#move("queued", { kind: "starting" });
+      if (this.#ownership.kind === "taken") await this.writer.whenCommitted(this.#ownership.at);
+      if (this.phase === "starting") await this.#runTurns(again);
+      this.#move("starting", { kind: "settling" });
       await this.writer.whenCommitted(this.writer.tentative.sequence);
     } catch (error) {
-      // Whatever happens here ends the run: a lost writer has said so already, anything else is a bug that must not
-      // leave a task half run.
+      // A lost writer has ended the run already. Anything else is a bug, which must not leave a task half run.
       this.writer.abandon(error instanceof Error ? error : new Error(String(error)));
     } finally {
       release();
     }
   }
 
-  /** Appends the beginning of the turn that is due, if one is. */
-  #beginTurn(): boolean {
-    const { tentative } = this.writer;
-    const entries = this.#again
-      ? decideTurnAgain(tentative, stampOf(this.#deps))
-      : decideTurn(tentative, stampOf(this.#deps));
-    this.#again = false;
-    if (entries.length === 0) return false;
-    this.#append(entries, "unbounded");
-    return true;
+  /** settling and queued → idle, stopping → ended. */
+  #rest(): void {
+    if (this.#phase.kind === "stopping") this.#phase = { kind: "ended", lost: undefined };
+    if (this.#phase.kind !== "ended") {
+      this.#phase = { kind: "idle" };
+      // A message may have been accepted after the last look.
+      const { waiting, status } = this.writer.tentative;
+      if (waiting.length > 0 && !isTerminal(status.state)) this.#enqueue();
+    }
+    this.#parts.onIdle();
   }
 
-  /** Runs the turn that was begun, and begins the next one. False if there is none. */
-  async #oneTurn(): Promise<boolean> {
+  /** Runs the turn that is due, and those after it, until no message waits. */
+  async #runTurns(again: boolean): Promise<void> {
     const { tentative } = this.writer;
-    const { turn } = tentative;
-    if (turn === undefined) return false;
-    const abort = new AbortController();
-    this.#turn = abort;
-    try {
+    for (let begun = this.#beginTurn(again); begun !== undefined; begun = this.#beginTurn(false)) {
+      const { turn, abort } = begun;
       const caller = this.#callers.get(turn.message.sequence);
       this.#callers.delete(turn.message.sequence);
-      const end = await runTurn(this.#deps, this.writer, this.#contexts(this, turn, abort.signal, caller), abort);
-      if (this.#lost || end.kind === "stopped") return false;
-      // A wish to cancel that the turn didn't live to hear of still counts.
-      const closing = decideTurnEnd(
-        tentative,
-        tentative.cancelRequested ? { kind: "canceled" } : end,
-        stampOf(this.#deps),
-      );
-      if (closing.length > 0) this.#append(closing, "unbounded");
-      // In the same step: whoever finds the task after a crash sees this turn over only together with the next one's
-      // beginning, or a status that ends it.
-      return this.#beginTurn();
-    } finally {
-      this.#turn = undefined;
+      const context = this.#parts.contexts(this, turn, abort.signal, caller);
+      const end = await runTurn(this.#deps, this.writer, context, abort);
+      if (this.lost !== undefined || end.kind === "stopped") break;
+      // A request to cancel that came too late for the turn still counts.
+      const closing = tentative.cancelRequested ? ({ kind: "canceled" } as const) : end;
+      // The end of this turn and the beginning of the next are one step, so one append: a server that takes over finds
+      // this turn over only together with the next one's beginning, or with a status that ends the task.
+      const entries = decideTurnEnd(tentative, closing, stampOf(this.#deps));
+      if (entries.length > 0) this.#append(entries, "unbounded");
+    }
+    this.#turnOver();
+  }
+
+  /**
+   * Appends the beginning of the turn that is due, and moves on to it in the same step. Undefined where no turn is due,
+   * and where the run stops: then the next server runs the turn.
+   */
+  #beginTurn(
+    again: boolean,
+  ): { readonly turn: NonNullable<TaskFold["turn"]>; readonly abort: AbortController } | undefined {
+    const { tentative } = this.writer;
+    const stamp = stampOf(this.#deps);
+    const entries = again ? decideTurnAgain(tentative, stamp) : decideTurn(tentative, stamp);
+    if (entries.length === 0) return undefined;
+    this.#append(entries, "unbounded");
+    const { turn } = tentative;
+    if (turn === undefined || (this.phase !== "starting" && this.phase !== "turn")) return undefined;
+    const abort = new AbortController();
+    this.#phase = { kind: "turn", abort };
+    return { turn, abort };
+  }
+
+  /** No turn runs any more. */
+  #turnOver(): void {
+    this.#move("turn", { kind: "settling" });
+    this.#move("stopping", { kind: "stopping", abort: undefined });
+  }
+
+  /** Moves from one phase to the next, unless the run was stopped or lost meanwhile. */
+  #move(from: Phase["kind"], to: Phase): void {
+    if (this.#phase.kind === from) this.#phase = to;
+  }
+
+  /** The request to cancel is durable before the processor hears of it. */
+  async #abortWhenCommitted(turn: AbortController, sequence: bigint): Promise<void> {
+    try {
+      await this.writer.whenCommitted(sequence);
+      turn.abort("canceled" satisfies AbortReason);
+    } catch {
+      // The writer was lost, which has aborted the turn already. The caller waits on the same writer and gets its
+      // error.
     }
   }
 
-  /** Appends, with the takeover before everything else if this replica wasn't the owner. */
+  /** Appends, with the takeover before everything else if the task is another replica's. */
   #append(entries: Parameters<TaskWriter["append"]>[0], bounds: "bounded" | "unbounded"): bigint {
-    const { replica, fence } = this.#takeover ?? {};
-    if (replica === undefined || fence === undefined)
-      return entries.length === 0 ? this.writer.tentative.sequence : this.writer.append(entries, bounds);
-    const sequence = this.writer.append(
-      [decideTakeover(this.writer.tentative, replica, fence, stampOf(this.#deps)), ...entries],
-      bounds,
-    );
-    this.#takeover = undefined;
-    this.#takenAt = sequence;
-    return sequence;
+    const { writer, fence } = this;
+    if (this.#ownership.kind !== "foreign")
+      return entries.length === 0 ? writer.tentative.sequence : writer.append(entries, bounds);
+    const takeover = decideTakeover(writer.tentative, this.#deps.replica, fence, stampOf(this.#deps));
+    const at = writer.append([takeover, ...entries], bounds);
+    this.#ownership = { kind: "taken", at };
+    return at;
   }
 
-  #onLost(error: Error): void {
-    this.#lost = error;
+  /** Every phase → ended. Called once, by the writer. */
+  #lose(error: Error): void {
+    const phase = this.#phase;
+    const turn = this.#runningTurn;
+    this.#phase = { kind: "ended", lost: error };
     this.#deps.logger.warn({ taskId: this.key.taskId, err: error }, "A running task was lost");
-    this.#abortQueue.abort();
-    this.#turn?.abort("lost" satisfies AbortReason);
+    if (phase.kind === "queued") phase.leave.abort();
+    turn?.abort("lost" satisfies AbortReason);
     this.feed.wake();
-    this.#tellLost(error);
+    this.#parts.onLost(error);
   }
 }
+
+/** The sequence of the entry that creates a task, with its first message. */
+const firstSequence = 1n;

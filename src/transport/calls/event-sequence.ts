@@ -18,7 +18,7 @@ import {
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { streamResponse } from "../../domain/entry.ts";
-import { sequenceOf } from "../../domain/fold.ts";
+import type { TaskAt } from "../../domain/fold.ts";
 import { invalidRequest } from "../../domain/task-error.ts";
 import type { A2ACall } from "./a2a-call.ts";
 
@@ -56,10 +56,9 @@ export function cursorOf(call: A2ACall, header: Headers): bigint | undefined {
   ]);
 }
 
-/** Tells a task that the manager gave its sequence, where the extension is active. */
-export function numberTask(call: A2ACall, task: Task): Task {
-  const sequence = sequenceOf(task);
-  if (isActive(call) && sequence !== undefined) task.metadata = numbered(task.metadata, sequence);
+/** The task, with its sequence in `metadata` where the extension is active. */
+export function numberTask(call: A2ACall, { task, sequence }: TaskAt): Task {
+  if (isActive(call)) task.metadata = numbered(task.metadata, sequence);
   return task;
 }
 

@@ -6,6 +6,8 @@ import {
   CancelTaskRequestSchema,
   GetExtendedAgentCardRequestSchema,
   GetTaskRequestSchema,
+  ListTasksResponseSchema,
+  SendMessageResponseSchema,
   SubscribeToTaskRequestSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
@@ -41,9 +43,13 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
   return {
     sendMessage: unary(async (request, context, call) => {
-      const response = await manager.sendMessage(request, callerOf(request, context), { signal: context.signal });
-      if (response.payload.case === "task") numberTask(call, response.payload.value);
-      return response;
+      const sent = await manager.sendMessage(request, callerOf(request, context), { signal: context.signal });
+      return create(SendMessageResponseSchema, {
+        payload:
+          sent.kind === "message"
+            ? { case: "message", value: sent.message }
+            : { case: "task", value: numberTask(call, sent) },
+      });
     }),
 
     sendStreamingMessage: stream((request, context, after) =>
@@ -53,13 +59,12 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
     getTask: unary(async (request, context, call) => {
       checkRequest(GetTaskRequestSchema, request);
       const { historyLength } = request;
-      return numberTask(call, (await manager.getTask(request.id, callerOf(request, context), { historyLength })).task);
+      return numberTask(call, await manager.getTask(request.id, callerOf(request, context), { historyLength }));
     }),
 
     listTasks: unary(async (request, context, call) => {
-      const response = await manager.listTasks(request, callerOf(request, context));
-      for (const task of response.tasks) numberTask(call, task);
-      return response;
+      const page = await manager.listTasks(request, callerOf(request, context));
+      return create(ListTasksResponseSchema, { ...page, tasks: page.tasks.map((each) => numberTask(call, each)) });
     }),
 
     cancelTask: unary(async (request, context, call) => {

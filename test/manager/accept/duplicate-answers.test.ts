@@ -40,7 +40,7 @@ it.each([
     taskId: "promised",
     windowMs: 60_000,
   });
-  const { payload } = await manager.sendMessage(request(once));
-  expect([payload.case, payload.case === "task" ? payload.value.id : "promised"]).toEqual([kind, "promised"]);
-  expect((await manager.sendMessage(request(once))).payload).toEqual(payload);
+  const sent = await manager.sendMessage(request(once));
+  expect([sent.kind, sent.kind === "task" ? sent.task.id : "promised"]).toEqual([kind, "promised"]);
+  expect(await manager.sendMessage(request(once))).toEqual(sent);
 });

@@ -134,7 +134,7 @@ describe("a message", () => {
   ])("%s is found by its id, and gone from the conversation once deleted; its task keeps it", async (_, text) => {
     const { manager, conversations, messages } = await talk();
     const said = message(text, { contextId: "c", messageId: "mine" });
-    const { payload } = await manager.sendMessage(request(said), caller);
+    const sent = await manager.sendMessage(request(said), caller);
     expect(textOf((await conversations.getMessage("mine", alice)) ?? { parts: [] })).toBe(text);
     expect(await conversations.deleteMessage("mine", alice)).toBe(true);
     expect([await conversations.getMessage("mine", alice), await conversations.deleteMessage("mine", alice)]).toEqual([
@@ -143,9 +143,7 @@ describe("a message", () => {
     ]);
     expect(textsOf((await messages("c")).messages)).toEqual([`re ${text}`]);
     const history =
-      payload.case === "task"
-        ? (await manager.getTask(payload.value.id, caller)).task.history
-        : [{ messageId: "mine" }];
+      sent.kind === "task" ? (await manager.getTask(sent.task.id, caller)).task.history : [{ messageId: "mine" }];
     expect(history.map(({ messageId }) => messageId)).toContain("mine");
   });
 });

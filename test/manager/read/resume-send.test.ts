@@ -2,7 +2,6 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ListTasksRequestSchema, type SendMessageRequest } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { artifact, completed, inputRequired } from "../../../src/agent/processor-events.ts";
-import { sequenceOf } from "../../../src/domain/fold.ts";
 import type { TaskManager } from "../../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
 import { settle } from "../../runtime/manual-clock.ts";
@@ -19,6 +18,7 @@ import {
   ScriptedAgent,
   sent,
   setup,
+  taskIn,
 } from "../fixtures.ts";
 
 const chunk = (id: string) => artifact({ artifactId: id, parts: [{ content: { case: "text", value: id } }] });
@@ -210,7 +210,7 @@ describe("a cursor with a message that is new", () => {
   it("to a task that is there: what follows the cursor, and then what the message brings", async () => {
     const { manager } = await setup(asking);
     const asked = await numbered(manager, request("one"));
-    const [task] = (await manager.listTasks(create(ListTasksRequestSchema))).tasks;
+    const { task } = (await manager.listTasks(create(ListTasksRequestSchema))).tasks[0] ?? {};
     const followed = await numbered(manager, request(message("two", { taskId: task?.id ?? "" })), asked[1]?.[0]);
     expect(followed.map(([, event]) => event).slice(0, 2)).toEqual(["artifact:a", "status:INPUT_REQUIRED(more?)"]);
     expect(followed.at(-1)?.[1]).toBe("status:COMPLETED");
@@ -248,16 +248,15 @@ describe("a cursor with a message that is new", () => {
 describe("the sequence of a task", () => {
   it("is known of every task that the manager gives, and is where a stream goes on", async () => {
     const { manager } = await setup(asking);
-    const asked = await sent(manager, "one");
-    const { task } = await manager.getTask(asked.id);
+    const asked = await manager.sendMessage(request("one"));
+    const { id } = taskIn(asked);
+    const { sequence: head } = await manager.getTask(id);
     const [listed] = (await manager.listTasks(create(ListTasksRequestSchema))).tasks;
     const [shown] = (await manager.listTasks(create(ListTasksRequestSchema, { includeArtifacts: true }))).tasks;
-    const head = sequenceOf(task);
     expect(head).toBeGreaterThan(1n);
-    for (const each of [asked, listed, shown]) expect(each && sequenceOf(each)).toBe(head);
-    const canceled = await manager.cancelTask(asked.id);
-    expect(sequenceOf(canceled)).toBeGreaterThan(head ?? 0n);
-    expect(await collected(manager.subscribeToTask(asked.id, head))).toEqual(["status:CANCELED"]);
+    for (const each of [asked, listed, shown]) expect(each).toMatchObject({ task: { id }, sequence: head });
+    expect((await manager.cancelTask(id)).sequence).toBeGreaterThan(head);
+    expect(await collected(manager.subscribeToTask(id, head))).toEqual(["status:CANCELED"]);
   });
 });
 

@@ -1,9 +1,10 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
-import { ListTasksRequestSchema, type ListTasksResponse, type Task, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { ListTasksRequestSchema, type Task, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { MessageProcessor } from "../../../src/agent/message-processor.ts";
 import { artifact, completed, inputRequired, textOf, working } from "../../../src/agent/processor-events.ts";
+import type { ListedTasks } from "../../../src/manager/read/list-tasks.ts";
 import { encodePageToken } from "../../../src/manager/read/page-token.ts";
 import type { TaskManager } from "../../../src/manager/task-manager.ts";
 import {
@@ -19,22 +20,16 @@ import {
   textsOf,
 } from "../fixtures.ts";
 
+type Page = Omit<ListedTasks, "tasks"> & { readonly tasks: readonly Task[] };
 type Query = MessageInitShape<typeof ListTasksRequestSchema>;
 
-async function list(
-  manager: TaskManager,
-  query: Query = {},
-  caller?: ReturnType<typeof callerOf>,
-): Promise<ListTasksResponse> {
-  return manager.listTasks(create(ListTasksRequestSchema, query), caller);
+async function list(manager: TaskManager, query: Query = {}, caller?: ReturnType<typeof callerOf>): Promise<Page> {
+  const page = await manager.listTasks(create(ListTasksRequestSchema, query), caller);
+  return { ...page, tasks: page.tasks.map(({ task }) => task) };
 }
 
-async function allPages(
-  manager: TaskManager,
-  query: Query,
-  caller?: ReturnType<typeof callerOf>,
-): Promise<ListTasksResponse[]> {
-  const pages: ListTasksResponse[] = [];
+async function allPages(manager: TaskManager, query: Query, caller?: ReturnType<typeof callerOf>): Promise<Page[]> {
+  const pages: Page[] = [];
   let pageToken = "";
   do {
     const page = await list(manager, { ...query, pageToken }, caller);
@@ -95,7 +90,7 @@ describe("a list of tasks", () => {
     expect([second.nextPageToken, second.totalSize]).toEqual(["", 4]);
   });
 
-  it("isn't moved by artifacts and messages, which change no status (trap 18)", async () => {
+  it("isn't moved by artifacts and messages, which change no status", async () => {
     const scripted = new ScriptedAgent();
     const { manager, clock } = await setup(scripted);
     const older = await begun(manager, "older");

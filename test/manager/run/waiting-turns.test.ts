@@ -5,6 +5,7 @@ import { authRequired, completed } from "../../../src/agent/processor-events.ts"
 import { createTaskManager } from "../../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
 import { ManualClock } from "../../runtime/manual-clock.ts";
+import { taskIn } from "../fixtures.ts";
 
 const request = () =>
   create(SendMessageRequestSchema, {
@@ -23,9 +24,8 @@ test("a turn that waits for a credential isn't idle, and goes on when it comes (
     },
   };
   await using manager = await createTaskManager(processor, storage, { turnIdleTimeoutMs: 1_000 }, { clock });
-  const { payload } = await manager.sendMessage(request());
-  expect(payload.case === "task" && payload.value.status?.state).toBe(TaskState.AUTH_REQUIRED);
-  const id = payload.case === "task" ? payload.value.id : "";
+  const { id, status } = taskIn(await manager.sendMessage(request()));
+  expect(status?.state).toBe(TaskState.AUTH_REQUIRED);
   await clock.advance(100_000);
   expect((await manager.getTask(id)).task.status?.state).toBe(TaskState.AUTH_REQUIRED);
   credential.resolve();
@@ -36,8 +36,7 @@ test("a turn that waits for a credential isn't idle, and goes on when it comes (
 test("a history of less than nothing is refused (R65)", async () => {
   await using storage = createMemoryStorage();
   await using manager = await createTaskManager({ async *processMessage() {} }, storage);
-  const { payload } = await manager.sendMessage(request());
-  const id = payload.case === "task" ? payload.value.id : "";
+  const { id } = taskIn(await manager.sendMessage(request()));
   await expect(manager.getTask(id, undefined, { historyLength: -1 })).rejects.toMatchObject({
     reason: "INVALID_REQUEST",
   });

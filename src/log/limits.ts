@@ -1,0 +1,15 @@
+/** Bounds of what the log does: retries, reads and snapshots, with the reason for each. */
+
+/**
+ * How long an append with an unknown outcome is sent again before the writer gives up: longer than a MongoDB replica
+ * set needs to elect a primary.
+ */
+export const appendRetryMs = 120_000;
+/** The same for the append that creates a task: shorter than the usual deadline of the call that waits for it. */
+export const createRetryMs = 10_000;
+/** The waits between those tries. */
+export const appendBackoff = { firstMs: 25, mostMs: 5_000 } as const;
+/** A snapshot is due only after at least so many bytes of log: short logs are cheap to fold. */
+export const snapshotBytesMin = 64 * 1024;
+/** One read of a log: large enough that a cold task needs few reads, small enough for many readers at once. */
+export const readBytesMax = 1024 * 1024;

@@ -1,0 +1,60 @@
+import { decideCreate } from "../../domain/decide.ts";
+import type { TaskKey } from "../../domain/scope.ts";
+import { messageIdReused } from "../../domain/task-error.ts";
+import { createTask } from "../../log/create-task.ts";
+import type { ManagerDeps } from "../manager-deps.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
+import type { Accepted } from "./accepted.ts";
+import type { Deduplication } from "./deduplicate.ts";
+import type { Incoming } from "./incoming.ts";
+
+/** Where a new message goes: the task that it becomes, and the conversation of that task. */
+export interface NewTask {
+  readonly taskId: string;
+  readonly contextId: string;
+}
+
+/**
+ * Makes a message the beginning of a task, and runs it. One append makes the task, its conversation and the message's
+ * claim durable. Where an earlier send of the message holds the claim, gives what that send got.
+ *
+ * A claim that led to nothing is looked at twice, for the reason that `Deduplication.claim` states; then its task is
+ * created here, under the id that it names.
+ */
+export async function createFromMessage(
+  deps: ManagerDeps,
+  runs: TaskRuns,
+  deduplication: Deduplication,
+  incoming: Incoming,
+  { taskId, contextId }: NewTask,
+  abandoned?: string,
+): Promise<Accepted> {
+  const { storage, clock, newId, replica, messageClock } = deps;
+  const { scope, message, options, caller } = incoming;
+  const key: TaskKey = { ...scope, taskId };
+  const claim = incoming.claim && { ...incoming.claim, taskId };
+  const entry = decideCreate(contextId, message, options, { newId, nowMs: messageClock.next(scope, contextId) });
+  const owner = { replica, fence: 1n };
+  const result = await createTask(storage, key, entry, { contextId, owner, clock, newId, ...(claim && { claim }) });
+  switch (result.outcome) {
+    case "created":
+      messageClock.note(scope, contextId, Number(entry.timeMs));
+      if (result.otherContent) deduplication.warnOfReuse(incoming);
+      await runs.started(key, result.fold, result.batch, result.created, caller);
+      return { kind: "task", key, sequence: 1n, isNew: true };
+    case "reused":
+      throw messageIdReused(message);
+    case "exists":
+      return (await deduplication.join(scope, { taskId })) ?? { kind: "task", key, sequence: 1n, isNew: false };
+    case "duplicate": {
+      const joined = await deduplication.join(scope, result.claim);
+      if (joined !== undefined) return joined;
+      const held = result.claim.taskId;
+      const again = (id: string, seen?: string) =>
+        createFromMessage(deps, runs, deduplication, incoming, { taskId: id, contextId }, seen);
+      return held === abandoned ? again(held) : again(taskId, held);
+    }
+    default:
+      return result satisfies never;
+  }
+}

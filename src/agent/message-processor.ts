@@ -11,34 +11,40 @@ import type { Caller } from "../domain/scope.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
 import type { TaskSubscriber } from "./task-subscriber.ts";
 
-/** The agent's code: what an author writes. */
+/** The agent's code, which its author writes. */
 export interface MessageProcessor {
   /**
-   * One turn of a task. Ends COMPLETED on return, FAILED on throw (the cause is logged, never sent), CANCELED on abort,
-   * otherwise in the last status yielded. `yield` returns when the event is in the bounded batch (256 entries or 4
-   * MiB), not when it is durable: see `TaskContext.committed`. What the contract forbids is thrown back at the `yield`
-   * as INVALID_AGENT_RESPONSE or TOO_LARGE.
+   * Runs one turn of a task. A terminal or interrupted status that the turn yields last stays the task's status.
+   * Otherwise the task ends COMPLETED on return, FAILED on throw (the error is logged, never sent), and CANCELED after
+   * an abort by a cancel.
    *
-   * After COMPLETED was yielded while messages wait, the task goes on with the next of them: its last word is kept as a
-   * message.
+   * `yield` returns when the event is in the batch (at most 256 entries or 4 MiB), not when it is durable; see
+   * `TaskContext.committed`. An event that the contract forbids is refused: the `yield` throws INVALID_AGENT_RESPONSE
+   * or TOO_LARGE.
+   *
+   * If messages wait when the turn yields COMPLETED, the task goes on with the next of them. The text of the COMPLETED
+   * status is kept as a message.
    */
   processMessage(context: TaskContext): AsyncIterable<ProcessorEvent>;
   /**
-   * Asked before a task exists, for new messages only: a Message is the whole answer, undefined makes it a task. Has 10
-   * s, may be asked again after a crash.
+   * Called for a new message, before it becomes a task. A Message is the whole answer (R16); undefined makes the
+   * message a task. It has 10 s. After a crash it may be called again for the same message.
    */
   answerMessage?(context: MessageContext): Promise<MessageInitShape<typeof MessageSchema> | undefined>;
   readonly card?: MessageInitShape<typeof AgentCardSchema>;
-  /** Its replica died in a turn: end FAILED with a reason, or run the turn again (`attempt` + 1). Default "fail". */
+  /**
+   * What happens after the server died in a turn. "fail": the task ends FAILED. "resume": the turn runs again. Default
+   * "fail".
+   */
   readonly onLost?: "fail" | "resume";
   /**
-   * A message comes during a turn: it becomes the next turn (at most 16 wait), or UnsupportedOperationError. Default
-   * "enqueue".
+   * What happens to a message during a turn. "enqueue": it waits for a turn of its own (at most 16 wait). "reject": it
+   * is refused as UnsupportedOperationError. Default "enqueue".
    */
   readonly whileWorking?: "enqueue" | "reject";
 }
 
-/** Why a turn must stop: the `reason` of its signal. */
+/** Why a turn must stop. The `reason` of its signal. */
 export type AbortReason = "canceled" | "lost" | "timed-out" | "draining";
 
 export interface MessageContext {
@@ -46,34 +52,38 @@ export interface MessageContext {
   readonly contextId: string;
   readonly options: ProcessOptions;
   readonly caller: Caller;
-  /** Aborted when the turn must stop; `reason` is an `AbortReason`. Never by a client's hang-up. */
+  /** Aborted when the turn must stop; its `reason` is an `AbortReason`. A client that disconnects does not abort it. */
   readonly signal: AbortSignal;
-  /** Messages of the conversation, oldest first, at most `limit` newest. */
+  /** The `limit` newest messages of the conversation, oldest first; all of them without a limit. */
   history(limit?: number): Promise<readonly Message[]>;
 }
 
 export interface TaskContext extends MessageContext {
   readonly taskId: string;
-  /** 1 for the first run of this turn; more after a crash. */
+  /** 1 for the first run of this turn. Grows by 1 each time the turn runs again after a crash. */
   readonly attempt: number;
-  /** Grows with every takeover; pass it to tools that can refuse a stale caller. */
+  /** Grows with every takeover of the task. Tools that get it can refuse a stale caller. */
   readonly fence: bigint;
-  /** The task with everything this turn has yielded so far. */
+  /** The task, with everything that this turn has yielded so far. */
   task(): Promise<Task>;
   /**
-   * Runs once: the result is durable when this resolves, so a resumed turn gets it back instead of running it again.
-   * JSON values only. Names are unique within a turn; the same name again gives the same result.
+   * Runs a step once per turn. Its result, a JSON value, is durable when the promise resolves: a turn that runs again
+   * gets the result without running the step. Names identify the steps of a turn; a second call with the same name gets
+   * the same result.
    */
   step<T extends Json>(name: string, run: () => Promise<T>): Promise<T>;
-  /** Resolves when all yielded so far is durable, to its sequence: call it before an effect that cannot be undone. */
+  /**
+   * Resolves when everything yielded so far is durable, and gives its sequence. Call it before an effect that cannot be
+   * undone.
+   */
   committed(): Promise<bigint>;
   subscribeTask(taskId: string): TaskSubscriber;
   getTask(taskId: string): Promise<CancellableTask>;
-  /** Removes a terminal task of the same caller and conversation. */
+  /** Removes a terminal task of the same caller and conversation. Does nothing if there is none. */
   cleanTask(taskId: string): Promise<void>;
 }
 
-/** What the sender of the message asked for. */
+/** The options that came with the message. */
 export interface ProcessOptions {
   readonly blocking: boolean;
   readonly streaming: boolean;

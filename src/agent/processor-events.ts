@@ -35,7 +35,7 @@ export function authRequired(text: string): ProcessorEvent {
   return status(TaskState.AUTH_REQUIRED, text);
 }
 
-/** An artifact, or a chunk of one: `append` adds its parts to those sent before under the same id (R126). */
+/** An artifact, or a chunk of one. `append` adds its parts to those that were sent under the same id (R126). */
 export function artifact(
   init: MessageInitShape<typeof ArtifactSchema>,
   chunk: { readonly append?: boolean; readonly lastChunk?: boolean } = {},
@@ -49,9 +49,9 @@ export function textOf(message: { readonly parts: readonly MessageInitShape<type
 }
 
 /**
- * One artifact out of a text stream. While the storage is busy, what arrives meanwhile is joined into one chunk of one
- * part; a stream that is faster than the storage makes fewer, larger events instead of more. A chunk stays below 16 Ki
- * characters unless one piece alone is larger.
+ * One artifact out of a text stream. Texts that arrive while the storage is busy are joined into one chunk with one
+ * part, so a stream that is faster than the storage gives fewer and larger events. A chunk takes no further text once
+ * it has 16 Ki characters.
  */
 export async function* artifactFrom(
   chunks: AsyncIterable<string>,
@@ -79,7 +79,7 @@ export async function* artifactFrom(
     while (!result.done) {
       let text = result.value;
       pending = iterator.next();
-      // Whatever is there already, without waiting for more.
+      // Takes what is there already, and waits for nothing.
       let ready = await readyNow(pending);
       while (ready !== undefined && !ready.done && text.length < textChunkLengthMax) {
         text += ready.value;
@@ -91,7 +91,7 @@ export async function* artifactFrom(
       if (ready?.done) return;
       result = await pending;
     }
-    // The stream's end came after its last chunk was sent, or there was none: an empty one says so.
+    // The stream ended after its last chunk was sent, or had no chunk. An empty chunk marks the end.
     yield chunkOf("", first, true);
   } finally {
     pending.catch(() => undefined);
@@ -99,7 +99,7 @@ export async function* artifactFrom(
   }
 }
 
-/** The result if it is there by the next turn of the event loop. */
+/** The result, if it is there by the next turn of the event loop. */
 async function readyNow<T>(pending: Promise<T>): Promise<T | undefined> {
   return Promise.race([pending, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))]);
 }

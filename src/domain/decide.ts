@@ -30,14 +30,14 @@ import { invalidRequest, messageIdReused, TaskError } from "./task-error.ts";
 import { isInterrupted, isTerminal, mayFollow, stateNames } from "./task-state.ts";
 import { validate } from "./validate.ts";
 
-/** What the pure part is given of the world: the time, and ids that nobody else has. */
+/** What pure decisions need from outside: the time, and unique ids. */
 export interface Stamp {
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
   readonly newId: () => string;
 }
 
-/** Status times never fall within a task, whatever the clock does (DESIGN 3). */
+/** The time of an entry. Times never decrease within a task, even if the system clock is set back. */
 function timeFor(fold: TaskFold, stamp: Stamp): number {
   return Math.max(stamp.nowMs, fold.timeMs);
 }
@@ -53,33 +53,33 @@ export function decideCreate(contextId: string, message: Message, options: SendO
 
 export type MessageDecision =
   /**
-   * The entries that accept it. The last one holds the message. `otherContent`: another message came under the same id
-   * before.
+   * The entries that accept the message; the last one holds it. `otherContent`: the same id was used before with other
+   * content.
    */
   | { readonly kind: "accept"; readonly entries: readonly Entry[]; readonly otherContent: boolean }
-  /** It is in the log already; the sequence of its entry, 0 if a turn before the present one has answered it. */
+  /** The message is in the log already. The sequence of its entry; 0 if a turn before the present one answered it. */
   | { readonly kind: "joined"; readonly sequence: bigint };
 
-/** How the task stands, beside its log, and what its processor and the settings want. */
+/** The state of a task's run, and the rules of its processor and of the options. */
 export interface MessageRules {
-  /** The processor is at work on a turn. */
+  /** The processor runs a turn. */
   readonly turnRuns: boolean;
-  /** A turn runs, or waits for its place. */
+  /** A turn runs, or waits for a place in the run queue. */
   readonly busy: boolean;
   readonly whileWorking: "enqueue" | "reject";
-  /** A message that came before is known again. */
+  /** A repeat of a message joins it. */
   readonly join: boolean;
-  /** Where messages are known again: another one under the id of an earlier one is refused. Default false. */
+  /** If repeats join: a message with a known id and other content is refused. Default false. */
   readonly strict?: boolean;
 }
 
 /**
- * A message for an existing task. Throws TaskError: UNSUPPORTED_OPERATION for a terminal task (R23), one that is being
- * canceled, and during a turn, or before it, if `whileWorking` is "reject"; INVALID_REQUEST for another context (R79);
- * MESSAGE_ID_REUSED; TOO_MANY if 16 messages wait already.
+ * Decides on a message for an existing task. Throws TaskError: UNSUPPORTED_OPERATION for a terminal task (R23), for one
+ * that is being canceled, and while a turn runs or waits if `whileWorking` is "reject"; INVALID_REQUEST for another
+ * context (R79); MESSAGE_ID_REUSED; TOO_MANY if 16 messages wait already.
  *
- * Invariant: with the append's condition on the head, a message is accepted before the terminal entry, or refused;
- * never lost behind it.
+ * Invariant: a message is accepted before the terminal entry, or refused; it is never lost behind it. The append's
+ * condition on the head holds this.
  */
 export function decideMessage(
   fold: TaskFold,
@@ -122,7 +122,7 @@ export function decideMessage(
     rules.join && fold.history.some(({ messageId, role }) => messageId === message.messageId && role === message.role);
   if (otherContent && rules.strict === true) throw messageIdReused(message);
   if (rules.busy && rules.whileWorking === "reject" && !isInterrupted(fold.status.state)) {
-    throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" takes no message while it works`, {
+    throw new TaskError("UNSUPPORTED_OPERATION", `Task "${fold.taskId}" accepts no message while it is working`, {
       metadata: { taskId: fold.taskId },
     });
   }
@@ -134,30 +134,27 @@ export function decideMessage(
   const timeMs = timeFor(fold, stamp);
   const { state } = fold.status;
   const interrupted = isInterrupted(state);
-  // A turn that waits for a credential goes on waiting, whatever its client says meanwhile (R87, R88).
+  // A turn that waits for a credential still waits after a message of its client (R87, R88).
   const followsQuestion = state === TaskState.AUTH_REQUIRED && rules.turnRuns;
   const resumes = interrupted && !rules.turnRuns;
   const value = create(MessageAcceptedSchema, { message: storedMessage(message), options, resumes, followsQuestion });
   const accepted = makeEntry(timeMs, { case: "message", value });
-  // The status goes first: it moves the question that this message answers into the history, before the answer. Also
-  // while the turn that asked is still at its last steps.
+  // The status comes first: it moves the question into the history, before the message that answers it. This holds
+  // while the turn that asked is still in its last steps, too.
   const entries = interrupted && !followsQuestion ? [statusEntry(timeMs, TaskState.WORKING), accepted] : [accepted];
   return { kind: "accept", entries, otherContent };
 }
 
 // ── Turns ──
 
-/**
- * The entries that begin the turn of the oldest waiting message, or of the present turn once more after a crash; none
- * if there is neither.
- */
+/** The entries that begin the turn of the oldest waiting message; none if no message waits. */
 export function decideTurn(fold: TaskFold, stamp: Stamp): readonly Entry[] {
   const next = fold.waiting[0];
   if (next === undefined || isTerminal(fold.status.state)) return [];
   return turnEntries(fold, next.sequence, 1, stamp);
 }
 
-/** The entries that run the turn again that a lost replica had begun. */
+/** The entries that run the present turn again, after the replica that had begun it was lost. */
 export function decideTurnAgain(fold: TaskFold, stamp: Stamp): readonly Entry[] {
   if (fold.turn === undefined || isTerminal(fold.status.state)) return [];
   return turnEntries(fold, fold.turn.message.sequence, fold.turn.attempt + 1, stamp);
@@ -170,8 +167,8 @@ function turnEntries(fold: TaskFold, messageSequence: bigint, attempt: number, s
 }
 
 /**
- * What the processor yielded, as entries; none for a WORKING that says nothing new. Throws TaskError
- * INVALID_AGENT_RESPONSE for what the contract forbids, which is the processor's fault, so it is told.
+ * The entries of an event that the processor yielded; none for a WORKING without anything new. Throws TaskError
+ * INVALID_AGENT_RESPONSE, for the processor, if the contract forbids the event.
  */
 export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp): readonly Entry[] {
   if ("statusUpdate" in event) {
@@ -187,7 +184,7 @@ export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp)
   }
   const { append = false, lastChunk = false, metadata } = event.artifactUpdate;
   checkMetadata(metadata);
-  // A copy: `create` gives a message that it is given back as it is, and the agent's own must not get the id.
+  // A copy: `create` returns a message unchanged, and the agent's own object must not get the id.
   const artifact = create(ArtifactSchema, { ...event.artifactUpdate.artifact });
   if (artifact.artifactId === "") artifact.artifactId = stamp.newId();
   const violations = validate(ArtifactSchema, artifact);
@@ -203,14 +200,14 @@ export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp)
   return [makeEntry(timeFor(fold, stamp), { case: "artifactUpdate", value: update })];
 }
 
-/** How a turn ended. "failed" carries what clients are told; "stopped" leaves the task for whoever runs it next. */
+/** How a turn ended. "failed" has the text for clients. "stopped" leaves the task to the next server. */
 export type TurnEnd =
   | { readonly kind: "returned" }
   | { readonly kind: "failed"; readonly text: string }
   | { readonly kind: "canceled" }
   | { readonly kind: "stopped" };
 
-/** The entries that close a turn. None where the processor's last status says it all: terminal, interrupted. */
+/** The entries that close a turn; none after a terminal or interrupted status of the processor. */
 export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): readonly Entry[] {
   if (isTerminal(fold.status.state)) return [];
   const timeMs = timeFor(fold, stamp);
@@ -231,7 +228,7 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
 }
 
 /**
- * A turn that completes while messages wait doesn't end the task: its last word becomes history, and the next turn
+ * A turn that completes while messages wait does not end the task: its final message becomes history, and the next turn
  * begins.
  */
 function completeBetweenTurns(
@@ -240,7 +237,7 @@ function completeBetweenTurns(
   stamp: Stamp,
 ): readonly Entry[] {
   const timeMs = timeFor(fold, stamp);
-  // A question that is still open was asked before the last word, so it enters the history before it.
+  // An open question was asked before the final message, so it enters the history before it.
   const goesOn = isInterrupted(fold.status.state) ? [statusEntry(timeMs, TaskState.WORKING)] : [];
   if (message === undefined) return goesOn;
   return [
@@ -253,9 +250,9 @@ function completeBetweenTurns(
 }
 
 /**
- * What becomes of a task whose replica died, or whose run lost the storage: CANCELED if that was asked for; a turn that
- * was cut off runs again ("resume") or ends the task with an honest reason ("fail"). None where nothing was begun: then
- * the waiting message's turn just begins, as does the one that runs again.
+ * The entries for a task whose replica died, or whose run lost the storage. CANCELED if a cancel was requested. FAILED
+ * with the reason if a turn was cut off and `onLost` is "fail". None if no turn had begun, and if the turn runs again
+ * ("resume"): then the turn begins as usual.
  */
 export function decideLost(
   fold: TaskFold,
@@ -277,9 +274,9 @@ export function decideLost(
 // ── Cancel and takeover ──
 
 /**
- * A wish to cancel. While a turn runs or waits for its place it is recorded, and the turn is told; without one the task
- * is CANCELED at once. No entries: it is recorded already. Throws TaskError TASK_NOT_CANCELABLE for a terminal task
- * (R56).
+ * Decides on a request to cancel. While a turn runs the request is recorded, and the turn's signal is aborted later.
+ * Without a running turn the task is CANCELED at once. No entries if a request is recorded already. Throws TaskError
+ * TASK_NOT_CANCELABLE for a terminal task (R56).
  */
 export function decideCancel(
   fold: TaskFold,
@@ -305,7 +302,7 @@ export function notCancelable(fold: Pick<TaskFold, "taskId" | "status">): TaskEr
   });
 }
 
-/** Another replica takes the task over, with a larger fence. */
+/** The entry by which a replica takes the task over, with a larger fence. */
 export function decideTakeover(fold: TaskFold, replica: string, fence: bigint, stamp: Stamp): Entry {
   return makeEntry(timeFor(fold, stamp), { case: "takeover", value: create(TakeoverSchema, { replica, fence }) });
 }
@@ -324,7 +321,7 @@ function textMessage(text: string): MessageInitShape<typeof MessageSchema> {
   return { parts: [{ content: { case: "text", value: text } }] };
 }
 
-/** A message of the agent's, its id made up where it has none. Throws TaskError INVALID_AGENT_RESPONSE. */
+/** A message of the agent, with a new id if it has none. Throws TaskError INVALID_AGENT_RESPONSE. */
 export function agentMessage(init: MessageInitShape<typeof MessageSchema>, stamp: Stamp): Message {
   const message = storedMessage(create(MessageSchema, init));
   if (message.messageId === "") message.messageId = stamp.newId();
@@ -337,7 +334,7 @@ export function agentMessage(init: MessageInitShape<typeof MessageSchema>, stamp
   return message;
 }
 
-/** What can't be sent on as JSON must not get into the log: no reader could ever pass it. */
+/** Metadata that JSON cannot hold must not enter the log: no reader could get past it. */
 function checkMetadata(metadata: JsonObject | undefined): void {
   const fault = metadata === undefined ? undefined : jsonFault(metadata);
   if (fault !== undefined) throw invalidAgentResponse(`the event's metadata ${fault}`);

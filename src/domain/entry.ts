@@ -11,7 +11,7 @@ export interface PlacedEntry {
   readonly bytes: number;
 }
 
-/** A copy of a message as it is stored: without ids that the log's key has. */
+/** A copy of a message as it is stored: without the ids that are in the log's key. */
 export function storedMessage(message: Message): Message {
   const copy = create(MessageSchema);
   Object.assign(copy, message);
@@ -27,7 +27,7 @@ export function messageInContext(message: Message, contextId: string): Message {
   return copy;
 }
 
-/** Whether two messages of one task are the same one sent twice: equal but for ids that the task knows anyway. */
+/** Whether two messages of one task are the same message sent twice: equal except for the ids of task and context. */
 export function sameMessage(a: Message, b: Message): boolean {
   return a.messageId === b.messageId && equals(MessageSchema, storedMessage(a), storedMessage(b));
 }
@@ -72,7 +72,7 @@ export function streamResponse(payload: StreamResponse["payload"]): StreamRespon
   return { $typeName: "lf.a2a.v1.StreamResponse", payload };
 }
 
-/** The status of an entry that changes it. */
+/** The status that an entry sets; undefined if it sets none. */
 export function statusOf(entry: Entry): TaskStatus | undefined {
   if (entry.body.case === "statusUpdate") return entry.body.value.status;
   return entry.body.case === "created" ? entry.body.value.task?.status : undefined;

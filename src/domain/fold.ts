@@ -23,12 +23,11 @@ export interface WaitingMessage {
 }
 
 /**
- * What the entries of a log up to `sequence` come to. An accumulator: `evolve` changes it in place, because a copy per
- * entry would make the cost of an event grow with the task. Nobody but its owner holds it; what leaves it is made by
- * `taskOf`.
+ * The result of the entries of a log up to `sequence`. An accumulator: `evolve` changes it in place, because a copy per
+ * entry would make the cost of an event grow with the task. Only its owner holds it; `taskOf` makes what others get.
  *
- * Invariant: it is a function of the entries alone. Cutting a log anywhere, storing the fold of the first part as a
- * snapshot and folding the rest onto that gives the same (a property test holds it).
+ * Invariant: it is a function of the entries alone. A log that is cut anywhere, its first part stored as a snapshot and
+ * the rest folded onto that, gives the same fold (a property test holds this).
  */
 export interface TaskFold {
   readonly taskId: string;
@@ -39,19 +38,18 @@ export interface TaskFold {
   metadata: JsonObject | undefined;
   readonly history: Message[];
   readonly artifacts: Artifact[];
-  /** Messages no turn has begun to answer, oldest first. */
+  /** Messages whose turn has not begun, oldest first. */
   waiting: WaitingMessage[];
-  /** The turn begun last. */
+  /** The turn that began last. */
   turn: { readonly message: WaitingMessage; readonly attempt: number } | undefined;
   /**
-   * That turn isn't known to be over. While the task is WORKING, this tells a turn that a crash cut off from a message
-   * that none has begun to answer. (An interrupted task may have an open turn: one that waits for a credential and then
-   * goes on.)
+   * That turn may still run. While the task is WORKING, this distinguishes a turn that a crash cut off from a message
+   * whose turn has not begun. An interrupted task may have an open turn, which waits for a credential.
    */
   turnOpen: boolean;
   /** Results of the current turn's steps, by name. */
   readonly steps: Map<string, StepResult>;
-  /** The message of the present status is in the history already, because a message of the client's came after it. */
+  /** The message of the present status is in the history already, because a client's message came after it. */
   questionInHistory: boolean;
   cancelRequested: boolean;
   /** Places in `artifacts`, by id. */
@@ -79,15 +77,12 @@ export function emptyFold(taskId: string): TaskFold {
   };
 }
 
-/** An entry that can't stand where it stands. Only a damaged log, or a bug, has one. */
+/** An entry that cannot follow the entries before it. Only a damaged log, or a bug, has one. */
 export class FoldError extends Error {
   override name = "FoldError";
 }
 
-/**
- * One step: the entry at `sequence` on top of everything before it. Throws FoldError, leaving the fold as it was, if it
- * can't follow.
- */
+/** Adds the entry at `sequence` to the fold. Throws FoldError, and leaves the fold unchanged, if it cannot follow. */
 export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
   if (sequence !== fold.sequence + 1n) {
     throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" can't follow entry ${fold.sequence}`);
@@ -120,7 +115,7 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
         pushQuestion(fold);
         fold.questionInHistory = true;
       }
-      // A message of the agent's own is history at once; one of the client's waits for a turn.
+      // A message of the agent is history at once. A message of the client waits for a turn as well.
       if (body.value.options !== undefined) {
         fold.waiting.push({ sequence, historyIndex: fold.history.length, options: body.value.options });
       }
@@ -135,7 +130,7 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
           `Entry ${sequence} of task "${fold.taskId}": state ${status?.state} can't follow ${fold.status.state}`,
         );
       }
-      // The question of an interrupted task becomes history once it isn't the present status any more.
+      // The question of an interrupted task becomes history when another status replaces it.
       pushQuestion(fold);
       fold.questionInHistory = false;
       fold.status = status;
@@ -179,8 +174,7 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
 }
 
 /**
- * Whether a task that waits for its client has work left all the same: messages that no turn has begun to answer, or a
- * wish to cancel.
+ * Whether a task that waits for its client has work left: messages whose turn has not begun, or a request to cancel.
  */
 export function isPending({ status, waiting, cancelRequested }: TaskFold): boolean {
   return isInterrupted(status.state) && (waiting.length > 0 || cancelRequested);
@@ -191,16 +185,16 @@ function pushQuestion({ status, questionInHistory, history }: TaskFold): void {
 }
 
 /**
- * Whether the message of a status belongs to the conversation: a question and a last word do, a word on progress
- * (WORKING) doesn't (R14, R30).
+ * Whether the message of a status belongs to the history of its conversation. A question and a final message do; a
+ * message on progress (WORKING) does not (R14, R30).
  */
 export function entersHistory(status: TaskStatus): boolean {
   return status.state !== TaskState.WORKING && status.state !== TaskState.SUBMITTED;
 }
 
 /**
- * `append` adds parts in order; the first chunk, and one without `append`, makes or replaces the artifact (R126, trap
- * 30).
+ * A chunk with `append` adds its parts in order. A chunk without it, and the first of an unknown id, makes or replaces
+ * the artifact (R126).
  */
 function evolveArtifact(fold: TaskFold, sequence: bigint, update: TaskArtifactUpdateEvent): void {
   const chunk = update.artifact;
@@ -238,7 +232,7 @@ function ownCopy(artifact: Artifact): Artifact {
 
 /** How much of a task to show. */
 export interface TaskView {
-  /** Absent: all messages; otherwise the newest so many (R62–R64, trap 17). */
+  /** At most so many messages, the newest; 0 is none, absent is all (R62–R64). */
   readonly historyLength?: number | undefined;
   /** Default true. */
   readonly artifacts?: boolean;
@@ -255,7 +249,7 @@ export function taskAt(fold: TaskFold, view?: TaskView): TaskAt {
   return { task: taskOf(fold, view), sequence: fold.sequence };
 }
 
-/** The task as A2A shows it. Its lists are the caller's own; what is in them is shared and never changes. */
+/** The task as A2A shows it. The caller owns its lists; their elements are shared and never change. */
 export function taskOf(fold: TaskFold, view: TaskView = {}): Task {
   const task = create(TaskSchema);
   task.id = fold.taskId;
@@ -273,8 +267,8 @@ function newest(history: readonly Message[], length: number | undefined): Messag
 }
 
 /**
- * A fold of its own, equal to the given one. Costs what the task costs; made once per run, not per event. What is in
- * its lists, and its status, never changes and is shared.
+ * An equal fold that can be evolved by itself. Its cost grows with the task, so it is made once per run, not per event.
+ * The elements of its lists, and its status, never change and are shared.
  */
 export function copyFold(fold: TaskFold): TaskFold {
   return {

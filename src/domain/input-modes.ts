@@ -3,9 +3,9 @@ import type { AgentCardSchema, Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "./task-error.ts";
 
 /**
- * Refuses a part whose media type the agent doesn't take (R24): neither its card's default input modes nor any skill's.
- * A card without default modes takes everything, whatever its skills name: so it says once it is published. A part that
- * doesn't say what it is is taken by every agent.
+ * Refuses a part whose media type is neither in the card's default input modes nor in those of a skill (R24). A card
+ * without default modes accepts everything, as the published card states. A part without a media type is accepted by
+ * every agent.
  */
 export function checkInputModes(message: Message, card: MessageInitShape<typeof AgentCardSchema> | undefined): void {
   const defaults = card?.defaultInputModes ?? [];
@@ -23,10 +23,7 @@ export function checkInputModes(message: Message, card: MessageInitShape<typeof 
   }
 }
 
-/**
- * A media type without parameters, in lower case: types compare case-insensitively, and parameters don't choose between
- * agents.
- */
+/** A media type in lower case, without parameters: media types ignore case, and parameters do not matter here. */
 function normalized(mediaType: string): string {
   return (mediaType.split(";")[0] ?? "").trim().toLowerCase();
 }

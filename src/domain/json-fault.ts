@@ -3,27 +3,26 @@ import type { Value } from "@bufbuild/protobuf/wkt";
 import { nestingMax } from "./limits.ts";
 
 /**
- * What an object and an array add to the nesting of messages on the wire, as the strictest parsers count: Struct, map
- * entry and Value; ListValue and Value. JSON parsers count them once, so JSON that came in as such could be stored and
+ * How much an object and an array add to the nesting of messages on the wire, for the strictest parsers: Struct, map
+ * entry and Value; ListValue and Value. JSON parsers count each as one, so JSON that they accept could be stored and
  * never be read again.
  */
 const objectLevels = 3;
 const arrayLevels = 2;
-/**
- * Kept free for the messages around: seven in a WatchTaskResponse or a stored entry, and a few for those that embed
- * these.
- */
+/** Levels for the messages around: seven in a WatchTaskResponse or a stored entry, and a few for what embeds these. */
 const levelsAround = 10;
 const levelsMax = nestingMax - levelsAround;
 
-const tooDeep = `nests too deeply: at most ${levelsMax / objectLevels} objects or ${levelsMax / arrayLevels} arrays within each other are accepted`;
+const objectsMax = levelsMax / objectLevels;
+const arraysMax = levelsMax / arrayLevels;
+const tooDeep = `nests too deeply: at most ${objectsMax} objects or ${arraysMax} arrays within each other are accepted`;
 const notFinite = "holds NaN or an infinity, which JSON doesn't have: finite numbers are accepted";
 const noKind =
   "holds a google.protobuf.Value of no kind: null, a boolean, a number, a string, an object or an array is accepted";
 
 /**
- * Why a `google.protobuf.Value` can't be kept and sent on, both in the binary and in the JSON encoding; undefined if it
- * can. Recurses at most `levelsMax / arrayLevels` deep, whatever it is given.
+ * Why a `google.protobuf.Value` cannot be stored and sent, in the binary and in the JSON encoding; undefined if it can.
+ * Recurses at most `levelsMax / arrayLevels` deep.
  */
 export function valueFault(value: Value, levels = levelsMax): string | undefined {
   const { kind } = value;
@@ -45,7 +44,7 @@ export function valueFault(value: Value, levels = levelsMax): string | undefined
   }
 }
 
-/** The same for a `google.protobuf.Struct` in a field, which protobuf-es holds as plain JSON. */
+/** The same for a `google.protobuf.Struct`, which protobuf-es holds as plain JSON. */
 export function jsonFault(value: JsonValue, levels = levelsMax): string | undefined {
   switch (typeof value) {
     case "string":
@@ -61,7 +60,7 @@ export function jsonFault(value: JsonValue, levels = levelsMax): string | undefi
         ? firstFault(value, levels - arrayLevels, jsonFault)
         : firstFault(Object.values(value), levels - objectLevels, jsonFault);
     default:
-      // Not from the wire: an agent in the same process can hand over anything.
+      // Never from the wire. An agent in the same process may pass anything.
       return noKind;
   }
 }

@@ -1,28 +1,26 @@
 /** Bounds of what a task may hold, with the reason for each. Sizes in bytes of the binary encoding. */
 
 /**
- * Ids from clients: long enough for a URN or a hash with a prefix, short enough for every index (DESIGN 7). Bytes of
- * UTF-8.
+ * Ids from clients, in bytes of UTF-8: long enough for a URN or a hash with a prefix, short enough for the indexes of
+ * every storage.
  */
 export const idBytesMax = 256;
-/** One entry of a log, the hard limit of every storage: MongoDB's 16 MiB document less what surrounds it (DESIGN 3). */
+/** One entry of a log. The hard limit of every storage: a MongoDB document has 16 MiB, and other fields beside it. */
 export const entryBytesMax = 12 * 1024 * 1024;
-/**
- * A message or event by default: just under what gRPC clients take in one frame, 4 MiB, with room for ids and framing.
- */
+/** A message or event by default: what gRPC clients take in one frame (4 MiB), less room for ids and framing. */
 export const eventBytesMaxDefault = 4 * 1024 * 1024 - 64 * 1024;
 /** All entries of a task together, by default: a task must fit in memory several times over. */
 export const taskBytesMaxDefault = 64 * 1024 * 1024;
-/** Entries in one append (DESIGN 3). */
+/** Entries in one append: enough that a fast agent waits for the storage seldom, few enough for one transaction. */
 export const batchEntriesMax = 256;
-/** Bytes in one append, unless a single entry is larger (DESIGN 3). */
+/** Bytes in one append, unless a single entry is larger: small enough for every storage to write at once. */
 export const batchBytesMax = 4 * 1024 * 1024;
-/** Messages that may wait for a turn of a running task (api.d.ts, `whileWorking`). */
+/** Messages that may wait for a turn of a running task: more is a client that does not wait for answers. */
 export const waitingMessagesMax = 16;
-/** Nesting of a message's JSON values, as protobuf parsers commonly bound it. */
+/** The nesting of a message's JSON values. Most protobuf parsers have this limit. */
 export const nestingMax = 100;
 /**
- * Characters of a text chunk: `artifactFrom` joins at most so many, and chunks up to this length are encoded in a buffer
- * that is kept. Larger ones are few, and the buffer stays small.
+ * Characters of a text chunk: `artifactFrom` joins at most so many, and chunks up to this length are encoded in a
+ * buffer that is kept. Larger ones are few, and the buffer stays small.
  */
 export const textChunkLengthMax = 16 * 1024;

@@ -1,7 +1,7 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import type { ArtifactSchema, MessageSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 
-/** What a processor yields: A2A's own events. Ids, timestamps and context are filled in. */
+/** What a processor yields: A2A's events. The task manager fills in ids, timestamps and context. */
 export type ProcessorEvent =
   | {
       readonly statusUpdate: {
@@ -13,7 +13,7 @@ export type ProcessorEvent =
   | {
       readonly artifactUpdate: {
         readonly artifact: MessageInitShape<typeof ArtifactSchema>;
-        /** Add to the artifact sent before under the same id (R126). */
+        /** Adds to the artifact that was sent under the same id (R126). */
         readonly append?: boolean;
         readonly lastChunk?: boolean;
         readonly metadata?: JsonObject;

@@ -1,5 +1,6 @@
 /**
- * Whose data: every key of every storage carries it (R11, R184, R185). `owner` is empty until authentication exists.
+ * Whom data belongs to. Part of every key of every storage (R11, R184, R185). `owner` is empty until authentication
+ * exists.
  */
 export interface Scope {
   readonly tenant: string;
@@ -7,8 +8,7 @@ export interface Scope {
 }
 
 /**
- * Who calls, as far as the transport found out. Scope decides what is visible; claims and headers are for the
- * processor.
+ * Who makes a call, as far as the transport knows. The scope decides what is visible; the rest is for the processor.
  */
 export interface Caller extends Scope {
   readonly claims: Readonly<Record<string, unknown>>;
@@ -25,12 +25,12 @@ export interface ConversationKey extends Scope {
   readonly contextId: string;
 }
 
-/** A string that is equal for equal keys and only for those. */
+/** A string that is equal for equal keys, and different for different keys. */
 export function taskKeyString(key: TaskKey): string {
   return scopedString(key, key.taskId);
 }
 
-/** The same for any id within a scope: ids may hold any character, so lengths go first. */
+/** The same for any id within a scope. Ids may hold any character, so the lengths come first. */
 export function scopedString({ tenant, owner }: Scope, id: string): string {
   return `${tenant.length}:${tenant}${owner.length}:${owner}${id}`;
 }

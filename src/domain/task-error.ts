@@ -1,4 +1,4 @@
-/** The errors of the A2A contract (R131), by the `reason` clients tell them apart with. */
+/** The errors of the A2A contract (R131), by the `reason` that clients see. */
 export type A2AReason =
   | "TASK_NOT_FOUND"
   | "TASK_NOT_CANCELABLE"
@@ -10,7 +10,7 @@ export type A2AReason =
   | "EXTENSION_SUPPORT_REQUIRED"
   | "VERSION_NOT_SUPPORTED";
 
-/** What A2A has no error of its own for. */
+/** Errors that the A2A contract has no name for. */
 export type GeneralReason =
   /** The request breaks a rule; `violations` name the fields. */
   | "INVALID_REQUEST"
@@ -18,36 +18,36 @@ export type GeneralReason =
   | "CONVERSATION_NOT_FOUND"
   /** A cursor or sequence outside the log. */
   | "OUT_OF_RANGE"
-  /** A message, or what a task would become with it, is larger than allowed. */
+  /** A message is larger than allowed, or its task would become so. */
   | "TOO_LARGE"
-  /** A bounded queue is full; later it may not be. */
+  /** A bounded queue is full. A later try may succeed. */
   | "TOO_MANY"
-  /** Something runs that has to end first. */
+  /** A task is running and must end first. */
   | "STILL_RUNNING"
-  /** The same message id came before with other content, and that is refused here. */
+  /** The message id was used before with other content, and this server refuses that. */
   | "MESSAGE_ID_REUSED"
-  /** The storage can't be reached, or the server is going down; later may help. */
+  /** The storage cannot be reached, or the server shuts down. A later try may succeed. */
   | "UNAVAILABLE"
-  /** A log has a hole. */
+  /** A log is damaged. */
   | "DATA_LOSS";
 
 export type Reason = A2AReason | GeneralReason;
 
-/** A fault in one field: its path in the request, in the contract's snake_case, and what would have been accepted. */
+/** A fault in one field: its path in the request, in the contract's snake_case, and what is accepted. */
 export interface FieldViolation {
   readonly field: string;
   readonly description: string;
 }
 
 /**
- * The one error of the core: what a caller is told, whatever the binding. The transport maps `reason` to codes by one
- * table. `message` may be shown to anyone; `cause` is for the log only.
+ * The one error of the core, for every binding. The transport maps `reason` to codes by one table. Clients may see
+ * `message`; `cause` is for the log only.
  */
 export class TaskError extends Error {
   override name = "TaskError";
   readonly reason: Reason;
   readonly violations: readonly FieldViolation[];
-  /** Goes into ErrorInfo.metadata; strings only (trap 3). */
+  /** Goes into ErrorInfo.metadata, which is a map of strings. */
   readonly metadata: Readonly<Record<string, string>>;
 
   constructor(
@@ -66,12 +66,12 @@ export class TaskError extends Error {
   }
 }
 
-/** The missing and the inaccessible look the same (R184). */
+/** The error for a missing task and for an inaccessible one: clients must not tell them apart (R184). */
 export function taskNotFound(taskId: string): TaskError {
   return new TaskError("TASK_NOT_FOUND", `No task "${taskId}"`, { metadata: { taskId } });
 }
 
-/** What every call is told once the task manager has ended, or ends. */
+/** The error of every call once the task manager closes. */
 export function closed(): TaskError {
   return new TaskError("UNAVAILABLE", "The task manager is closed");
 }

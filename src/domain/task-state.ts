@@ -1,6 +1,6 @@
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 
-/** COMPLETED, FAILED, CANCELED, REJECTED: nothing happens to such a task any more (R124). */
+/** COMPLETED, FAILED, CANCELED, REJECTED: the task never changes again (R124). */
 export function isTerminal(state: TaskState): boolean {
   return (
     state === TaskState.COMPLETED ||
@@ -21,14 +21,14 @@ export function isSettled(state: TaskState): boolean {
 }
 
 /**
- * The state machine. SUBMITTED is only ever the first state; a terminal state is the last; everything else may follow
- * everything else, itself included (an update of the status message). REJECTED may come at any time (R124).
+ * The state machine of a task (R124). SUBMITTED is only the first state. A terminal state is the last one. Any other
+ * state may follow any other, and itself (with a new status message).
  */
 export function mayFollow(from: TaskState, to: TaskState): boolean {
   return !isTerminal(from) && to !== TaskState.SUBMITTED && to in stateNames;
 }
 
-/** The states a task can be in, by number, with the names of the contract. UNSPECIFIED is none. */
+/** The states of a task by number, with the names of the contract. UNSPECIFIED is not a state. */
 export const stateNames: Readonly<Record<number, string>> = {
   [TaskState.SUBMITTED]: "TASK_STATE_SUBMITTED",
   [TaskState.WORKING]: "TASK_STATE_WORKING",

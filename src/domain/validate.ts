@@ -14,13 +14,13 @@ import { jsonFault, valueFault } from "./json-fault.ts";
 import type { FieldViolation } from "./task-error.ts";
 import { type FieldRule, rules } from "./validation-rules.ts";
 
-/** Few enough that an error with all of them fits in a gRPC trailer, which clients commonly cap at 8 KiB. */
+/** An error with so many violations fits a gRPC trailer, which most clients limit to 8 KiB. */
 export const violationsMax = 20;
 
 /**
- * What is wrong with a message by its own contents: REQUIRED fields, enum values, JSON and times that can't be sent on,
- * and the table of rules. Empty means valid; at most `violationsMax`, the first ones in the order of the proto. Never
- * throws for what a client sent.
+ * The faults of a message by itself: REQUIRED fields, enum values, JSON and times that cannot be encoded, and the table
+ * of rules. Gives the first `violationsMax` in the order of the proto; none for a valid message. Never throws for what
+ * a client sent.
  */
 export function validate(schema: DescMessage, message: Message): readonly FieldViolation[] {
   const walk: Walk = { violations: [], path: [] };
@@ -28,21 +28,21 @@ export function validate(schema: DescMessage, message: Message): readonly FieldV
   return walk.violations;
 }
 
-/** The state of one validation. Segments of the path are put together only when something is wrong. */
+/** The state of one validation. The segments of the path are joined only for a violation. */
 interface Walk {
   readonly violations: FieldViolation[];
   /** Proto names, indexes of list elements, and map keys in brackets. */
   readonly path: (string | number)[];
 }
 
-/** A message seen as what protobuf-es makes it: properties by `localName`. */
+/** A message as protobuf-es represents it: properties by `localName`. */
 type Fields = Message & Readonly<Record<string, unknown>>;
 type Plan = readonly Check<Fields>[];
-/** Reports what is wrong with a value; the walk's path leads to it, or for a message's checks to the message. */
+/** Reports the faults of a value. The walk's path leads to the value, or to the message for a check of a message. */
 type Check<T> = (value: T, walk: Walk) => void;
 type ValueCheck = Check<unknown>;
 
-/** Compiled on first use of a type: one step for each field that has something to check, none for the others. */
+/** Compiled at the first use of a type: one step for each field with a check, none for the others. */
 const plans = new WeakMap<DescMessage, Plan>();
 
 function planOf(desc: DescMessage): Plan {
@@ -59,7 +59,7 @@ function planOf(desc: DescMessage): Plan {
   return plan;
 }
 
-/** Recurses as deep as the schema; what clients can nest without end is JSON, which `json-fault.ts` bounds. */
+/** Recurses as deep as the schema. Only JSON can be nested without end, and `json-fault.ts` bounds that. */
 function checkMessage(plan: Plan, message: Message, walk: Walk): void {
   for (const check of plan) {
     if (isFull(walk)) {
@@ -88,7 +88,7 @@ function oneofSteps(oneof: DescOneof, rule: FieldRule): Check<Fields>[] {
   const missing = `is not set: exactly one of ${oneof.fields.map((field) => field.name).join(", ")} is required`;
   return [
     (message, walk) => {
-      // Presence decides, not truth: an empty text and a JSON null are contents (trap 22).
+      // Presence counts, not truth: an empty text and a JSON null are contents.
       const content = message[localName] as { readonly case?: string; readonly value?: unknown };
       if (content.case !== undefined) {
         const member = members.get(content.case);
@@ -128,12 +128,12 @@ function fieldSteps(field: DescField, rule: FieldRule): Check<Fields>[] {
   ];
 }
 
-/** Whether the contract says by `field_behavior` that the field is always there (R118). */
+/** Whether the contract declares the field REQUIRED by `field_behavior` (R118). */
 export function isAnnotatedRequired(field: DescField): boolean {
   return hasOption(field, field_behavior) && getOption(field, field_behavior).includes(FieldBehavior.REQUIRED);
 }
 
-/** Numbers and booleans without presence are never absent, and an enum's 0 is for the check of its value. */
+/** Numbers and booleans without presence are never absent. The 0 of an enum is left to the check of its value. */
 function isAbsent(value: unknown): boolean {
   if (typeof value === "string" || value instanceof Uint8Array || Array.isArray(value)) {
     return value.length === 0;
@@ -146,7 +146,7 @@ function missingText(field: DescField): string {
     case "list":
       return "is empty: at least one element is required";
     case "map":
-      // As data the same as an absent one, so such a field needs a rule that lets it be empty.
+      // An empty map looks like an absent one, so such a field needs a rule that allows it to be empty.
       throw new Error(`The map ${field.parent.typeName}.${field.name} can't be REQUIRED`);
     case "message":
       return `is missing: a ${field.message.name} is required`;
@@ -159,7 +159,7 @@ function missingText(field: DescField): string {
   }
 }
 
-/** Applies a check of single values to what the field holds. */
+/** Applies a check of single values to every value of the field. */
 function containerCheck(field: DescField, check: ValueCheck | undefined): ValueCheck | undefined {
   if (check === undefined) {
     return undefined;
@@ -192,7 +192,7 @@ function checkEach(entries: Iterable<readonly [string | number, unknown]>, check
   }
 }
 
-/** The check of one value of a field: of itself, of a list's element or of a map's value. */
+/** The check of one value of a field: the value itself, an element of a list or a value of a map. */
 function valueCheck(field: DescField, rule: FieldRule, required: boolean): ValueCheck | undefined {
   if (field.message !== undefined) {
     return messageCheck(field.message);
@@ -216,15 +216,14 @@ function messageCheck(desc: DescMessage): ValueCheck {
       return (time, walk) => report(walk, timestampFault(time as Timestamp));
     default:
       if (desc.file.proto.package === "google.protobuf") {
-        // protobuf-es holds several of these as something other than a message: one that is new here needs a case of
-        // its own.
+        // protobuf-es holds several well-known types as something other than a message. Each new one needs a case.
         throw new Error(`No check for ${desc.typeName}`);
       }
       return (message, walk) => checkMessage(planOf(desc), message as Message, walk);
   }
 }
 
-/** Enums are open on the wire: any number gets through the parser (trap 21). */
+/** Enums are open on the wire: the parser accepts any number. */
 function enumCheck(desc: NonNullable<DescField["enum"]>, required: boolean): ValueCheck {
   const names = acceptedValues(desc.values, required);
   return (value, walk) => {
@@ -250,7 +249,7 @@ function bytesCheck(max: number): ValueCheck {
   const encoder = new TextEncoder();
   const fault = `is longer than ${max} bytes of UTF-8: at most so many are accepted`;
   return (value, walk) => {
-    // A UTF-16 unit makes one to three bytes: most ids need no encoding, and huge ones get none.
+    // A UTF-16 unit takes one to three bytes, so most ids and all huge ones are decided without encoding.
     const { length } = value as string;
     if (length > max || (length * 3 > max && encoder.encode(value as string).length > max)) {
       report(walk, fault);
@@ -268,7 +267,7 @@ function rangeCheck(min: number, max: number): ValueCheck {
   };
 }
 
-/** The bounds of the well-known type; a time outside can't be printed as JSON. */
+/** The bounds of the well-known type. A time outside cannot be written as JSON. */
 function timestampFault(time: Timestamp): string | undefined {
   const inRange =
     time.seconds >= -62_135_596_800n &&

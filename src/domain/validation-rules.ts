@@ -4,35 +4,32 @@ import type { ListMessagesRequest } from "../../gen/taskmanager/v1/conversation_
 import { idBytesMax } from "./limits.ts";
 import type { FieldViolation } from "./task-error.ts";
 
-/** What a field or oneof has to keep beyond what its descriptor says. */
+/** The rules of a field or oneof that its descriptor does not state. */
 export interface FieldRule {
   /**
-   * Stands in for the annotation: true where only the proto's comment says REQUIRED, false where a REQUIRED field may
-   * be empty.
+   * Replaces the annotation: true where only the proto's comment says REQUIRED, false where a REQUIRED field may be
+   * empty.
    */
   readonly required?: boolean;
   /** Bytes of UTF-8 of a string, or of each string of a list. */
   readonly bytesMax?: number;
-  /** Both ends accepted. An absent `optional` number is not looked at; any other number always is. */
+  /** Both ends are accepted. An absent `optional` number is not checked; every other number is. */
   readonly range?: readonly [min: number, max: number];
-  /**
-   * For what depends on other fields; gets the message that holds the field. The violation's path starts at that
-   * message.
-   */
+  /** A rule that depends on other fields. Gets the message that holds the field; the violation's path starts there. */
   check?(message: ProtoMessage): FieldViolation | undefined;
 }
 
 const id: FieldRule = { bytesMax: idBytesMax };
-/** An id whose REQUIRED stands in a comment: the protos of `taskmanager.v1` carry no annotations. */
+/** An id that only a comment declares REQUIRED: the protos of `taskmanager.v1` have no annotations. */
 const requiredId: FieldRule = { bytesMax: idBytesMax, required: true };
-/** A oneof can't carry `field_behavior`, so its REQUIRED stands in a comment too. */
+/** A oneof cannot have `field_behavior`, so a comment declares it REQUIRED. */
 const required: FieldRule = { required: true };
-/** Annotated REQUIRED with a comment "may be empty": a list, map or string doesn't tell empty from absent (trap 22). */
+/** Annotated REQUIRED with a comment "may be empty": empty and absent lists, maps and strings look the same. */
 const mayBeEmpty: FieldRule = { required: false };
 const pageSize: FieldRule = { range: [1, 100] };
 const notNegative: FieldRule = { range: [0, Infinity] };
 
-/** All rules that the descriptors don't state, by message type and then by proto name of the field or oneof. */
+/** All such rules, by message type and then by the proto name of the field or oneof. */
 export const rules: Readonly<Record<string, Readonly<Record<string, FieldRule>>>> = {
   "lf.a2a.v1.SendMessageRequest": { tenant: id, message: { check: fromUser } },
   "lf.a2a.v1.SendMessageConfiguration": { history_length: notNegative },
@@ -43,7 +40,7 @@ export const rules: Readonly<Record<string, Readonly<Record<string, FieldRule>>>
   "lf.a2a.v1.TaskPushNotificationConfig": { tenant: id, id, task_id: id },
   "lf.a2a.v1.GetTaskPushNotificationConfigRequest": { tenant: id, task_id: id, id },
   "lf.a2a.v1.DeleteTaskPushNotificationConfigRequest": { tenant: id, task_id: id, id },
-  // Unlike the other page sizes not `optional`, so that 0 is how to leave it out (trap 19).
+  // Unlike the other page sizes this one is not `optional`, so 0 means absent.
   "lf.a2a.v1.ListTaskPushNotificationConfigsRequest": { tenant: id, task_id: id, page_size: { range: [0, 100] } },
   "lf.a2a.v1.GetExtendedAgentCardRequest": { tenant: id },
 
@@ -65,7 +62,7 @@ export const rules: Readonly<Record<string, Readonly<Record<string, FieldRule>>>
   "lf.a2a.v1.DeviceCodeOAuthFlow": { scopes: mayBeEmpty },
 
   "taskmanager.v1.WatchTaskRequest": { tenant: id, task_id: requiredId },
-  // Its sequence 0 is OUT_OF_RANGE, found where the head is known.
+  // Sequence 0 is refused as OUT_OF_RANGE where the head is known.
   "taskmanager.v1.GetTaskAtRequest": { tenant: id, task_id: requiredId },
   "taskmanager.v1.TaskExistsRequest": { tenant: id, task_id: requiredId },
   "taskmanager.v1.DeleteTaskRequest": { tenant: id, task_id: requiredId },
@@ -84,7 +81,7 @@ export const rules: Readonly<Record<string, Readonly<Record<string, FieldRule>>>
   "taskmanager.v1.CleanupExpiredConversationsRequest": { tenant: id, max_age_ms: notNegative },
 };
 
-/** R123. Other wrong roles are seen by the descriptor. */
+/** R123. The descriptor refuses every other wrong role. */
 function fromUser(request: SendMessageRequest): FieldViolation | undefined {
   if (request.message?.role !== Role.AGENT) {
     return undefined;

@@ -15,15 +15,15 @@ export type CreateResult =
       readonly fold: TaskFold;
       readonly batch: string;
       readonly created: PlacedEntry;
-      /** Another message came under the same id before. */
+      /** The message id was used before with other content. */
       readonly otherContent: boolean;
     }
-  /** A task of that id is there already: somebody else made it from the same claim. */
+  /** The task exists already: another send created it from the same claim. */
   | { readonly outcome: "exists" }
   | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim }
   | { readonly outcome: "reused" };
 
-/** Makes a task durable, with its first entry, its conversation and, if given, its claim: one append. */
+/** Makes a task durable by one append: its first entry, its conversation and, if given, its message's claim. */
 export async function createTask(
   storage: Storage,
   key: TaskKey,

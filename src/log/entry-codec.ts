@@ -10,14 +10,14 @@ interface Ids {
 }
 
 /**
- * An entry as bytes. Must be called before `fillIds`: the stored form leaves the ids out, since the key under which a
- * log is kept has them and a stream of small chunks would be mostly ids otherwise.
+ * An entry as bytes. Must be called before `fillIds`: the stored form has no ids. The key of the log has them, and a
+ * stream of small chunks would consist mostly of ids otherwise.
  */
 export function encodeEntry(entry: Entry): Uint8Array {
   return toBinary(EntrySchema, entry);
 }
 
-/** The entry in bytes, with the ids filled in. A created entry names its context itself. */
+/** The entry in the bytes, with the ids filled in. A "created" entry has its own context id. */
 export function decodeEntry(bytes: Uint8Array, ids: Ids): Entry {
   const entry = fromBinary(EntrySchema, bytes);
   fillIds(entry, ids);
@@ -25,9 +25,9 @@ export function decodeEntry(bytes: Uint8Array, ids: Ids): Entry {
 }
 
 /**
- * An entry as decided, as bytes, and as those read back: what is folded and shown is what is stored, whatever an agent
- * or a client does with its objects afterwards. The entry itself is not to be used any more. Throws where it can't be
- * encoded.
+ * Encodes an entry, and gives it as it reads back from the bytes. So what is folded and shown is what is stored, even
+ * if an agent or a client changes its objects later. The caller must not use the entry itself again. Throws if it
+ * cannot be encoded.
  */
 export function storeEntry(entry: Entry, ids: Ids): { readonly encoded: Uint8Array; readonly stored: Entry } {
   const chunk = storeTextChunk(entry, ids);
@@ -38,7 +38,7 @@ export function storeEntry(entry: Entry, ids: Ids): { readonly encoded: Uint8Arr
   return { encoded, stored: entry };
 }
 
-/** Whether nothing in it came from an agent or a client: `decide.ts` made all of it, for this entry alone. */
+/** Whether `decide.ts` made all of the entry: then no agent and no client holds an object of it. */
 function isOwn({ body }: Entry): boolean {
   switch (body.case) {
     case "turn":
@@ -90,7 +90,7 @@ function fillMessage(message: Message, taskId: string, contextId: string): void 
   message.contextId = contextId;
 }
 
-/** What lists show of a task, as bytes: everything but history and artifacts. */
+/** The part of a task that lists show, as bytes: everything but history and artifacts. */
 export function encodeSummary(fold: Pick<TaskFold, "taskId" | "contextId" | "status" | "metadata">): Uint8Array {
   const { taskId, contextId, status, metadata } = fold;
   const task: Task = {

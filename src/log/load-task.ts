@@ -18,10 +18,7 @@ export interface LoadedTask {
   readonly batch: string;
 }
 
-/**
- * A task as its log has it; undefined if there is none. Throws TaskError DATA_LOSS for a log with a hole: it is never
- * folded over.
- */
+/** A task from its log; undefined if there is none. Throws TaskError DATA_LOSS for a damaged log. */
 export async function loadTask(storage: Storage, key: TaskKey): Promise<LoadedTask | undefined> {
   const stored = await storage.getTask(key, { snapshot: true });
   if (stored === undefined) return undefined;
@@ -45,8 +42,8 @@ export async function loadTaskAt(
 }
 
 /**
- * The newest snapshot, if it isn't above the sequence, or nothing. A snapshot is a cache: one that can't be read costs
- * time, not the task.
+ * The fold to start from: the newest snapshot, unless it is above the sequence. A snapshot is a cache: one that cannot
+ * be read costs time, not the task.
  */
 function startOf({ key, snapshot }: StoredTask, sequence: bigint): TaskFold {
   if (snapshot === undefined || snapshot.sequence > sequence) return emptyFold(key.taskId);
@@ -54,12 +51,12 @@ function startOf({ key, snapshot }: StoredTask, sequence: bigint): TaskFold {
     const fold = decodeSnapshot(key.taskId, snapshot.bytes);
     if (fold.sequence === snapshot.sequence) return fold;
   } catch {
-    // Bytes of any kind: the decoder throws more than one kind of error.
+    // The bytes may be anything, so the decoder may throw anything.
   }
   return emptyFold(key.taskId);
 }
 
-/** A cursor above the head: the client is told where the head is (DESIGN 3). */
+/** The error for a cursor above the head. Its metadata has the head, for the client. */
 export function outOfRange(taskId: string, sequence: bigint, head: bigint): TaskError {
   return new TaskError(
     "OUT_OF_RANGE",
@@ -75,7 +72,7 @@ async function foldUpTo(storage: Storage, key: TaskKey, fold: TaskFold, stored: 
   while (fold.sequence < stored.head) {
     const entries = await readEntries(storage, key, stored.contextId, fold.sequence);
     if (entries.length === 0) {
-      // Removed or expired between two reads, or damaged: the header tells which.
+      // The task was removed or expired between two reads, or its log is damaged. The header says which.
       if (!(await storage.taskExists(key))) return false;
       throw dataLoss(key.taskId, fold.sequence + 1n, stored.head);
     }
@@ -92,10 +89,7 @@ async function foldUpTo(storage: Storage, key: TaskKey, fold: TaskFold, stored: 
   return true;
 }
 
-/**
- * A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS for a hole, and for bytes
- * that are no entry.
- */
+/** A page of decoded entries after a cursor; empty at the head. Throws TaskError DATA_LOSS for a damaged log. */
 export async function readEntries(
   storage: Storage,
   key: TaskKey,

@@ -6,12 +6,12 @@ import { StorageError } from "../storage/storage-error.ts";
 import { appendBackoff } from "./limits.ts";
 
 /**
- * Sends an append until its outcome is known. Final are only "committed" and a refusal; a refusal after an open try is
- * settled by looking for the batch in the log, since the open try may have been the one that made the condition false.
+ * Sends an append until its outcome is known: committed or refused. If a try before had an unknown outcome, a refusal
+ * may be the result of that very try. So the batch is looked for in the log then.
  *
- * Throws the last StorageError when the time is over or trying again can't help. Unless `outcome` is "none" on every
- * try, the batch may still turn up in the log then: nobody may decide anything on either assumption. Throws the
- * signal's reason once it is aborted, instead of trying again.
+ * Throws the last StorageError when the time is over or another try cannot help. Unless `outcome` was "none" on every
+ * try, the batch may still appear in the log later: no decision may assume either. Throws the signal's reason, instead
+ * of another try, once the signal is aborted.
  */
 export async function sendAppend(
   storage: Storage,
@@ -26,7 +26,7 @@ export async function sendAppend(
     try {
       const result = await storage.appendTask(key, append);
       if (!open || result.outcome === "committed") return result;
-      // Awaited here: a read that fails is tried again like the append; it says nothing about it.
+      // Awaited here, so that a failed read is followed by another try. It says nothing about the append.
       return (await isInLog(storage, key, append)) ? await committedEarlier(storage, key, append) : result;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
@@ -38,16 +38,13 @@ export async function sendAppend(
   }
 }
 
-/**
- * Whether the batch stands in the log where it was meant to. Dense sequences make one entry proof of the whole batch:
- * an append is atomic.
- */
+/** Whether the batch is in the log at its place. One entry proves the whole batch, because an append is atomic. */
 async function isInLog(storage: Storage, key: TaskKey, append: TaskAppend): Promise<boolean> {
   const [entry] = await storage.readTask(key, append.after.head, 1);
   return entry?.batch === append.batch.id;
 }
 
-/** The result of an append that had succeeded on a try whose answer was lost: its requests are those open now. */
+/** The result of an append whose try succeeded without an answer. The commands are those that are open now. */
 async function committedEarlier(storage: Storage, key: TaskKey, append: TaskAppend): Promise<AppendResult> {
   const stored = await storage.getTask(key);
   return {

@@ -7,7 +7,7 @@ import {
 } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { emptyFold, FoldError, type TaskFold, taskOf, type WaitingMessage } from "../domain/fold.ts";
 
-/** A fold as bytes. Fields that this release doesn't know survive inside messages, parts and artifacts. */
+/** A fold as bytes. Unknown fields of messages, parts and artifacts are kept. */
 export function encodeSnapshot(fold: TaskFold): Uint8Array {
   return toBinary(
     TaskSnapshotSchema,
@@ -28,12 +28,12 @@ export function encodeSnapshot(fold: TaskFold): Uint8Array {
   );
 }
 
-/** The fold that `encodeSnapshot` was given. Throws FoldError for bytes of another task. */
+/** The fold in the bytes of `encodeSnapshot`. Throws FoldError for bytes of another task. */
 export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
   const snapshot = fromBinary(TaskSnapshotSchema, bytes);
   const task = snapshot.task;
   if (task?.status === undefined || task.id !== taskId)
-    throw new FoldError(`The snapshot of task "${taskId}" isn't one`);
+    throw new FoldError(`The snapshot of task "${taskId}" is damaged`);
   const fold = emptyFold(taskId);
   fold.sequence = snapshot.sequence;
   fold.contextId = task.contextId;

@@ -16,7 +16,7 @@ type Committed = Extract<AppendResult, { outcome: "committed" }>;
 export interface WriterOptions {
   readonly storage: Storage;
   readonly key: TaskKey;
-  /** The committed fold that the writer starts from, its own from here on. */
+  /** The committed fold that the writer starts from. The writer owns it from then on. */
   readonly fold: TaskFold;
   /** The id of the batch that ends at the fold's sequence. */
   readonly batch: string;
@@ -24,46 +24,48 @@ export interface WriterOptions {
   readonly logBytes: number;
   /** The encoded size of the newest snapshot; 0 if there is none. */
   readonly snapshotBytes: number;
-  /** What the header says now. */
+  /** The fence in the header now. */
   readonly fence: bigint;
   /**
-   * Who writes from here on. A fence above the header's takes effect with the first append, which must hold the
-   * takeover entry.
+   * The owner that appends write into the header. If its fence is new, the first append must hold the takeover entry.
    */
   readonly owner: { readonly replica: string; readonly fence: bigint };
-  /** Bounds of what the task's agent and its clients may add; bytes. */
+  /** Bounds on what the task's agent and its clients may add, in bytes. */
   readonly limits: { readonly eventBytesMax: number; readonly taskBytesMax: number };
   readonly clock: Clock;
   readonly newId: () => string;
   /**
-   * Entries became durable, in order; called before any promise of this writer resolves for them. After `onLost` only
-   * for the append then under way.
+   * Called when entries became durable, in order, before any promise of this writer resolves for them. After `onLost`
+   * it is called for the append then under way only.
    */
   readonly onCommitted: (entries: readonly PlacedEntry[], result: Committed) => void;
-  /** The writer can't go on: another replica has the task, it is gone, or the storage failed for good. Called once. */
+  /**
+   * Called once, when the writer is lost: another replica took the task, it was removed, or the storage failed for
+   * good.
+   */
   readonly onLost: (error: Error) => void;
-  /** A snapshot could not be stored; only speed is lost. */
+  /** Called when a snapshot could not be stored. Only speed is lost. */
   readonly onSnapshotFailed: (error: unknown) => void;
 }
 
 interface Pending extends PlacedEntry {
   readonly encoded: Uint8Array;
-  /** Whether the task is pending with this entry. */
+  /** Whether the task is pending after this entry, see `isPending`. */
   readonly pending: boolean;
-  /** Requests that are answered once this entry is durable. */
-  readonly answered: readonly string[];
+  /** Commands that are handled once this entry is durable. */
+  readonly handled: readonly string[];
 }
 
 /**
- * The one writer of a task on this replica: collects entries while an append is under way, and sends all of them as the
- * next one.
+ * The one writer of a task on this replica. It collects entries while an append is under way, and sends all of them as
+ * the next append.
  *
  * Invariants:
- * - `tentative` is `committed` plus everything appended since; entries reach the storage in that order, each exactly
+ * - `tentative` is `committed` plus everything appended since. Entries reach the storage in that order, each exactly
  *   once.
- * - A batch never changes once it was sent; the next one is sent only when the outcome of the one before is known.
- * - After `onLost` no append begins or is tried again, and every open promise rejects. One call to the storage may be
- *   under way then.
+ * - A batch never changes after it was sent. The next one is sent only when the outcome of the one before is known.
+ * - After `onLost` no append begins or is tried again, and every open promise rejects. One call to the storage may
+ *   still be under way.
  */
 export class TaskWriter {
   readonly #options: WriterOptions;
@@ -77,7 +79,7 @@ export class TaskWriter {
   #flushing = false;
   #scheduled = false;
   #lost: Error | undefined;
-  /** Ends the tries of an append that nobody waits for any more. */
+  /** Ends the tries of an append once the writer is lost. */
   readonly #abort = new AbortController();
   #waiters: { readonly sequence: bigint; resolve(): void; reject(error: Error): void }[] = [];
   #roomWaiters: (() => void)[] = [];
@@ -96,38 +98,37 @@ export class TaskWriter {
     this.#bytesSinceSnapshot = Math.max(0, options.logBytes - options.snapshotBytes);
   }
 
-  /** What a majority holds. Only this is shown. Not to be changed. */
+  /** The durable state. Only this is shown. Callers must not change it. */
   get committed(): TaskFold {
     return this.#committed;
   }
 
-  /**
-   * With all that was appended here, committed or not. Only what this task's own code decides on. Not to be changed.
-   */
+  /** The state with everything appended here, durable or not. Decisions are made on it. Callers must not change it. */
   get tentative(): TaskFold {
     return this.#tentative;
   }
 
-  /** The encoded size of the log with all that was appended here. */
+  /** The encoded size of the log with everything appended here. */
   get logBytes(): number {
     return this.#logBytes;
   }
 
-  /** Everything appended is committed; or, once the writer is lost, nothing is on its way any more. */
+  /** Everything appended is durable; for a lost writer, no append is under way. */
   get idle(): boolean {
     return this.#lost === undefined ? this.#committed.sequence === this.#tentative.sequence : !this.#flushing;
   }
 
   /**
-   * Appends entries decided on `tentative`, and says the sequence of the last. They become durable in order;
-   * `whenCommitted` tells when. The requests `answered` are removed with the last of these entries.
-   * Throws what ended the writer, if it has ended; TaskError TOO_LARGE, changing nothing, where they exceed the bounds.
-   * What the task manager itself adds ("unbounded") must always find room: a task that is full still has to end.
+   * Appends entries that were decided on `tentative`, and gives the sequence of the last. They become durable in order;
+   * `whenCommitted` says when. The commands `handled` are removed together with the last of these entries.
+   *
+   * Throws the error that lost the writer. Throws TaskError TOO_LARGE, and changes nothing, if the entries exceed the
+   * bounds. Entries of the task manager itself are "unbounded": a full task must still be able to end.
    */
   append(
     entries: readonly Entry[],
     bounds: "bounded" | "unbounded" = "unbounded",
-    answered: readonly string[] = [],
+    handled: readonly string[] = [],
   ): bigint {
     if (this.#lost) throw this.#lost;
     const ready = entries.map((entry) => storeEntry(entry, this.#tentative));
@@ -143,7 +144,7 @@ export class TaskWriter {
         encoded,
         bytes,
         pending: isPending(this.#tentative),
-        answered: one === ready.at(-1) ? answered : none,
+        handled: one === ready.at(-1) ? handled : none,
       });
       this.#queueBytes += encoded.byteLength;
       this.#logBytes += encoded.byteLength;
@@ -165,12 +166,12 @@ export class TaskWriter {
       throw tooLarge(key.taskId, `with ${total} bytes the task would be larger than ${limits.taskBytesMax}`);
   }
 
-  /** The next entry fits the batch that is being collected. */
+  /** Whether the next entry fits the batch that is being collected. */
   get hasRoom(): boolean {
     return this.#queue.length < batchEntriesMax && this.#queueBytes < batchBytesMax;
   }
 
-  /** Resolves when there is room. Bounded by the storage's speed, never by a reader's. */
+  /** Resolves when there is room. The speed of the storage decides when, never that of a reader. */
   async room(): Promise<void> {
     while (!this.#lost && !this.hasRoom) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
@@ -187,14 +188,14 @@ export class TaskWriter {
     });
   }
 
-  /** Ends the writer from outside, for instance because the server closes. */
+  /** Ends the writer from outside, for instance because its task was removed. */
   abandon(error: Error): void {
     this.#lose(error);
   }
 
   /**
-   * The next batch starts once the present phase of the event loop is through: what an agent yields in one go is one
-   * append, and an agent that answers at once costs one. No timer.
+   * Starts the next batch after the present phase of the event loop. So the events that an agent yields without waiting
+   * are one append. No timer is needed.
    */
   #schedule(): void {
     if (this.#flushing || this.#scheduled || this.#queue.length === 0) return;
@@ -227,7 +228,7 @@ export class TaskWriter {
     this.#queueBytes -= bytes;
     const batch = this.#queue.slice(0, count);
     this.#queue = this.#queue.slice(count);
-    // Not only when the batch is durable: the agent goes on while it is on its way.
+    // The agent goes on while the batch is on its way, not only when it is durable.
     this.#wakeRoomWaiters();
     return batch;
   }
@@ -240,7 +241,7 @@ export class TaskWriter {
       batch: { id, entries: batch.map(({ encoded }) => encoded) },
       header: { ...headerOf(batch, this.#committed), ...owner, pending: batch.at(-1)?.pending ?? false },
       messages: pointersOf(batch),
-      handled: batch.flatMap(({ answered }) => answered),
+      handled: batch.flatMap(({ handled }) => handled),
     };
     const result = await sendAppend(storage, key, append, {
       clock,
@@ -248,8 +249,8 @@ export class TaskWriter {
       signal: this.#abort.signal,
     });
     if (result.outcome !== "committed") throw lostError(key.taskId, result);
-    // Also if the writer was abandoned meanwhile: the entries are in the log, and readers that looked before they were
-    // have to hear of them.
+    // Also for a writer that was abandoned meanwhile: the entries are in the log, and readers that looked before must
+    // get them.
     for (const { sequence, entry, bytes } of batch) {
       evolve(this.#committed, sequence, entry);
       this.#bytesSinceSnapshot += bytes;
@@ -283,8 +284,8 @@ export class TaskWriter {
   }
 
   /**
-   * A snapshot is due when the log since the last one is larger than it and than 64 KiB: its cost per byte of log stays
-   * constant.
+   * Stores a snapshot when the log since the last one is larger than that one, and larger than 64 KiB. So the cost of
+   * snapshots per byte of log is constant.
    */
   #snapshotIfDue(): void {
     if (this.#lost || this.#snapshotting || this.#bytesSinceSnapshot <= Math.max(snapshotBytesMin, this.#snapshotBytes))
@@ -327,7 +328,7 @@ export function headerOf(
   return { state: status.state, statusTimeMs, summary };
 }
 
-/** The messages that a batch brings to the conversation's history. */
+/** The messages that a batch adds to the history of its conversation. */
 export function pointersOf(batch: readonly { readonly entry: Entry }[]): readonly MessagePointer[] {
   const pointers: MessagePointer[] = [];
   for (const [index, { entry }] of batch.entries()) {
@@ -341,7 +342,7 @@ function tooLarge(taskId: string, why: string): TaskError {
   return new TaskError("TOO_LARGE", `Too large for task "${taskId}": ${why}`, { metadata: { taskId } });
 }
 
-/** Why an append that was refused ends the writer. */
+/** The error that a refused append ends the writer with. */
 function lostError(taskId: string, result: Exclude<AppendResult, Committed>): TaskError {
   const metadata = { taskId };
   switch (result.outcome) {
@@ -351,7 +352,7 @@ function lostError(taskId: string, result: Exclude<AppendResult, Committed>): Ta
       return new TaskError("UNAVAILABLE", `Another replica has taken over task "${taskId}"`, { metadata });
     case "duplicate":
     case "reused":
-      return new TaskError("UNAVAILABLE", `Task "${taskId}" was made twice`, { metadata });
+      return new TaskError("UNAVAILABLE", `Task "${taskId}" was created twice`, { metadata });
     default:
       return result satisfies never;
   }

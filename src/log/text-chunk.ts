@@ -3,7 +3,7 @@ import type { Artifact, Part, TaskArtifactUpdateEvent } from "../../gen/lf/a2a/v
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { textChunkLengthMax } from "../domain/limits.ts";
 
-/** A chunk of text and nothing else: what nearly all of a long log consists of, since agents stream words. */
+/** A chunk of text and nothing else. Nearly all of a long log consists of these, since agents stream words. */
 interface TextChunk {
   readonly artifactId: string;
   readonly text: string;
@@ -13,9 +13,9 @@ interface TextChunk {
 }
 
 /**
- * The entry as bytes, and what those read back as, if it is a text chunk: the same as protobuf-es gives, which a
- * property test holds, in a third of the time. It allocates three buffers for each message that it encodes, and those
- * cost more than all else that is done with an event. Undefined for anything else.
+ * Encodes an entry that is a text chunk, and gives it as it reads back; undefined for any other entry. The result is
+ * the same as that of protobuf-es (a property test holds this), in a third of the time: protobuf-es allocates three
+ * buffers for each message that it encodes, which cost more than everything else that is done with an event.
  */
 export function storeTextChunk(
   entry: Entry,
@@ -27,7 +27,7 @@ export function storeTextChunk(
   return { encoded: encode(timeMs, chunk), stored: entryOf(timeMs, chunk, ids) };
 }
 
-/** Agents without types may yield anything, so what the types say is checked. */
+/** Checks what the types say as well: agents without types may yield anything. */
 function textChunkOf({ body, $unknown }: Entry): TextChunk | undefined {
   if (body.case !== "artifactUpdate" || $unknown !== undefined) return undefined;
   const { artifact, append, lastChunk } = body.value;
@@ -37,14 +37,14 @@ function textChunkOf({ body, $unknown }: Entry): TextChunk | undefined {
   const { mediaType, content } = part;
   const text = content.value;
   for (const string of [artifactId, text, mediaType]) {
-    // Half of a surrogate pair has no UTF-8 of its own: it reads back as something else.
+    // Half of a surrogate pair has no UTF-8 encoding: it would read back as something else.
     if (typeof string !== "string" || string.length > textChunkLengthMax || !string.isWellFormed()) return undefined;
   }
   if (typeof append !== "boolean" || typeof lastChunk !== "boolean") return undefined;
   return { artifactId, text, mediaType, append, lastChunk };
 }
 
-/** Whether everything that a text chunk doesn't have is empty. */
+/** Whether every field that a text chunk does not have is empty. */
 function isPlain(update: TaskArtifactUpdateEvent, artifact: Artifact, part: Part): boolean {
   return (
     update.taskId === "" &&
@@ -63,13 +63,11 @@ function isPlain(update: TaskArtifactUpdateEvent, artifact: Artifact, part: Part
   );
 }
 
-/** Keeps its buffer, which stays small: texts are bounded. Nothing that gets here makes it throw half-way. */
+/** Its buffer is kept, and stays small because texts are bounded. No value that gets here makes it throw half-way. */
 const writer = new BinaryWriter();
 const { Varint, LengthDelimited } = WireType;
 
-/**
- * The field numbers are those of `records.proto` and `a2a.proto`; what is empty is left out, as everywhere in proto3.
- */
+/** The field numbers are those of `records.proto` and `a2a.proto`. Empty fields are left out, as proto3 does. */
 function encode(timeMs: bigint, { artifactId, text, mediaType, append, lastChunk }: TextChunk): Uint8Array {
   if (timeMs !== 0n) writer.tag(1, Varint).int64(timeMs);
   writer.tag(5, LengthDelimited).fork();

@@ -17,7 +17,7 @@ export interface ManagerDeps {
   readonly messageClock: MessageClock;
   readonly newId: () => string;
   readonly logger: Logger;
-  /** The name of this process in headers and takeovers; another one at every start. */
+  /** The name of this process in headers and takeovers. Every start has a new one. */
   readonly replica: string;
 }
 

@@ -1,7 +1,7 @@
 import { TaskError } from "../domain/task-error.ts";
 import { StorageError } from "../storage/storage-error.ts";
 
-/** A storage's fault as callers of the manager are told it; every other error as it is. */
+/** A StorageError as the TaskError that callers of the manager get; every other error as it is. */
 export function asTaskError(error: unknown): unknown {
   if (!(error instanceof StorageError)) return error;
   switch (error.code) {
@@ -11,11 +11,11 @@ export function asTaskError(error: unknown): unknown {
     case "missing":
       return new TaskError("TASK_NOT_FOUND", "No such task", { cause: error });
     case "invalid":
-      // What the storage's own checks say is ours to tell; what a database says behind them may quote anything, and is
-      // for the log.
+      // Clients may see what the storage's own checks say. An error of the database behind them may quote anything, so
+      // it is for the log alone.
       return new TaskError(
         "INVALID_REQUEST",
-        error.cause === undefined ? error.message : "The storage can't hold what the request asks it to",
+        error.cause === undefined ? error.message : "The storage cannot hold the content of the request",
         {
           cause: error,
         },
@@ -27,7 +27,7 @@ export function asTaskError(error: unknown): unknown {
   }
 }
 
-/** A call into the manager: nothing but TaskErrors, and reasons of signals, leave it. */
+/** Runs a call into the manager. It throws TaskErrors and reasons of aborted signals only. */
 export async function mapStorageErrors<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();

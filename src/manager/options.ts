@@ -3,34 +3,34 @@ import { type FieldViolation, invalidRequest } from "../domain/task-error.ts";
 
 /** How a task manager behaves; every field has a default. Times in milliseconds. */
 export interface ManagerOptions {
-  /** Remove expired conversations, where the storage doesn't do it by itself. Default true. */
+  /** Removes expired conversations, if the storage does not remove them itself. Default true. */
   readonly enableCleanup?: boolean;
-  /** How often. Default 30 s. */
+  /** The time between two such removals. Default 30 s. */
   readonly cleanupIntervalMs?: number;
   /** A conversation expires this long after its last access. Default 1 h. */
   readonly conversationTtlMs?: number;
-  /** How long INPUT_REQUIRED and AUTH_REQUIRED hold a conversation. Default 7 days. */
+  /** A conversation with a task in INPUT_REQUIRED or AUTH_REQUIRED expires after this time instead. Default 7 days. */
   readonly interruptedTtlMs?: number;
-  /** Tasks that run at once on this replica; more stay SUBMITTED. Default 100. */
+  /** Tasks that run at once on this replica. Others wait as SUBMITTED. Default 100. */
   readonly maxRunningTasks?: number;
-  /** Tasks that wait for that; more are refused (RESOURCE_EXHAUSTED). Default 10,000. */
+  /** Tasks that wait to run. Further ones are refused (RESOURCE_EXHAUSTED). Default 10,000. */
   readonly maxQueuedTasks?: number;
-  /** A turn that takes longer is aborted and FAILED. Default 1 h. */
+  /** A turn that takes longer is aborted, and its task ends FAILED. Default 1 h. */
   readonly turnTimeoutMs?: number;
-  /** So is one that yields nothing for this long. Default 10 min. */
+  /** The same for a turn that yields nothing for this long. Default 10 min. */
   readonly turnIdleTimeoutMs?: number;
-  /** What a turn has to yield last events once its signal is aborted. Default 5 s. */
+  /** The time in which a turn may yield last events after its signal was aborted. Default 5 s. */
   readonly cancelGraceMs?: number;
-  /** A message sent again within this time joins the first. 0: never. Default 10 min. */
+  /** A message that is sent again within this time joins its first send. 0: never. Default 10 min. */
   readonly duplicateWindowMs?: number;
   /**
-   * The same message id with other content: a new message ("lenient", with a warning in the log), or refused
-   * ("strict"). Default "lenient".
+   * What happens to a known message id with other content. "lenient": it is a new message, with a warning in the log.
+   * "strict": it is refused. Default "lenient".
    */
   readonly messageIds?: "lenient" | "strict";
-  /** The largest message or event, bytes. Default just under 4 MiB, what gRPC clients take. At most 12 MiB. */
+  /** The largest message or event, in bytes. Default just under 4 MiB, the limit of gRPC clients. At most 12 MiB. */
   readonly maxEventBytes?: number;
-  /** The largest task, bytes over all its entries. Default 64 MiB. */
+  /** The largest task, in bytes over all its entries. Default 64 MiB. */
   readonly maxTaskBytes?: number;
 }
 
@@ -50,7 +50,7 @@ export const managerDefaults: Required<ManagerOptions> = {
   maxTaskBytes: taskBytesMaxDefault,
 };
 
-/** The options with defaults filled in. Throws TaskError INVALID_REQUEST that names every fault. */
+/** The options with defaults filled in. Throws TaskError INVALID_REQUEST, which names every fault. */
 export function checkedOptions(options: ManagerOptions): Required<ManagerOptions> {
   const checked = { ...managerDefaults, ...options };
   const violations: FieldViolation[] = [];
@@ -62,10 +62,8 @@ export function checkedOptions(options: ManagerOptions): Required<ManagerOptions
       value < least ||
       (value > most && value !== Number.POSITIVE_INFINITY)
     ) {
-      violations.push({
-        field,
-        description: `must be a number from ${least}${most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`}, not ${String(value)}`,
-      });
+      const upTo = most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`;
+      violations.push({ field, description: `must be a number from ${least}${upTo}, not ${String(value)}` });
     }
   };
   for (const field of [
@@ -78,7 +76,7 @@ export function checkedOptions(options: ManagerOptions): Required<ManagerOptions
   ] as const)
     atLeast(field, 1);
   for (const field of ["maxQueuedTasks", "cancelGraceMs", "duplicateWindowMs"] as const) atLeast(field, 0);
-  // Below a few KiB not even a status with a short text fits; above the hard limit of an entry nothing could be stored.
+  // A status with a short text needs some KiB. No storage holds an entry above the hard limit.
   atLeast("maxEventBytes", 4096, entryBytesMax);
   atLeast("maxTaskBytes", checked.maxEventBytes);
   if (violations.length > 0) throw invalidRequest(violations);

@@ -47,14 +47,14 @@ export type SentMessage =
   | ({ readonly kind: "task" } & TaskAt);
 
 /**
- * The Go package's On… methods, and what else can be done with tasks. Everything is confined to the caller's scope:
- * what lies outside it is not found. All errors are TaskError, but for the reason of an aborted signal. Without a
- * caller it is the anonymous one of the empty tenant.
+ * The Go package's On… methods, and the other operations on tasks. Every call sees the caller's scope alone: a task
+ * outside it is not found. A call without a caller acts for the anonymous one of the empty tenant. Errors are
+ * TaskErrors, or the reason of an aborted signal.
  */
 export interface TaskManager extends AsyncDisposable {
   /**
-   * Blocking by default: resolves when the task is terminal or interrupted (R17), or with a bare message; with
-   * `return_immediately` when the task is durable. The signal ends the wait, never the task.
+   * Resolves when the task is terminal or interrupted (R17), or with a bare message; with `return_immediately` when the
+   * task is durable. The signal ends the wait, never the task.
    */
   sendMessage(
     request: SendMessageRequest,
@@ -62,9 +62,10 @@ export interface TaskManager extends AsyncDisposable {
     options?: { readonly signal?: AbortSignal },
   ): Promise<SentMessage>;
   /**
-   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R36, trap 7).
-   * With a cursor, for a message that came before and for one to a task: what follows the cursor instead, without the
-   * task first. A message that is new makes a task that no cursor is about: it begins with that task all the same.
+   * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R37).
+   *
+   * With a cursor, a repeated message and a message to a task give the events after the cursor, without the task first.
+   * A new message makes a new task, which no cursor refers to: its stream begins with the task.
    */
   sendStreamingMessage(
     request: SendMessageRequest,
@@ -80,26 +81,26 @@ export interface TaskManager extends AsyncDisposable {
     options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
   ): Promise<TaskAt>;
   /**
-   * Without a cursor: the task first; a terminal task is refused (R59–R61). With one: what follows it, also of a
-   * terminal task.
+   * Without a cursor: the task first, then its events; a terminal task is refused (R59–R61). With a cursor: the events
+   * after it, also of a terminal task.
    */
   subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
 
-  /** Like `subscribeToTask`, but to the very end: past requests for input, and of a terminal task too. */
+  /** Like `subscribeToTask`, but to the end of the task: past requests for input. Never refuses a terminal task. */
   watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
-  /** The task as it was at a sequence, and the head now. Throws OUT_OF_RANGE. */
+  /** The task as it was at a sequence, and the present head. Throws OUT_OF_RANGE. */
   getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }>;
   taskExists(id: string, caller?: Caller): Promise<boolean>;
-  /** Removes a terminal task; false if there was none. Throws STILL_RUNNING while it isn't terminal. */
+  /** Removes a terminal task; false if there was none. Throws STILL_RUNNING before the task is terminal. */
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
   readonly conversations: Conversations;
-  /** Whether there should be more work for this one: the storage answers, and it isn't going down. */
+  /** Whether this task manager should get work: its storage answers, and it is not shutting down. */
   readonly readiness: Readiness;
-  /** The processor's card: what the services let in goes by its capabilities. */
+  /** The processor's card. Its capabilities decide which calls the services admit. */
   readonly card: MessageProcessor["card"];
 }
 
-/** What a test or a server may put in beside the options. */
+/** Parts that a test or a server may replace. */
 export interface ManagerParts {
   readonly clock?: Clock;
   readonly newId?: () => string;
@@ -107,11 +108,16 @@ export interface ManagerParts {
 }
 
 /**
- * A task manager over a processor and a storage, as the only one on its database: another one that is alive is refused
- * (UNAVAILABLE), and what one that ended without leaving had SUBMITTED or WORKING is taken over (`onLost`), after some
- * seconds in which it was watched. The storage stays the caller's to dispose; disposing the manager stops the running
- * turns, with "draining" as their signal's reason, and everything it does in the background. One that stood still for
- * so long that another has taken over disposes itself once it goes on; its readiness says "replaced" then.
+ * Makes a task manager over a processor and a storage. It must be the only one on its database:
+ *
+ * - If another one is alive, this function throws TaskError UNAVAILABLE.
+ * - If another one ended without deregistering, this function watches its record for 4 s. Its SUBMITTED and WORKING
+ *   tasks are then taken over, in the background, as the processor's `onLost` says.
+ * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
+ *   "replaced".
+ *
+ * The caller disposes the storage. Disposing the task manager aborts its running turns, with "draining" as the reason,
+ * and ends everything that it does in the background.
  */
 export async function createTaskManager(
   processor: MessageProcessor,
@@ -145,7 +151,7 @@ export async function createTaskManager(
   void membership.replaced.then(() => {
     deps.logger.error(
       {},
-      "Another server has taken over this database while this server was paused, or the database was emptied; this server takes no more work",
+      "Another server has taken over this database, or it was emptied; this server takes no more work",
     );
     readiness.replace();
     void manager[Symbol.asyncDispose]();
@@ -193,15 +199,15 @@ class Manager implements TaskManager {
   }
 
   /**
-   * Takes over what dead servers left, in the background: a call for one of those tasks waits for nothing else than its
-   * own.
+   * Takes over the tasks of dead servers, in the background. A call for one of these tasks takes it over by itself, and
+   * waits for no other.
    */
   recover(dead: readonly string[]): void {
     if (dead.length === 0) return;
     this.#recovery = recoverTasks(this.#deps, this.#runs, dead)
-      .then((taken) => this.#deps.logger.info({ taken }, "Tasks of a server that had ended were taken over"))
+      .then((taken) => this.#deps.logger.info({ taken }, "Took over the tasks of a dead server"))
       .catch((error: unknown) =>
-        this.#deps.logger.error({ err: error }, "Tasks of a server that had ended could not be taken over"),
+        this.#deps.logger.error({ err: error }, "Failed to take over the tasks of a dead server"),
       );
   }
 
@@ -239,7 +245,7 @@ class Manager implements TaskManager {
       const { key, sequence, isNew } = accepted;
       return {
         key,
-        // No cursor can be about a task that the message has only now made.
+        // No cursor refers to a task that this message has created.
         after: isNew ? undefined : after,
         until: { kind: "answer", message: sequence },
         terminal: "show",
@@ -275,11 +281,11 @@ class Manager implements TaskManager {
       const bytes = toBinary(CancelRequestedSchema, create(CancelRequestedSchema, metadata && { metadata })).byteLength;
       const { maxEventBytes } = this.#deps.options;
       if (bytes > maxEventBytes)
-        throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; at most ${maxEventBytes} are taken`);
+        throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; the limit is ${maxEventBytes} bytes`);
       return this.#runs.use(key, async (run) => {
         await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
         const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
-        // The task may have ended while the processor was being told.
+        // The task may have ended before the processor saw the abort.
         if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
         return taskAt(fold);
       });
@@ -338,28 +344,28 @@ class Manager implements TaskManager {
     const ended = await Promise.race([this.#end(), late]);
     cancel();
     if (ended !== "late") return;
-    // What isn't durable by now is taken up by the next server, as after a crash.
-    logger.error({ limitMs }, "The storage didn't answer in time; the task manager ends without it");
+    // The next server takes up what is not durable now, as after a crash.
+    logger.error({ limitMs }, "The storage did not answer in time; the task manager closes without it");
     hub.close(closed());
   }
 
   async #end(): Promise<void> {
     const sweeper = this.#stopSweeper();
     const stopped = this.#runs.stopAll("draining");
-    // What is just being made is found by the next server only if it is there before this one leaves.
+    // The next server finds a task that is being created only if it is durable before this server deregisters.
     await this.#intake.close();
     await Promise.all([stopped, sweeper, this.#recovery]);
-    // Last: who waits for a turn still learns how it ended.
+    // Last, so that calls which wait for a turn still get its end.
     this.#deps.hub.close(closed());
     await this.#membership.leave();
   }
 
-  /** With a context id, only a task of that conversation. */
+  /** With a context id, deletes only a task of that conversation. */
   async #delete(key: TaskKey, contextId: string | undefined): Promise<boolean> {
     const stored = await this.#deps.storage.getTask(key);
     if (stored === undefined || (contextId !== undefined && stored.contextId !== contextId)) return false;
     if (!isTerminal(stored.state)) {
-      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" hasn't ended; cancel it first`, {
+      throw new TaskError("STILL_RUNNING", `Task "${key.taskId}" has not ended; cancel it first`, {
         metadata: { taskId: key.taskId },
       });
     }
@@ -385,7 +391,7 @@ class Manager implements TaskManager {
     );
   }
 
-  /** Every call: refused once the manager is closed, its errors told as TaskErrors. */
+  /** Makes a call: refuses it once the manager is closed, and maps its errors to TaskErrors. */
   #call<T>(body: () => Promise<T>): Promise<T> {
     return mapStorageErrors(() => {
       if (this.#closing !== undefined) throw closed();
@@ -394,13 +400,13 @@ class Manager implements TaskManager {
   }
 }
 
-/** What the storage has, beside the grace time of the turns, for the last appends when the manager is disposed. */
+/** The time for the last appends when the manager is disposed, after the grace time of the turns. */
 const storageWaitMs = 5_000;
 
-/** A signal that nobody aborts. */
+/** A signal that is never aborted. */
 const never = new AbortController().signal;
 
-/** The scope of a request is the caller's; a caller who isn't given is nobody in the tenant that the request names. */
+/** A request without a caller acts for the anonymous owner of the tenant that it names. */
 function callerOrAnonymous(caller: Caller | undefined, tenant: string): Caller {
   return caller ?? { tenant, owner: "", claims: {}, headers: new Headers() };
 }

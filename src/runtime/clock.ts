@@ -1,12 +1,12 @@
-/** Time, so that tests can turn it by hand. */
+/** The time, as an interface so that tests control it. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Calls back once after so many milliseconds; the result takes the call back. Never keeps the process alive. */
+  /** Calls back once after so many milliseconds. The result cancels that. Never keeps the process alive. */
   after(ms: number, callback: () => void): () => void;
 }
 
-/** `setTimeout` fires at once for more than 2^31 - 1 ms; nothing here needs to wait 24 days in one go. */
+/** For more than 2^31 - 1 ms `setTimeout` fires at once. No timer here needs more than these 24 days. */
 const timeoutMsMax = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
@@ -18,7 +18,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after so many milliseconds, or rejects with the signal's reason. */
+/** Resolves after so many milliseconds. Rejects with the signal's reason once the signal is aborted. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {

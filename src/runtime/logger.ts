@@ -1,7 +1,7 @@
 /**
- * Where a component says what an operator should know. pino's logger is one. Never given contents of messages; but
- * `err` holds an error as it was thrown, and its text may quote them where an agent or a library wrote it. What of it
- * is shown is the logger's to decide.
+ * Takes log lines for operators; pino's logger is one. Log lines never hold the content of messages. But `err` is an
+ * error as it was thrown, and an agent or a library may quote content in its text. The logger decides what of it is
+ * written.
  */
 export interface Logger {
   debug(fields: object, text: string): void;

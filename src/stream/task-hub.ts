@@ -3,30 +3,28 @@ import { type TaskKey, taskKeyString } from "../domain/scope.ts";
 import { feedBytesMax, feedEntriesMax } from "./limits.ts";
 
 /**
- * What this process knows of one task that somebody reads or runs: the newest committed entries, and who waits for
- * more.
+ * The newest committed entries of one task that is read or run in this process, and the readers that wait for more.
  *
- * Invariant: `entries` is dense, ends at `head`, and holds committed entries only. It may be empty; then the log must
- * be asked.
+ * Invariant: `entries` is dense, ends at `head`, and holds committed entries only. If it is empty, the log must be
+ * read.
  */
 export class TaskFeed {
   readonly key: TaskKey;
   #entries: PlacedEntry[] = [];
   #bytes = 0;
   #head = 0n;
-  #wakes = 0;
+  #wakeCount = 0;
   #waiters: (() => void)[] = [];
-  /** The log may have more than is known here. */
+  /** The log may have more entries than are known here. */
   #behind = true;
-  /** A wake-up came since the last publication. */
+  /** A wake-up came after the last publication. */
   #woken = false;
   /**
-   * Reads of the log under way, by cursor: readers at one place share one, if no wake-up came since it began. (A reader
-   * that was woken later and joined an older read could be told "nothing" by a look from before the wake-up, and then
-   * wait for ever.)
+   * Reads of the log under way, by cursor. Readers at one cursor share a read, if no wake-up came after it began. A
+   * reader that joined an older read could get "nothing" from before its wake-up, and then wait for ever.
    */
-  readonly reads = new Map<bigint, { readonly wakes: number; readonly page: Promise<readonly PlacedEntry[]> }>();
-  /** How many use this feed; at 0 it is forgotten. */
+  readonly reads = new Map<bigint, { readonly wakeCount: number; readonly page: Promise<readonly PlacedEntry[]> }>();
+  /** How many readers and runs use this feed. At 0 it is dropped. */
   users = 0;
   #closed: Error | undefined;
 
@@ -35,27 +33,26 @@ export class TaskFeed {
   }
 
   /**
-   * Grows with every wake-up. A reader that saw the log's end notes it before its look, and waits only while it is the
-   * same.
+   * Grows with every wake-up. A reader notes it before it looks at the log, and waits at the log's end only while it is
+   * the same.
    */
-  get wakes(): number {
-    return this.#wakes;
+  get wakeCount(): number {
+    return this.#wakeCount;
   }
 
-  /** Takes entries in that became durable here, and wakes the readers. */
+  /** Adds entries that became durable in this process, and wakes the readers. */
   publish(entries: readonly PlacedEntry[]): void {
     const first = entries[0];
     const last = entries.at(-1);
     if (first === undefined || last === undefined) return;
     if (first.sequence <= this.#head) {
-      // Told late, by a writer that was given up and whose place another one has taken: where the log ends now isn't
-      // known here.
+      // A late publication, by an abandoned writer that another one has replaced: the end of the log is unknown here.
       this.#clear();
       this.#head = 0n;
       this.wake();
       return;
     }
-    // After a gap (another replica wrote meanwhile) the old ones are of no use.
+    // After a gap (another replica wrote meanwhile) the old entries are useless.
     if (first.sequence !== this.#head + 1n) this.#clear();
     for (const entry of entries) {
       this.#entries.push(entry);
@@ -63,34 +60,32 @@ export class TaskFeed {
     }
     this.#head = last.sequence;
     this.#trim();
-    // What woke since the last publication may have come after these entries: they were durable before they were told
-    // here. The append of the next ones begins after that, so their publication covers it.
+    // A wake-up since the last publication may mean entries after these: these were durable before this call. The next
+    // append begins after this call, so its publication covers them.
     this.#behind = this.#woken;
     this.#woken = false;
     this.#wakeWaiters();
   }
 
-  /** "Look": something may have happened elsewhere, so the head here may not be the log's any more. */
+  /** Wakes the readers to look at the log: another process may have written, so the head here may be outdated. */
   wake(): void {
     this.#behind = true;
     this.#woken = true;
     this.#wakeWaiters();
   }
 
-  /** Nothing comes any more: who waits, now or later, is given the error. */
+  /** Ends the feed: every wait, now or later, throws the error. */
   close(error: Error): void {
     this.#closed = error;
     this.#wakeWaiters();
   }
 
   #wakeWaiters(): void {
-    this.#wakes++;
+    this.#wakeCount++;
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 
-  /**
-   * The entries after a cursor, from memory; empty if the cursor is at the head; undefined if the log must be asked.
-   */
+  /** The entries after a cursor, from memory. Empty if the cursor is at the head; undefined if the log must be read. */
   after(cursor: bigint): readonly PlacedEntry[] | undefined {
     const first = this.#entries[0];
     if (first === undefined || cursor + 1n < first.sequence) return undefined;
@@ -98,10 +93,10 @@ export class TaskFeed {
     return this.#entries.slice(Number(cursor + 1n - first.sequence));
   }
 
-  /** Resolves at the next wake-up after `wakes`, or when the signal is aborted. Throws once the feed is closed. */
-  async waitFor(wakes: number, signal: AbortSignal): Promise<void> {
+  /** Resolves at the next wake-up after `wakeCount`, or when the signal is aborted. Throws once the feed is closed. */
+  async waitFor(wakeCount: number, signal: AbortSignal): Promise<void> {
     if (this.#closed !== undefined) throw this.#closed;
-    if (this.#wakes !== wakes || signal.aborted) return;
+    if (this.#wakeCount !== wakeCount || signal.aborted) return;
     await new Promise<void>((resolve) => {
       const done = () => {
         signal.removeEventListener("abort", onAbort);
@@ -121,7 +116,7 @@ export class TaskFeed {
     this.#bytes = 0;
   }
 
-  /** Drops the oldest, in halves so that a long stream doesn't move the array for every entry. */
+  /** Drops the oldest entries, half of them at once, so that a long stream does not copy the array for every entry. */
   #trim(): void {
     if (this.#entries.length <= feedEntriesMax * 2 && this.#bytes <= feedBytesMax * 2) return;
     let drop = Math.max(0, this.#entries.length - feedEntriesMax);
@@ -136,12 +131,12 @@ export class TaskFeed {
   }
 }
 
-/** The meeting point of this process's writers and readers. */
+/** Connects the writers and readers of this process. */
 export class TaskHub {
   readonly #feeds = new Map<string, TaskFeed>();
   #closed: Error | undefined;
 
-  /** The feed of a task, kept until every opener has released it. */
+  /** The feed of a task. It is kept until every caller of `open` has released it. */
   open(key: TaskKey): TaskFeed {
     const id = taskKeyString(key);
     let feed = this.#feeds.get(id);
@@ -165,18 +160,18 @@ export class TaskHub {
     this.#feeds.get(taskKeyString(key))?.wake();
   }
 
-  /** Wakes all readers: something happened to tasks that can't be named. */
+  /** Wakes all readers, when it is unknown which tasks have changed. */
   wakeAll(): void {
     for (const feed of this.#feeds.values()) feed.wake();
   }
 
-  /** Whoever waits here, now or later, is given the error; what is in memory or in the log is still read. */
+  /** Ends every wait, now or later, with the error. Entries in memory or in the log can still be read. */
   close(error: Error): void {
     this.#closed = error;
     for (const feed of this.#feeds.values()) feed.close(error);
   }
 
-  /** How many tasks are read or run here. */
+  /** How many tasks are read or run in this process. */
   get size(): number {
     return this.#feeds.size;
   }

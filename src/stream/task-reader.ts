@@ -5,12 +5,12 @@ import type { Storage } from "../storage/storage.ts";
 import type { TaskFeed } from "./task-hub.ts";
 
 /**
- * Reads one task's entries after a cursor, for ever: from the feed's memory where it reaches back far enough, else from
- * the log, else it waits.
+ * Reads the entries of one task after a cursor, without end: from the memory of the feed if that reaches back far
+ * enough, else from the log. At the end of the log it waits.
  *
- * Why nothing is lost or doubled: the cursor is the only state. Each page begins right behind it, whichever place it
- * comes from, and what counts as "nothing yet" is checked against the feed's count of wake-ups, read before the log
- * was. A wake-up that comes between that look and the wait changes the count, and the wait ends at once.
+ * Invariant: no entry is lost or doubled. The cursor is the only state, and each page begins right after it, from
+ * memory or from the log. The count of wake-ups is read before the log is. A wake-up between that and the wait changes
+ * the count, so the wait ends at once.
  */
 export class TaskReader {
   readonly #storage: Storage;
@@ -26,41 +26,41 @@ export class TaskReader {
   }
 
   /**
-   * At least one entry, in order, right after those given before. Empty only once the signal is aborted. Throws
-   * TASK_NOT_FOUND if the task goes away.
+   * The next entries, at least one, in order. Empty only once the signal is aborted. Throws TaskError TASK_NOT_FOUND if
+   * the task is removed.
    */
   async next(signal: AbortSignal): Promise<readonly PlacedEntry[]> {
     while (!signal.aborted) {
-      const { wakes } = this.#feed;
+      const { wakeCount } = this.#feed;
       const remembered = this.#feed.after(this.#cursor);
-      const entries = remembered === undefined ? await this.#read(wakes) : remembered;
+      const entries = remembered === undefined ? await this.#read(wakeCount) : remembered;
       const last = entries.at(-1);
       if (last !== undefined) {
         this.#cursor = last.sequence;
         return entries;
       }
-      await this.#feed.waitFor(wakes, signal);
+      await this.#feed.waitFor(wakeCount, signal);
     }
     return [];
   }
 
-  /** One look at the log for all readers that are at this place and have seen the same wake-ups. */
-  #read(wakes: number): Promise<readonly PlacedEntry[]> {
+  /** One read of the log for all readers that are at this cursor and have seen the same wake-ups. */
+  #read(wakeCount: number): Promise<readonly PlacedEntry[]> {
     const cursor = this.#cursor;
     const { reads } = this.#feed;
     const running = reads.get(cursor);
-    if (running?.wakes === wakes) return running.page;
+    if (running?.wakeCount === wakeCount) return running.page;
     const page = this.#look(cursor).finally(() => {
       if (reads.get(cursor)?.page === page) reads.delete(cursor);
     });
-    reads.set(cursor, { wakes, page });
+    reads.set(cursor, { wakeCount, page });
     return page;
   }
 
   async #look(cursor: bigint): Promise<readonly PlacedEntry[]> {
     const { key } = this.#feed;
     const entries = await readEntries(this.#storage, key, this.#contextId, cursor);
-    // At the head. A task that was removed never grows again: its readers must not wait for it.
+    // At the head. A removed task never grows again, so its readers must not wait.
     if (entries.length === 0 && !(await this.#storage.taskExists(key))) throw taskNotFound(key.taskId);
     return entries;
   }

@@ -176,7 +176,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
     for (const wanted of [
       "A turn failed",
       "The agent failed to answer a message",
-      "The agent yielded what can't be appended",
+      "The agent yielded an event that cannot be appended",
       "came again with other content",
     ]) {
       expect(log).toContain(wanted);

@@ -140,7 +140,7 @@ it("ends in time although the storage never answers, and says so", async () => {
   await disposed;
   await expectRefused(blocked, "UNAVAILABLE");
   expect(lines.filter(({ level }) => level === "error").map(({ text }) => text)).toEqual([
-    "The storage didn't answer in time; the task manager ends without it",
+    "The storage did not answer in time; the task manager closes without it",
   ]);
 });
 

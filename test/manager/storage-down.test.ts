@@ -204,6 +204,6 @@ it("an access that can't be noted costs nobody anything", async () => {
   expect(stateOf((await manager.getTask(id)).task)).toBe("COMPLETED");
   await settle();
   expect(lines.map(({ level, text }) => `${level}: ${text}`)).toContain(
-    "warn: An access to a conversation could not be noted",
+    "warn: Failed to record an access to a conversation",
   );
 });

@@ -13,7 +13,7 @@ it("what a database refuses is told in our words, with its own kept for the log"
   const error = asTaskError(refusal) as TaskError;
   expect([error.reason, error.message, error.cause]).toEqual([
     "INVALID_REQUEST",
-    "The storage can't hold what the request asks it to",
+    "The storage cannot hold the content of the request",
     refusal,
   ]);
 });

@@ -24,7 +24,7 @@ const after = (feed: TaskFeed, cursor: number) => feed.after(BigInt(cursor))?.ma
 
 test("a feed that knows nothing sends its readers to the log", () => {
   const feed = feedOf([]);
-  expect([after(feed, 0), after(feed, 5), feed.wakes]).toEqual([undefined, undefined, 0]);
+  expect([after(feed, 0), after(feed, 5), feed.wakeCount]).toEqual([undefined, undefined, 0]);
 });
 
 test("a reader gets what follows its cursor, nothing at the head, and the log where memory doesn't reach", () => {
@@ -113,24 +113,24 @@ test("waiting ends at the next wake-up, at once if it came already, and at an ab
   const ended: string[] = [];
   const wait = (name: string, wakes: number, signal = abort.signal) =>
     void feed.waitFor(wakes, signal).then(() => ended.push(name));
-  const { wakes } = feed;
-  wait("woken", wakes);
+  const { wakeCount } = feed;
+  wait("woken", wakeCount);
   await settle();
   expect(ended).toEqual([]);
   feed.wake();
   await settle();
   await settle();
-  wait("late", wakes);
+  wait("late", wakeCount);
   await settle();
   expect(ended).toEqual(["woken", "late"]);
-  wait("published", feed.wakes);
+  wait("published", feed.wakeCount);
   feed.publish(entries(1, 1));
   await settle();
-  wait("aborted", feed.wakes);
-  wait("stays", feed.wakes, new AbortController().signal);
+  wait("aborted", feed.wakeCount);
+  wait("stays", feed.wakeCount, new AbortController().signal);
   abort.abort();
   await settle();
-  wait("aborted before", feed.wakes);
+  wait("aborted before", feed.wakeCount);
   await settle();
   expect(ended).toEqual(["woken", "late", "published", "aborted", "aborted before"]);
   feed.wake();
@@ -154,7 +154,7 @@ test("a feed is shared until every opener has released it, and forgotten then", 
   expect(again).not.toBe(first);
   expect(after(again, 0)).toBeUndefined();
   hub.wake(key);
-  expect([first.wakes, again.wakes]).toEqual([1, 1]);
+  expect([first.wakeCount, again.wakeCount]).toEqual([1, 1]);
   hub.wake({ ...key, taskId: "unknown" });
   expect(hub.size).toBe(2);
 });
@@ -172,13 +172,13 @@ test("a wait leaves nothing behind: neither a listener once it was woken, nor a 
   const feed = new TaskFeed(key);
   const abort = new AbortController();
   for (let round = 0; round < 3; round++) {
-    const waiting = feed.waitFor(feed.wakes, abort.signal);
+    const waiting = feed.waitFor(feed.wakeCount, abort.signal);
     expect(getEventListeners(abort.signal, "abort").length).toBe(1);
     feed.wake();
     await waiting;
     expect(getEventListeners(abort.signal, "abort").length).toBe(0);
   }
-  const waiting = feed.waitFor(feed.wakes, abort.signal);
+  const waiting = feed.waitFor(feed.wakeCount, abort.signal);
   abort.abort();
   await waiting;
   // A waiter that stayed would be called, and take its listener back once more.

@@ -209,9 +209,9 @@ test("an abort ends the wait with nothing, and leaves nobody waiting", async () 
   await settle();
   expect(waiting.state).toEqual([]);
   expect(await reader(0).next(abort.signal)).toEqual([]);
-  const wakes = feed.wakes;
+  const wakes = feed.wakeCount;
   feed.wake();
-  expect(feed.wakes).toBe(wakes + 1);
+  expect(feed.wakeCount).toBe(wakes + 1);
 });
 
 test("an abort while the log is read ends with that read, and the cursor is right either way", async () => {

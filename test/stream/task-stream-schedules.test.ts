@@ -209,7 +209,7 @@ test.for(
       );
     }
     // No reader turns in circles: it reads once for each page, each wake-up and each failure at most.
-    const most = watchers.reduce((sum, { pages, failures }) => sum + pages + failures + feed.wakes + 1, 0);
+    const most = watchers.reduce((sum, { pages, failures }) => sum + pages + failures + feed.wakeCount + 1, 0);
     expect(reads, `Seed ${seed}: reads`).toBeLessThanOrEqual(most);
     expect(feed.reads.size, `Seed ${seed}: reads left`).toBe(0);
   }

@@ -7,11 +7,11 @@ import { currentFold } from "../read/current-task.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 
 /**
- * Looks at a cursor before the message that it comes with is accepted, so that one that can't be right leaves nothing
- * behind. Only of a message to a task is it known by then whose events the cursor counts.
+ * Checks a cursor before its message is accepted, so that a wrong cursor leaves nothing behind. Only a message to an
+ * existing task says which log its cursor refers to; the cursor of any other message is not checked here.
  *
- * Throws TaskError INVALID_REQUEST; and, of a message to a task, TASK_NOT_FOUND, and OUT_OF_RANGE for a cursor above
- * its head.
+ * Throws TaskError INVALID_REQUEST; for a message to a task also TASK_NOT_FOUND, and OUT_OF_RANGE for a cursor above
+ * the head.
  */
 export async function checkCursor(
   deps: ManagerDeps,

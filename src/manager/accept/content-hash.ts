@@ -4,10 +4,9 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 
 /**
- * What makes two sends the same message: SHA-256 of its encoding, hexadecimal. protobuf-es writes fields in the order
- * of their numbers, so the same message gives the same bytes, over any binding. JSON objects are maps on the wire,
- * whose members have no order, and some clients (Go's) write them in another one each time: they are hashed with sorted
- * members.
+ * The SHA-256 of a message's encoding, in hexadecimal. Two sends with the same hash are the same message. protobuf-es
+ * writes fields in the order of their numbers, so a message has the same bytes over every binding. The members of JSON
+ * objects have no order on the wire, and Go clients change it from send to send, so they are hashed in sorted order.
  */
 export function contentHash(message: Message, encoded: Uint8Array): string {
   if (!holdsJson(message)) return hash("sha256", encoded, "hex");

@@ -3,12 +3,12 @@ import type { ManagerDeps } from "../manager-deps.ts";
 import { ConversationMap } from "./conversation-map.ts";
 
 /**
- * Notes accesses to conversations, off the path of whoever makes them: each at most once per sixtieth of the TTL
- * (DESIGN 6), so that a poll every second doesn't become a write every second.
+ * Records accesses to conversations in the storage. No call waits for that. Each conversation is recorded at most once
+ * per sixtieth of its TTL, so that a poll every second does not cause a write every second.
  */
 export class AccessTracker {
   readonly #deps: ManagerDeps;
-  /** When each was noted last. */
+  /** The time of the last record of each conversation. */
   readonly #notedMs = new ConversationMap<number>(conversationsMax);
 
   constructor(deps: ManagerDeps) {
@@ -23,10 +23,10 @@ export class AccessTracker {
     this.#notedMs.set(scope, contextId, now);
     storage.updateConversationAccess(scope, contextId).catch((error: unknown) => {
       this.#notedMs.delete(scope, contextId);
-      logger.warn({ err: error }, "An access to a conversation could not be noted");
+      logger.warn({ err: error }, "Failed to record an access to a conversation");
     });
   }
 }
 
-/** A few MB at most; one that falls out is only noted once more. */
+/** A few MB at most. A conversation that falls out is only recorded once more. */
 const conversationsMax = 10_000;

@@ -1,9 +1,9 @@
 import { type Scope, scopedString } from "../../domain/scope.ts";
 
-/** A value for each of the conversations set last; beyond `conversationsMax` the one set longest ago is forgotten. */
+/** A value for each conversation. Beyond `conversationsMax` the value that was set longest ago is dropped. */
 export class ConversationMap<T> {
   readonly #conversationsMax: number;
-  /** The one set longest ago first. */
+  /** In the order in which they were set. */
   readonly #values = new Map<string, T>();
 
   constructor(conversationsMax: number) {

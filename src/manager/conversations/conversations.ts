@@ -26,10 +26,10 @@ import { decodePageToken, encodePageToken } from "../read/page-token.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 import type { AccessTracker } from "./access-tracker.ts";
 
-/** How the manager makes a call: refused once it is closed, its errors told as TaskErrors. */
+/** How the manager makes a call: it refuses calls once it is closed, and maps errors to TaskErrors. */
 type Call = <T>(body: () => Promise<T>) => Promise<T>;
 
-/** What can be done with conversations: the Go package's conversation methods, within a caller's scope. */
+/** The Go package's conversation methods, within a caller's scope. */
 export class Conversations {
   readonly #deps: ManagerDeps;
   readonly #access: AccessTracker;
@@ -52,7 +52,7 @@ export class Conversations {
     });
   }
 
-  /** The one accessed last first. */
+  /** The conversation that was accessed last comes first. */
   list(request: ListConversationsRequest, scope: Scope): Promise<ListConversationsResponse> {
     return this.#call(async () => {
       checkRequest(ListConversationsRequestSchema, request);
@@ -73,8 +73,8 @@ export class Conversations {
   }
 
   /**
-   * The newest `limit` messages, or a page of them, oldest first; counts as an access. A page ends early where it would
-   * grow beyond what clients take in one message. Throws TaskError CONVERSATION_NOT_FOUND.
+   * The newest `limit` messages, or a page of them, oldest first. Counts as an access. A page ends early where it would
+   * exceed the largest message that clients take. Throws TaskError CONVERSATION_NOT_FOUND.
    */
   listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
     return this.#call(async () => {
@@ -101,7 +101,7 @@ export class Conversations {
         (message) => toBinary(MessageSchema, message).byteLength,
         this.#deps.options.maxEventBytes,
       );
-      // Only a page knows where the next one begins.
+      // Only the storage knows where the page after a shorter one begins.
       if (fit < page.messages.length) page = await storage.listMessagePage(scope, contextId, { limit: fit, ...after });
       const { next } = page;
       return create(ListMessagesResponseSchema, {
@@ -133,16 +133,16 @@ export class Conversations {
       for (const state of runningStates) {
         const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
         if (total > 0)
-          throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" runs; cancel it first`, {
+          throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" is running; cancel it first`, {
             metadata: { contextId },
           });
       }
-      // An interrupted task's turn may still be at work, waiting for a credential.
+      // The turn of an interrupted task may still run, and wait for a credential.
       const runs = this.#runs.ofConversation(scope, contextId);
       const deleted = await this.#deps.storage.deleteConversation(scope, contextId);
       if (!deleted) return false;
       for (const { key, writer } of runs) writer.abandon(taskNotFound(key.taskId));
-      // Its tasks are gone, and readers of them must not wait for ever.
+      // The tasks are gone, and their readers must not wait for ever.
       this.#deps.hub.wakeAll();
       return true;
     });
@@ -152,7 +152,7 @@ export class Conversations {
     return this.#call(() => this.#deps.storage.getConversationStats(scope));
   }
 
-  /** Removes the caller's conversations that are past their time; says how many. */
+  /** Removes the caller's expired conversations, and gives their number. */
   cleanup(request: CleanupExpiredConversationsRequest, scope: Scope): Promise<number> {
     return this.#call(async () => {
       checkRequest(CleanupExpiredConversationsRequestSchema, request);

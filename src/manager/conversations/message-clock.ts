@@ -3,9 +3,9 @@ import type { Clock } from "../../runtime/clock.ts";
 import { ConversationMap } from "./conversation-map.ts";
 
 /**
- * When the last message of a conversation was made. Histories are in the order (time, task, sequence), and task ids are
- * random: a message that comes after another one of the same millisecond, to another task, is given the next
- * millisecond, so that whoever sends one after the other finds them in that order.
+ * Gives messages their times. Histories are ordered by (time, task, sequence), and task ids are random. So of two
+ * messages to different tasks in the same millisecond the later one gets the next millisecond: a client that sends one
+ * after the other finds them in that order.
  */
 export class MessageClock {
   readonly #clock: Clock;
@@ -15,21 +15,21 @@ export class MessageClock {
     this.#clock = clock;
   }
 
-  /** The time for a message that comes now: later than all noted in its conversation. */
+  /** The time for a message that comes now: later than every message noted in its conversation. */
   next(scope: Scope, contextId: string): number {
     const now = this.#clock.now();
     const last = this.#lastMs.get(scope, contextId);
-    // A clock that was set back by more than that orders nothing any more, here as everywhere else.
+    // After the system clock was set back by more than that, times order nothing, here or elsewhere.
     return last !== undefined && last >= now && last - now < aheadMsMax ? last + 1 : now;
   }
 
-  /** A message of that time is durable. */
+  /** Notes that a message of that time is durable. */
   note(scope: Scope, contextId: string, timeMs: number): void {
     this.#lastMs.set(scope, contextId, Math.max(this.#lastMs.get(scope, contextId) ?? timeMs, timeMs));
   }
 }
 
-/** What falls out was noted thousands of messages ago: the clock has gone on since. */
+/** A conversation that falls out was noted long ago, and the clock has moved on since. */
 const conversationsMax = 1_000;
-/** A conversation gets no thousand messages a second for long. */
+/** A conversation does not get a thousand messages a second for long. */
 const aheadMsMax = 1_000;

@@ -1,8 +1,9 @@
 import type { ManagerDeps } from "../manager-deps.ts";
 
 /**
- * Removes expired conversations every `cleanupIntervalMs`, for storages that don't do it by themselves; one round at a
- * time. A round that fails is logged, and the next one tries again. The result stops it, waiting for a round under way.
+ * Removes expired conversations every `cleanupIntervalMs`, if the storage does not remove them itself. One round runs
+ * at a time. A round that fails is logged, and the next one tries again. The returned function stops the sweeper, and
+ * waits for a round under way.
  */
 export function startSweeper(deps: ManagerDeps): () => Promise<void> {
   const { clock, options, storage, logger, hub } = deps;
@@ -15,10 +16,10 @@ export function startSweeper(deps: ManagerDeps): () => Promise<void> {
       .cleanupExpiredConversations(options.conversationTtlMs)
       .then((removed) => {
         if (removed === 0) return;
-        logger.info({ removed }, "Expired conversations were removed");
+        logger.info({ removed }, "Removed expired conversations");
         hub.wakeAll();
       })
-      .catch((error: unknown) => logger.error({ err: error }, "Expired conversations could not be removed"))
+      .catch((error: unknown) => logger.error({ err: error }, "Failed to remove expired conversations"))
       .then(() => {
         if (!stopped) cancel = clock.after(options.cleanupIntervalMs, sweep);
       });

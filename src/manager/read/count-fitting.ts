@@ -1,6 +1,6 @@
 /**
- * How many of the items at the beginning fit one answer of so many bytes; at least one, if there is one: a page may be
- * short, never stuck.
+ * How many of the first items fit an answer of `bytesMax` bytes. At least one, if there is one: a page may be short,
+ * but a client must get on.
  */
 export function countFitting<T>(items: readonly T[], bytesOf: (item: T) => number, bytesMax: number): number {
   let bytes = 0;

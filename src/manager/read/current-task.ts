@@ -7,10 +7,10 @@ import type { ManagerDeps } from "../manager-deps.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 
 /**
- * The committed fold of a task: from the run that this replica has of it, else from the log. Not to be changed, and to
- * be read before the next await: a run's fold moves on. Throws TaskError TASK_NOT_FOUND.
+ * The committed fold of a task: from the run of it on this replica, else from the log. The caller must not change it,
+ * and must read it before its next await, because the fold of a run moves on. Throws TaskError TASK_NOT_FOUND.
  *
- * Invariant: nothing is shown that isn't committed.
+ * Invariant: nothing is shown that is not committed.
  */
 export async function currentFold(deps: ManagerDeps, runs: TaskRuns, key: TaskKey): Promise<TaskFold> {
   const run = runs.peek(key);
@@ -21,8 +21,8 @@ export async function currentFold(deps: ManagerDeps, runs: TaskRuns, key: TaskKe
 }
 
 /**
- * Whether the sender of the message at `sequence` has its answer (R17): the task ended, or was interrupted in or after
- * the turn of that message, or a later turn has begun. 0 stands for a message that an earlier turn has answered.
+ * Whether a blocking send of the message at `sequence` is answered (R17): the task has ended, or it is interrupted in
+ * the message's turn or a later one, or a later turn has begun. Sequence 0 is a message that an earlier turn answered.
  */
 export function isAnswered(fold: TaskFold, sequence: bigint): boolean {
   const { turn, status } = fold;
@@ -32,9 +32,9 @@ export function isAnswered(fold: TaskFold, sequence: bigint): boolean {
 }
 
 /**
- * Waits until a task's committed fold is as wanted, and gives it. Waits as long as the signal lets it: the bounds are
- * the caller's deadline and the turn's time limits. Throws the signal's reason, TASK_NOT_FOUND, and UNAVAILABLE where
- * nobody is left to bring the task there.
+ * Waits until the committed fold of a task is as wanted, and gives it. The wait is bounded by the signal (the caller's
+ * deadline) and by the time limits of turns. Throws the signal's reason, TaskError TASK_NOT_FOUND, and TaskError
+ * UNAVAILABLE if no server runs the task.
  */
 export async function waitForFold(
   deps: ManagerDeps,
@@ -47,17 +47,21 @@ export async function waitForFold(
   try {
     for (;;) {
       signal.throwIfAborted();
-      const { wakes } = feed;
+      const { wakeCount } = feed;
       const fold = await currentFold(deps, runs, key);
       if (wanted(fold)) return fold;
       const run = runs.peek(key);
-      if (!deps.storage.traits.shared && (run === undefined || run.lost !== undefined) && feed.wakes === wakes) {
-        throw new TaskError("UNAVAILABLE", `Task "${key.taskId}" doesn't run any more`, {
+      if (
+        !deps.storage.traits.shared &&
+        (run === undefined || run.lost !== undefined) &&
+        feed.wakeCount === wakeCount
+      ) {
+        throw new TaskError("UNAVAILABLE", `Task "${key.taskId}" no longer runs`, {
           cause: run?.lost,
           metadata: { taskId: key.taskId },
         });
       }
-      await feed.waitFor(wakes, signal);
+      await feed.waitFor(wakeCount, signal);
     }
   } finally {
     deps.hub.release(feed);

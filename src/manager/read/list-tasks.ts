@@ -11,7 +11,7 @@ import type { ManagerDeps } from "../manager-deps.ts";
 import { countFitting } from "./count-fitting.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 
-/** When none is asked for (R44). */
+/** The size of a page where the request names none (R44). */
 export const pageSizeDefault = 50;
 
 /** Tasks loaded at a time for a page that shows artifacts or history. */
@@ -37,7 +37,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
   checkRequest(ListTasksRequestSchema, request);
   const { contextId, status, statusTimestampAfter, includeArtifacts = false, historyLength = 0 } = request;
   const pageSize = request.pageSize ?? pageSizeDefault;
-  // Nothing is stored finer than milliseconds; a finer bound must not let the millisecond below it in.
+  // Stored times are whole milliseconds. A finer bound is rounded up, so that no earlier task passes it.
   const statusTimeMsMin =
     statusTimestampAfter && Number(statusTimestampAfter.seconds) * 1000 + Math.ceil(statusTimestampAfter.nanos / 1e6);
   const list = ["tasks", scope.tenant, scope.owner, contextId, status, statusTimeMsMin ?? null];

@@ -2,16 +2,16 @@ import { createHash } from "node:crypto";
 import { invalidRequest } from "../../domain/task-error.ts";
 
 /**
- * Page tokens: a place in a list, bound to the list (what is listed, for whom, under which filters) by a digest. They
- * hold no secret: who makes one up gains another place in a list that is his anyway. So they need no key, and any
- * replica takes what any other gave, after any restart.
+ * Makes a page token: a place in a list, with a digest that binds it to the list (its kind, scope and filters). Tokens
+ * hold no secret: a client that makes one up only gets to another place of a list that it may read anyway. So they need
+ * no key, and every replica accepts the tokens of every other, also after a restart.
  */
 export function encodePageToken(list: readonly unknown[], place: readonly (string | number)[]): string {
   return Buffer.from(JSON.stringify([...place, digest(list, place)])).toString("base64url");
 }
 
 /**
- * The place in a token; undefined for no token. Throws TaskError INVALID_REQUEST for one that this list didn't give.
+ * The place in a token; undefined for an empty token. Throws TaskError INVALID_REQUEST for a token of another list.
  */
 export function decodePageToken(
   list: readonly unknown[],
@@ -23,10 +23,10 @@ export function decodePageToken(
     invalidRequest([
       {
         field: "page_token",
-        description: "not a token of this list; send next_page_token of a page with the same filters, or nothing",
+        description: "not a token of this list; use next_page_token of a page with the same filters, or leave it empty",
       },
     ]);
-  // Longer than any token: an id of 256 bytes may grow sixfold in JSON.
+  // An id of 256 bytes may grow sixfold in JSON; no token is longer than this.
   if (token.length > tokenLengthMax) throw refused();
   let values: unknown;
   try {
@@ -43,7 +43,7 @@ export function decodePageToken(
 
 const tokenLengthMax = 4096;
 
-/** What a place is made of. "digits": a sequence, which a number can't hold. */
+/** The kind of a part of a place. "digits" is a sequence, which a JavaScript number cannot hold. */
 type Part = "string" | "number" | "digits";
 
 function isPart(value: unknown, part: Part | undefined): boolean {

@@ -5,22 +5,22 @@ import { type StreamEnd, streamEndAfter } from "../../domain/stream-end.ts";
 import type { TaskReader } from "../../stream/task-reader.ts";
 import { asTaskError } from "../map-storage-errors.ts";
 
-/** What a subscription begins with, once everything that can refuse it has been asked. */
+/** What a subscription begins with, after every check that may refuse it. */
 export type OpenedStream =
   | { readonly kind: "message"; readonly message: Message }
   | {
       readonly kind: "task";
       readonly reader: TaskReader;
       readonly cursor: bigint;
-      /** The task at the cursor, to be given first. */
+      /** The task at the cursor, which readers get first. */
       readonly first?: Task;
       readonly end: StreamEnd;
       readonly release: () => void;
     };
 
 /**
- * A subscription is a cursor and little else: the page it reads from is shared with the feed or was read for it, and it
- * asks for the next one only when this one is through.
+ * One reader of one task: a cursor and the page it reads from, which it shares with other readers. It asks for the next
+ * page only when it has passed this one, so its memory is bounded.
  */
 export class Subscription implements TaskSubscriber, AsyncIterator<StreamResponse> {
   readonly #abort = new AbortController();
@@ -34,22 +34,19 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   #end: StreamEnd | undefined;
   #ended = false;
   #lastAccessMs: number;
-  /** Calls of `next` that aren't answered yet, and the newest one. */
+  /** How many calls of `next` are under way, and the newest of them. */
   #pending = 0;
   #last: Promise<IteratorResult<StreamResponse, undefined>> | undefined;
-  /** Lets the reading of a page go. */
+  /** Ends the wait for a page. */
   #letGo = () => {};
 
-  /**
-   * `open` is called at once, with a signal that tells when the subscription is closed; what it throws, the first
-   * `next` throws.
-   */
+  /** Calls `open` at once, with a signal that is aborted on close. The first `next` throws what `open` throws. */
   constructor(open: (signal: AbortSignal) => Promise<OpenedStream>, now: () => number) {
     this.#now = now;
     this.#lastAccessMs = now();
     this.#opening = open(this.#abort.signal).then((opening) => {
       this.#opened = opening;
-      // Closed while it was being opened: `close` had nothing to release yet.
+      // The subscription was closed before: `close` had nothing to release then.
       if (this.closed && opening.kind === "task") opening.release();
       if (opening.kind === "task") {
         this.#cursor = opening.cursor;
@@ -74,17 +71,14 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     return new Date(this.#lastAccessMs);
   }
 
-  /** Resolves when it is settled that there will be a stream; throws what refuses it. */
+  /** Resolves when the stream is open. Throws what refuses it. */
   async opened(): Promise<void> {
     await this.#opening;
   }
 
-  /**
-   * Calls that overlap are answered one after the other, as a generator's are: two at once would take each other's
-   * page.
-   */
+  /** Calls that overlap run one after another, as those of a generator do: two at once would share a page. */
   next(): Promise<IteratorResult<StreamResponse, undefined>> {
-    // What is in the page already, nearly every event of a fast stream, costs no more than its promise.
+    // Nearly every event of a fast stream is in the page already. It costs one promise.
     if (this.#pending === 0 && this.#first === undefined) {
       const value = this.#fromPage();
       if (value !== undefined) return Promise.resolve({ done: false, value });
@@ -130,7 +124,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
   async #next(): Promise<IteratorResult<StreamResponse, undefined>> {
     if (this.closed) return { done: true, value: undefined };
     const opening = this.#opened ?? (await Promise.race([this.#opening, this.#whenClosed()]));
-    // Closed while it was being opened: whoever waits here is let go at once, however long that takes.
+    // Closed while `open` runs: this call ends at once, however long `open` takes.
     if (opening === undefined || this.closed) return { done: true, value: undefined };
     this.#lastAccessMs = this.#now();
     if (opening.kind === "message") {
@@ -155,10 +149,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     return this.return();
   }
 
-  /**
-   * The next page, or nothing as soon as the subscription is closed: a read that the storage doesn't answer keeps
-   * nobody.
-   */
+  /** The next page. Empty as soon as the subscription is closed, even if the storage does not answer. */
   #read(reader: TaskReader): Promise<readonly PlacedEntry[]> {
     return new Promise((resolve, reject) => {
       this.#letGo = () => resolve([]);
@@ -166,7 +157,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     });
   }
 
-  /** The next event of the page; undefined if it has no more. A closed subscription's page is empty. */
+  /** The next event of the page; undefined at its end. The page of a closed subscription is empty. */
   #fromPage(): StreamResponse | undefined {
     while (!this.#ended && this.#place < this.#page.length) {
       const value = this.#pass(this.#page[this.#place++] as PlacedEntry);
@@ -184,7 +175,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     });
   }
 
-  /** Moves the cursor over one entry; gives what readers see of it. */
+  /** Moves the cursor over one entry. Gives what readers see of it; undefined for an internal entry. */
   #pass(entry: PlacedEntry): StreamResponse | undefined {
     this.#cursor = entry.sequence;
     this.#ended = entry.sequence === this.#end?.endsAt;

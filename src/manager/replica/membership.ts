@@ -29,9 +29,9 @@ export interface Membership {
  * that it raises. No clocks are compared: a server counts as alive if its counter grows during the watch. Throws
  * TaskError UNAVAILABLE if another server is alive.
  *
- * Of two servers that start at the same time, each sees the other's counter grow: one of them refuses, or both. A server
- * that is paused for longer than the watch is fenced off by the takeover entries, task by task. When it resumes it finds
- * its record removed, and sends no more heartbeats.
+ * Of two servers that start at the same time, each sees the other's counter grow: one of them refuses, or both. A
+ * server that is paused for longer than the watch is fenced off by the takeover entries, task by task. When it resumes
+ * it finds its record removed, and sends no more heartbeats.
  *
  * `answered` is called whenever the storage has answered a heartbeat.
  */

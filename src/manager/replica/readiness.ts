@@ -1,26 +1,24 @@
 import type { Clock } from "../../runtime/clock.ts";
 
-/** Whether a task manager should be given work, and why not. */
+/** Whether a task manager should get work, and why not. */
 export type ReadinessState = "ready" | "storage-silent" | "draining" | "replaced";
 
-/** What an operator, or a load balancer, may ask at any time. */
+/** The readiness of a task manager, for operators and load balancers. */
 export interface Readiness {
   readonly state: ReadinessState;
   /** Resolves at the next change of the state, or when the signal is aborted. Never rejects. */
   changed(signal: AbortSignal): Promise<void>;
 }
 
-/**
- * A storage that hasn't answered for this long is taken for down: ten beats, so that one that is merely slow is not.
- */
+/** A storage without an answer for this long counts as down: ten heartbeats, so that a slow storage does not. */
 export const storageSilenceMs = 10_000;
 
 /**
- * Ready from the first answer of the storage on, until it has been silent for too long, and again at its next answer.
- * Draining is final, and so is to be replaced by another task manager on the same database.
+ * "ready" after each answer of the storage, "storage-silent" after 10 s without one. "draining" and "replaced" are
+ * final.
  *
- * The silence is a timer, set anew by every answer, and no difference of two times: a wall clock that somebody corrects
- * can't make a dead storage look alive.
+ * The silence is measured by a timer, which every answer restarts, and not by two clock readings: a correction of the
+ * system clock cannot make a dead storage look alive.
  */
 export class ReadinessTracker implements Readiness {
   readonly #clock: Clock;

@@ -1,16 +1,16 @@
 import { TaskError } from "../../domain/task-error.ts";
 
 /**
- * The right to run: at most `running` at once, at most `queued` waiting, in order of arrival. A task waits as
- * SUBMITTED.
+ * Places for running tasks: at most `runningMax` tasks run at once, and at most `queuedMax` wait, in order of arrival.
+ * A task waits as SUBMITTED.
  *
- * Invariant: every granted slot is released exactly once, by the function it was granted with.
+ * Invariant: every place is given back exactly once, by the function that came with it.
  */
 export class RunQueue {
   readonly #runningMax: number;
   readonly #queuedMax: number;
   #running = 0;
-  /** Places kept for tasks that are being made. */
+  /** Places kept for tasks that are being created. */
   #reserved = 0;
   #queue: { grant(): void }[] = [];
 
@@ -28,8 +28,8 @@ export class RunQueue {
   }
 
   /**
-   * Keeps a place for a task, running or waiting, until it is made; the result gives it back. Undefined if there is
-   * none. Asked before a task is made, so that a refusal leaves nothing.
+   * Keeps a place for a task, running or waiting, while it is created. The result gives the place back; undefined if
+   * there is none. Called before the task is created, so that a refusal leaves nothing behind.
    */
   reserve(): (() => void) | undefined {
     if (this.#isFull()) return undefined;
@@ -41,20 +41,20 @@ export class RunQueue {
     };
   }
 
-  /** Throws TaskError TOO_MANY if there is no place for a further task, running or waiting. */
+  /** Throws TaskError TOO_MANY if there is no place for another task, running or waiting. */
   checkRoom(): void {
     if (this.#isFull()) throw this.tooMany();
   }
 
   tooMany(): TaskError {
-    return new TaskError("TOO_MANY", `${this.#queuedMax} tasks wait to be run already`);
+    return new TaskError("TOO_MANY", `The queue is full (${this.#queuedMax} tasks)`);
   }
 
   #isFull(): boolean {
     return this.#running + this.#queue.length + this.#reserved >= this.#runningMax + this.#queuedMax;
   }
 
-  /** Resolves to the function that releases the slot, or to undefined when the signal is aborted first. */
+  /** Resolves to the function that gives the place back, or to undefined if the signal is aborted first. */
   async acquire(signal: AbortSignal): Promise<(() => void) | undefined> {
     if (signal.aborted) return undefined;
     if (this.#running < this.#runningMax && this.#queue.length === 0) {

@@ -10,11 +10,11 @@ import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import { TurnWatch } from "./turn-watch.ts";
 
 /**
- * Runs the processor for one turn and appends what it yields, until it ends, or is aborted and the grace time is over.
- * Says how it ended. Never throws; a lost writer ends it as aborted with "lost".
+ * Runs the processor for one turn and appends its events, until it ends, or until the grace time after an abort is
+ * over. Gives the end of the turn. Never throws; a lost writer aborts the turn with "lost".
  *
  * The agent waits for the storage (`writer.room`), never for a reader. After an abort it has `cancelGraceMs` to yield
- * last events; then it is left behind: nothing it yields is taken any more, and nobody waits for it.
+ * last events. Then it is abandoned: its events are dropped, and nothing waits for it.
  */
 export async function runTurn(
   deps: ManagerDeps,
@@ -33,10 +33,8 @@ export async function runTurn(
     for (;;) {
       const result = await watch.untilStopped(step);
       if (result === "stopped") {
-        // It may still fail later, and nobody is there to hear it.
-        step.catch((error: unknown) =>
-          logger.debug({ ...fields, err: error }, "A turn that was left behind failed afterwards"),
-        );
+        // A later failure must not count as an unhandled rejection.
+        step.catch((error: unknown) => logger.debug({ ...fields, err: error }, "An abandoned turn failed"));
         return watch.abortedEnd;
       }
       if (result.done) return abort.signal.aborted ? watch.abortedEnd : { kind: "returned" };
@@ -47,46 +45,48 @@ export async function runTurn(
       if (refused === undefined) {
         step = iterator.next();
       } else {
-        logger.warn({ ...fields, why: refused.message }, "The agent yielded what can't be appended");
+        logger.warn({ ...fields, why: refused.message }, "The agent yielded an event that cannot be appended");
         step = iterator.throw === undefined ? Promise.reject(refused) : iterator.throw(refused);
       }
     }
   } catch (error) {
     if (abort.signal.aborted) {
-      logger.debug({ ...fields, err: error }, "A turn ended with an error after it was told to stop");
+      logger.debug({ ...fields, err: error }, "A turn failed after its signal was aborted");
       return watch.abortedEnd;
     }
     logger.error({ ...fields, err: error }, "A turn failed");
-    // The cause is never sent (api.d.ts), but for what the task manager itself said of the agent's events.
+    // Clients never see the agent's own error. They see what the task manager says of the agent's events.
     const ours =
       error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE");
     return { kind: "failed", text: ours ? error.message : "The agent failed" };
   } finally {
     watch.end();
-    // Lets a generator's `finally` blocks run; where those hang, so does only this promise.
+    // Runs the `finally` blocks of a generator. If they hang, only this promise hangs.
     Promise.resolve(iterator?.return?.()).catch((error: unknown) =>
-      logger.debug({ ...fields, err: error }, "A turn's clean-up failed"),
+      logger.debug({ ...fields, err: error }, "The clean-up of a turn failed"),
     );
   }
 }
 
 /**
- * Events of one agent before everybody else gets a turn. What is appended makes the agent wait for the storage anyway;
- * but one that yields WORKING over and over, which says nothing new, would otherwise keep the process for itself, its
- * own time limits included.
+ * After so many events of one agent the event loop runs on. An agent whose events are appended waits for the storage
+ * anyway. But an agent that yields nothing but WORKING, which changes nothing, would otherwise block the process, and
+ * with it its own time limits.
  */
 const eventsAtOnce = 256;
 
-/** An agent without types may yield anything: what isn't even an event is refused like one that breaks the contract. */
+/**
+ * An agent without types may yield anything. What is not an event is refused like an event that breaks the contract.
+ */
 function entriesOf(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): readonly Entry[] {
   try {
     return decideEvent(writer.tentative, event, stampOf(deps));
   } catch (error) {
-    throw error instanceof TaskError ? error : invalidAgentResponse("this is no event", error);
+    throw error instanceof TaskError ? error : invalidAgentResponse("not an event", error);
   }
 }
 
-/** Appends an event, or says why it can't be: that goes back to the agent. A lost writer throws. */
+/** Appends an event. Gives the error that the agent gets if it is refused. Throws if the writer is lost. */
 function appendEvent(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): TaskError | undefined {
   try {
     if (isTerminal(writer.tentative.status.state)) throw invalidAgentResponse("nothing may follow a terminal status");

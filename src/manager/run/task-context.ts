@@ -20,7 +20,7 @@ export interface TurnHost {
   readonly key: TaskKey;
   readonly writer: TaskWriter;
   readonly fence: bigint;
-  /** Whether that turn is the one that runs now. */
+  /** Whether this turn runs now. */
   isRunning(turn: NonNullable<TaskFold["turn"]>): boolean;
 }
 
@@ -38,7 +38,7 @@ export interface TaskAccess {
   deleteTask(taskId: string, caller: Caller, contextId: string): Promise<boolean>;
 }
 
-/** Makes the contexts that turns are given. */
+/** Makes the contexts of turns. */
 export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContextFactory {
   return (run, turn, signal, knownCaller) => {
     const { writer, key } = run;
@@ -65,7 +65,7 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
         if (result === undefined) {
           result = runStep(deps, run, turn, name, body);
           running.set(name, result);
-          // A step that failed may be tried again.
+          // A failed step may be tried again.
           result.catch(() => running.delete(name));
         }
         return result as Promise<T>;
@@ -92,8 +92,7 @@ async function runStep(
   body: () => Promise<Json>,
 ): Promise<Json> {
   const checkRunning = () => {
-    // What an agent left going in the background must not get into a later turn, nor write beside the run that has the
-    // task by then.
+    // A step that the agent left running must not write into a later turn, nor beside another run of the task.
     if (!run.isRunning(turn))
       throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, {
         metadata: { taskId: run.key.taskId },
@@ -103,20 +102,20 @@ async function runStep(
   };
   checkRunning();
   const kept = run.writer.tentative.steps.get(name);
-  // An absent Value is null: the only one that encodes to nothing.
+  // An absent Value stands for null, which encodes to no bytes.
   if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
   const value = stepValue(name, await body());
   checkRunning();
   const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
   const entry = makeEntry(timeMs, { case: "stepResult", value: create(StepResultSchema, { name, value }) });
   await run.writer.whenCommitted(run.writer.append([entry], "bounded"));
-  // Not the body's own: a resumed turn must get the same.
+  // The stored value, not the body's own: a resumed turn must get the same one.
   return toJson(ValueSchema, value) as Json;
 }
 
 /**
- * A step's result as it is kept. Throws TaskError INVALID_AGENT_RESPONSE for what JSON can't hold, which a resumed turn
- * could not be given back.
+ * The result of a step as it is stored. Throws TaskError INVALID_AGENT_RESPONSE for a value that JSON cannot hold,
+ * because a resumed turn could not get it back.
  */
 function stepValue(name: string, result: Json): Value {
   let value: Value;
@@ -131,8 +130,8 @@ function stepValue(name: string, result: Json): Value {
 }
 
 /**
- * Messages of a conversation for its agent: `limit` newest, all where it isn't given. Throws TaskError INVALID_REQUEST
- * for 0 and negatives.
+ * The `limit` newest messages of a conversation, for its agent; all of them without a limit. Throws TaskError
+ * INVALID_REQUEST for a limit below 1.
  */
 export async function conversationHistory(
   deps: ManagerDeps,
@@ -141,15 +140,12 @@ export async function conversationHistory(
   limit?: number,
 ): Promise<readonly Message[]> {
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1)) {
-    throw new TaskError("INVALID_REQUEST", `A history has at least 1 message, not ${limit}`);
+    throw new TaskError("INVALID_REQUEST", `The limit of a history must be at least 1, not ${limit}`);
   }
   return deps.storage.listMessagesByContextId(scope, contextId, limit ?? -1);
 }
 
-/**
- * Who a resumed turn acts for: the owner of its task. What else the caller had brought went with the process that knew
- * it.
- */
+/** The caller of a resumed turn: the owner of its task. The process that knew claims and headers is gone. */
 export function ownerAsCaller({ tenant, owner }: Scope): Caller {
   return { tenant, owner, claims: {}, headers: new Headers() };
 }

@@ -104,7 +104,9 @@ export class TaskRun implements TurnHost {
   #ownership: Ownership;
   /** The work begun last, to its end. Only `stop` waits for it; decisions depend on the phase alone. */
   #work: Promise<void> = Promise.resolve();
-  /** Who sent the waiting messages, by the sequence of the message. A turn of an unknown sender has its task's scope. */
+  /**
+   * Who sent the waiting messages, by the sequence of the message. A turn of an unknown sender has its task's scope.
+   */
   readonly #callers = new Map<bigint, Caller>();
 
   constructor(deps: ManagerDeps, key: TaskKey, start: RunStart, parts: RunParts) {
@@ -209,8 +211,8 @@ export class TaskRun implements TurnHost {
   }
 
   /**
-   * Records a request to cancel, or cancels at once where no turn runs. Gives the sequence to wait for. Throws TaskError
-   * TASK_NOT_CANCELABLE.
+   * Records a request to cancel, or cancels at once where no turn runs. Gives the sequence to wait for. Throws
+   * TaskError TASK_NOT_CANCELABLE.
    */
   cancel(metadata: JsonObject | undefined): bigint {
     const { tentative, committed } = this.writer;
@@ -384,7 +386,8 @@ export class TaskRun implements TurnHost {
       await this.writer.whenCommitted(sequence);
       turn.abort("canceled" satisfies AbortReason);
     } catch {
-      // The writer was lost, which has aborted the turn already. The caller waits on the same writer and gets its error.
+      // The writer was lost, which has aborted the turn already. The caller waits on the same writer and gets its
+      // error.
     }
   }
 

@@ -16,21 +16,21 @@ import { type RunStart, TaskRun } from "./task-run.ts";
 interface Place {
   readonly id: string;
   readonly feed: TaskFeed;
-  /** Set in the same step in which the place is put into the map. */
+  /** Set in the same step in which the place enters the map. */
   run: Promise<TaskRun> | undefined;
   /** Set once `run` has resolved. */
   ready: TaskRun | undefined;
-  /** How many calls use it right now; raised in the same step in which it is found. */
+  /** How many calls use it now. Raised in the same step in which a call finds the place. */
   users: number;
-  /** Nobody uses it any more, and its feed was given back. */
+  /** No call uses it, and its feed was given back. */
   released: boolean;
 }
 
 /**
- * The tasks this replica owns.
+ * The tasks that run on this replica.
  *
- * Invariant: at most one run, so one writer, per task: whoever wants one finds the place in the map or puts one there
- * in the same step. A place goes when nobody uses it and its run has nothing to do.
+ * Invariant: a task has at most one run, and so one writer. A call that needs a run finds its place in the map, or puts
+ * one there in the same step. A place is removed when no call uses it and its run has nothing to do.
  */
 export class TaskRuns {
   readonly #deps: ManagerDeps;
@@ -38,7 +38,7 @@ export class TaskRuns {
   readonly #places = new Map<string, Place>();
   readonly #contexts: TaskContextFactory;
   #stopped = false;
-  /** Takes back the next try to take up a task that the storage failed, by task. */
+  /** Cancels the next try to take up a task that was lost to the storage, by task. */
   readonly #retries = new Map<string, () => void>();
 
   constructor(deps: ManagerDeps, queue: RunQueue, contexts: TaskContextFactory) {
@@ -47,7 +47,7 @@ export class TaskRuns {
     this.#contexts = contexts;
   }
 
-  /** Nothing begins any more. */
+  /** No further run begins. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -56,20 +56,20 @@ export class TaskRuns {
     return this.#places.size;
   }
 
-  /** The run of a task, if this replica has one ready. */
+  /** The run of a task, if it is loaded on this replica. */
   peek(key: TaskKey): TaskRun | undefined {
     return this.#places.get(taskKeyString(key))?.ready;
   }
 
   /**
-   * Starts to run a task that was just created here, with this replica as owner under fence 1. Throws TaskError
-   * UNAVAILABLE once all is stopped: the next server runs it.
+   * Runs a task that was just created here, with this replica as owner under fence 1. Throws TaskError UNAVAILABLE
+   * after `stopAll`: the next server runs the task.
    */
   async started(key: TaskKey, fold: TaskFold, batch: string, created: PlacedEntry, caller: Caller): Promise<void> {
     if (this.#stopped) throw closed();
     const id = taskKeyString(key);
     if (this.#places.has(id)) {
-      // Somebody who knew the id from the claim was faster and has loaded it.
+      // Another call knew the id, for instance from the claim, and has loaded the task.
       await this.use(key, async (run) => run.begin(caller));
       return;
     }
@@ -83,13 +83,13 @@ export class TaskRuns {
   }
 
   /**
-   * Lends the run of a task, loaded from the log if need be. Throws TaskError TASK_NOT_FOUND, and UNAVAILABLE once all
-   * is stopped.
+   * Calls `body` with the run of a task, loaded from the log if necessary. The run stays while `body` uses it. Throws
+   * TaskError TASK_NOT_FOUND, and UNAVAILABLE after `stopAll`.
    */
   async use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>): Promise<T> {
     const id = taskKeyString(key);
     let place = this.#places.get(id);
-    // A lost run stays only with those who use it already; the next one starts from the log.
+    // Calls that use a lost run keep it. Every other call gets a new run, from the log.
     if (place === undefined || place.ready?.lost !== undefined) {
       place = this.#place(key, id);
       place.run = this.#load(key, place);
@@ -106,7 +106,7 @@ export class TaskRuns {
     }
   }
 
-  /** The runs that this replica has of a conversation's tasks. */
+  /** The runs of a conversation's tasks on this replica. */
   ofConversation({ tenant, owner }: Scope, contextId: string): readonly TaskRun[] {
     const ready = [...this.#places.values()].flatMap((place) => place.ready ?? []);
     return ready.filter(
@@ -114,7 +114,7 @@ export class TaskRuns {
     );
   }
 
-  /** Stops every turn, waiting until all have ended; nothing begins any more. */
+  /** Stops every run and resolves when all have stopped. No further run begins. */
   async stopAll(reason: AbortReason): Promise<void> {
     this.#stopped = true;
     for (const cancel of this.#retries.values()) cancel();
@@ -122,8 +122,8 @@ export class TaskRuns {
   }
 
   /**
-   * The storage failed a run for good, but this replica lives and is still the owner, so nobody else will ever see to
-   * the task: once the storage is back it is taken up here, like that of a dead replica.
+   * Takes a task up again after the storage failed its run for good. This replica is alive and still owns the task, so
+   * no other replica will. It is taken up like a task of a dead replica, once the storage is back.
    */
   #retryLater(key: TaskKey, id: string, attempt: number): void {
     if (this.#stopped || this.#retries.has(id)) return;
@@ -132,7 +132,7 @@ export class TaskRuns {
       this.#retries.delete(id);
       this.use(key, (run) => run.recover()).catch((error: unknown) => {
         if (error instanceof TaskError && error.reason === "TASK_NOT_FOUND") return;
-        logger.warn({ taskId: key.taskId, err: error }, "A lost task could not be taken up again yet");
+        logger.warn({ taskId: key.taskId, err: error }, "Failed to take up a lost task; trying again later");
         this.#retryLater(key, id, attempt + 1);
       });
     };

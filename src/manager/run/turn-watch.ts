@@ -3,8 +3,8 @@ import type { TurnEnd } from "../../domain/decide.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
 /**
- * Watches the clock over one turn: the whole of it, the time since its last event, and the grace time once its signal
- * is aborted, after which the turn must be left behind; until then it may still yield.
+ * Holds the time limits of one turn: the whole turn, the silence since its last event, and the grace time after its
+ * signal was aborted. A turn may yield until its grace time is over; then it must be abandoned.
  */
 export class TurnWatch {
   readonly #deps: ManagerDeps;
@@ -16,10 +16,10 @@ export class TurnWatch {
   #lastHeardMs: number;
   #timedOut = "";
   #isStopped = false;
-  /** Ends the present `untilStopped`. */
+  /** Ends the `untilStopped` under way. */
   #tellStopped = () => {};
 
-  /** `isWaiting`: the turn has asked its client for something, and its silence is the client's. */
+  /** `isWaiting`: whether the turn waits for its client. Then its silence does not count. */
   constructor(deps: ManagerDeps, abort: AbortController, isWaiting: () => boolean) {
     const { clock, options } = deps;
     this.#isWaiting = isWaiting;
@@ -35,8 +35,8 @@ export class TurnWatch {
   }
 
   /**
-   * What the turn's next step comes to, or "stopped" once it must be left behind. One step at a time. Not
-   * `Promise.race` with a promise for the end: that one would hold on to every step until the turn is over.
+   * The result of the turn's next step, or "stopped" once the turn must be abandoned. One step at a time.
+   * `Promise.race` with one long-lived promise would keep every step in memory until the turn is over.
    */
   untilStopped<T>(step: Promise<T>): Promise<T | "stopped"> {
     return new Promise((resolve, reject) => {
@@ -46,7 +46,7 @@ export class TurnWatch {
     });
   }
 
-  /** The turn yielded something. Cheap: the timer is set anew only when it fires. */
+  /** The turn yielded something. Cheap: the timer is restarted only when it fires. */
   heard(): void {
     this.#lastHeardMs = this.#deps.clock.now();
   }
@@ -58,7 +58,7 @@ export class TurnWatch {
     this.#abort.signal.removeEventListener("abort", this.#onAbort);
   }
 
-  /** How a turn ends that was told to stop. */
+  /** The end of a turn whose signal was aborted. */
   get abortedEnd(): TurnEnd {
     const reason: AbortReason = this.#abort.signal.reason;
     switch (reason) {
@@ -90,7 +90,7 @@ export class TurnWatch {
   }
 
   readonly #onAbort = () => {
-    // A turn whose task was lost can append nothing more: there is nothing to wait for.
+    // The turn of a lost task can append nothing more, so it has no grace time.
     if (this.#abort.signal.reason === ("lost" satisfies AbortReason)) this.#stop();
     else this.#cancelGraceTimer = this.#deps.clock.after(this.#deps.options.cancelGraceMs, this.#stop);
   };

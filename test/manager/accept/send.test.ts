@@ -104,7 +104,7 @@ describe("ids", () => {
     expect(tasks[0]?.id).not.toBe(tasks[1]?.id);
   });
 
-  it("doesn't see another owner's context under the same id (trap 13)", async () => {
+  it("doesn't see another owner's context under the same id", async () => {
     const histories: number[] = [];
     const { manager } = await setup(silent(async (context) => histories.push((await context.history()).length)));
     await sent(manager, message("mine", { contextId: "ctx" }), callerOf("t", "a"));

@@ -136,7 +136,7 @@ async function told(call: Promise<unknown>, ids: Ids): Promise<unknown> {
 describe.each(strangers)("%s", (_, stranger) => {
   it.each(
     paths,
-  )("is told by %s what he is told of things that don't exist (R184, trap 15), and changes nothing", async (_name, call) => {
+  )("is told by %s what he is told of things that don't exist (R184), and changes nothing", async (_name, call) => {
     const { manager, faulty, ids } = await owned();
     const before = [
       await logOf(faulty, ids.task, owner),

@@ -177,7 +177,7 @@ describe("a send's stream", () => {
     }
   });
 
-  it("ends at INPUT_REQUIRED, and stays open at AUTH_REQUIRED (R37, R87, trap 7)", async () => {
+  it("ends at INPUT_REQUIRED, and stays open at AUTH_REQUIRED (R37, R87)", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
     const stream = reading(manager.sendStreamingMessage(request("go")));
@@ -192,7 +192,7 @@ describe("a send's stream", () => {
     turn.return();
   });
 
-  it("of a follow-up begins with the task, its question answered (trap 8)", async () => {
+  it("of a follow-up begins with the task, its question answered", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
     const first = sent(manager, "one");
@@ -297,7 +297,7 @@ describe("subscribers", () => {
     (await scripted.turn(1)).return();
   });
 
-  it("of a task in INPUT_REQUIRED stay for its next turn (trap 7)", async () => {
+  it("of a task in INPUT_REQUIRED stay for its next turn (R37)", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
     const first = sent(manager, "one");

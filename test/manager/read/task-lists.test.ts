@@ -90,7 +90,7 @@ describe("a list of tasks", () => {
     expect([second.nextPageToken, second.totalSize]).toEqual(["", 4]);
   });
 
-  it("isn't moved by artifacts and messages, which change no status (trap 18)", async () => {
+  it("isn't moved by artifacts and messages, which change no status", async () => {
     const scripted = new ScriptedAgent();
     const { manager, clock } = await setup(scripted);
     const older = await begun(manager, "older");

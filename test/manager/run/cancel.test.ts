@@ -25,7 +25,7 @@ async function running(options = {}) {
 }
 
 describe("a running task", () => {
-  it("is told, may yield last events in its grace time, and ends CANCELED (R55, DESIGN 5)", async () => {
+  it("is told, may yield last events in its grace time, and ends CANCELED (R55)", async () => {
     const { manager, faulty, id, turn } = await running();
     const canceled = manager.cancelTask(id, undefined, { metadata: { why: "test" } });
     await settle();
@@ -91,7 +91,7 @@ describe("a running task", () => {
     expect(stateOf(await canceled)).toBe("CANCELED");
   });
 
-  it("is canceled once, however often it is asked for meanwhile (trap 16)", async () => {
+  it("is canceled once, however often it is asked for meanwhile (R57)", async () => {
     const { manager, faulty, id, turn } = await running();
     const all = [manager.cancelTask(id), manager.cancelTask(id), (await manager.getTask(id)).cancel()];
     await settle();
@@ -169,7 +169,7 @@ it("cancels a task that waits for input at once", async () => {
   await reader.ended;
 });
 
-it("joins a cancel that is under way, also where no turn runs and at its very end (trap 16)", async () => {
+it("joins a cancel that is under way, also where no turn runs and at its very end (R57)", async () => {
   const waits = await running();
   await waits.turn.yield(inputRequired("?"));
   waits.turn.return();

@@ -32,24 +32,28 @@ export function sameMessage(a: Message, b: Message): boolean {
   return a.messageId === b.messageId && equals(MessageSchema, storedMessage(a), storedMessage(b));
 }
 
-/** The message that an entry adds to the history of its conversation; undefined if it adds none. */
-export function messageInEntry(entry: Entry): Message | undefined {
-  const { body } = entry;
+/** The message that an entry holds, whether or not it belongs in the conversation's history. */
+export function messageInEntry({ body }: Entry): Message | undefined {
   switch (body.case) {
     case "created":
       return body.value.task?.history[0];
     case "message":
       return body.value.message;
     case "statusUpdate":
-      return body.value.status !== undefined && entersHistory(body.value.status)
-        ? body.value.status.message
-        : undefined;
+      return body.value.status?.message;
     default:
       return undefined;
   }
 }
 
-/** The event that readers of a stream see; undefined for an internal entry. */
+/** The message that an entry adds to the conversation's history; undefined if it adds none. */
+export function messageForHistory(entry: Entry): Message | undefined {
+  const status = statusOf(entry);
+  const isUpdate = entry.body.case === "statusUpdate";
+  return isUpdate && status !== undefined && !entersHistory(status) ? undefined : messageInEntry(entry);
+}
+
+/** The event that readers of a stream see, or undefined for an internal entry. */
 export function eventOf(entry: Entry): StreamResponse | undefined {
   const { body } = entry;
   switch (body.case) {

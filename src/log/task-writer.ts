@@ -1,5 +1,5 @@
 import type { Entry } from "../../gen/taskmanager/storage/v1/records_pb.ts";
-import { messageInEntry, type PlacedEntry, statusOf } from "../domain/entry.ts";
+import { messageForHistory, type PlacedEntry, statusOf } from "../domain/entry.ts";
 import { copyFold, evolve, isPending, type TaskFold } from "../domain/fold.ts";
 import { batchBytesMax, batchEntriesMax } from "../domain/limits.ts";
 import type { TaskKey } from "../domain/scope.ts";
@@ -332,7 +332,7 @@ export function headerOf(
 export function pointersOf(batch: readonly { readonly entry: Entry }[]): readonly MessagePointer[] {
   const pointers: MessagePointer[] = [];
   for (const [index, { entry }] of batch.entries()) {
-    const message = messageInEntry(entry);
+    const message = messageForHistory(entry);
     if (message !== undefined) pointers.push({ index, messageId: message.messageId, timeMs: Number(entry.timeMs) });
   }
   return pointers;

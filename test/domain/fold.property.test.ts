@@ -20,7 +20,7 @@ import {
   decideTurnEnd,
   type Stamp,
 } from "../../src/domain/decide.ts";
-import { makeEntry, messageInEntry, statusOf } from "../../src/domain/entry.ts";
+import { makeEntry, messageForHistory, statusOf } from "../../src/domain/entry.ts";
 import { copyFold, emptyFold, evolve, FoldError, type TaskFold, taskOf } from "../../src/domain/fold.ts";
 import { isTerminal } from "../../src/domain/task-state.ts";
 import { decodeEntry, encodeEntry } from "../../src/log/entry-codec.ts";
@@ -91,7 +91,7 @@ test("the history is every message in the order of the log, but for a question a
     fc.property(acts, (all) => {
       const log = logOf(all);
       const fold = foldOf(log);
-      const messages = log.flatMap((entry) => messageInEntry(entry)?.messageId ?? []);
+      const messages = log.flatMap((entry) => messageForHistory(entry)?.messageId ?? []);
       const question = fold.status.state === TaskState.WORKING ? undefined : fold.status.message?.messageId;
       expect(fold.history.map(({ messageId }) => messageId)).toEqual(
         messages.at(-1) === question ? messages.slice(0, -1) : messages,

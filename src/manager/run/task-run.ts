@@ -12,7 +12,7 @@ import {
   decideTurnEnd,
   type MessageDecision,
 } from "../../domain/decide.ts";
-import { messageInEntry, type PlacedEntry } from "../../domain/entry.ts";
+import { messageForHistory, type PlacedEntry } from "../../domain/entry.ts";
 import { isPending, type TaskFold } from "../../domain/fold.ts";
 import type { Caller, TaskKey } from "../../domain/scope.ts";
 import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
@@ -134,7 +134,7 @@ export class TaskRun implements TurnHost {
       newId,
       onCommitted: (entries: readonly PlacedEntry[]) => {
         // Times never decrease within a task, so its last message is the latest.
-        const last = entries.findLast(({ entry }) => messageInEntry(entry) !== undefined);
+        const last = entries.findLast(({ entry }) => messageForHistory(entry) !== undefined);
         if (last !== undefined) deps.messageClock.note(key, start.fold.contextId, Number(last.entry.timeMs));
         feed.publish(entries);
       },

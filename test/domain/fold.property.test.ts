@@ -180,7 +180,7 @@ test("every message of a client is in the history once, in the order accepted, a
   );
 });
 
-test("terminal is final: nothing follows, whoever asks", () => {
+test("terminal is final: nothing follows", () => {
   const kinds: readonly Entry["body"]["case"][] = [
     "message",
     "statusUpdate",

@@ -118,7 +118,7 @@ const paths: readonly Path[] = [
 const nobody = callerOf("", "");
 const missing: Ids = { task: "missing", ended: "missing", context: "missing", message: "missing" };
 
-/** All that a caller can tell of an outcome, with the ids that he sent himself made equal. */
+/** Everything that a caller sees of an outcome. The ids that the caller sent are made equal. */
 async function told(call: Promise<unknown>, ids: Ids): Promise<unknown> {
   const plain = (text: string) => Object.values(ids).reduce((shown, id) => shown.replaceAll(`"${id}"`, '"ID"'), text);
   return call.then(
@@ -136,7 +136,7 @@ async function told(call: Promise<unknown>, ids: Ids): Promise<unknown> {
 describe.each(strangers)("%s", (_, stranger) => {
   it.each(
     paths,
-  )("is told by %s what he is told of things that don't exist (R184), and changes nothing", async (_name, call) => {
+  )("gets from %s what it gets for things that don't exist (R184), and changes nothing", async (_name, call) => {
     const { manager, faulty, ids } = await owned();
     const before = [
       await logOf(faulty, ids.task, owner),
@@ -176,7 +176,7 @@ describe.each(strangers)("%s", (_, stranger) => {
     expect((await conversations.get("c", owner)).messageIds.length).toBeGreaterThan(0);
   });
 
-  it("has a conversation of his own under the same context id, and neither agent sees the other's", async () => {
+  it("has its own conversation under the same context id, and neither agent sees the other's", async () => {
     const seen: string[][] = [];
     const { manager } = await setup(
       silent(async ({ history }) => {

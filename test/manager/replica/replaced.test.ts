@@ -7,7 +7,7 @@ import { begun, expectRefused, ScriptedAgent, sent, stateOf } from "../fixtures.
 const never = new AbortController().signal;
 const beatMs = 1_000;
 
-describe("a server that stood still while another took its database over", () => {
+describe("a server that was paused while another took its database over", () => {
   async function replaced() {
     let id = "";
     const { storage, first, agent } = await crashed(async ({ manager }, before) => {

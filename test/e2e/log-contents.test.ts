@@ -177,7 +177,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
       "A turn failed",
       "The agent failed to answer a message",
       "The agent yielded an event that cannot be appended",
-      "came again with other content",
+      "was used again with other content",
     ]) {
       expect(log).toContain(wanted);
     }

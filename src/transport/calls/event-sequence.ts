@@ -68,8 +68,8 @@ export function numberEvents(call: A2ACall, subscriber: TaskSubscriber): AsyncIt
 }
 
 /**
- * The sequence of an event of `numberEvents`, which the JSON bindings send as the event's id. Undefined if the extension
- * isn't active, for a bare message, and for a message that is no event of the contract.
+ * The sequence of an event of `numberEvents`, which the JSON bindings send as the event's id. Undefined if the
+ * extension isn't active, for a bare message, and for a message that is no event of the contract.
  */
 export function eventIdOf(event: Message): string | undefined {
   if (!isMessage(event, StreamResponseSchema)) return undefined;

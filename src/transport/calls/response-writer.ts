@@ -27,8 +27,8 @@ export interface HttpResponse {
 const ownBufferBytes = getDefaultHighWaterMark(false);
 
 /**
- * Writes the answer to one HTTP request, of any binding and either version of HTTP. It reports back-pressure, drops what
- * is written for a client that is gone, and counts the bytes that wait for a client that doesn't read.
+ * Writes the answer to one HTTP request, of any binding and either version of HTTP. It reports back-pressure, drops
+ * what is written for a client that is gone, and counts the bytes that wait for a client that doesn't read.
  */
 export class ResponseWriter {
   readonly #response: HttpResponse;

@@ -32,10 +32,10 @@ export const questionBytesMax = 16 * 1024;
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 
 /**
- * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, for clients without protos such as grpcurl.
- * The two versions are the same on the wire. Every answer has all dependencies of a file, so nothing is kept for a stream
- * and a client may ask again. `others` are files that no service refers to, such as error details. An answer waits until
- * the one before it is written, so a client that doesn't read holds no answers.
+ * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, for clients without protos such as
+ * grpcurl. The two versions are the same on the wire. Every answer has all dependencies of a file, so nothing is kept
+ * for a stream and a client may ask again. `others` are files that no service refers to, such as error details. An
+ * answer waits until the one before it is written, so a client that doesn't read holds no answers.
  */
 export function reflectionServices(
   services: readonly DescService[],

@@ -124,8 +124,6 @@ export class ResponseWriter {
 /** Web headers as Node's: cookies stay separate lines. */
 export function nodeHeaders(headers: Headers): OutgoingHttpHeaders {
   const outgoing: OutgoingHttpHeaders = {};
-  for (const [name, value] of headers) if (name !== "set-cookie") outgoing[name] = value;
-  const cookies = headers.getSetCookie();
-  if (cookies.length > 0) outgoing["set-cookie"] = cookies;
+  for (const [name, value] of headers) outgoing[name] = name === "set-cookie" ? headers.getSetCookie() : value;
   return outgoing;
 }

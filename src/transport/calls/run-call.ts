@@ -91,19 +91,17 @@ export function admitCall(
   { admit }: CallSettings,
   prepare?: (context: HandlerContext) => void,
 ): Promise<void> | undefined {
-  const enter = () => {
-    prepare?.(context);
-    admit(context);
-  };
   const identity = exchange?.identity ?? anonymous;
-  if (identity === anonymous) {
-    enter();
-    return undefined;
+  if (identity !== anonymous) {
+    return Promise.resolve(identity).then((sender) => {
+      context.values.set(identityKey, sender);
+      prepare?.(context);
+      admit(context);
+    });
   }
-  return Promise.resolve(identity).then((sender) => {
-    context.values.set(identityKey, sender);
-    enter();
-  });
+  prepare?.(context);
+  admit(context);
+  return undefined;
 }
 
 /** Writes events until the stream ends, throws, or no further event is wanted; then the stream is closed. */

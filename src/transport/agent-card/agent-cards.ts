@@ -20,7 +20,7 @@ export const agentCardPath = "/.well-known/agent-card.json";
  */
 const maxAgeSeconds = 300;
 
-export interface CardOptions {
+export interface AgentCardsOptions {
   /** As its author wrote it. */
   readonly card: AgentCardInit | undefined;
   readonly extendedCard: AgentCardInit | undefined;
@@ -40,11 +40,11 @@ export interface CardOptions {
 
 /** A server's cards: completed, and served to whoever asks. States: made → published. */
 export class AgentCards {
-  readonly #options: CardOptions;
+  readonly #options: AgentCardsOptions;
   readonly #publication = Promise.withResolvers<Published>();
 
   /** Throws TaskError INVALID_REQUEST for cards that can't be published, naming every fault. */
-  constructor(options: CardOptions) {
+  constructor(options: AgentCardsOptions) {
     this.#options = options;
     if (options.extendedCard !== undefined && !options.allowAnonymous) {
       const description =

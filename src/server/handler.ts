@@ -136,7 +136,7 @@ function bindingHandlers(
   const handlers: RequestHandler[] = [];
   if (bindings.has("grpc")) handlers.push(grpcHandler(services, settings));
   if (Object.values(connectProtocols(settings)).includes(true))
-    handlers.push(connectHandler(routesOf(manager, services, settings, ending), settings));
+    handlers.push(connectHandler(connectServices(manager, services, settings, ending), settings));
   if (bindings.has("json-rpc")) {
     const v03 = dialectV03(services);
     const dialectOf = (...call: Parameters<typeof isV03>) => (isV03(...call) ? v03 : undefined);
@@ -147,7 +147,7 @@ function bindingHandlers(
 }
 
 /** Connect's routes: the services, health and reflection. */
-function routesOf(
+function connectServices(
   { readiness }: TaskManager,
   services: readonly ServedService[],
   settings: CallSettings,

@@ -55,7 +55,10 @@ export interface CardOptions {
 export interface CallOptions {
   /** The enabled protocols. Default: all. */
   readonly bindings?: readonly BindingName[] | undefined;
-  /** How an A2A call without a version is taken: as 0.3 and rejected ("strict"), or as 1.0 ("lenient"). Default "strict". */
+  /**
+   * How an A2A call without a version is taken: as 0.3 and rejected ("strict"), or as 1.0 ("lenient"). Default
+   * "strict".
+   */
   readonly a2aVersion?: VersionMode | undefined;
   /** Silence on a stream after which a heartbeat is sent, milliseconds. Default 25 s. */
   readonly heartbeatMs?: number | undefined;

@@ -20,7 +20,7 @@ export const agentCardPath = "/.well-known/agent-card.json";
  */
 const maxAgeSeconds = 300;
 
-export interface CardOptions {
+export interface AgentCardsOptions {
   /** The author's card, not completed. */
   readonly card: AgentCardInit | undefined;
   readonly extendedCard: AgentCardInit | undefined;
@@ -40,11 +40,11 @@ export interface CardOptions {
 
 /** A server's completed cards, and the page of the public one. States: made → published. */
 export class AgentCards {
-  readonly #options: CardOptions;
+  readonly #options: AgentCardsOptions;
   readonly #publication = Promise.withResolvers<Published>();
 
   /** Throws TaskError INVALID_REQUEST that names every fault of cards that can't be published. */
-  constructor(options: CardOptions) {
+  constructor(options: AgentCardsOptions) {
     this.#options = options;
     if (options.extendedCard !== undefined && !options.allowAnonymous) {
       const description =

@@ -2,8 +2,8 @@ import type { AgentExtension } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../domain/task-error.ts";
 
 /**
- * The header and the gRPC metadata in which a client lists the extensions that it supports, and the server those that it
- * activated (R143, R145).
+ * The header and the gRPC metadata in which a client lists the extensions that it supports, and the server those that
+ * it activated (R143, R145).
  */
 export const extensionsParameter = "A2A-Extensions";
 

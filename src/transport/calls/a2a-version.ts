@@ -7,8 +7,8 @@ export const servedVersion = "1.0";
 export const versionParameter = "A2A-Version";
 
 /**
- * How a request without a version is taken. `strict`: as 0.3, as the contract says (R138, R196). `lenient`: as the served
- * version.
+ * How a request without a version is taken. `strict`: as 0.3, as the contract says (R138, R196). `lenient`: as the
+ * served version.
  */
 export type VersionMode = "strict" | "lenient";
 
@@ -19,9 +19,9 @@ export type VersionSource = Pick<HandlerContext, "requestHeader" | "url">;
 const form = /^((?:0|[1-9]\d{0,3})\.(?:0|[1-9]\d{0,3}))(?:\.\d{1,4})?$/;
 
 /**
- * The version that a request names, Major.Minor, in its header, its metadata or the query of its URL (R140). Undefined if
- * it names none. Equal values count once. Throws TaskError VERSION_NOT_SUPPORTED for a malformed version and for several
- * versions.
+ * The version that a request names, Major.Minor, in its header, its metadata or the query of its URL (R140). Undefined
+ * if it names none. Equal values count once. Throws TaskError VERSION_NOT_SUPPORTED for a malformed version and for
+ * several versions.
  */
 export function namedVersion({ requestHeader, url }: VersionSource): string | undefined {
   const values = [...(requestHeader.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) =>

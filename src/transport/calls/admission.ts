@@ -8,8 +8,8 @@ import { checkVersion, type VersionMode } from "./a2a-version.ts";
 
 /**
  * Admits a call of `A2AService` or throws a TaskError. Calls of other services pass. It is asked before the request is
- * parsed, since the version decides how. Sets the response's `A2A-Extensions`. The result is kept in the context: asking
- * again for the same call, as the service itself does, returns the same.
+ * parsed, since the version decides how. Sets the response's `A2A-Extensions`. The result is kept in the context:
+ * asking again for the same call, as the service itself does, returns the same.
  */
 export type Admission = (context: HandlerContext) => A2ACall;
 

@@ -7,8 +7,8 @@ import type { Admission } from "./admission.ts";
 import type { CallHooks } from "./call-hooks.ts";
 
 /**
- * The extended card for a caller, undefined if there is none for it. The provider decides who may see it (R114); callers
- * are not authenticated yet.
+ * The extended card for a caller, undefined if there is none for it. The provider decides who may see it (R114);
+ * callers are not authenticated yet.
  */
 export type ExtendedCard = (caller: Caller) => Promise<AgentCardInit | undefined>;
 

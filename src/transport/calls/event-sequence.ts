@@ -35,7 +35,8 @@ export const cursorParameter = "Last-Event-ID";
 export const eventSequence: MessageInitShape<typeof AgentExtensionSchema> = {
   uri: eventSequenceUri,
   description:
-    "Tasks and events tell their sequence in metadata; Last-Event-ID on SubscribeToTask and SendStreamingMessage goes on after one",
+    "Tasks and events tell their sequence in metadata; " +
+    "Last-Event-ID on SubscribeToTask and SendStreamingMessage goes on after one",
 };
 
 const sequenceMax = 2n ** 64n - 1n;
@@ -67,8 +68,8 @@ export function numberEvents(call: A2ACall, subscriber: TaskSubscriber): AsyncIt
 }
 
 /**
- * The sequence of an event of `numberEvents`, which the JSON bindings send as the event's id. Undefined if the extension
- * isn't active, for a bare message, and for a message that is no event of the contract.
+ * The sequence of an event of `numberEvents`, which the JSON bindings send as the event's id. Undefined if the
+ * extension isn't active, for a bare message, and for a message that is no event of the contract.
  */
 export function eventIdOf(event: Message): string | undefined {
   if (!isMessage(event, StreamResponseSchema)) return undefined;

@@ -27,8 +27,8 @@ export interface HttpResponse {
 const ownBufferBytes = getDefaultHighWaterMark(false);
 
 /**
- * Writes the answer to one HTTP request, of any binding and either version of HTTP. It reports back-pressure, drops what
- * is written for a client that is gone, and counts the bytes that wait for a client that doesn't read.
+ * Writes the answer to one HTTP request, of any binding and either version of HTTP. It reports back-pressure, drops
+ * what is written for a client that is gone, and counts the bytes that wait for a client that doesn't read.
  */
 export class ResponseWriter {
   readonly #response: HttpResponse;
@@ -124,8 +124,6 @@ export class ResponseWriter {
 /** Web headers as Node's: cookies stay separate lines. */
 export function nodeHeaders(headers: Headers): OutgoingHttpHeaders {
   const outgoing: OutgoingHttpHeaders = {};
-  for (const [name, value] of headers) if (name !== "set-cookie") outgoing[name] = value;
-  const cookies = headers.getSetCookie();
-  if (cookies.length > 0) outgoing["set-cookie"] = cookies;
+  for (const [name, value] of headers) outgoing[name] = name === "set-cookie" ? headers.getSetCookie() : value;
   return outgoing;
 }

@@ -31,8 +31,8 @@ export interface CallForm extends AnswerForm {
 
 /**
  * Runs one call from its context to its end: identity, admission, read, call, write, error, end. Every binding of our
- * own goes this way. Connect's handlers take part by `beginCall` and `admitCall` (docs/adr/0008). Never rejects: every error is written
- * by the form.
+ * own goes this way. Connect's handlers take part by `beginCall` and `admitCall` (docs/adr/0008). Never rejects: every
+ * error is written by the form.
  */
 export async function runCall(
   method: MethodImplSpec,
@@ -82,8 +82,8 @@ export function beginCall(context: HandlerContext, { hooks }: CallSettings): (er
 }
 
 /**
- * Identifies the sender of a call and admits it, or throws or rejects with the refusal. Without an exchange, on somebody
- * else's Connect router, the sender is anonymous. `prepare` runs between the two.
+ * Identifies the sender of a call and admits it, or throws or rejects with the refusal. Without an exchange, on
+ * somebody else's Connect router, the sender is anonymous. `prepare` runs between the two.
  */
 export function admitCall(
   context: HandlerContext,
@@ -91,19 +91,17 @@ export function admitCall(
   { admit }: CallSettings,
   prepare?: (context: HandlerContext) => void,
 ): Promise<void> | undefined {
-  const enter = () => {
-    prepare?.(context);
-    admit(context);
-  };
   const identity = exchange?.identity ?? anonymous;
-  if (identity === anonymous) {
-    enter();
-    return undefined;
+  if (identity !== anonymous) {
+    return Promise.resolve(identity).then((sender) => {
+      context.values.set(identityKey, sender);
+      prepare?.(context);
+      admit(context);
+    });
   }
-  return Promise.resolve(identity).then((sender) => {
-    context.values.set(identityKey, sender);
-    enter();
-  });
+  prepare?.(context);
+  admit(context);
+  return undefined;
 }
 
 /** Writes events until the stream ends, throws, or no further event is wanted; then the stream is closed. */

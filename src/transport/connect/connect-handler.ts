@@ -36,8 +36,8 @@ export function connectHandler(routes: (router: ConnectRouter) => void, settings
       respond(request, response, { status: 400 }, text);
       return true;
     }
-    // Connect stops reading early for some errors. Its own iteration would destroy the request then: the rest could never
-    // be read, and the next request on an HTTP/1.1 connection would wait for ever.
+    // Connect stops reading early for some errors. Its own iteration would destroy the request then: the rest could
+    // never be read, and the next request on an HTTP/1.1 connection would wait for ever.
     const body = countedBody(request.iterator({ destroyOnReturn: false }), settings.hooks.load);
     dropFarDeadlines(universal.header);
     void serveCall(handler, { ...universal, body }, request, response, settings);

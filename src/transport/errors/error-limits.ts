@@ -1,6 +1,6 @@
 /**
- * Bounds of what an error says, in bytes of UTF-8: errors quote what clients sent, of any length. gRPC sends an error in
- * headers, with its text twice and escaped. gRPC's clients in C and Java accept at most 8 KiB of headers and lose a
+ * Bounds of what an error says, in bytes of UTF-8: errors quote what clients sent, of any length. gRPC sends an error
+ * in headers, with its text twice and escaped. gRPC's clients in C and Java accept at most 8 KiB of headers and lose a
  * larger status. Node's HTTP/2 resets the stream or ends the connection beyond 64 KiB.
  */
 export const errorTextBytesMax = 768;

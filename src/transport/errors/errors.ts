@@ -70,8 +70,8 @@ export const codeTable: Readonly<
 };
 
 /**
- * A TaskError as a ConnectError within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest if fields are
- * at fault. The cause is not sent.
+ * A TaskError as a ConnectError within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest if fields
+ * are at fault. The cause is not sent.
  */
 export function connectErrorOf(error: TaskError): ConnectError {
   const { code, domain } = errorTable[error.reason];
@@ -108,8 +108,8 @@ function boundedViolations({ violations }: TaskError) {
 }
 
 /**
- * The error that a client gets for what a call threw. An error that is neither a TaskError nor a ConnectError is a bug or
- * a fault of the machine: the client gets an id only, and the log has the cause under the same id.
+ * The error that a client gets for what a call threw. An error that is neither a TaskError nor a ConnectError is a bug
+ * or a fault of the machine: the client gets an id only, and the log has the cause under the same id.
  */
 export function toConnectError(error: unknown, logger: Logger): ConnectError {
   if (error instanceof TaskError) {
@@ -139,9 +139,9 @@ function isDatabaseRefusal({ reason, cause }: TaskError): boolean {
 export const connectParseText = "parse binary: ";
 
 /**
- * Gives Connect's own refusals of a request our codes and details. Connect refuses what it can't parse before any of our
- * code runs, as INTERNAL for protobuf and without details, but a request that can't be read is the client's fault (R129,
- * R132). Its handlers abort the call's context with that error before they write it, so it is changed there.
+ * Gives Connect's own refusals of a request our codes and details. Connect refuses what it can't parse before any of
+ * our code runs, as INTERNAL for protobuf and without details, but a request that can't be read is the client's fault
+ * (R129, R132). Its handlers abort the call's context with that error before they write it, so it is changed there.
  */
 export function describeRefusals(context: HandlerContext): void {
   context.signal.addEventListener(

@@ -14,8 +14,8 @@ export function isJsonBody({ headers }: NodeRequest): boolean {
 }
 
 /**
- * The type of a JSON answer: the one that Accept prefers, else that of the request's body, else A2A's. Undefined if Accept
- * excludes both. A request for a stream may accept event streams only: its refusal is JSON nevertheless.
+ * The type of a JSON answer: the one that Accept prefers, else that of the request's body, else A2A's. Undefined if
+ * Accept excludes both. A request for a stream may accept event streams only: its refusal is JSON nevertheless.
  */
 export function answerType({ headers }: NodeRequest, isStream: boolean): JsonType | undefined {
   const given = bareType(headers["content-type"]?.toLowerCase());

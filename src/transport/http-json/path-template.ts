@@ -44,7 +44,9 @@ export function parseTemplate(text: string): PathTemplate {
   return { text, segments, verb, variables };
 }
 
-/** The segments of a path as it was sent. They are decoded later, so an encoded `/` or `:` in an id separates nothing. */
+/**
+ * The segments of a path as it was sent. They are decoded later, so an encoded `/` or `:` in an id separates nothing.
+ */
 export function segmentsOf(path: string): readonly string[] {
   return path.slice(1).split("/");
 }

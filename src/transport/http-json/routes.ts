@@ -24,9 +24,9 @@ export interface FoundPath {
 }
 
 /**
- * All routes of the services, from the `google.api.http` rules of their descriptors with the additional bindings, the best
- * match first. A stream that the rules serve by GET is served by POST too, with or without a body, since the text of the
- * specification says POST. Throws an Error for rules that contradict the descriptors.
+ * All routes of the services, from the `google.api.http` rules of their descriptors with the additional bindings, the
+ * best match first. A stream that the rules serve by GET is served by POST too, with or without a body, since the text
+ * of the specification says POST. Throws an Error for rules that contradict the descriptors.
  */
 export function routesOf(services: readonly ServedService[]): readonly Route[] {
   const calls = services.flatMap(({ methods }) => Object.values(methods));

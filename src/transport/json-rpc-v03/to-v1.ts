@@ -9,8 +9,8 @@ import { isJsonObject } from "../proto-json/json-value.ts";
 export const wrappedDataKey = "data_part_compat";
 
 /**
- * `MessageSendParams` → `SendMessageRequest`, both as JSON. Throws TaskError INVALID_REQUEST that names the field of 0.3,
- * like all functions here.
+ * `MessageSendParams` → `SendMessageRequest`, both as JSON. Throws TaskError INVALID_REQUEST that names the field of
+ * 0.3, like all functions here.
  */
 export function sendToV1(params: JsonObject): JsonObject {
   const { configuration, metadata } = params;

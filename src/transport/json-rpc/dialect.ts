@@ -11,8 +11,8 @@ import { type RpcError, rpcCodes } from "./rpc-message.ts";
 /** A version of A2A over JSON-RPC: its method names, and its form of params, results and errors. */
 export interface Dialect {
   /**
-   * Finds a method. Throws RpcFault for an unknown name, and TaskError VERSION_NOT_SUPPORTED if the request names another
-   * version, which may have such a method.
+   * Finds a method. Throws RpcFault for an unknown name, and TaskError VERSION_NOT_SUPPORTED if the request names
+   * another version, which may have such a method.
    */
   find(name: string, request: VersionSource): DialectMethod;
   errorOf(error: ConnectError): RpcError;
@@ -87,7 +87,7 @@ export function errorOf(error: ConnectError): RpcError {
 /** The error for an unknown method. For a method of version 0.2 it names the successor. */
 export function methodNotFound(method: string): RpcError {
   const successor = Object.hasOwn(successors, method) ? successors[method] : undefined;
-  const message = `Method not found: ${successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`}`;
+  const fault = successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`;
   const metadata = { method, ...(successor !== undefined && { successor }) };
   const info = {
     "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -95,5 +95,5 @@ export function methodNotFound(method: string): RpcError {
     domain: "a2a-task-manager",
     metadata,
   };
-  return { code: rpcCodes.methodNotFound, message, data: [info] };
+  return { code: rpcCodes.methodNotFound, message: `Method not found: ${fault}`, data: [info] };
 }

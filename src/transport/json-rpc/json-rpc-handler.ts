@@ -80,7 +80,8 @@ class RpcExchange {
     const { request } = this.#exchange;
     const bytes = await readBody(this.#exchange, this.#options.readBytesMax, this.#options.shutdownSignal);
     if (!isJsonBody(request)) {
-      const message = `The content type "${request.headers["content-type"] ?? ""}" is not supported: application/json is, in UTF-8`;
+      const type = request.headers["content-type"] ?? "";
+      const message = `The content type "${type}" is not supported: application/json is, in UTF-8`;
       throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", message);
     }
     try {

@@ -32,8 +32,8 @@ export const rpcCodes = {
 } as const;
 
 /**
- * Reads a request, alone or from a batch. Absent params are taken as empty. `digits` is the id as it was written if it is
- * a number that JavaScript rounds.
+ * Reads a request, alone or from a batch. Absent params are taken as empty. `digits` is the id as it was written if it
+ * is a number that JavaScript rounds.
  */
 export function readEntry(json: JsonValue, digits?: string): RpcEntry {
   if (!isJsonObject(json))

@@ -6,8 +6,8 @@ const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /**
  * Detects the version of HTTP by the first bytes of a connection and puts them back. It compares no more bytes than it
- * needs: two are enough for nearly every HTTP/1.1 request. `found` is called at most once, in the same step in which the
- * bytes arrive. The connection is cut if the client is silent for `limitMs` or ends its side.
+ * needs: two are enough for nearly every HTTP/1.1 request. `found` is called at most once, in the same step in which
+ * the bytes arrive. The connection is cut if the client is silent for `limitMs` or ends its side.
  */
 export function readFirstBytes(socket: Socket, clock: Clock, limitMs: number, found: (version: 1 | 2) => void): void {
   let first: Buffer = Buffer.alloc(0);

@@ -1,42 +1,44 @@
 /** Bounds of one listener, with their reasons. Times in milliseconds, sizes in bytes. */
 export interface ListenerLimits {
   /**
-   * From the beginning of a connection to the bytes that show its protocol. In both versions the client speaks first, so
-   * a client that is silent for longer only holds a socket. A TLS handshake has the same time before that.
+   * From the beginning of a connection to the bytes that show its protocol. In both versions the client speaks first,
+   * so a client that is silent for longer only holds a socket. A TLS handshake has the same time before that.
    */
   readonly firstBytesMs: number;
   /**
-   * While the listener closes: time for the rest of a request that is already answered. Reading it lets the answer reach
-   * the client.
+   * While the listener closes: time for the rest of a request that is already answered. Reading it lets the answer
+   * reach the client.
    */
   readonly lastBytesMs: number;
   /** HTTP/1.1: to the end of a request's head. A Slowloris attack sends it one byte at a time. */
   readonly headMs: number;
   /**
    * To the end of a request with its body: enough for the largest one over a slow line. Over HTTP/1.1 it ends with the
-   * request, so it never cuts an answer that streams. Over HTTP/2 it also ends when the answer begins, since the request
-   * of a stream in both directions has no end.
+   * request, so it never cuts an answer that streams. Over HTTP/2 it also ends when the answer begins, since the
+   * request of a stream in both directions has no end.
    */
   readonly requestMs: number;
   /** HTTP/1.1: how often these two limits are checked. */
   readonly checkMs: number;
   /**
-   * HTTP/1.1: how long an idle connection is kept. Longer than load balancers keep theirs (60 s), or they send a request
-   * into a connection that is being closed.
+   * HTTP/1.1: how long an idle connection is kept. Longer than load balancers keep theirs (60 s), or they send a
+   * request into a connection that is being closed.
    */
   readonly keepAliveMs: number;
-  /** HTTP/2: a connection without a request is closed by GOAWAY after this time. Clients reconnect when they need to. */
+  /**
+   * HTTP/2: a connection without a request is closed by GOAWAY after this time. Clients reconnect when they need to.
+   */
   readonly idleMs: number;
   /**
-   * HTTP/2: a client that has sent nothing for this time gets a PING. Below the minute after which the strictest NATs and
-   * load balancers drop a silent connection.
+   * HTTP/2: a client that has sent nothing for this time gets a PING. Below the minute after which the strictest NATs
+   * and load balancers drop a silent connection.
    */
   readonly silentMs: number;
   /** HTTP/2: a client that sends nothing for this time after the PING is cut off. gRPC allows the same time. */
   readonly pingAnswerMs: number;
   /**
-   * A connection of this age, give or take a tenth, takes no more requests: GOAWAY, or `connection: close`. Clients then
-   * spread over new servers. 0: any age.
+   * A connection of this age, give or take a tenth, takes no more requests: GOAWAY, or `connection: close`. Clients
+   * then spread over new servers. 0: any age.
    */
   readonly ageMs: number;
   /** Requests that are still open on it are cut after this time. */

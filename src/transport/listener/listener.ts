@@ -51,9 +51,9 @@ export interface Listener {
 }
 
 /**
- * Creates a listener. It detects the protocol of a connection by the first bytes and hands it to an HTTP/1.1 or an HTTP/2
- * server, which don't listen themselves. With TLS it does the same after the handshake, whatever ALPN says. So every
- * limit holds for all four combinations.
+ * Creates a listener. It detects the protocol of a connection by the first bytes and hands it to an HTTP/1.1 or an
+ * HTTP/2 server, which don't listen themselves. With TLS it does the same after the handshake, whatever ALPN says. So
+ * every limit holds for all four combinations.
  */
 export function createListener(options: ListenerOptions): Listener {
   return new OnePort(options);
@@ -254,8 +254,8 @@ class OnePort implements Listener {
   }
 
   /**
-   * Ends a session without open answers. It doesn't wait for what clients still send; what is on its way to them goes out
-   * first.
+   * Ends a session without open answers. It doesn't wait for what clients still send; what is on its way to them goes
+   * out first.
    */
   #end(session: Http2Session): void {
     setImmediate(() => session.destroy());
@@ -286,9 +286,9 @@ class OnePort implements Listener {
   }
 
   /**
-   * Reads and drops the rest of a request that was answered early, for example because it is too large. Over HTTP/1.1 the
-   * rest precedes the next request on the connection. Over HTTP/2 a client may not read the answer before it has sent
-   * everything. A client that doesn't stop is cut off.
+   * Reads and drops the rest of a request that was answered early, for example because it is too large. Over HTTP/1.1
+   * the rest precedes the next request on the connection. Over HTTP/2 a client may not read the answer before it has
+   * sent everything. A client that doesn't stop is cut off.
    */
   #readOut(request: NodeRequest, cut: () => void): void {
     if (request.complete) return;

@@ -7,8 +7,8 @@ const maxAgeSeconds = 7_200;
 
 /**
  * Allows pages of these origins to call over gRPC-Web, Connect and A2A's HTTP bindings: it answers preflights, and adds
- * headers to every other answer. `*` means every origin, `null` pages without an origin (files, sandboxed frames). Cookies
- * are not used: calls carry their credentials in headers.
+ * headers to every other answer. `*` means every origin, `null` pages without an origin (files, sandboxed frames).
+ * Cookies are not used: calls carry their credentials in headers.
  */
 export function allowOrigins(origins: readonly string[]): RequestHandler {
   const allow = cors({
@@ -28,8 +28,8 @@ export function allowOrigins(origins: readonly string[]): RequestHandler {
 }
 
 /**
- * What an entry of `--cors-origins` must be, or undefined if it is valid. It has to be written as browsers write origins,
- * or it would never match.
+ * What an entry of `--cors-origins` must be, or undefined if it is valid. It has to be written as browsers write
+ * origins, or it would never match.
  */
 export function originFault(origin: string): string | undefined {
   if (origin === "*" || origin === "null") return undefined;

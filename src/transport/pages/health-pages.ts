@@ -9,8 +9,8 @@ const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
 };
 
 /**
- * `/healthz`: 200 while the event loop turns; without an answer the process should be restarted. `/readyz`: 200 while this
- * server should get work, else 503 with the reason. GET and HEAD, never cached.
+ * `/healthz`: 200 while the event loop turns; without an answer the process should be restarted. `/readyz`: 200 while
+ * this server should get work, else 503 with the reason. GET and HEAD, never cached.
  */
 export function healthPages(readiness: Readiness): RequestHandler {
   return (request, response) => {

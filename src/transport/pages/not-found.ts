@@ -13,8 +13,8 @@ const bindingTexts: Readonly<Record<BindingName, string>> = {
 };
 
 /**
- * The answer to every request that no handler takes: a page for browsers at `/`, UNIMPLEMENTED for gRPC clients, 404 for
- * all others.
+ * The answer to every request that no handler takes: a page for browsers at `/`, UNIMPLEMENTED for gRPC clients, 404
+ * for all others.
  */
 export function notFoundPage(bindings: ReadonlySet<BindingName>): ListenerHandler {
   const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;

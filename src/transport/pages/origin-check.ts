@@ -11,9 +11,9 @@ export interface PageSettings {
 }
 
 /**
- * Rejects requests from pages of other origins with 403 before they run. CORS alone would only hide the response: a form's
- * POST would run. Only browsers send `Origin`, and a page can't forge it. With `isLocal` the `Host` must also be a
- * loopback name, against DNS rebinding: a site whose name resolves to this machine has the origin of the server.
+ * Rejects requests from pages of other origins with 403 before they run. CORS alone would only hide the response: a
+ * form's POST would run. Only browsers send `Origin`, and a page can't forge it. With `isLocal` the `Host` must also be
+ * a loopback name, against DNS rebinding: a site whose name resolves to this machine has the origin of the server.
  */
 export function checkOrigin({ corsOrigins, publicUrl, isLocal }: PageSettings): RequestHandler {
   const origins = new Set([...corsOrigins, ...(publicUrl ? [publicUrl.origin] : [])]);
@@ -29,7 +29,8 @@ export function checkOrigin({ corsOrigins, publicUrl, isLocal }: PageSettings): 
   };
   const refusalOf = ({ headers: { host = "", ":authority": authority = host, origin } }: NodeRequest) => {
     if (isLocal && isForeign(String(authority))) {
-      return `Host "${authority}" is not allowed: this server accepts local requests only. Use --public-url or --allow-anonymous`;
+      const text = "this server accepts local requests only. Use --public-url or --allow-anonymous";
+      return `Host "${authority}" is not allowed: ${text}`;
     }
     const isAllowed =
       origin === undefined ||

@@ -32,10 +32,10 @@ export const questionBytesMax = 16 * 1024;
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 
 /**
- * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, for clients without protos such as grpcurl.
- * The two versions are the same on the wire. Every answer has all dependencies of a file, so nothing is kept for a stream
- * and a client may ask again. `others` are files that no service refers to, such as error details. An answer waits until
- * the one before it is written, so a client that doesn't read holds no answers.
+ * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, for clients without protos such as
+ * grpcurl. The two versions are the same on the wire. Every answer has all dependencies of a file, so nothing is kept
+ * for a stream and a client may ask again. `others` are files that no service refers to, such as error details. An
+ * answer waits until the one before it is written, so a client that doesn't read holds no answers.
  */
 export function reflectionServices(
   services: readonly DescService[],
@@ -105,18 +105,18 @@ class DescriptorIndex {
       case "listServices":
         return { case: "listServicesResponse", value: { service: this.#services.map((name) => ({ name })) } };
       case "fileByFilename":
-        return filesAnswer(this.#files.get(value), `file "${value}"`);
+        return filesResponse(this.#files.get(value), `file "${value}"`);
       case "fileContainingSymbol":
-        return filesAnswer(this.#symbols.get(value), `symbol "${value}"`);
+        return filesResponse(this.#symbols.get(value), `symbol "${value}"`);
       case "fileContainingExtension": {
         const { containingType, extensionNumber } = value;
-        return filesAnswer(
+        return filesResponse(
           this.#extensions.get(containingType)?.get(extensionNumber),
           `extension ${extensionNumber} of "${containingType}"`,
         );
       }
       case "allExtensionNumbersOfType": {
-        if (!this.#symbols.has(value)) return errorAnswer(Code.NotFound, `No type "${value}" here`);
+        if (!this.#symbols.has(value)) return errorResponse(Code.NotFound, `No type "${value}" here`);
         const numbers = [...(this.#extensions.get(value)?.keys() ?? [])];
         return {
           case: "allExtensionNumbersResponse",
@@ -124,7 +124,7 @@ class DescriptorIndex {
         };
       }
       case undefined:
-        return errorAnswer(Code.InvalidArgument, "The request asks for nothing that is known here");
+        return errorResponse(Code.InvalidArgument, "The request asks for nothing that is known here");
       default:
         return asked satisfies never;
     }
@@ -167,8 +167,8 @@ class DescriptorIndex {
 }
 
 /** A file and all its dependencies, each once. */
-function filesAnswer(file: DescFile | undefined, what: string): Answer {
-  if (file === undefined) return errorAnswer(Code.NotFound, `No ${what} here`);
+function filesResponse(file: DescFile | undefined, what: string): Answer {
+  if (file === undefined) return errorResponse(Code.NotFound, `No ${what} here`);
   const files = new Set([file]);
   // The loop also visits the files that are added meanwhile.
   for (const { dependencies } of files) for (const dependency of dependencies) files.add(dependency);
@@ -178,6 +178,6 @@ function filesAnswer(file: DescFile | undefined, what: string): Answer {
   };
 }
 
-function errorAnswer(errorCode: Code, errorMessage: string): Answer {
+function errorResponse(errorCode: Code, errorMessage: string): Answer {
   return { case: "errorResponse", value: { errorCode, errorMessage } };
 }

@@ -128,6 +128,7 @@ describe("parsing a request of JSON-RPC", () => {
     ["a single request", '{"id":12345678901234567891,"params":{"id":1.5}}', [[0, "12345678901234567891"]]],
     ["a batch", '[{"id":1},{"id":1.50}]', [[1, "1.50"]]],
     ["ids that JavaScript keeps", '[{"id":1},{"id":"a"}]', []],
+    ["JSON of many levels", `{"id":1.5,"params":${"[".repeat(50_000)}${"]".repeat(50_000)}}`, [[0, "1.5"]]],
   ])("gives ids as they were written, and parses the text once: %s", (_name, text, ids) => {
     const parse = vi.spyOn(JSON, "parse");
     const read = parseJsonRpc(new TextEncoder().encode(text));

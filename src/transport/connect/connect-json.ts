@@ -19,8 +19,14 @@ const compressions = [
 /** Flags and length before each message of a stream, and of gRPC. */
 const prefixBytes = 5;
 
+/** The headers that name the compression, by what stands before `+json`: for a unary Connect call nothing. */
+const encodingHeaders: Readonly<Record<string, string>> = {
+  "": "content-encoding",
+  connect: "connect-content-encoding",
+};
+
 /** The message of a request in JSON, once it is read. */
-const readMessage = createContextKey<{ message?: Message }>({});
+const readMessage = createContextKey<{ readonly message?: Message } | undefined>(undefined);
 
 /**
  * The handler with requests in JSON read as the other JSON bindings read them: decompressed and parsed once, by
@@ -31,17 +37,16 @@ export function withReadJson(handler: UniversalHandler, readBytesMax: number): U
   const { protocolNames, service, method, requestPath, allowedMethods, supportedContentType } = handler;
   const reading = (request: UniversalRequest) => {
     const { body, header } = request;
-    const type = header.get("content-type") ?? "";
-    if (!/^application\/(?:(?:connect|grpc|grpc-web)\+)?json\b/i.test(type) || !isBytes(body)) return handler(request);
+    const [isJson, form] =
+      /^application\/(?:(connect|grpc|grpc-web)\+)?json\b/i.exec(header.get("content-type") ?? "") ?? [];
+    if (isJson === undefined || !isBytes(body)) return handler(request);
     const wire = {
-      isEnveloped: type.includes("+"),
-      encoding: ["content-encoding", "connect-content-encoding", "grpc-encoding"]
-        .map((name) => header.get(name))
-        .find((value) => value !== null),
+      isEnveloped: form !== undefined,
+      encoding: header.get(encodingHeaders[form?.toLowerCase() ?? ""] ?? "grpc-encoding"),
       promisedBytes: Number(header.get("content-length") ?? 0),
       readBytesMax,
     };
-    // What Connect gets is shorter.
+    // Connect gets fewer bytes.
     header.delete("content-length");
     const contextValues = request.contextValues ?? createContextValues();
     const read: { message?: Message } = {};
@@ -54,22 +59,24 @@ export function withReadJson(handler: UniversalHandler, readBytesMax: number): U
 /** Gives a call the message that was read from JSON. */
 export const takeReadMessage: Interceptor = (next) => (request) => {
   const read = request.contextValues.get(readMessage);
-  if (!request.stream) return next(read.message === undefined ? request : { ...request, message: read.message });
-  return next({ ...request, message: eachTaken(request.message, read) });
+  if (read === undefined) return next(request);
+  if (request.stream) return next({ ...request, message: eachTaken(request.message, read) });
+  return next({ ...request, message: read.message ?? request.message });
 };
 
+/** The message is read when Connect has taken the empty object from the stream. */
 async function* eachTaken(messages: AsyncIterable<Message>, read: { readonly message?: Message }) {
   for await (const message of messages) yield read.message ?? message;
 }
 
 interface Wire {
   readonly isEnveloped: boolean;
-  readonly encoding: string | null | undefined;
+  readonly encoding: string | null;
   readonly promisedBytes: number;
   readonly readBytesMax: number;
 }
 
-/** Reads when Connect reads, so that Connect has checked the headers. What this throws, Connect answers with. */
+/** Reads when Connect reads: it has checked the headers by then. Connect answers with the error that this throws. */
 async function* taken(
   body: Bytes,
   schema: DescMessage,
@@ -80,7 +87,7 @@ async function* taken(
   const data = wire.isEnveloped ? firstMessage(whole) : whole;
   const isCompressed = !wire.isEnveloped || whole[0] === 1;
   const compression = isCompressed ? compressions.find(({ name }) => name === wire.encoding) : undefined;
-  // A message that is cut off, or compressed in no way that was named, is for Connect to refuse.
+  // Connect refuses a message that is cut off, and a compressed one without the name of its compression.
   if (data === undefined || (wire.isEnveloped && isCompressed && compression === undefined)) return yield whole;
   const plain = compression === undefined ? data : await compression.decompress(data, wire.readBytesMax);
   try {

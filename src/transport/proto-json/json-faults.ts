@@ -22,12 +22,12 @@ export interface JsonFaultOptions {
 }
 
 /**
- * Everything in a JSON value that can't be read as a message of the type, with its path: values of the wrong type,
- * enum values that don't exist, nesting beyond `jsonLevelsMax`, two members of a oneof, one field under both its names.
- * A fault of the value as a whole has an empty path. Empty: the library reads the value. At most `violationsMax`.
+ * All faults that keep JSON from being read as a message of the type, with their paths: values of the wrong type,
+ * unknown enum values, nesting beyond `jsonLevelsMax`, two members of a oneof, one field under both of its names. A
+ * fault of the JSON as a whole has an empty path. Without faults the library reads the JSON.
  *
- * One pass: each JSON value is looked at once, at most `jsonLevelsMax` deep, until enough faults are found. What
- * unknown members hold is not looked at.
+ * One pass: each JSON value is looked at once, down to `jsonLevelsMax` levels, until `violationsMax` faults are found.
+ * The contents of unknown members are not looked at.
  */
 export function jsonFaults(
   schema: DescMessage,
@@ -42,13 +42,13 @@ export function jsonFaults(
 /** The state of one pass. */
 interface Walk extends Required<JsonFaultOptions> {
   readonly violations: FieldViolation[];
-  /** Leads to the value that is looked at. Its text is made only for a fault. */
+  /** The path to the current value. Its text is made only for a fault. */
   readonly path: (string | number)[];
-  /** Messages and JSON values around the value that is looked at. */
+  /** The number of messages and free JSON values around the current value. */
   level: number;
 }
 
-/** Reports what is wrong with a value. */
+/** Reports the faults of a value. */
 type Check = (json: JsonValue, walk: Walk) => void;
 
 interface Member {
@@ -110,7 +110,7 @@ function checkMessage({ desc, byName }: Members, json: JsonValue, walk: Walk): v
   leave(walk);
 }
 
-/** The check of what a field holds. Null stands for a field that isn't set. */
+/** The check of a field's content. Null means that the field isn't set. */
 function fieldCheck(field: DescField): Check {
   const check = valueCheck(field);
   const checkItem: Check = (item, walk) => {
@@ -186,7 +186,7 @@ function messageCheck(field: DescField, desc: DescMessage): Check {
     case "google.protobuf.Empty":
       break;
     default:
-      // The other well-known types are texts, numbers or booleans in JSON, which the library reads by itself.
+      // The other well-known types are strings, numbers or booleans in JSON.
       if (desc.file.proto.package === "google.protobuf")
         return (json, walk) => within(walk, () => report(walk, itemFault(field, json)));
   }
@@ -195,8 +195,8 @@ function messageCheck(field: DescField, desc: DescMessage): Check {
 }
 
 /**
- * The nesting of free JSON, as the library counts it. False, and a fault is reported, if it is too deep: the first one
- * is enough, since its path ends at the field.
+ * Checks the nesting of free JSON as the library counts it. Returns false at the first value that is too deep, and
+ * reports it: all such faults have the same path, which ends at the field.
  */
 function checkFree(json: JsonValue, walk: Walk): boolean {
   if (!enter(walk)) return false;
@@ -211,8 +211,8 @@ function checkFreeItems(json: JsonObject | JsonValue[], walk: Walk): boolean {
 }
 
 /**
- * The library ignores unknown names of enums together with unknown fields. A filter with a typing error in it would
- * find everything.
+ * The library ignores unknown enum names if it ignores unknown fields. A filter with a typing error would then match
+ * everything.
  */
 function enumCheck(desc: DescEnum): Check {
   const names = new Set(desc.values.flatMap(({ name, jsonName }) => [name, jsonName]));
@@ -230,7 +230,7 @@ function expectedObject(json: JsonValue): string {
 
 const shownLengthMax = 64;
 
-/** A value in an error: whole if it is short. */
+/** A value as an error shows it. */
 function shown(json: JsonValue): string {
   if (Array.isArray(json)) return "an array";
   if (isJsonObject(json)) return "an object";
@@ -238,7 +238,7 @@ function shown(json: JsonValue): string {
   return JSON.stringify(json);
 }
 
-/** Counts a message or a value of free JSON. False, and a fault is reported, if it is one level too deep. */
+/** Counts a message or a free JSON value. Returns false, and reports a fault, if it is one level too deep. */
 function enter(walk: Walk): boolean {
   if (walk.level >= jsonLevelsMax) {
     report(walk, `nests too deeply: at most ${jsonLevelsMax} levels are accepted`);

@@ -1,5 +1,5 @@
 /**
- * Levels of messages and JSON values within each other that are read from a request or a card. One of free JSON
- * (`google.protobuf.Struct` and its like) counts each object and array. The library's own bound.
+ * The most levels of nested messages and free JSON values (`google.protobuf.Struct` and the like) in a request or a
+ * card. It is the library's default.
  */
 export const jsonLevelsMax = 100;

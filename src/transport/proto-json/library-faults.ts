@@ -1,11 +1,11 @@
 import { type DescField, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
 
-/** The library says what is wrong with JSON, not where. Here it is asked about one field, and its text is kept. */
+// The library says what is wrong with JSON, not where. So it is asked about one field at a time.
 
 /** Padded base64 of whole groups, which the library decodes. */
 const plainBase64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-/** Whether the library surely takes the value. What this doesn't know, the library is asked for. */
+/** Whether the library certainly accepts the value. If not, ask `itemFault`. */
 export function isPlainScalar(scalar: ScalarType, json: JsonValue): boolean {
   switch (scalar) {
     case ScalarType.STRING:
@@ -38,8 +38,8 @@ export function isPlainScalar(scalar: ScalarType, json: JsonValue): boolean {
 }
 
 /**
- * What the library says against one value of a field: of itself, of a list's element or of a map's value. Undefined if
- * it takes it.
+ * The library's error for one value of a field: of the field itself, of a list's element or of a map's value. Undefined
+ * if it accepts the value.
  */
 export function itemFault(field: DescField, json: JsonValue): string | undefined {
   switch (field.fieldKind) {
@@ -59,7 +59,7 @@ export function itemFault(field: DescField, json: JsonValue): string | undefined
   }
 }
 
-/** What the library says against all that a field holds, if anything. */
+/** The library's error for the whole content of a field. Undefined if it accepts the content. */
 export function libraryFault({ parent, jsonName }: DescField, json: JsonValue): string | undefined {
   try {
     fromJson(parent, { [jsonName]: json });

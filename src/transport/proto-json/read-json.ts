@@ -9,16 +9,16 @@ const lenient = { ignoreUnknownFields: true, recursionLimit: jsonLevelsMax };
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * JSON text as a value. Throws TaskError INVALID_REQUEST for text that is not JSON or not UTF-8, and for an object that
- * has a member twice: readers don't agree on which of the two counts.
+ * Parses JSON. Throws TaskError INVALID_REQUEST for bytes that are not JSON in UTF-8, and for an object that has a
+ * member twice, since readers differ on which of the two counts.
  */
 export function parseJson(bytes: Uint8Array): JsonValue {
   return parse(bytes, new Map());
 }
 
 /**
- * The same for a request or a batch of JSON-RPC, with the ids that JavaScript would round, such as integers of 64 bits:
- * as they were written, by their place in the batch, 0 for a single request.
+ * The same for JSON-RPC. `ids` has the ids that JavaScript would round, such as 64-bit integers, as they are written:
+ * by the index in the batch, 0 for a single request.
  */
 export function parseJsonRpc(bytes: Uint8Array): {
   readonly json: JsonValue;

@@ -1,15 +1,17 @@
 /**
- * What is open around a place in JSON text: an array (undefined), or an object with the names of its members so far:
- * none (null), one, or several. One value a level, so that deep nesting costs little.
+ * An open array (undefined), or an open object with the names of its members so far: none (null), one (a string), or
+ * several. A level without names costs no object, so that deep nesting costs little memory.
  */
 type Level = undefined | null | string | Set<string>;
 
 /**
- * One pass over JSON text before it is parsed. Returns the first name that an object has twice. Puts into `ids` the
- * numbers that JavaScript would round, as they were written, of the members "id" of the value or of the elements of a
- * top-level array, by the place of the element (0 without an array). Text that isn't JSON is for `JSON.parse` to refuse.
+ * One pass over JSON text before it is parsed. Returns the first name that an object has twice, if any. Malformed text
+ * passes: `JSON.parse` rejects it.
  *
- * The place for bounds on the number of values and on their levels: nothing of the text has been parsed yet.
+ * Puts the ids of JSON-RPC that JavaScript would round into `ids`, as they are written: numbers in a member "id" of the
+ * top-level object (key 0), or of the objects in a top-level array (key: the index).
+ *
+ * Bounds on the number of values and levels belong here: no memory has been spent on the values yet.
  */
 export function scanJson(text: string, ids: Map<number, string>): string | undefined {
   const levels: Level[] = [];
@@ -68,7 +70,7 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** A name without its escapes: `\u0061` is an `a`. */
+/** A name without escapes: `\u0061` is `a`. */
 function nameOf(written: string): string {
   if (!written.includes("\\")) return written;
   try {

@@ -43,6 +43,13 @@ describe("a request in JSON reaches the agent, unknown fields and all", () => {
       (t) => framed(gzipSync(t), 1),
     ],
     ["not compressed where it might be", streamPath, { ...stream, "connect-content-encoding": "gzip" }, framed],
+    ["with the header of another protocol", unaryPath, { ...unary, "grpc-encoding": "gzip" }, (text) => text],
+    [
+      "over gRPC-Web by gzip",
+      unaryPath,
+      { "content-type": "application/grpc-web+json", "grpc-encoding": "gzip" },
+      (text) => framed(gzipSync(text), 1),
+    ],
     ["over gRPC-Web", unaryPath, { "content-type": "application/grpc-web+json" }, framed],
   ])("%s", async (_name, path, headers, encode) => {
     const parsed: string[] = [];

@@ -135,4 +135,10 @@ describe("parsing a request of JSON-RPC", () => {
     expect(parse.mock.calls).toEqual([[text]]);
     expect(read.json).toEqual(JSON.parse(text));
   });
+
+  test("JSON of many levels costs no stack", () => {
+    const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+    const { ids } = parseJsonRpc(new TextEncoder().encode(`{"id":1.5,"params":${deep}}`));
+    expect([...ids]).toEqual([[0, "1.5"]]);
+  });
 });

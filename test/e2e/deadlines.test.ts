@@ -38,7 +38,7 @@ async function read<T>(events: AsyncIterable<T>) {
 }
 
 describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline over $name", ({ connect }) => {
-  it("ends the wait of a send, and its task goes on", async () => {
+  it("the deadline ends the wait of a send, and its task goes on", async () => {
     const { a2a } = connect(server.url.origin);
     const contextId = crypto.randomUUID();
     expect(
@@ -49,7 +49,7 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     expect((await a2a.cancelTask({ id: task?.id ?? "" })).status?.state).toBe(TaskState.CANCELED);
   });
 
-  it("ends a stream, and its task goes on", async () => {
+  it("the deadline ends a stream, and its task goes on", async () => {
     const { a2a, tasks } = connect(server.url.origin);
     const contextId = crypto.randomUUID();
     // Authorization may come some other way, so the stream stays open.
@@ -64,7 +64,7 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     expect(payload.case === "task" && payload.value.status?.state).toBe(TaskState.COMPLETED);
   });
 
-  it("ends what waits for a storage that doesn't answer", async () => {
+  it("the deadline ends a call that waits for a storage that doesn't answer", async () => {
     const { a2a, tasks } = connect(server.url.origin);
     const { payload } = await a2a.sendMessage({ message: userMessage("ask what?") });
     const id = payload.case === "task" ? payload.value.id : "";
@@ -79,7 +79,7 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     }
   });
 
-  it("that is over when the call comes answers it, and nothing is begun", async () => {
+  it("a deadline that has passed when the call arrives fails the call, and nothing is begun", async () => {
     const { a2a, tasks } = connect(server.url.origin);
     const contextId = crypto.randomUUID();
     const message = () => userMessage("auth me", { contextId });
@@ -98,14 +98,14 @@ describe.each(bindings.filter(({ hasDeadlines }) => hasDeadlines))("a deadline o
     });
   });
 
-  it("further ahead than timers reach is none", async () => {
+  it("a deadline further ahead than timers reach never ends the call", async () => {
     const { a2a } = connect(server.url.origin);
     const headers = { "grpc-timeout": "99999999H", "connect-timeout-ms": "9999999999" };
     const { payload } = await a2a.sendMessage({ message: userMessage("count 1 50") }, { headers });
     expect(payload.case === "task" && payload.value.status?.state).toBe(TaskState.COMPLETED);
   });
 
-  it("that can't be one is refused", async () => {
+  it("an invalid deadline is refused", async () => {
     const { a2a } = connect(server.url.origin);
     const headers = { "grpc-timeout": "soon", "connect-timeout-ms": "soon" };
     expect(await a2a.sendMessage({ message: userMessage("hello") }, { headers }).catch(toldError)).toMatchObject({

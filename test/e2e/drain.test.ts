@@ -94,7 +94,7 @@ function open({ name, connect }: Binding) {
 }
 
 describe("a server that is told to end by SIGTERM", () => {
-  it("says so first, refuses new work, and ends every open call and stream by UNAVAILABLE, behind all that was committed", async () => {
+  it("a draining server reports not ready, refuses new work, and ends open calls and streams with UNAVAILABLE after all that was committed", async () => {
     server = await start();
     const all = bindings.map(open);
     for (const { stream, health } of all) {
@@ -150,7 +150,7 @@ describe("a server that is told to end by SIGTERM", () => {
     }
   });
 
-  it("answers what is still open when the time for calls is over, and goes", async () => {
+  it("calls that are still open when the drain time is over are answered, and the server ends", async () => {
     server = await start("--drain-timeout", "300ms");
     const all = bindings.map(open);
     for (const { stream } of all)

@@ -112,7 +112,7 @@ describe("what a gate refuses", () => {
     expect(await told(a2a.subscribeToTask({}))).toBe("UNSUPPORTED_OPERATION");
   });
 
-  test("leaves nothing behind, and our own streams go on", async () => {
+  test("a refused call leaves nothing behind, and our own streams go on", async () => {
     const [binding] = bindings;
     const { a2a, tasks, conversations } = binding?.connect(server.url.origin) ?? expect.unreachable();
     const before = (await conversations.getConversationStats({})).totalMessages;
@@ -181,7 +181,7 @@ describe("services on a router of the user's own", () => {
       headers,
     );
 
-  test("have the same gates", async () => {
+  test("a router of the user's own has the same gates", async () => {
     expect(await reasons(clientsOver({}), toldError)).toEqual({
       ...answered,
       ...noPush,

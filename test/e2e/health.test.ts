@@ -26,7 +26,7 @@ describe.each(bindings)("health over $name", ({ connect }) => {
     expect((await connect(server.url.origin).health.check({ service })).status).toBe(Status.SERVING);
   });
 
-  it("a service that isn't here isn't found, and unknown to who watches it", async () => {
+  it("an unknown service is NotFound for Check and SERVICE_UNKNOWN for Watch", async () => {
     const { health } = connect(server.url.origin);
     expect(await health.check({ service: "no.Service" }).catch(toldError)).toMatchObject({ code: "NotFound" });
     const watching = new AbortController();

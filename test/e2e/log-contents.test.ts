@@ -184,7 +184,7 @@ describe.each(bindings)("over $name", ({ connect }) => {
     hidden(log);
   });
 
-  it("no failure of the storage does", async () => {
+  it("no failure of the storage puts what was said into the log", async () => {
     const { a2a } = connect(server.url.origin);
     const cause = Object.assign(new Error(canary), { keyValue: { text: canary } });
     const errors = [
@@ -214,7 +214,7 @@ describe("requests that can't be read", () => {
     ["malformed JSON", `{"message": "${canary}`],
     ["a field that doesn't exist", `{"${canary}": "${canary}"}`],
     ["a value of another type", `{"message": {"role": "${canary}", "parts": [{"text": {"x": "${canary}"}}]}}`],
-  ])("leave nothing in the log: %s", async (_, body) => {
+  ])("requests that can't be read leave none of their content in the log: %s", async (_, body) => {
     const response = await fetch(new URL(`/lf.a2a.v1.A2AService/SendMessage?${canary}`, server.url), {
       method: "POST",
       headers: { "content-type": "application/json", "x-note": canary },
@@ -232,7 +232,7 @@ describe("an error in the log", () => {
     return JSON.parse(lines.join());
   }
 
-  it("is its class, its code and its place, without its text and whatever hangs on it", () => {
+  it("an error is logged with its class, code and stack, without its text and its other properties", () => {
     const error = Object.assign(
       new TypeError(`cannot read ${canary}`, {
         cause: new StorageError("invalid", canary, { cause: new Error(canary) }),
@@ -262,7 +262,7 @@ describe("an error in the log", () => {
       Object.assign(new Error("connect ECONNREFUSED"), { errno: -111, syscall: "connect", code: "ECONNREFUSED" }),
       "connect ECONNREFUSED",
     ],
-  ])("shows %s text, which quotes nothing", (_, error, message) => {
+  ])("the log shows %s text, which quotes no user data", (_, error, message) => {
     expect(lineOf(error)).toMatchObject({ err: { message } });
   });
 
@@ -272,11 +272,11 @@ describe("an error in the log", () => {
     ["a code that is a sentence", () => Object.assign(new Error("x"), { code: `it is ${canary}` })],
     ["a text that was thrown", () => canary],
     ["an object that was thrown", () => ({ canary })],
-  ])("hides %s", (_, make) => {
+  ])("the log hides %s", (_, make) => {
     hidden(JSON.stringify(lineOf(make())));
   });
 
-  it("shows all texts where that is wanted", () => {
+  it("the log shows all error texts where that is set", () => {
     expect(lineOf(new Error("outer", { cause: new Error("inner") }), true)).toMatchObject({
       err: { message: "outer", cause: { message: "inner" } },
     });

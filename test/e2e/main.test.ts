@@ -74,7 +74,7 @@ describe("what it prints", () => {
     "http+json,grpc",
     "json-rpc",
     "connect",
-  ])("is the address, the storage, the TTL, and a call that works as it stands, every time, over %s", async (bindings) => {
+  ])("the start prints the address, the storage, the TTL and a call that works as printed, over %s", async (bindings) => {
     const server = await start("--conversation-ttl", "90s", "--bindings", bindings);
     expect(server.stdout()).toMatch(/address +http:\/\/127\.0\.0\.1:\d+ /);
     expect(server.stdout()).toMatch(/storage +memory:/);
@@ -97,7 +97,7 @@ describe("what it prints", () => {
     expect(await server.end("SIGTERM")).toBe(0);
   });
 
-  it("never holds what was said, in the log neither", async () => {
+  it("neither the output nor the log holds the texts of messages", async () => {
     const server = await start("--log-level", "trace");
     await send(server, "echo open-sesame");
     await send(server, "fail open-sesame");
@@ -112,7 +112,7 @@ describe("what it prints", () => {
 });
 
 describe("what isn't a call", () => {
-  it("is told so", async () => {
+  it("a path that is no call is answered with an error that says so", async () => {
     const server = await start();
     const root = await fetch(server.url);
     expect(root.status).toBe(200);
@@ -124,7 +124,7 @@ describe("what isn't a call", () => {
 });
 
 describe("an agent of the user's own", () => {
-  it("is loaded from TypeScript", async () => {
+  it("an agent is loaded from a TypeScript file", async () => {
     const file = join(newFolder(), "agent.ts");
     writeFileSync(
       file,
@@ -145,7 +145,7 @@ describe("an agent of the user's own", () => {
 });
 
 describe("the agent card", () => {
-  it("is read from a file, and says where clients reach the server", async () => {
+  it("the agent card is read from a file and names the address of the server", async () => {
     const file = join(newFolder(), "card.json");
     writeFileSync(
       file,
@@ -161,7 +161,7 @@ describe("the agent card", () => {
     expect(card).toHaveProperty("supportedInterfaces[0].url", "agents.example.org:443");
   });
 
-  it("that is at fault keeps the server from starting, every fault told", async () => {
+  it("a faulty agent card prevents the start, and every fault is named", async () => {
     const file = join(newFolder(), "card.json");
     writeFileSync(file, '{"name":5,"skills":[{"tgs":[]}]}');
     const { exited, text } = runMain(["--storage", "memory:", "--port", "0", "--card", file]);
@@ -174,7 +174,7 @@ describe("the agent card", () => {
     expect(second.text.stderr).toMatch(/card\.agent\.description: is missing/);
   });
 
-  it("is signed by keys in files, whose text never leaves them", async () => {
+  it("the agent card is signed with keys from files, which are never printed", async () => {
     const folder = newFolder();
     const { privateKey } = generateKeyPairSync("ec", {
       namedCurve: "P-256",
@@ -217,7 +217,7 @@ describe("the agent card", () => {
     expect(absent.text.stderr).toMatch(/^--card-key: .*none\.pem/);
   });
 
-  it("of the extended kind needs --allow-anonymous", async () => {
+  it("an extended agent card needs --allow-anonymous", async () => {
     const file = join(newFolder(), "card.json");
     writeFileSync(file, JSON.stringify({ name: "For some", description: "A card" }));
     const { exited, text } = runMain(["--storage", "memory:", "--port", "0", "--extended-card", file]);
@@ -229,7 +229,7 @@ describe("the agent card", () => {
     });
   });
 
-  it("says localhost, and the log that this may not do, where the server listens on all addresses", async () => {
+  it("the agent card names localhost, with a warning, where the server listens on all addresses", async () => {
     const server = await start("--host", "0.0.0.0", "--allow-anonymous");
     const card = await (
       await fetch(new URL("/.well-known/agent-card.json", `http://127.0.0.1:${server.url.port}`))
@@ -243,7 +243,7 @@ describe("its end", () => {
   it.each([
     "SIGTERM",
     "SIGINT",
-  ] as const)("comes at once on %s when nothing runs, idle connections or not", async (signal) => {
+  ] as const)("%s ends the server at once when nothing runs, idle connections or not", async (signal) => {
     // Longer than a test may take: nothing waits for the end of it.
     const server = await start("--drain-timeout", "10m");
     await send(server, "hello");
@@ -253,7 +253,7 @@ describe("its end", () => {
     silent.destroy();
   });
 
-  it("comes within the drain time while streams are open, also of a task that nobody works on", async () => {
+  it("SIGTERM ends the server within the drain time while the stream of a waiting task is open", async () => {
     const server = await start("--drain-timeout", "1s");
     const { task } = await send(server, "ask why");
     expect(task?.status.state).toBe("TASK_STATE_INPUT_REQUIRED");
@@ -276,7 +276,7 @@ describe("its end", () => {
     expect(await ended).toMatch(/^cut$|unavailable/);
   });
 
-  it("tells running turns, and comes when they have ended", async () => {
+  it("SIGTERM signals running turns, and the server ends when they have ended", async () => {
     // Longer than a test may take: a turn that isn't told would be waited for until the test fails.
     const server = await start("--drain-timeout", "10m", "--cancel-grace", "10m");
     const { task } = await send(server, "count 1000 60000", { returnImmediately: true });
@@ -284,7 +284,7 @@ describe("its end", () => {
     expect(await server.end("SIGTERM")).toBe(0);
   });
 
-  it("doesn't wait any more after a second signal", async () => {
+  it("a second signal ends the server at once", async () => {
     const file = join(newFolder(), "deaf.ts");
     writeFileSync(
       file,
@@ -298,7 +298,7 @@ describe("its end", () => {
     expect(await server.end("SIGTERM")).not.toBe(0);
   });
 
-  it("keeps what was stored", async () => {
+  it("tasks are still there after a restart", async () => {
     const storage = ["--storage", `sqlite:${join(newFolder(), "data", "tasks.db")}`];
     const first = await start(...storage);
     const { task } = await send(first, "hello");
@@ -311,7 +311,7 @@ describe("its end", () => {
 });
 
 describe("the log", () => {
-  it("holds what the MongoDB storage warns of, as lines of JSON like all else", async () => {
+  it("warnings of the MongoDB storage are lines of JSON in the log", async () => {
     await using standalone = await startStandalone();
     const server = await start("--storage", `${standalone.uri}x`);
     const lines = server.stderr().trim().split("\n");
@@ -323,7 +323,7 @@ describe("the log", () => {
 });
 
 describe("a port that is in use", () => {
-  it("is said, with exit code 1", async () => {
+  it("a port that is in use is reported, with exit code 1", async () => {
     const server = await start();
     const second = runMain(["--storage", "memory:", "--port", server.url.port]);
     expect(await second.exited).toBe(1);

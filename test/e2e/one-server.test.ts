@@ -49,7 +49,7 @@ async function stateOf(server: ServeProcess): Promise<number> {
 }
 
 describe.concurrent.each(engines)("$name", ({ url }) => {
-  it("a server that was stopped in its tracks ends, and says why, once it goes on and another one has its database", {
+  it("a server that was paused and replaced exits when it resumes, and says why", {
     timeout: 60_000,
   }, async ({ onTestFinished }) => {
     const storage = url(onTestFinished);

@@ -21,7 +21,7 @@ describe("a server that was paused while another took its database over", () => 
     return { id, storage, first, agent, second };
   }
 
-  it("finds so at its first beat, and takes no more work", async () => {
+  it("a replaced server notices at its first heartbeat, and takes no more work", async () => {
     const { first, agent } = await replaced();
     expect(first.manager.readiness.state).toBe("replaced");
     await expectRefused(sent(first.manager, "more"), "UNAVAILABLE");
@@ -34,7 +34,7 @@ describe("a server that was paused while another took its database over", () => 
     expect(first.manager.readiness.state).toBe("replaced");
   });
 
-  it("leaves the database to the other one", async () => {
+  it("a replaced server leaves the database to the other one", async () => {
     const { id, storage, first, second } = await replaced();
     await first.clock.advanceUntil(Promise.resolve(first.manager[Symbol.asyncDispose]()));
     expect(await storage.listReplicas()).toHaveLength(1);
@@ -46,7 +46,7 @@ describe("a server that was paused while another took its database over", () => 
   });
 });
 
-it("a server that another one takes for dead while it still starts doesn't start", async () => {
+it("a server that is replaced while it still starts does not start", async () => {
   const { storage } = await crashed(async () => {});
   const clock = new ManualClock();
   const starting = createTaskManager(new ScriptedAgent(), storage, {}, { clock, newId: () => "late" }).catch(

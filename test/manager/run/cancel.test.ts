@@ -25,7 +25,7 @@ async function running(options = {}) {
 }
 
 describe("a running task", () => {
-  it("is told, may yield last events in its grace time, and ends CANCELED (R55)", async () => {
+  it("the agent of a canceled task gets the signal, may yield last events in its grace time, and the task ends CANCELED (R55)", async () => {
     const { manager, faulty, id, turn } = await running();
     const canceled = manager.cancelTask(id, undefined, { metadata: { why: "test" } });
     await settle();
@@ -41,7 +41,7 @@ describe("a running task", () => {
     ]);
   });
 
-  it("is told only once the wish is durable", async () => {
+  it("the agent gets the signal only after the cancel is durable", async () => {
     const { manager, faulty, id, turn } = await running();
     await settle();
     faulty.fail({ methods: "appendTask", fault: "held", times: 1 });
@@ -55,7 +55,7 @@ describe("a running task", () => {
     expect(stateOf(await canceled)).toBe("CANCELED");
   });
 
-  it("that ignores the signal is left behind after the grace time, and nothing it yields is taken any more", async () => {
+  it("an agent that ignores the signal is abandoned after the grace time, and nothing it yields is taken any more", async () => {
     const { manager, faulty, clock, id, turn } = await running({ cancelGraceMs: 2_000 });
     const canceled = manager.cancelTask(id);
     await clock.advance(1_999);
@@ -70,7 +70,7 @@ describe("a running task", () => {
     expect(clock.waiting).toBe(idleTimers);
   });
 
-  it("that completes in its grace time stays COMPLETED, and the cancel is refused (R56)", async () => {
+  it("a task that completes in its grace time stays COMPLETED, and the cancel is refused (R56)", async () => {
     const { manager, id, turn } = await running();
     const canceled = manager.cancelTask(id);
     await settle();
@@ -83,7 +83,7 @@ describe("a running task", () => {
   it.each([
     ["throws", (turn: { throw(error: unknown): void }) => turn.throw(new Error("aborted"))],
     ["returns", (turn: { return(): void }) => turn.return()],
-  ])("that %s once it is told is CANCELED, not FAILED or COMPLETED", async (_, end) => {
+  ])("a task whose agent %s after the signal is CANCELED, not FAILED or COMPLETED", async (_, end) => {
     const { manager, id, turn } = await running();
     const canceled = manager.cancelTask(id);
     await settle();
@@ -91,7 +91,7 @@ describe("a running task", () => {
     expect(stateOf(await canceled)).toBe("CANCELED");
   });
 
-  it("is canceled once, however often it is asked for meanwhile (R57)", async () => {
+  it("a task is canceled once, however often cancel is called meanwhile (R57)", async () => {
     const { manager, faulty, id, turn } = await running();
     const all = [manager.cancelTask(id), manager.cancelTask(id), (await manager.getTask(id)).cancel()];
     await settle();
@@ -104,7 +104,7 @@ describe("a running task", () => {
     ]).toEqual([1, 1]);
   });
 
-  it("takes no message any more", async () => {
+  it("a task that is being canceled takes no message", async () => {
     const { manager, id, turn } = await running();
     const canceled = manager.cancelTask(id);
     await expectRefused(sent(manager, message("more", { taskId: id })), "UNSUPPORTED_OPERATION");
@@ -112,7 +112,7 @@ describe("a running task", () => {
     expect(stateOf(await canceled)).toBe("CANCELED");
   });
 
-  it("canceled as its turn returns is either CANCELED or not cancelable, and never both", async () => {
+  it("a task canceled as its turn returns is either CANCELED or not cancelable, never both", async () => {
     for (let delay = 0; delay < 30; delay++) {
       const { manager, faulty, id, turn } = await running();
       turn.return();
@@ -124,7 +124,7 @@ describe("a running task", () => {
     }
   });
 
-  it("wakes blocked senders and readers", async () => {
+  it("a cancel wakes blocked senders and readers", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
     const blocked = sent(manager, "go");

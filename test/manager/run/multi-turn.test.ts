@@ -105,7 +105,7 @@ describe("a follow-up", () => {
 });
 
 describe("messages during a turn", () => {
-  it("become turns of their own, in order", async () => {
+  it("messages during a turn become turns of their own, in order", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted);
     const first = sent(manager, "one");
@@ -141,7 +141,7 @@ describe("messages during a turn", () => {
     expect(kindsOf(await logOf(faulty, id)).filter((kind) => kind === "status:COMPLETED")).toHaveLength(1);
   });
 
-  it("are at most 16: the next is refused and leaves nothing", async () => {
+  it("at most 16 messages wait for their turn: the next is refused and leaves nothing", async () => {
     const scripted = new ScriptedAgent();
     const { manager, faulty } = await setup(scripted);
     const { id } = await begun(manager, "one");

@@ -26,7 +26,7 @@ describe("time limits", () => {
   it.each([
     ["the whole turn", { turnTimeoutMs: 1_000, turnIdleTimeoutMs: 60_000 }, 1_000, "took longer than 1 s"],
     ["its silence", { turnTimeoutMs: 60_000, turnIdleTimeoutMs: 2_000 }, 2_000, "yielded nothing for 2 s"],
-  ])("on %s: the agent is told, has its grace time, and the task is FAILED and says so", async (_, limits, ms, why) => {
+  ])("a time limit on %s: the agent gets the signal, has its grace time, and the task is FAILED and says so", async (_, limits, ms, why) => {
     const scripted = new ScriptedAgent();
     const { manager, clock } = await setup(scripted, { options: { ...limits, cancelGraceMs: 500 } });
     const answer = sent(manager, "go");
@@ -39,7 +39,7 @@ describe("time limits", () => {
     expect([stateOf(await answer), statusText(await answer)]).toEqual(["FAILED", `The agent was stopped: it ${why}`]);
   });
 
-  it("on silence begin anew with every event", async () => {
+  it("the time limit on silence begins anew with every event", async () => {
     const scripted = new ScriptedAgent();
     const { manager, clock } = await setup(scripted, { options: { turnIdleTimeoutMs: 1_000 } });
     await begun(manager, "go");
@@ -55,7 +55,7 @@ describe("time limits", () => {
 });
 
 describe("slots", () => {
-  it("let so many tasks run; the others are SUBMITTED until one ends, in order of arrival", async () => {
+  it("as many tasks run as there are slots; the others are SUBMITTED until one ends, in order of arrival", async () => {
     const scripted = new ScriptedAgent();
     const { manager } = await setup(scripted, { options: { maxRunningTasks: 2 } });
     const tasks = [];
@@ -74,7 +74,7 @@ describe("slots", () => {
   it.each([
     ["one after the other", false],
     ["all at once", true],
-  ])("and so many wait: more, sent %s, are refused and leave nothing", async (_, together) => {
+  ])("a task sent %s while the queue is full is refused and leaves nothing", async (_, together) => {
     const scripted = new ScriptedAgent();
     const { manager, faulty } = await setup(scripted, { options: { maxRunningTasks: 1, maxQueuedTasks: 2 } });
     const outcomes: string[] = [];
@@ -98,7 +98,7 @@ describe("slots", () => {
     expect(await faulty.storage.getConversationStats()).toMatchObject({ totalConversations: 3, totalMessages: 3 });
   });
 
-  it("but a message that is known already joins its task, and leaves no claim where it isn't", async () => {
+  it("a known message joins its task while the queue is full, and an unknown one leaves no claim", async () => {
     const scripted = new ScriptedAgent();
     const { manager, faulty } = await setup(scripted, {
       options: { maxRunningTasks: 1, maxQueuedTasks: 1, messageIds: "strict" },
@@ -120,7 +120,7 @@ describe("slots", () => {
     ]);
   });
 
-  it("and so is an answer to a question, which leaves nothing either", async () => {
+  it("an answer to a question is refused while the queue is full, and leaves nothing", async () => {
     const scripted = new ScriptedAgent();
     const { manager, faulty } = await setup(scripted, { options: { maxRunningTasks: 1, maxQueuedTasks: 0 } });
     const asks = sent(manager, "asks");

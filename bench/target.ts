@@ -23,8 +23,8 @@ async function startServer(): Promise<string> {
   const server = await createServer({
     processor: kind === "reply" ? replyingAgent : agent,
     storage: await openStorage(storageUrl),
-    port: 0,
-    maxRunningTasks: 1000,
+    listener: { port: 0 },
+    manager: { maxRunningTasks: 1000 },
   });
   await server.listen();
   return server.url.href;

@@ -37,8 +37,17 @@ export type { Conversations } from "./manager/conversations/conversations.ts";
 export type { ManagerOptions } from "./manager/options.ts";
 export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
 export { createTaskManager, type ManagerParts, type TaskManager } from "./manager/task-manager.ts";
+export { createHandler, type Handler } from "./server/handler.ts";
 export { openStorage } from "./server/open-storage.ts";
-export { createServer, type Server, type ServerOptions } from "./server/server.ts";
+export { createServer, type Server } from "./server/server.ts";
+export type {
+  CallOptions,
+  CardOptions,
+  HandlerOptions,
+  OriginOptions,
+  ServerListenerOptions,
+  ServerOptions,
+} from "./server/server-options.ts";
 // For whoever writes a storage of their own: the rules that all storages share, so that what one refuses all do.
 export * as checkArguments from "./storage/check-arguments.ts";
 export { compareIds } from "./storage/compare-ids.ts";

@@ -3,7 +3,7 @@ import { entryBytesMax } from "../domain/limits.ts";
 import { type ManagerOptions, managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
-import { portLimits } from "../transport/listener/listener-limits.ts";
+import { listenerLimits } from "../transport/listener/listener-limits.ts";
 import { originFault } from "../transport/pages/cors.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
 
@@ -215,7 +215,7 @@ export const configSchema = z
       value: "TIME",
       description: "A connection of this age takes no more calls, so that clients spread over servers; 0s: any age",
     }),
-    maxConnectionAgeGrace: duration(0).prefault(durationText(portLimits.ageGraceMs)).register(settingTexts, {
+    maxConnectionAgeGrace: duration(0).prefault(durationText(listenerLimits.ageGraceMs)).register(settingTexts, {
       value: "TIME",
       description: "Calls and streams that are open on it then are cut after this long",
     }),

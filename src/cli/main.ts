@@ -75,25 +75,28 @@ async function serve(config: Config): Promise<void> {
     startError(`Storage ${shownStorageUrl(config.storage)}`, 1),
   );
   const server = await createServer({
-    ...managerOptions(config),
     processor,
     storage,
-    host: config.host,
-    port: config.port,
     logger,
-    drainTimeoutMs: config.drainTimeout,
-    maxConnectionAgeMs: config.maxConnectionAge,
-    maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
-    a2aVersion: config.a2aVersion,
+    manager: managerOptions(config),
+    listener: {
+      host: config.host,
+      port: config.port,
+      tls,
+      maxConnectionAgeMs: config.maxConnectionAge,
+      maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
+    },
+    card: {
+      agent: card || undefined,
+      extended: extendedCard || undefined,
+      keys: cardKeys,
+      keysUrl: config.cardKeysUrl,
+    },
+    calls: { bindings: config.bindings, a2aVersion: config.a2aVersion },
+    origins: { allowed: config.corsOrigins },
+    publicUrl: config.publicUrl,
     allowAnonymous: config.allowAnonymous,
-    cardKeys,
-    ...(config.cardKeysUrl && { cardKeysUrl: config.cardKeysUrl }),
-    ...(card && { card }),
-    ...(extendedCard && { extendedCard }),
-    ...(config.publicUrl && { publicUrl: config.publicUrl }),
-    ...(tls && { tls }),
-    bindings: config.bindings,
-    ...(config.corsOrigins && { corsOrigins: config.corsOrigins }),
+    drainTimeoutMs: config.drainTimeout,
   }).catch(startError("The server can't be made", 1));
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
   const stopped = new Promise<"stopped">((resolve) => {

@@ -1,3 +1,3 @@
-/** The ways to call that a server can offer, by the names under which they are turned on. */
+/** The protocols that a server can serve, by the names that enable them. */
 export const bindingNames = ["grpc", "grpc-web", "connect", "http+json", "json-rpc"] as const;
 export type BindingName = (typeof bindingNames)[number];

@@ -36,7 +36,7 @@ describe.each(engines)("every call over every binding, on $name", ({ open }) => 
 
   beforeAll(async () => {
     storage = await open();
-    server = await createServer({ processor: demoProcessor, storage, port: 0 });
+    server = await createServer({ processor: demoProcessor, storage, listener: { port: 0 } });
     await server.listen();
   });
 

@@ -15,8 +15,8 @@ beforeAll(async () => {
   server = await createServer({
     processor: demoProcessor,
     storage: createMemoryStorage(),
-    port: 0,
-    corsOrigins: [page],
+    listener: { port: 0 },
+    origins: { allowed: [page] },
   });
   await server.listen();
 });

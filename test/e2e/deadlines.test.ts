@@ -14,7 +14,7 @@ let server: Server;
 
 beforeAll(async () => {
   faulty = new FaultyStorage(createMemoryStorage());
-  server = await createServer({ processor: demoProcessor, storage: faulty.storage, port: 0 });
+  server = await createServer({ processor: demoProcessor, storage: faulty.storage, listener: { port: 0 } });
   await server.listen();
 });
 

@@ -8,7 +8,7 @@ import { bindings, toldError } from "./bindings.ts";
 let server: Server;
 
 beforeAll(async () => {
-  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), port: 0 });
+  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), listener: { port: 0 } });
   await server.listen();
 });
 

@@ -79,9 +79,9 @@ beforeAll(async () => {
   server = await createServer({
     processor: leaky,
     storage: quoting(createMemoryStorage()),
-    port: 0,
+    listener: { port: 0 },
     logger,
-    cancelGraceMs: 50,
+    manager: { cancelGraceMs: 50 },
   });
   await server.listen();
 });

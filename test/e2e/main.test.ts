@@ -171,7 +171,7 @@ describe("the agent card", () => {
     writeFileSync(file, '{"name":"N"}');
     const second = runMain(["--storage", "memory:", "--port", "0", "--card", file]);
     expect(await second.exited).toBe(1);
-    expect(second.text.stderr).toMatch(/card\.description: is missing/);
+    expect(second.text.stderr).toMatch(/card\.agent\.description: is missing/);
   });
 
   it("is signed by keys in files, whose text never leaves them", async () => {
@@ -210,7 +210,7 @@ describe("the agent card", () => {
     writeFileSync(join(folder, "broken.pem"), privateKey.slice(0, 100));
     const broken = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "broken.pem")]);
     expect(await broken.exited).toBe(1);
-    expect(broken.text.stderr).toContain("cardKeys[0]: must be a private key without a passphrase");
+    expect(broken.text.stderr).toContain("card.keys[0]: must be a private key without a passphrase");
     expect(broken.text.stderr).not.toContain(secret.slice(0, 20));
     const absent = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "none.pem")]);
     expect(await absent.exited).toBe(2);

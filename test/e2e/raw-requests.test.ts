@@ -20,7 +20,7 @@ let server: Server;
 
 beforeAll(async () => {
   storage = createMemoryStorage();
-  server = await createServer({ processor: demoProcessor, storage, port: 0 });
+  server = await createServer({ processor: demoProcessor, storage, listener: { port: 0 } });
   await server.listen();
 });
 

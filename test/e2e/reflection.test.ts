@@ -20,7 +20,7 @@ import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 let server: Server;
 
 beforeAll(async () => {
-  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), port: 0 });
+  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), listener: { port: 0 } });
   await server.listen();
 });
 
@@ -202,7 +202,7 @@ describe.each(["v1", "v1alpha"])("reflection %s", (version) => {
 });
 
 it("a stream that is left open doesn't keep the server", async () => {
-  const own = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), port: 0 });
+  const own = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), listener: { port: 0 } });
   await own.listen();
   const shared = server;
   server = own;

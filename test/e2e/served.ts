@@ -1,4 +1,5 @@
-import { createServer, type Server, type ServerOptions } from "../../src/server/server.ts";
+import { createServer, type Server } from "../../src/server/server.ts";
+import type { ServerOptions } from "../../src/server/server-options.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 
 /** A server in this process, on a free port and a storage in memory that ends with it. */
@@ -7,9 +8,9 @@ export interface Served extends AsyncDisposable {
   readonly manager: Server["manager"];
 }
 
-export async function served(options: Omit<ServerOptions, "storage" | "port">): Promise<Served> {
+export async function served(options: Omit<ServerOptions, "storage" | "listener">): Promise<Served> {
   const storage = createMemoryStorage();
-  const server = await createServer({ ...options, storage, port: 0 });
+  const server = await createServer({ ...options, storage, listener: { port: 0 } });
   await server.listen();
   return {
     url: server.url,

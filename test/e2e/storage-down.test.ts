@@ -11,7 +11,7 @@ const faulty = new FaultyStorage(createMemoryStorage());
 let server: Server;
 
 beforeAll(async () => {
-  server = await createServer({ processor: demoProcessor, storage: faulty.storage, port: 0 });
+  server = await createServer({ processor: demoProcessor, storage: faulty.storage, listener: { port: 0 } });
   await server.listen();
 });
 

@@ -21,7 +21,12 @@ let server: Server;
 afterEach(() => server[Symbol.asyncDispose]());
 
 async function served(offered: readonly BindingName[]): Promise<readonly BindingName[]> {
-  server = await createServer({ processor: demoProcessor, storage: createMemoryStorage(), port: 0, bindings: offered });
+  server = await createServer({
+    processor: demoProcessor,
+    storage: createMemoryStorage(),
+    listener: { port: 0 },
+    calls: { bindings: offered },
+  });
   await server.listen();
   const answered = await Promise.all(
     bindings.map(async ({ name, connect }) => {

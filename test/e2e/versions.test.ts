@@ -9,7 +9,7 @@ let lenient: Served;
 
 beforeAll(async () => {
   strict = await served({ processor: demoProcessor });
-  lenient = await served({ processor: demoProcessor, a2aVersion: "lenient" });
+  lenient = await served({ processor: demoProcessor, calls: { a2aVersion: "lenient" } });
 });
 
 afterAll(async () => {

@@ -5,7 +5,7 @@ import { type AgentCard, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1
 import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { namedVersion, servedVersion, versionParameter } from "../calls/a2a-version.ts";
-import { answer, isRead, pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
+import { isRead, type NodeRequest, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
 import type { AgentCardInit } from "./capabilities.ts";
 import { cardJson } from "./card-json.ts";
@@ -49,7 +49,7 @@ export class AgentCards {
     if (options.extendedCard !== undefined && !options.allowAnonymous) {
       const description =
         "needs allowAnonymous: there is no authentication yet, so anybody who reaches the port gets it";
-      throw invalidRequest([{ field: "extendedCard", description }]);
+      throw invalidRequest([{ field: "card.extended", description }]);
     }
     // Where the server will be reached isn't known yet; all else that may be wrong is.
     this.#complete(new URL("http://localhost"));
@@ -89,7 +89,7 @@ export class AgentCards {
         (response as ServerResponse).writeHead(304, headers);
         response.end();
       } else {
-        answer(request, response, { status: 200, headers }, body);
+        respond(request, response, { status: 200, headers }, body);
       }
     });
     return true;
@@ -122,8 +122,8 @@ export class AgentCards {
     const { card, extendedCard, served } = this.#options;
     const facts = { publicUrl, served, hasExtendedCard: extendedCard !== undefined };
     return {
-      card: named("card", () => completeCard(card, facts)),
-      extended: extendedCard && named("extendedCard", () => completeCard(extendedCard, facts)),
+      card: named("card.agent", () => completeCard(card, facts)),
+      extended: extendedCard && named("card.extended", () => completeCard(extendedCard, facts)),
     };
   }
 }
@@ -162,7 +162,7 @@ function pageOf(card: JsonObject): Page {
   return { body, etag: `"${createHash("sha256").update(body).digest("base64url")}"` };
 }
 
-function namesServedVersion({ headers, url = "" }: Request): boolean {
+function namesServedVersion({ headers, url = "" }: NodeRequest): boolean {
   const named = headers[versionParameter.toLowerCase()];
   try {
     return (

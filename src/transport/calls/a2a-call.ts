@@ -1,5 +1,5 @@
-/** A call of the contract that was let in. */
+/** A call of the contract that is admitted. */
 export interface A2ACall {
-  /** URIs of the extensions that are active, as the response's `A2A-Extensions` lists them. */
+  /** URIs of the active extensions, as the response's `A2A-Extensions` lists them. */
   readonly extensions: ReadonlySet<string>;
 }

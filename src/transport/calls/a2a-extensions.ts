@@ -2,12 +2,12 @@ import type { AgentExtension } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../domain/task-error.ts";
 
 /**
- * The header and the gRPC metadata in which a client lists the extensions it speaks, and the server those it activated
- * (R143, R145).
+ * The header and the gRPC metadata in which a client lists the extensions that it supports, and the server those that it
+ * activated (R143, R145).
  */
 export const extensionsParameter = "A2A-Extensions";
 
-/** The URIs that a request lists, each once, over several lines and commas. */
+/** The URIs that a request lists, in several lines or with commas between, each once. */
 export function requestedExtensions(header: Headers): ReadonlySet<string> {
   const listed = header.get(extensionsParameter) ?? "";
   return new Set(
@@ -19,9 +19,9 @@ export function requestedExtensions(header: Headers): ReadonlySet<string> {
 }
 
 /**
- * Which of the requested extensions are active: those that the card declares, by exact comparison; others are ignored,
- * and no version of an extension stands in for another one (R146). Throws TaskError EXTENSION_SUPPORT_REQUIRED if the
- * card requires one that isn't requested (R10).
+ * The active extensions: the requested ones that the card declares. URIs compare exactly, so another version of an
+ * extension is another extension; others are ignored (R146). Throws TaskError EXTENSION_SUPPORT_REQUIRED if the card
+ * requires an extension that isn't requested (R10).
  */
 export function activeExtensions(
   declared: readonly AgentExtension[],

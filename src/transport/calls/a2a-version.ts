@@ -1,27 +1,27 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 
-/** The version of the contract that is served, as the card and `A2A-Version` name it. */
+/** The served version of the contract, as in the card and in `A2A-Version`. */
 export const servedVersion = "1.0";
-/** The header, the gRPC metadata and the query parameter; names compare case-insensitively (R142). */
+/** The name of the header, the gRPC metadata and the query parameter. Names compare case-insensitively (R142). */
 export const versionParameter = "A2A-Version";
 
 /**
- * `strict`: a request that names no version is one of 0.3, as the contract has it (R138, R196). `lenient`: it is taken
- * as one of the served version.
+ * How a request without a version is taken. `strict`: as 0.3, as the contract says (R138, R196). `lenient`: as the served
+ * version.
  */
 export type VersionMode = "strict" | "lenient";
 
-/** What tells the version of a request. */
+/** The parts of a request that name its version. */
 export type VersionSource = Pick<HandlerContext, "requestHeader" | "url">;
 
-/** Major.Minor; a patch number may stand behind it and doesn't count (R139). */
+/** Major.Minor. A patch number may follow and doesn't count (R139). */
 const form = /^((?:0|[1-9]\d{0,3})\.(?:0|[1-9]\d{0,3}))(?:\.\d{1,4})?$/;
 
 /**
- * The version that a request names, Major.Minor, in its header or metadata or in the query of its URL (R140); undefined
- * if it names none. Values that agree are one. Throws TaskError VERSION_NOT_SUPPORTED for what is no version, and for
- * several that differ.
+ * The version that a request names, Major.Minor, in its header, its metadata or the query of its URL (R140). Undefined if
+ * it names none. Equal values count once. Throws TaskError VERSION_NOT_SUPPORTED for a malformed version and for several
+ * versions.
  */
 export function namedVersion({ requestHeader, url }: VersionSource): string | undefined {
   const values = [...(requestHeader.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) =>
@@ -32,9 +32,7 @@ export function namedVersion({ requestHeader, url }: VersionSource): string | un
   return version;
 }
 
-/**
- * Throws TaskError VERSION_NOT_SUPPORTED unless the request is to be served by the rules of the served version (R137).
- */
+/** Throws TaskError VERSION_NOT_SUPPORTED unless the request is one of the served version (R137). */
 export function checkVersion(source: VersionSource, mode: VersionMode): void {
   const version = namedVersion(source);
   if (version === undefined && mode === "strict") throw versionNotSupported("is missing, which means version 0.3");

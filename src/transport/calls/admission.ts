@@ -7,29 +7,25 @@ import { activeExtensions, extensionsParameter, requestedExtensions } from "./a2
 import { checkVersion, type VersionMode } from "./a2a-version.ts";
 
 /**
- * Lets a call of `A2AService` in, or throws the TaskError that refuses it; calls of other services pass. Asked before
- * the request is parsed, since it is the version that says how; a call that was let in is known by its context, so that
- * whoever asks again, as the service itself does, gets the same. Sets the response's `A2A-Extensions`.
+ * Admits a call of `A2AService` or throws a TaskError. Calls of other services pass. It is asked before the request is
+ * parsed, since the version decides how. Sets the response's `A2A-Extensions`. The result is kept in the context: asking
+ * again for the same call, as the service itself does, returns the same.
  */
 export type Admission = (context: HandlerContext) => A2ACall;
 
-const admitted = createContextKey<A2ACall | undefined>(undefined, {
-  description: "a call of the A2A contract that was let in",
-});
+const admitted = createContextKey<A2ACall | undefined>(undefined, { description: "the admitted call of A2AService" });
 
-const translated = createContextKey(false, {
-  description: "a call that is one of the served version, whatever its request named",
-});
+const translated = createContextKey(false, { description: "whether the call was translated to the served version" });
 
-/** For who translates requests of another version: the call is one of the served version by now. */
+/** Marks a call as already translated to 1.0: the version that its request names doesn't count. */
 export function takeAsServed(context: HandlerContext): void {
   context.values.set(translated, true);
 }
 
 /**
- * The one gate of the contract, for every binding: the version (R137), then what the card says the agent can do
- * (R7–R9), then the extensions it requires (R10). All before anything is looked at that the request asks for: the
- * answer is the same whatever that is.
+ * The admission of every binding: the version (R137), then the capabilities of the card (R7–R9), then the extensions
+ * that the card requires (R10). All are checked before anything that the request asks for, so the answer doesn't depend
+ * on it.
  */
 export function admission(
   { streaming, pushNotifications, extendedAgentCard, extensions }: Capabilities,
@@ -44,7 +40,7 @@ export function admission(
     const before = context.values.get(admitted);
     if (before !== undefined) return before;
     // Our own services have neither this version nor these extensions.
-    if (context.service.typeName !== A2AService.typeName) return foreign;
+    if (context.service.typeName !== A2AService.typeName) return otherService;
     if (!context.values.get(translated)) checkVersion(context, a2aVersion);
     const refusal = closed[context.method.localName];
     if (refusal !== undefined) throw refusal();
@@ -56,7 +52,7 @@ export function admission(
   };
 }
 
-const foreign: A2ACall = { extensions: new Set() };
+const otherService: A2ACall = { extensions: new Set() };
 
 type Refusals = { readonly [M in keyof typeof A2AService.method]?: () => TaskError };
 

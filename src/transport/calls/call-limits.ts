@@ -1,12 +1,8 @@
-/** Bounds of what one request over the JSON bindings may ask for, with the reason for each. */
+/** Bounds of one request over the JSON bindings, with their reasons. */
 
-/**
- * Calls in one JSON-RPC batch: they are carried out one after the other, so that a client gains nothing by more, and
- * holds one connection for all of them.
- */
+/** Calls in one JSON-RPC batch. They run one after the other, so a larger batch gains a client nothing. */
 export const batchCallsMax = 50;
 /**
- * When a client may come back after it was told that there is too much to do or nothing to do it with, seconds: a queue
- * has moved on, a replica set has a new primary.
+ * `Retry-After` of 429 and 503, seconds. By then a full queue has moved on, or a replica set has elected a new primary.
  */
 export const retryAfterSeconds = 2;

@@ -1,16 +1,7 @@
-import type { Interceptor } from "@connectrpc/connect";
-
 /**
- * Lets `untilAborted` hold for every unary call. Streams see to it by themselves, since a race for each event would
- * cost more than the event.
- */
-export const endWithSignal: Interceptor = (next) => (request) =>
-  request.stream ? next(request) : untilAborted(request.signal, () => next(request));
-
-/**
- * A call is answered when its signal is aborted (its deadline, the end of the server, a client that hangs up), whatever
- * it waits for: a storage that doesn't answer keeps no client. What the call began goes on. Rejects with the signal's
- * reason then.
+ * Settles as `call` does, or rejects with the signal's reason once that is aborted: by the call's deadline, the end of
+ * the server, or a client that hangs up. So a storage that doesn't answer keeps no client waiting. What the call began
+ * goes on.
  */
 export function untilAborted<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -23,20 +14,18 @@ export function untilAborted<T>(signal: AbortSignal, call: () => Promise<T>): Pr
   });
 }
 
-/** The longest that a timer can wait. Beyond it Node's fire at once. */
+/** The longest time that a timer can wait. Beyond it Node's timers fire at once. */
 const timeoutMsMax = 2 ** 31 - 1;
 const units: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000 };
 
-/**
- * The time to a call's deadline; none, as if there were no deadline, if it lies further ahead than a timer can wait.
- */
-export function timerMs(timeoutMs: number | undefined): { readonly timeoutMs?: number } {
-  return timeoutMs !== undefined && timeoutMs <= timeoutMsMax ? { timeoutMs } : {};
+/** The time to a call's deadline. Undefined, as without a deadline, if it is further ahead than a timer can wait. */
+export function timerMs(timeoutMs: number | undefined): number | undefined {
+  return timeoutMs !== undefined && timeoutMs <= timeoutMsMax ? timeoutMs : undefined;
 }
 
 /**
- * Takes deadlines away that lie further ahead than a timer can wait, 24 days: Connect would take them for over at once.
- * Clients send them for "no deadline", such as `99999999H`.
+ * Removes deadlines that are further ahead than a timer can wait, 24 days. Clients send such deadlines for "none", for
+ * example `99999999H`, and Connect would end the call at once.
  */
 export function dropFarDeadlines(headers: Headers): void {
   const [, amount, unit = ""] = /^(\d{1,8})([HMS])$/.exec(headers.get("grpc-timeout") ?? "") ?? [];

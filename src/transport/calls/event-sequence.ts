@@ -23,10 +23,10 @@ import { invalidRequest } from "../../domain/task-error.ts";
 import type { A2ACall } from "./a2a-call.ts";
 
 // The extension event-sequence, as docs/extensions/event-sequence.md specifies it. Nothing of it is stored: it is added
-// to what leaves.
+// to answers.
 
 export const eventSequenceUri = "urn:a2a-task-manager:extensions:event-sequence:v1";
-/** The member of `metadata` that tells the sequence, a decimal string: JSON has no integers of 64 bits. */
+/** The member of `metadata` with the sequence, a decimal string: JSON has no integers of 64 bits. */
 export const sequenceKey = `${eventSequenceUri}/sequence`;
 /** The header and the gRPC metadata with the last sequence that a client has seen. */
 export const cursorParameter = "Last-Event-ID";
@@ -41,12 +41,11 @@ export const eventSequence: MessageInitShape<typeof AgentExtensionSchema> = {
 const sequenceMax = 2n ** 64n - 1n;
 
 /**
- * The cursor of a call in which the extension is active; undefined if it has none. Throws TaskError INVALID_REQUEST for
- * one that is no sequence.
+ * The cursor of a call in which the extension is active, undefined without one. Throws TaskError INVALID_REQUEST for a
+ * cursor that is no sequence.
  */
 export function cursorOf(call: A2ACall, header: Headers): bigint | undefined {
-  // Out of an extension that isn't active nothing follows (R144): the stream then begins with the task, as the contract
-  // has it.
+  // An extension that isn't active has no effect (R144): the stream begins with the task, as the contract says.
   const given = isActive(call) ? header.get(cursorParameter) : null;
   if (given === null || given === "") return undefined;
   const cursor = /^\d{1,20}$/.test(given) ? BigInt(given) : sequenceMax + 1n;
@@ -56,21 +55,21 @@ export function cursorOf(call: A2ACall, header: Headers): bigint | undefined {
   ]);
 }
 
-/** Tells a task that the manager gave its sequence, where the extension is active. */
+/** Adds its sequence to a task of the manager if the extension is active. */
 export function numberTask(call: A2ACall, task: Task): Task {
   const sequence = sequenceOf(task);
   if (isActive(call) && sequence !== undefined) task.metadata = numbered(task.metadata, sequence);
   return task;
 }
 
-/** The events of a stream, each with its sequence where the extension is active. */
+/** The events of a stream, each with its sequence if the extension is active. */
 export function numberEvents(call: A2ACall, subscriber: TaskSubscriber): AsyncIterable<StreamResponse> {
   return isActive(call) ? numberEach(subscriber) : subscriber;
 }
 
 /**
- * The sequence of an event that `numberEvents` gave, as the adapters for JSON give it to readers as the event's id;
- * undefined where the extension isn't active, for a bare message, and for what is no event of the contract.
+ * The sequence of an event of `numberEvents`, which the JSON bindings send as the event's id. Undefined if the extension
+ * isn't active, for a bare message, and for a message that is no event of the contract.
  */
 export function eventIdOf(event: Message): string | undefined {
   if (!isMessage(event, StreamResponseSchema)) return undefined;
@@ -86,7 +85,7 @@ async function* numberEach(subscriber: TaskSubscriber): AsyncGenerator<StreamRes
   for await (const event of subscriber) yield numberEvent(event, subscriber.cursor);
 }
 
-/** Events are shared by all readers of a task: what is told to one of them is told in a copy. */
+/** A copy with the sequence: all readers of a task share its events. */
 function numberEvent(event: StreamResponse, sequence: bigint): StreamResponse {
   const { payload } = event;
   switch (payload.case) {

@@ -2,12 +2,11 @@ import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import type { Request } from "../listener/request-handler.ts";
+import type { NodeRequest } from "../listener/request-handler.ts";
+import type { CallLoad } from "./call-hooks.ts";
+import type { Exchange } from "./exchange.ts";
 
-/**
- * So many pieces of a body are kept as they came, then they are joined: one of a single byte takes up as much memory as
- * sixty.
- */
+/** Pieces of a body that are kept before they are joined: a piece of one byte takes as much memory as one of sixty. */
 const chunksMax = 1024;
 
 const decoders = {
@@ -21,9 +20,9 @@ const decoders = {
  * The whole body of a request, decompressed. Throws what `readBytes` does, TaskError CONTENT_TYPE_NOT_SUPPORTED for an
  * unknown encoding, and INVALID_REQUEST for broken compression.
  */
-export async function readBody(request: Request, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array> {
-  const bytes = await readBytes(request, bytesMax, signal);
-  const encoding = String(request.headers["content-encoding"] ?? "identity").toLowerCase();
+export async function readBody(exchange: Exchange, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array> {
+  const bytes = await readBytes(exchange, bytesMax, signal);
+  const encoding = String(exchange.request.headers["content-encoding"] ?? "identity").toLowerCase();
   if (encoding === "identity" || bytes.byteLength === 0) return bytes;
   if (!isKnown(encoding)) {
     throw new TaskError(
@@ -48,18 +47,27 @@ function tooLarge(): TaskError {
 }
 
 /**
- * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax`, without reading on,
- * ConnectError CANCELED if the client hangs up before its end, and the signal's reason once that is aborted. What is
- * left of a body is the port's to drop.
+ * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax` without reading on,
+ * ConnectError CANCELED if the client hangs up before the end, and the signal's reason once that is aborted. The
+ * listener drops what is left of the body.
  */
-export async function readBytes(request: Request, bytesMax: number, signal?: AbortSignal): Promise<Buffer> {
+export async function readBytes(
+  { request, hooks }: Pick<Exchange, "request" | "hooks">,
+  bytesMax: number,
+  signal?: AbortSignal,
+): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
   signal?.throwIfAborted();
-  return allBytes(request, bytesMax, signal);
+  return allBytes(request, hooks.load, bytesMax, signal);
 }
 
-/** Not by iteration, which would destroy the request, and the connection with it, when it stops early. */
-function allBytes(request: Request, bytesMax: number, signal: AbortSignal | undefined): Promise<Buffer> {
+/** Not by iteration: an iteration that stops early destroys the request, and the connection with it. */
+function allBytes(
+  request: NodeRequest,
+  load: CallLoad,
+  bytesMax: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
     const joined: Buffer[] = [];
@@ -67,6 +75,7 @@ function allBytes(request: Request, bytesMax: number, signal: AbortSignal | unde
     const settle = (settled: () => void) => {
       request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
       signal?.removeEventListener("abort", onAbort);
+      load.bodyBytes -= bytes;
       settled();
     };
     const fail = (error: unknown) => {
@@ -75,6 +84,7 @@ function allBytes(request: Request, bytesMax: number, signal: AbortSignal | unde
     };
     const onData = (chunk: Buffer) => {
       bytes += chunk.byteLength;
+      load.bodyBytes += chunk.byteLength;
       if (bytes > bytesMax) return fail(tooLarge());
       chunks.push(chunk);
       if (chunks.length < chunksMax) return;
@@ -87,4 +97,37 @@ function allBytes(request: Request, bytesMax: number, signal: AbortSignal | unde
     request.on("data", onData).once("end", onEnd).once("close", onCut).once("error", onCut);
     signal?.addEventListener("abort", onAbort, { once: true });
   });
+}
+
+/** Counts the pieces of a body that somebody else reads, until the body is complete or no longer read. */
+export function countedBody(body: AsyncIterable<Uint8Array>, load: CallLoad): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]() {
+      const pieces = body[Symbol.asyncIterator]();
+      let bytes = 0;
+      const release = () => {
+        load.bodyBytes -= bytes;
+        bytes = 0;
+      };
+      return {
+        async next() {
+          const piece = await pieces.next().catch((error: unknown) => {
+            release();
+            throw error;
+          });
+          if (piece.done) {
+            release();
+          } else {
+            bytes += piece.value.byteLength;
+            load.bodyBytes += piece.value.byteLength;
+          }
+          return piece;
+        },
+        async return() {
+          release();
+          return (await pieces.return?.()) ?? { done: true, value: undefined };
+        },
+      };
+    },
+  };
 }

@@ -1,106 +1,113 @@
-import { Code, ConnectError, type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import {
-  compressionBrotli,
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
-import type { Logger } from "../../runtime/logger.ts";
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import type { CallSettings } from "../calls/call-settings.ts";
 import { dropFarDeadlines } from "../calls/deadlines.ts";
-import { errorTextBytesMax } from "../errors/error-limits.ts";
-import { shortened } from "../errors/shortened.ts";
+import { Exchange, exchangeKey } from "../calls/exchange.ts";
+import { countedBody } from "../calls/read-body.ts";
+import { nodeHeaders, type ResponseWriter } from "../calls/response-writer.ts";
+import { setGrpcMessage } from "../errors/grpc-message.ts";
 import {
-  answer,
   errorJson,
+  type NodeRequest,
+  type NodeResponse,
   pathOf,
-  type Request,
   type RequestHandler,
-  type Response,
+  respond,
 } from "../listener/request-handler.ts";
 
 /**
- * Calls over gRPC, gRPC-Web and Connect; passes on what is none of them. In place of Connect's own adapter, which
- * writes to the console what goes wrong with a connection, texts and all, and lets a broken Host header throw.
+ * Calls over gRPC, gRPC-Web and Connect; passes on all other requests. It replaces Connect's own adapter, which writes
+ * errors of a connection with their texts to the console, throws for a broken Host header, and writes without a count
+ * of what waits.
  */
-export function connectHandler(routes: (router: ConnectRouter) => void, logger: Logger): RequestHandler {
+export function connectHandler(routes: (router: ConnectRouter) => void, settings: CallSettings): RequestHandler {
   const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {
     const handler = handlers.get(pathOf(request));
     if (handler === undefined) return false;
-    let asked: ReturnType<typeof universalRequestFromNodeRequest>;
+    let universal: UniversalServerRequest;
     try {
-      asked = universalRequestFromNodeRequest(request, response, undefined, undefined);
-      // Connect reads no further than it must, and by itself would take the request apart then: what is left of it
-      // could never be read out, and the next one on an HTTP/1.1 connection would wait behind it for ever.
-      asked.body = request.iterator({ destroyOnReturn: false });
+      universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
     } catch {
-      answer(
-        request,
-        response,
-        { status: 400 },
-        errorJson(400, "INVALID_ARGUMENT", "The request names no host, or one that can't be"),
-      );
+      const text = errorJson(400, "INVALID_ARGUMENT", "The request has no Host, or an invalid one");
+      respond(request, response, { status: 400 }, text);
       return true;
     }
-    dropFarDeadlines(asked.header);
-    void serve(handler, asked, request, response, logger);
+    // Connect stops reading early for some errors. Its own iteration would destroy the request then: the rest could never
+    // be read, and the next request on an HTTP/1.1 connection would wait for ever.
+    const body = countedBody(request.iterator({ destroyOnReturn: false }), settings.hooks.load);
+    dropFarDeadlines(universal.header);
+    void serveCall(handler, { ...universal, body }, request, response, settings);
     return true;
   };
 }
 
-async function serve(
+async function serveCall(
   handler: UniversalHandler,
-  asked: ReturnType<typeof universalRequestFromNodeRequest>,
-  request: Request,
-  response: Response,
-  logger: Logger,
+  universal: UniversalServerRequest,
+  request: NodeRequest,
+  response: NodeResponse,
+  settings: CallSettings,
 ): Promise<void> {
+  const exchange = new Exchange(request, response, settings);
+  const writer = exchange.response;
   try {
-    const given = await handler(asked);
-    if (given.body === undefined && given.status >= 400) refuse(handler, given.status, request, response);
-    else await universalResponseToNodeResponse(withPlainMessage(given), response);
+    const contextValues = createContextValues().set(exchangeKey, exchange);
+    const answer = await handler({ ...universal, contextValues });
+    if (answer.body === undefined && answer.status >= 400) reject(handler, answer.status, request, response);
+    else await writeAnswer(answer, writer);
   } catch (error) {
-    // The client is gone, mostly: Connect has told the call so by its signal.
-    const gone = ConnectError.from(error).code === Code.Aborted;
-    logger.debug(
+    // Mostly the client is gone. Connect has aborted the call's signal then.
+    const isGone = writer.isGone || ConnectError.from(error).code === Code.Aborted;
+    settings.logger.debug(
       { err: error, method: `${handler.service.typeName}/${handler.method.name}` },
-      gone ? "A client went away" : "An answer could not be given",
+      isGone ? "A client went away" : "An answer could not be given",
     );
-    if (!response.headersSent) answer(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
-    else response.destroy();
+    if (writer.isBegun) response.destroy();
+    else respond(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
   }
 }
 
-/** Connect refuses by a bare status what is a call of none of its protocols. */
-function refuse({ allowedMethods }: UniversalHandler, status: number, request: Request, response: Response): void {
+/** Writes an answer of Connect's as the client reads it. The head waits for the first part: methods may set headers. */
+async function writeAnswer(answer: UniversalServerResponse, writer: ResponseWriter): Promise<void> {
+  const parts = answer.body?.[Symbol.asyncIterator]();
+  let part = await parts?.next();
+  writer.begin(answer.status, nodeHeaders(answer.header ?? new Headers()));
+  for (; part !== undefined && !part.done; part = await parts?.next()) {
+    await writer.write(part.value);
+    if (!writer.isGone) continue;
+    const gone = new ConnectError("The client has hung up", Code.Aborted);
+    // It ends the call with this reason, and rejects with it or with what the method does then.
+    await parts?.throw?.(gone).catch(() => undefined);
+    throw gone;
+  }
+  const { trailer } = answer;
+  writer.end(undefined, trailer && nodeHeaders(withPlainMessage(trailer)));
+}
+
+/** The trailers are complete only when the body has ended. */
+function withPlainMessage(trailer: Headers): Headers {
+  const message = trailer.get("grpc-message");
+  if (message !== null) setGrpcMessage(trailer, decodeURIComponent(message));
+  return trailer;
+}
+
+/** Connect answers with a bare status what is a call of none of its protocols. */
+function reject(
+  { allowedMethods }: UniversalHandler,
+  status: number,
+  request: NodeRequest,
+  response: NodeResponse,
+): void {
   const [name, text] =
     status === 405
       ? ["METHOD_NOT_ALLOWED", `Use ${allowedMethods.join(" or ")}`]
       : status === 415
-        ? ["UNSUPPORTED_MEDIA_TYPE", "The content type is none in which this can be called"]
-        : ["INVALID_ARGUMENT", "The request is no call"];
+        ? ["UNSUPPORTED_MEDIA_TYPE", "Unsupported content type"]
+        : ["INVALID_ARGUMENT", "The request is not a call"];
   const headers = status === 405 ? { allow: allowedMethods.join(", ") } : {};
-  answer(request, response, { status, headers }, errorJson(status, name, text));
-}
-
-/**
- * Connect escapes more of `grpc-message` than gRPC wants, and grpc-js, which undoes no more than that, shows its users
- * `%3A` for a colon; its own texts quote headers of any length. The trailers are read, and so complete, once the body
- * has ended.
- */
-function withPlainMessage(response: UniversalServerResponse): UniversalServerResponse {
-  const { trailer } = response;
-  if (trailer === undefined) return response;
-  return {
-    ...response,
-    get trailer() {
-      const message = trailer.get("grpc-message");
-      if (message !== null)
-        trailer.set("grpc-message", encodeURI(shortened(decodeURIComponent(message), errorTextBytesMax)));
-      return trailer;
-    },
-  };
+  respond(request, response, { status, headers }, errorJson(status, name, text));
 }

@@ -1,13 +1,23 @@
-import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
+import {
+  ConnectError,
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { managerDefaults } from "../../manager/options.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
+import { systemClock } from "../../runtime/clock.ts";
 import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import { capabilitiesOf } from "../agent-card/capabilities.ts";
 import { type BindingName, bindingNames } from "../binding-names.ts";
 import type { VersionMode } from "../calls/a2a-version.ts";
 import { admission } from "../calls/admission.ts";
+import { defaultHooks } from "../calls/call-hooks.ts";
 import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
-import { endWithSignal } from "../calls/deadlines.ts";
+import { untilAborted } from "../calls/deadlines.ts";
+import { exchangeKey } from "../calls/exchange.ts";
+import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
 import { withStrictEnums } from "./connect-json.ts";
@@ -15,22 +25,20 @@ import { withStrictEnums } from "./connect-json.ts";
 export interface RoutesOptions {
   readonly logger?: Logger;
   /**
-   * Silence on a stream after which a sign of life goes out, milliseconds. Default 25 s: below the limits at which
-   * proxies cut streams.
+   * Silence on a stream after which a heartbeat is sent, milliseconds. Default 25 s: below the limits at which proxies
+   * cut streams.
    */
   readonly heartbeatMs?: number;
   /**
-   * The largest message that the manager takes, bytes (`maxEventBytes`); a request is read a little beyond it. Default:
-   * the manager's.
+   * The largest message that the manager takes, bytes (`maxEventBytes`). A request may be a little larger. Default: the
+   * manager's.
    */
   readonly eventBytesMax?: number;
-  /** Ends every call that is still open when it is aborted, with its reason: a ConnectError. */
+  /** Ends every open call when it is aborted. Its reason is a ConnectError, which clients get. */
   readonly shutdownSignal?: AbortSignal;
-  /** Which bindings are offered. Default: all. */
+  /** The enabled protocols. Default: all. */
   readonly bindings?: readonly BindingName[];
-  /**
-   * What a call means that names no version: 0.3, which is refused ("strict"), or 1.0 ("lenient"). Default "strict".
-   */
+  /** How a call without a version is taken: as 0.3 and rejected ("strict"), or as 1.0 ("lenient"). Default "strict". */
   readonly a2aVersion?: VersionMode | undefined;
   readonly extendedCard?: ExtendedCard | undefined;
 }
@@ -44,25 +52,17 @@ export function a2aRoutes(manager: TaskManager, options: RoutesOptions = {}): (r
   return connectRoutes(servedServices(manager, settings), settings);
 }
 
-/** The same for services made beforehand, so that other bindings can have the same ones. */
+/** The same for services that other bindings serve as well. */
 export function connectRoutes(
   services: readonly ServedService[],
   settings: CallSettings,
 ): (router: ConnectRouter) => void {
-  const { logger, gate, readBytesMax, shutdownSignal } = settings;
-  const requestGate = (context: HandlerContext) => {
-    describeRefusals(context);
-    try {
-      gate(context);
-    } catch (error) {
-      throw toConnectError(error, logger);
-    }
-  };
+  const { readBytesMax, shutdownSignal } = settings;
   const handlerOptions: Partial<ConnectRouterOptions> = {
     ...connectProtocols(settings),
-    requestGate,
+    requestGate: async (context) => enterCall(context, settings),
     readMaxBytes: readBytesMax,
-    interceptors: [endWithSignal],
+    interceptors: [unaryCalls(settings)],
     ...(shutdownSignal && { shutdownSignal }),
   };
   return (router) => {
@@ -77,14 +77,47 @@ export function connectRoutes(
 }
 
 /**
- * Which of Connect's protocols there are: an option of every route, since those of a router don't hold for routes with
- * options of their own.
+ * The way of a call up to its request, as in `runCall`. Connect asks it before it reads the body, and aborts the call's
+ * signal when the call is over, with the error if there is one (docs/adr/0008).
+ */
+async function enterCall(context: HandlerContext, settings: CallSettings): Promise<void> {
+  describeRefusals(context);
+  const end = beginCall(context, settings);
+  const { signal } = context;
+  const onAbort = () => end(signal.reason instanceof ConnectError ? signal.reason : undefined);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await admitCall(context, context.values.get(exchangeKey), settings);
+  } catch (error) {
+    throw toConnectError(error, settings.logger);
+  }
+}
+
+/**
+ * The way of a unary call from its request to its answer, as in `runCall`: it ends with its signal, and errors are
+ * mapped. Streams do both by themselves (`subscriptionEvents`).
+ */
+function unaryCalls({ logger }: CallSettings): Interceptor {
+  return (next) => async (request) => {
+    if (request.stream) return next(request);
+    try {
+      return await untilAborted(request.signal, () => next(request));
+    } catch (error) {
+      throw toConnectError(error, logger);
+    }
+  };
+}
+
+/**
+ * Connect's enabled protocols. It is an option of every route: a router's own option doesn't hold for routes with
+ * options.
  */
 export function connectProtocols({ bindings }: CallSettings): Partial<ConnectRouterOptions> {
   return { grpc: bindings.has("grpc"), grpcWeb: bindings.has("grpc-web"), connect: bindings.has("connect") };
 }
 
-/** What every binding needs, with defaults. */
+/** The settings of all bindings, with defaults. */
 export function callSettings({ card }: TaskManager, options: RoutesOptions): CallSettings {
   const {
     logger = silentLogger,
@@ -93,14 +126,16 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
     shutdownSignal,
   } = options;
   const { bindings = bindingNames, a2aVersion = "strict", extendedCard } = options;
-  const gate = admission(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
-  // JSON needs 4/3 of the bytes for binary content, and a request has more than its message: so much is read before the
-  // manager measures exactly.
+  const admit = admission(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
+  // JSON takes 4/3 of the bytes for binary content, and a request holds more than its message. The manager measures
+  // exactly.
   const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
   return {
-    logger,
-    gate,
+    admit,
+    hooks: defaultHooks(),
     extendedCard,
+    logger,
+    clock: systemClock,
     heartbeatMs,
     bindings: new Set(bindings),
     readBytesMax,

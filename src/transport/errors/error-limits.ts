@@ -1,13 +1,10 @@
 /**
- * Bounds of what an error says, in bytes of UTF-8. gRPC tells it in headers, the text twice and escaped, and its
- * clients in C and Java take no more than 8 KiB of them in all: a larger status is lost to them. Node's HTTP/2 resets
- * the stream, or ends the whole connection, for one beyond 64 KiB. What clients sent stands in errors, however long.
+ * Bounds of what an error says, in bytes of UTF-8: errors quote what clients sent, of any length. gRPC sends an error in
+ * headers, with its text twice and escaped. gRPC's clients in C and Java accept at most 8 KiB of headers and lose a
+ * larger status. Node's HTTP/2 resets the stream or ends the connection beyond 64 KiB.
  */
 export const errorTextBytesMax = 768;
 /** Of one value in the metadata of ErrorInfo. */
 export const errorMetadataBytesMax = 512;
-/**
- * Of all violations in BadRequest together: the twenty that there are at most, as long as their fields aren't named by
- * something huge.
- */
+/** Of all violations in BadRequest together. The at most twenty violations fit unless their fields have huge names. */
 export const errorViolationsBytesMax = 2048;

@@ -10,7 +10,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import { errorMetadataBytesMax, errorTextBytesMax, errorViolationsBytesMax } from "./error-limits.ts";
 import { shortened } from "./shortened.ts";
 
-/** How one reason is told over each binding. */
+/** The codes of one reason in each binding. */
 export interface ErrorMapping {
   /** gRPC, gRPC-Web and Connect. */
   readonly code: Code;
@@ -18,14 +18,14 @@ export interface ErrorMapping {
   readonly http: number;
   /** A2A over JSON-RPC. */
   readonly jsonRpc: number;
-  /** ErrorInfo.domain: A2A's for A2A's own errors (R131), ours for what A2A has no error for. */
+  /** ErrorInfo.domain: A2A's for errors that A2A defines (R131), ours for all others. */
   readonly domain: string;
 }
 
 const a2a = "a2a-protocol.org";
 const own = "a2a-task-manager";
 
-/** The one table of errors, after §5.4 of v1.0.1 (R131, R132, trap 2). */
+/** The one table of errors, after §5.4 of the specification v1.0.1 (R131, R132). */
 export const errorTable: Readonly<Record<Reason, ErrorMapping>> = {
   TASK_NOT_FOUND: { code: Code.NotFound, http: 404, jsonRpc: -32001, domain: a2a },
   TASK_NOT_CANCELABLE: { code: Code.FailedPrecondition, http: 400, jsonRpc: -32002, domain: a2a },
@@ -47,7 +47,7 @@ export const errorTable: Readonly<Record<Reason, ErrorMapping>> = {
   DATA_LOSS: { code: Code.DataLoss, http: 500, jsonRpc: -32603, domain: own },
 };
 
-/** Errors without a reason of ours, such as Connect's own: by their code, with gRPC's name for it. */
+/** Errors without a reason, such as Connect's own, by their code; with gRPC's name of the code. */
 export const codeTable: Readonly<
   Record<Code, { readonly status: string; readonly http: number; readonly jsonRpc: number }>
 > = {
@@ -70,8 +70,8 @@ export const codeTable: Readonly<
 };
 
 /**
- * A TaskError as Connect tells it, within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest where
- * fields are at fault. The cause stays here.
+ * A TaskError as a ConnectError within the bounds of `error-limits.ts`: its code, ErrorInfo, and BadRequest if fields are
+ * at fault. The cause is not sent.
  */
 export function connectErrorOf(error: TaskError): ConnectError {
   const { code, domain } = errorTable[error.reason];
@@ -88,25 +88,28 @@ export function connectErrorOf(error: TaskError): ConnectError {
     error.cause ?? error,
   );
   if (error.violations.length > 0) {
-    const fieldViolations = toldViolations(error);
+    const fieldViolations = boundedViolations(error);
     connectError.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
   }
   return connectError;
 }
 
-/** The first one always; as many more as there is room for. */
-function toldViolations({ violations }: TaskError) {
+/** The first violation, and as many more as fit. */
+function boundedViolations({ violations }: TaskError) {
   let leftBytes = errorViolationsBytesMax;
   return violations.flatMap(({ field, description }) => {
-    const told = { field: shortened(field, errorTextBytesMax), description: shortened(description, errorTextBytesMax) };
-    leftBytes -= Buffer.byteLength(told.field) + Buffer.byteLength(told.description);
-    return leftBytes < 0 ? [] : [create(BadRequest_FieldViolationSchema, told)];
+    const bounded = {
+      field: shortened(field, errorTextBytesMax),
+      description: shortened(description, errorTextBytesMax),
+    };
+    leftBytes -= Buffer.byteLength(bounded.field) + Buffer.byteLength(bounded.description);
+    return leftBytes < 0 ? [] : [create(BadRequest_FieldViolationSchema, bounded)];
   });
 }
 
 /**
- * What a call ends with, whatever its implementation threw. An error of ours that isn't a TaskError is a bug or a fault
- * of the machine: the client gets an id that stands in the log beside the cause, and no more.
+ * The error that a client gets for what a call threw. An error that is neither a TaskError nor a ConnectError is a bug or
+ * a fault of the machine: the client gets an id only, and the log has the cause under the same id.
  */
 export function toConnectError(error: unknown, logger: Logger): ConnectError {
   if (error instanceof TaskError) {
@@ -116,7 +119,7 @@ export function toConnectError(error: unknown, logger: Logger): ConnectError {
     else if (isDatabaseRefusal(error)) logger.warn({ err: error }, "The storage refused a call");
     return connectError;
   }
-  // Connect's own, such as the reason of a signal: deadline exceeded, canceled.
+  // Connect's own error, such as the reason of a signal: deadline exceeded, canceled.
   if (error instanceof ConnectError) return error;
   if (error instanceof Error && error.name === "AbortError")
     return new ConnectError("The client went away", Code.Canceled, undefined, undefined, error);
@@ -125,17 +128,20 @@ export function toConnectError(error: unknown, logger: Logger): ConnectError {
   return new ConnectError(`Internal error ${errorId}`, Code.Internal, undefined, undefined, error);
 }
 
-/** The client was told no more than that it was refused: why stands only in what is behind it. */
+/** Whether the database rejected the request. The client gets no details; the cause has them. */
 function isDatabaseRefusal({ reason, cause }: TaskError): boolean {
   return (
     reason === "INVALID_REQUEST" && cause instanceof Error && cause.name === "StorageError" && cause.cause !== undefined
   );
 }
 
+/** How Connect begins its text for a protobuf request that can't be parsed. It has no other mark. */
+export const connectParseText = "parse binary: ";
+
 /**
- * Connect refuses what it can't parse before any of our code runs, as INTERNAL for protobuf and without details. Its
- * handlers abort the call's context with that error before they write it, so that is where it can be told properly: a
- * request that can't be read is the client's fault (R129, R132).
+ * Gives Connect's own refusals of a request our codes and details. Connect refuses what it can't parse before any of our
+ * code runs, as INTERNAL for protobuf and without details, but a request that can't be read is the client's fault (R129,
+ * R132). Its handlers abort the call's context with that error before they write it, so it is changed there.
  */
 export function describeRefusals(context: HandlerContext): void {
   context.signal.addEventListener(
@@ -147,8 +153,8 @@ export function describeRefusals(context: HandlerContext): void {
       if (reason === undefined) return;
       // Connect's own texts on sizes differ from protocol to protocol.
       const text = reason === "TOO_LARGE" ? "The request is larger than requests may be" : error.rawMessage;
-      const told = connectErrorOf(new TaskError(reason, text));
-      Object.assign(error, { code: told.code, details: told.details, rawMessage: text });
+      const { code, details } = connectErrorOf(new TaskError(reason, text));
+      Object.assign(error, { code, details, rawMessage: text });
     },
     { once: true },
   );
@@ -156,7 +162,7 @@ export function describeRefusals(context: HandlerContext): void {
 
 function refusedBecause(error: ConnectError): Reason | undefined {
   if (error.code === Code.InvalidArgument) return "INVALID_REQUEST";
-  if (error.code === Code.Internal && error.rawMessage.startsWith("parse binary: ")) return "INVALID_REQUEST";
+  if (error.code === Code.Internal && error.rawMessage.startsWith(connectParseText)) return "INVALID_REQUEST";
   if (error.code === Code.ResourceExhausted) return "TOO_LARGE";
   return undefined;
 }

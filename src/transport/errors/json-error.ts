@@ -5,7 +5,7 @@ import type { Reason } from "../../domain/task-error.ts";
 import { jsonFieldPath } from "../proto-json/json-path.ts";
 import { codeTable, errorTable } from "./errors.ts";
 
-/** An error as the JSON bindings tell it. */
+/** An error as the JSON bindings send it. */
 export interface JsonError {
   /** gRPC's name of the code. */
   readonly status: string;
@@ -16,7 +16,7 @@ export interface JsonError {
   readonly details: readonly JsonObject[];
 }
 
-/** What the table of errors says of an error that a service ended with. */
+/** The JSON form of the error that a call ended with, after the table of errors. */
 export function jsonError(error: ConnectError): JsonError {
   const byCode = codeTable[error.code];
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
@@ -28,7 +28,7 @@ function isReason(reason: string): reason is Reason {
   return Object.hasOwn(errorTable, reason);
 }
 
-/** `google.protobuf.Any` as JSON. Details that came over the wire are another server's, and not passed on. */
+/** `google.protobuf.Any` as JSON. Details that came over the wire are another server's: they are not passed on. */
 function detailOf(detail: ConnectError["details"][number]): readonly JsonObject[] {
   if (!("desc" in detail)) return [];
   const message = clone(detail.desc, create(detail.desc, detail.value));

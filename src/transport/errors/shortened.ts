@@ -1,4 +1,4 @@
-/** The text, well-formed, cut with an ellipsis if it has more than so many bytes of UTF-8. */
+/** The text, well-formed, cut to `bytesMax` bytes of UTF-8 and an ellipsis if it is longer. */
 export function shortened(text: string, bytesMax: number): string {
   const bytes = Buffer.from(text);
   if (bytes.byteLength <= bytesMax) return text.toWellFormed();

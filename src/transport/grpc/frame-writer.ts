@@ -1,32 +1,32 @@
-import { type HttpResponse, isGone, roomToWrite } from "../calls/call-context.ts";
+import type { ResponseWriter } from "../calls/response-writer.ts";
 import { framed, prefixBytes } from "./frames.ts";
 
 /**
- * So much is gathered at most before it is written: with more, a write costs next to nothing for each event, and less
- * waits in memory for a client that doesn't read.
+ * Events that are gathered before they are written, in bytes. With more, a write costs next to nothing for each event.
+ * With less, less waits in memory for a client that doesn't read.
  */
 const gatheredBytesMax = 32 * 1024;
 
 /**
- * Writes messages as they come, those of one turn of the event loop in one piece: a write, and a frame of HTTP/2, for
+ * Gathers the messages of one turn of the event loop and writes them in one piece: a write and a frame of HTTP/2 for
  * each event would cost more than the event.
  *
- * What waits for a client that doesn't read is bounded if whoever adds waits as it is told: what was gathered in one
- * turn is with the network's buffers, and one message here.
+ * If the caller waits for what `add` returns, a client that doesn't read holds no more than what was gathered in one
+ * turn, in the network's buffers, and one message here.
  */
 export class FrameWriter {
-  readonly #response: HttpResponse;
+  readonly #response: ResponseWriter;
   #gathered: Uint8Array[] = [];
   #bytes = 0;
   #turnEnd: NodeJS.Immediate | undefined;
-  /** Until the client has read what was written. */
+  /** Resolves when the client has read what was written. */
   #full: Promise<void> | undefined;
 
-  constructor(response: HttpResponse) {
+  constructor(response: ResponseWriter) {
     this.#response = response;
   }
 
-  /** What is returned resolves when more may be added; undefined: at once. */
+  /** Returns undefined if more may be added at once, else a promise that resolves when more may be added. */
   add(message: Uint8Array): Promise<void> | undefined {
     this.#gathered.push(message);
     this.#bytes += prefixBytes + message.byteLength;
@@ -44,8 +44,7 @@ export class FrameWriter {
     const bytes = framed(this.#gathered);
     this.#gathered = [];
     this.#bytes = 0;
-    if (isGone(this.#response) || this.#response.write(bytes)) return;
-    this.#full = roomToWrite(this.#response).then(() => {
+    this.#full = this.#response.write(bytes)?.then(() => {
       this.#full = undefined;
       this.flush();
     });

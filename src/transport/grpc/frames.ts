@@ -1,13 +1,14 @@
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
+import type { Exchange } from "../calls/exchange.ts";
 import { readBytes } from "../calls/read-body.ts";
-import type { Request } from "../listener/request-handler.ts";
+import { connectParseText } from "../errors/errors.ts";
 
-/** Before each message: a byte of flags, of which only "compressed" is known, and the length. */
+/** Before each message: a byte of flags, of which only "compressed" is defined, and the length in four bytes. */
 export const prefixBytes = 5;
 
-/** Messages one after the other, each behind its prefix. */
+/** Messages one after the other, each with its prefix. */
 export function framed(messages: readonly Uint8Array[]): Buffer {
   const bytes = Buffer.allocUnsafe(messages.reduce((sum, { byteLength }) => sum + prefixBytes + byteLength, 0));
   let at = 0;
@@ -21,17 +22,17 @@ export function framed(messages: readonly Uint8Array[]): Buffer {
 }
 
 /**
- * The one message of a request. Throws TaskError TOO_LARGE, INVALID_REQUEST for what can't be parsed, ConnectError with
- * the codes that gRPC gives for none, for more than one, and for a compressed one without a word of how, and the
- * signal's reason once that is aborted.
+ * The one message of a request. Throws TaskError TOO_LARGE, TaskError INVALID_REQUEST for what can't be parsed, and the
+ * signal's reason once that is aborted. Throws ConnectError with gRPC's code for no message, for more than one, and for
+ * a compressed message without `grpc-encoding`.
  */
 export async function readMessage(
-  request: Request,
+  exchange: Exchange,
   schema: DescMessage,
   bytesMax: number,
   signal: AbortSignal,
 ): Promise<Message> {
-  const body = await readBytes(request, prefixBytes + bytesMax, signal);
+  const body = await readBytes(exchange, prefixBytes + bytesMax, signal);
   if (body.byteLength === 0) throw new ConnectError("The call has no request message", Code.Unimplemented);
   if (body.byteLength < prefixBytes) throw cutOff();
   const { byteLength, byteOffset, buffer } = body;
@@ -42,13 +43,13 @@ export async function readMessage(
   if (end < byteLength) throw new ConnectError("The call has more than one request message", Code.Unimplemented);
   if (view.getUint8(0) !== 0)
     throw new ConnectError(
-      "The request message is flagged as compressed, and no grpc-encoding says how",
+      "The request message is flagged as compressed, but there is no grpc-encoding",
       Code.Internal,
     );
   try {
     return fromBinary(schema, body.subarray(prefixBytes));
   } catch (error) {
-    throw new TaskError("INVALID_REQUEST", `parse binary: ${error instanceof Error ? error.message : error}`, {
+    throw new TaskError("INVALID_REQUEST", `${connectParseText}${error instanceof Error ? error.message : error}`, {
       cause: error,
     });
   }

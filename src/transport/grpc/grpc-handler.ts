@@ -3,132 +3,122 @@ import { type Message, toBinary } from "@bufbuild/protobuf";
 import type { ConnectError, HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { TaskError } from "../../domain/task-error.ts";
-import { callContext, callSignals, endCall } from "../calls/call-context.ts";
-import { callUnary, whole } from "../calls/call-method.ts";
+import { callContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { timerMs } from "../calls/deadlines.ts";
-import { toConnectError } from "../errors/errors.ts";
-import { pathOf, type Request, type RequestHandler, type Response } from "../listener/request-handler.ts";
+import { Exchange } from "../calls/exchange.ts";
+import { nodeHeaders, type ResponseWriter } from "../calls/response-writer.ts";
+import { type AnswerForm, runCall } from "../calls/run-call.ts";
+import { setGrpcMessage } from "../errors/grpc-message.ts";
+import { type NodeRequest, type NodeResponse, pathOf, type RequestHandler } from "../listener/request-handler.ts";
 import type { ServedService } from "../services/services.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { framed, readMessage } from "./frames.ts";
 
 const protocolName = "grpc";
-
-/** A method that takes one request. */
-type OneRequest = Extract<MethodImplSpec, { kind: "unary" | "server_streaming" }>;
+const contentType = "application/grpc+proto";
 
 /**
- * gRPC as nearly every client speaks it: protobuf, not compressed, over HTTP/2. All else of gRPC, such as JSON and
- * compressed requests, is passed on to Connect, which speaks all of it and takes several times as long for a call
- * (docs/adr/0006). Answers aren't compressed, as gRPC's own servers don't unless they are told to.
+ * gRPC as nearly every client speaks it: protobuf, not compressed, over HTTP/2. The rest of gRPC, such as JSON and
+ * compressed requests, is passed on to Connect, which supports all of it and takes several times as long for a call
+ * (docs/adr/0006). Answers aren't compressed: gRPC's own servers don't compress by default either.
  */
 export function grpcHandler(services: readonly ServedService[], settings: CallSettings): RequestHandler {
-  const calls = new Map<string, OneRequest>();
-  for (const { service, methods } of services) {
-    for (const call of Object.values(methods)) {
-      if (call.kind === "unary" || call.kind === "server_streaming")
-        calls.set(`/${service.typeName}/${call.method.name}`, call);
+  const methods = new Map<string, MethodImplSpec>();
+  for (const service of services) {
+    for (const method of Object.values(service.methods)) {
+      if (method.kind === "unary" || method.kind === "server_streaming")
+        methods.set(`/${service.service.typeName}/${method.method.name}`, method);
     }
   }
   return (request, response) => {
-    const call = calls.get(pathOf(request));
-    if (call === undefined || !isPlain(request) || !isHttp2(response)) return false;
-    void answer(request, response, call, settings);
+    const method = methods.get(pathOf(request));
+    if (method === undefined || !isPlain(request) || !isHttp2(response)) return false;
+    void serveCall(new Exchange(request, response, settings), method, settings);
     return true;
   };
 }
 
-/** Parameters tell nothing: gRPC's servers in Go and C don't look at them, Connect refuses them. */
+/** Parameters are ignored: gRPC's servers in Go and C don't look at them, and Connect rejects them. */
 const protobufType = /^application\/grpc(?:\+proto)?[ \t]*(?:;|$)/i;
 
-function isPlain({ method, headers }: Request): boolean {
+function isPlain({ method, headers }: NodeRequest): boolean {
   const { "content-type": type = "", "grpc-encoding": encoding = "identity" } = headers;
   return method === "POST" && encoding === "identity" && protobufType.test(type);
 }
 
-function isHttp2(response: Response): response is Http2ServerResponse {
+function isHttp2(response: NodeResponse): response is Http2ServerResponse {
   return "stream" in response;
 }
 
-/** Never rejects: whatever goes wrong is a status. */
-async function answer(
-  request: Request,
-  response: Http2ServerResponse,
-  call: OneRequest,
-  settings: CallSettings,
-): Promise<void> {
+async function serveCall(exchange: Exchange, method: MethodImplSpec, settings: CallSettings): Promise<void> {
   const { timeoutMs, error: badTimeout } = parseTimeout(
-    request.headers["grpc-timeout"]?.toString() ?? null,
+    exchange.request.headers["grpc-timeout"]?.toString() ?? null,
     Number.POSITIVE_INFINITY,
   );
-  const context = callContext(
-    request,
-    { ...callSignals(response, settings), ...timerMs(timeoutMs) },
-    call.method,
-    protocolName,
-  );
-  try {
-    settings.gate(context);
+  const context = callContext(exchange, method.method, protocolName, timerMs(timeoutMs));
+  const answer = new GrpcAnswer(exchange.response, method, context);
+  const read = () => {
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
-    const message = await readMessage(request, call.method.input, settings.readBytesMax, context.signal);
-    if (call.kind === "unary") {
-      const bytes = framed([toBinary(call.method.output, await callUnary(call, message, context))]);
-      begin(response, context);
-      response.addTrailers({ "grpc-status": "0" });
-      response.end(bytes);
-    } else {
-      await writeStream(response, call, message, context);
-      // A stream can end well without an event.
-      if (!response.headersSent) begin(response, context);
-      response.addTrailers({ "grpc-status": "0" });
-      response.end();
-    }
-  } catch (error) {
-    refuse(response, context, toConnectError(error, settings.logger));
-  } finally {
-    endCall(context);
+    return readMessage(exchange, method.method.input, settings.readBytesMax, context.signal);
+  };
+  await runCall(method, context, exchange, Object.assign(answer, { read }), settings);
+}
+
+/** The answer of a call: messages in frames, then the status in the trailers. */
+class GrpcAnswer implements AnswerForm {
+  readonly #response: ResponseWriter;
+  readonly #method: MethodImplSpec;
+  readonly #context: HandlerContext;
+  #frames: FrameWriter | undefined;
+
+  constructor(response: ResponseWriter, method: MethodImplSpec, context: HandlerContext) {
+    this.#response = response;
+    this.#method = method;
+    this.#context = context;
   }
-}
 
-/** What was yielded before an error goes out before it. */
-async function writeStream(
-  response: Http2ServerResponse,
-  call: OneRequest & { kind: "server_streaming" },
-  request: Message,
-  context: HandlerContext,
-): Promise<void> {
-  const { output } = call.method;
-  const writer = new FrameWriter(response);
-  try {
-    for await (const message of call.impl(request, context)) {
-      if (!response.headersSent) begin(response, context);
-      await writer.add(toBinary(output, whole(output, message)));
-    }
-  } finally {
-    writer.flush();
+  get isDone(): boolean {
+    return this.#response.isGone;
   }
-}
 
-function begin(response: Http2ServerResponse, { responseHeader }: HandlerContext): void {
-  response.writeHead(200, { ...Object.fromEntries(responseHeader), "content-type": "application/grpc+proto" });
-}
+  unary(message: Message): void {
+    const bytes = framed([toBinary(this.#method.method.output, message)]);
+    this.#begin();
+    this.#response.end(bytes, this.#trailers());
+  }
 
-/** Behind messages the status is in the trailers; without any it is in the only headers there are. */
-function refuse(response: Http2ServerResponse, context: HandlerContext, error: ConnectError): void {
-  const status = setTrailerStatus(new Headers(), error);
-  // More of it would be escaped than gRPC wants, and grpc-js undoes no more than that.
-  status.set("grpc-message", encodeURI(error.rawMessage.toWellFormed()));
-  if (response.headersSent) {
-    response.addTrailers(Object.fromEntries(status));
-    response.end();
-  } else {
-    const headers = {
-      ...Object.fromEntries(context.responseHeader),
-      ...Object.fromEntries(status),
-      "content-type": "application/grpc+proto",
-    };
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-    response.end();
+  event(message: Message): Promise<void> | undefined {
+    this.#frames ??= new FrameWriter(this.#response);
+    if (!this.#response.isBegun) this.#begin();
+    return this.#frames.add(toBinary(this.#method.method.output, message));
+  }
+
+  end(): void {
+    this.#frames?.flush();
+    if (!this.#response.isBegun) this.#begin();
+    this.#response.end(undefined, this.#trailers());
+  }
+
+  /** After messages the status is in the trailers. Without messages it is in the only headers that are sent. */
+  fail(error: ConnectError): void {
+    this.#frames?.flush();
+    const status = setTrailerStatus(new Headers(this.#context.responseTrailer), error);
+    setGrpcMessage(status, error.rawMessage);
+    if (this.#response.isBegun) this.#response.end(undefined, nodeHeaders(status));
+    else
+      this.#response.endWithHead({
+        ...nodeHeaders(this.#context.responseHeader),
+        ...nodeHeaders(status),
+        "content-type": contentType,
+      });
+  }
+
+  #begin(): void {
+    this.#response.begin(200, { ...nodeHeaders(this.#context.responseHeader), "content-type": contentType });
+  }
+
+  #trailers() {
+    return { ...nodeHeaders(this.#context.responseTrailer), "grpc-status": "0" };
   }
 }

@@ -15,9 +15,9 @@ import { readJson } from "../proto-json/read-json.ts";
 import { fieldsAt, type Route } from "./routes.ts";
 
 /**
- * The request message out of body, path and query. Whatever says the same thing twice must say the same (trap 26): so
- * `?tenant=` works everywhere, and a body may repeat the id of its path. Unknown parameters are ignored, like unknown
- * fields. Throws TaskError INVALID_REQUEST that names every field at fault.
+ * The request message from body, path and query. A field that is given twice must have the same value: `?tenant=` works
+ * everywhere, and a body may repeat the id of its path. Unknown parameters are ignored, like unknown fields. Throws
+ * TaskError INVALID_REQUEST that names every field at fault.
  */
 export function bindRequest(
   { call, body }: Route,
@@ -46,7 +46,7 @@ function fromBody(input: DescMessage, body: Route["body"], json: JsonValue | und
   return body === "whole" ? readJson(input, json) : readJson(input, { [body.jsonName]: json });
 }
 
-/** Sets a field from texts; returns what is wrong with them. */
+/** Sets a field from texts. Returns the fault of the texts, undefined if there is none. */
 function setField(
   request: ReflectMessage,
   fields: readonly DescField[],
@@ -73,7 +73,7 @@ function setField(
   return undefined;
 }
 
-/** The message that holds the last of the fields; those on the way to it are made. */
+/** The message that holds the last of the fields. Messages on the path to it are created. */
 function holderOf(request: ReflectMessage, fields: readonly DescField[]): ReflectMessage {
   let holder = request;
   for (const field of fields.slice(0, -1)) {
@@ -84,27 +84,24 @@ function holderOf(request: ReflectMessage, fields: readonly DescField[]): Reflec
   return holder;
 }
 
-/**
- * What the texts of a path or a query stand for, in ProtoJSON (R173); undefined where they can't stand for anything:
- * messages, maps.
- */
+/** The texts of a path or a query as ProtoJSON (R173). Undefined for messages and maps, which texts can't express. */
 function jsonOf(
   field: DescField,
   values: readonly string[],
 ): { readonly value: JsonValue } | { readonly fault: string } | undefined {
   const element = field.fieldKind === "map" ? undefined : elementReader(field);
   if (element === undefined) return undefined;
-  // Repeated by repetition and by commas.
+  // A repeated field may be given several times and with commas.
   if (field.fieldKind === "list") return { value: values.flatMap((value) => value.split(",")).map(element) };
   return values.length > 1 ? { fault: "is given more than once" } : { value: element(values[0] ?? "") };
 }
 
-/** Whether a query can hold a field's value at all. */
+/** Whether a query can hold a field's value. */
 export function isTextInQuery(field: DescField): boolean {
   return field.fieldKind !== "map" && elementReader(field) !== undefined;
 }
 
-/** Numbers, enums, bytes and times are the same texts in ProtoJSON; only booleans aren't. */
+/** Numbers, enums, bytes and times are texts in ProtoJSON too. Booleans are not. */
 function elementReader({ message, scalar }: DescField): ((text: string) => JsonValue) | undefined {
   if (message !== undefined && isWrapperDesc(message)) return elementReader(message.fields[0]);
   if (message !== undefined) return textTypes.has(message.typeName) ? (text) => text : undefined;
@@ -112,7 +109,7 @@ function elementReader({ message, scalar }: DescField): ((text: string) => JsonV
   return (text) => (text === "true" ? true : text === "false" ? false : text);
 }
 
-/** Messages that are texts in ProtoJSON. */
+/** Messages that ProtoJSON writes as texts. */
 const textTypes: ReadonlySet<string> = new Set([
   "google.protobuf.Timestamp",
   "google.protobuf.Duration",

@@ -5,7 +5,7 @@ import { retryAfterSeconds } from "../calls/call-limits.ts";
 import { toConnectError } from "../errors/errors.ts";
 import { jsonError } from "../errors/json-error.ts";
 
-/** What HTTP itself has to say of a request, that no call has: the verb is wrong, nothing fits its Accept. */
+/** An error of HTTP itself, before there is a call: a wrong verb, an Accept that excludes everything. */
 export class HttpFault extends Error {
   override name = "HttpFault";
   readonly http: number;
@@ -21,14 +21,14 @@ export class HttpFault extends Error {
   }
 }
 
-/** An error as an answer of HTTP (R174). */
+/** An error as an HTTP answer (R174). */
 export interface ErrorAnswer {
   readonly http: number;
   readonly headers: OutgoingHttpHeaders;
   readonly body: { readonly error: JsonObject };
 }
 
-/** Whatever a call or the way to it threw, told as A2A's REST binding tells it. What nobody expected is logged. */
+/** The answer for what a call threw, or what was thrown before it. Unexpected errors are logged. */
 export function errorAnswer(error: unknown, logger: Logger): ErrorAnswer {
   if (error instanceof HttpFault) {
     const { http, status, message, headers } = error;

@@ -1,27 +1,16 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import { type HttpResponse, isGone, nothing, writeBytes } from "../calls/call-context.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { ResponseWriter } from "../calls/response-writer.ts";
 import { eventStreamType } from "./media-types.ts";
 
 /** One event of a stream of server-sent events. */
 export interface StreamEvent {
-  /** One line: JSON has no line breaks outside of its spaces, and ours has no spaces. */
+  /** One line. Our JSON has no line breaks. */
   readonly data: string;
   /** What a client that lost its stream sends back as `Last-Event-ID`. */
   readonly id?: string | undefined;
   /** Left out for ordinary events. */
   readonly event?: "error";
-}
-
-export interface EventStream<T> {
-  readonly events: AsyncIterator<T>;
-  /** Read before anything was sent, so that what refuses the stream has been told as an ordinary error. */
-  readonly first: IteratorResult<T>;
-  readonly headers: OutgoingHttpHeaders;
-  toEvent(value: T): StreamEvent;
-  /** The last event of a stream that breaks. */
-  toErrorEvent(error: unknown): StreamEvent;
-  /** Silence after which a comment says that the stream is alive, milliseconds. */
-  readonly keepAliveMs: number;
 }
 
 /** Headers that proxies understand: never cached, never changed, never held back. */
@@ -31,40 +20,48 @@ const streamHeaders = {
   "x-accel-buffering": "no",
 };
 
-/** Read by nobody: that it goes over the line is all it is for. */
+/** Clients ignore it: it keeps the connection in use. */
 const comment = Buffer.from(":\n\n");
 
-/**
- * Writes a stream until it ends, breaks, or the client hangs up; never rejects. An event is asked for when the ones
- * before are with the network: a client that doesn't read makes its subscription go back to the log, and fills no
- * memory.
- */
-export async function writeEventStream<T>(response: HttpResponse, stream: EventStream<T>): Promise<void> {
-  const { events, headers, keepAliveMs } = stream;
-  let isWaiting = false;
-  const keepAlive = setInterval(() => {
-    if (!isWaiting && !isGone(response)) response.write(comment);
-  }, keepAliveMs);
-  response.writeHead(200, { ...headers, ...streamHeaders });
-  const send = async (event: StreamEvent) => {
-    isWaiting = true;
-    await writeBytes(response, Buffer.from(eventText(event)));
-    isWaiting = false;
-  };
-  try {
-    let result = stream.first;
-    while (!result.done) {
-      keepAlive.refresh();
-      await send(stream.toEvent(result.value));
-      if (isGone(response)) break;
-      result = await events.next();
+/** Writes server-sent events, and a comment after each `keepAliveMs` of silence. */
+export class EventStreamWriter {
+  readonly #response: ResponseWriter;
+  readonly #clock: Clock;
+  readonly #keepAliveMs: number;
+  #cancelComment = () => {};
+
+  /** Sends the head. */
+  constructor(response: ResponseWriter, headers: OutgoingHttpHeaders, clock: Clock, keepAliveMs: number) {
+    this.#response = response;
+    this.#clock = clock;
+    this.#keepAliveMs = keepAliveMs;
+    response.begin(200, { ...headers, ...streamHeaders });
+    this.#scheduleComment();
+  }
+
+  /** Returns undefined if the next event may follow at once, else a promise that resolves when it may. */
+  write(event: StreamEvent): Promise<void> | undefined {
+    this.#cancelComment();
+    const full = this.#response.write(Buffer.from(eventText(event)));
+    if (full === undefined) {
+      this.#scheduleComment();
+      return undefined;
     }
-  } catch (error) {
-    if (!isGone(response)) await send(stream.toErrorEvent(error));
-  } finally {
-    clearInterval(keepAlive);
-    response.end(nothing);
-    await events.return?.().catch(() => undefined);
+    return full.then(() => this.#scheduleComment());
+  }
+
+  end(): void {
+    this.#cancelComment();
+    this.#response.end();
+  }
+
+  #scheduleComment(): void {
+    this.#cancelComment = this.#clock.after(this.#keepAliveMs, () => {
+      if (this.#response.isGone) return;
+      // A client that doesn't read gets no more comments until it does.
+      if (!this.#response.isFull) void this.#response.write(comment);
+      this.#scheduleComment();
+    });
   }
 }
 

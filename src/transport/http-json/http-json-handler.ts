@@ -1,27 +1,21 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue, Message } from "@bufbuild/protobuf";
-import type { HandlerContext } from "@connectrpc/connect";
+import type { ConnectError, HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import {
-  type CallContext,
-  callContext,
-  callSignals,
-  endCall,
-  type HttpResponse,
-  nothing,
-  queryOf,
-} from "../calls/call-context.ts";
-import { callStreaming, callUnary } from "../calls/call-method.ts";
+import { callContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
+import { Exchange } from "../calls/exchange.ts";
 import { readBody } from "../calls/read-body.ts";
-import { pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
+import { nodeHeaders } from "../calls/response-writer.ts";
+import { type AnswerForm, runCall } from "../calls/run-call.ts";
+import { type NodeRequest, pathOf, queryOf, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../services/services.ts";
 import { bindRequest } from "./bind-request.ts";
 import { errorAnswer, HttpFault } from "./error-answer.ts";
-import { writeEventStream } from "./event-stream.ts";
+import { EventStreamWriter } from "./event-stream.ts";
 import { answerType, eventStreamType, isJsonBody, type JsonType, jsonTypes } from "./media-types.ts";
 import { type FoundPath, findPath, type Route, routesOf } from "./routes.ts";
 
@@ -29,81 +23,76 @@ const protocolName = "http+json";
 
 /**
  * A2A's HTTP+JSON binding (R170 to R176) of every method that has a `google.api.http` rule. Takes each request to a
- * path of theirs, also by a verb that the path doesn't have, and leaves all others alone.
+ * path of these rules, also with a verb that the path doesn't have, and passes on all others.
  */
-export function httpJsonHandler(services: readonly ServedService[], options: CallSettings): RequestHandler {
+export function httpJsonHandler(services: readonly ServedService[], settings: CallSettings): RequestHandler {
   const routes = routesOf(services);
   return (request, response) => {
     const found = findPath(routes, pathOf(request));
     if (found === undefined) return false;
-    // Beside what it varies by already, such as the origin of a page.
+    // Added to what the answer varies by already, such as the origin of a page.
     response.appendHeader("vary", "accept");
-    void answer(request, response, found, options);
+    void serveRequest(new Exchange(request, response, settings), found, settings);
     return true;
   };
 }
 
-/** Never rejects: whatever goes wrong is an answer. */
-async function answer(
-  request: Request,
-  response: HttpResponse,
-  found: FoundPath,
-  options: CallSettings,
-): Promise<void> {
-  let type: JsonType = jsonTypes[0];
-  let context: CallContext | undefined;
-  const signals = callSignals(response, options);
+async function serveRequest(exchange: Exchange, found: FoundPath, settings: CallSettings): Promise<void> {
+  const { request } = exchange;
+  let target: Target;
+  let type: JsonType;
   try {
-    const { route, variables } = routeOf(request, found);
-    const isStream = route.call.kind === "server_streaming";
-    const accepted = answerType(request, isStream);
-    if (accepted === undefined) {
-      const types = [...jsonTypes, ...(isStream ? [eventStreamType] : [])];
-      throw new HttpFault(
-        406,
-        "INVALID_ARGUMENT",
-        `Nothing that "${request.headers.accept}" accepts can be answered: ${types.join(", ")} can`,
-      );
-    }
-    type = accepted;
-    context = callContext(request, signals, route.call.method, protocolName);
-    options.gate(context);
-    const json = route.body === "none" ? undefined : await readJsonBody(request, options.readBytesMax, context.signal);
-    const query = decoded("query", () => strictQueryOf(request));
-    const message = bindRequest(route, json, variables, query);
-    if (isStream) await answerStream(request, response, route, message, context, options);
-    else {
-      const output = await callUnary(route.call, message, context);
-      send(request, response, 200, type, headersFrom(context), writeJson(route.call.method.output, output));
-    }
+    target = targetOf(request, found);
+    type = acceptedType(request, target.route);
   } catch (error) {
-    const { http, headers, body } = errorAnswer(error, options.logger);
-    if (!response.headersSent)
-      send(request, response, http, type, { ...(context && headersFrom(context)), ...headers }, JSON.stringify(body));
-  } finally {
-    if (context !== undefined) endCall(context);
+    sendError(exchange, jsonTypes[0], error, settings);
+    return;
   }
+  const { route, variables } = target;
+  const context = callContext(exchange, route.call.method, protocolName);
+  const answer = new HttpJsonAnswer(exchange, type, route, context, settings);
+  const read = async () => {
+    const json =
+      route.body === "none" ? undefined : await readJsonBody(exchange, settings.readBytesMax, context.signal);
+    const query = decoded("query", () => strictQueryOf(request));
+    return bindRequest(route, json, variables, query);
+  };
+  await runCall(route.call, context, exchange, Object.assign(answer, { read }), settings);
 }
 
-function routeOf(
-  request: Request,
-  found: FoundPath,
-): { readonly route: Route; readonly variables: ReadonlyMap<string, string> } {
+/** What a request calls. */
+interface Target {
+  readonly route: Route;
+  readonly variables: ReadonlyMap<string, string>;
+}
+
+/** Throws HttpFault 405 for a verb that the path doesn't have. */
+function targetOf(request: NodeRequest, found: FoundPath): Target {
   const verb = request.method === "HEAD" ? "GET" : (request.method ?? "");
-  const route = decoded("path", () => found.route(verb));
-  if (route !== undefined) return route;
+  const target = decoded("path", () => found.route(verb));
+  if (target !== undefined) return target;
   const allowed = found.verbs.flatMap((each) => (each === "GET" ? ["GET", "HEAD"] : [each]));
   const message = `${request.method} is not served here: ${allowed.join(", ")} ${allowed.length === 1 ? "is" : "are"}`;
   throw new HttpFault(405, "UNIMPLEMENTED", message, { allow: allowed.join(", ") });
 }
 
+/** The type of the answer. Throws HttpFault 406 if Accept excludes all that there are. */
+function acceptedType(request: NodeRequest, { call }: Route): JsonType {
+  const isStream = call.kind === "server_streaming";
+  const accepted = answerType(request, isStream);
+  if (accepted !== undefined) return accepted;
+  const types = [...jsonTypes, ...(isStream ? [eventStreamType] : [])];
+  const message = `No type that "${request.headers.accept}" accepts is available: ${types.join(", ")} are`;
+  throw new HttpFault(406, "INVALID_ARGUMENT", message);
+}
+
 /** Throws URIError for a percent sign that encodes nothing, which would otherwise be read as something else. */
-function strictQueryOf(request: Request): URLSearchParams {
+function strictQueryOf(request: NodeRequest): URLSearchParams {
   decodeURIComponent(request.url ?? "");
   return queryOf(request);
 }
 
-/** What `decode` returns; its URIError is a fault of the request. */
+/** What `decode` returns. Its URIError is a fault of the request. */
 function decoded<T>(where: "path" | "query", decode: () => T): T {
   try {
     return decode();
@@ -117,11 +106,11 @@ function decoded<T>(where: "path" | "query", decode: () => T): T {
 }
 
 /** Undefined for an empty body, which needs no type: a request may be all in its path. */
-async function readJsonBody(request: Request, bytesMax: number, signal: AbortSignal): Promise<JsonValue | undefined> {
-  const bytes = await readBody(request, bytesMax, signal);
+async function readJsonBody(exchange: Exchange, bytesMax: number, signal: AbortSignal): Promise<JsonValue | undefined> {
+  const bytes = await readBody(exchange, bytesMax, signal);
   if (bytes.byteLength === 0) return undefined;
-  if (isJsonBody(request)) return parseJson(bytes);
-  const given = request.headers["content-type"];
+  if (isJsonBody(exchange.request)) return parseJson(bytes);
+  const given = exchange.request.headers["content-type"];
   const text =
     given === undefined
       ? "A body without a Content-Type is not accepted"
@@ -129,48 +118,94 @@ async function readJsonBody(request: Request, bytesMax: number, signal: AbortSig
   throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", `${text}: ${jsonTypes.join(" and ")} are, in UTF-8`);
 }
 
-async function answerStream(
-  request: Request,
-  response: HttpResponse,
-  { call }: Route,
-  message: Message,
-  context: HandlerContext,
-  options: CallSettings,
-) {
-  const events = callStreaming(call, message, context);
-  const first = await events.next();
-  const headers = headersFrom(context);
-  if (request.method === "HEAD") {
-    await events.return(undefined);
-    response.writeHead(200, { ...headers, "content-type": eventStreamType });
-    response.end(nothing);
-    return;
+/** The answer of a call: JSON, or server-sent events for a stream. HEAD gets the head only. */
+class HttpJsonAnswer implements AnswerForm {
+  readonly #exchange: Exchange;
+  readonly #type: JsonType;
+  readonly #route: Route;
+  readonly #context: HandlerContext;
+  readonly #settings: CallSettings;
+  #events: EventStreamWriter | undefined;
+
+  constructor(exchange: Exchange, type: JsonType, route: Route, context: HandlerContext, settings: CallSettings) {
+    this.#exchange = exchange;
+    this.#type = type;
+    this.#route = route;
+    this.#context = context;
+    this.#settings = settings;
   }
-  const { output } = call.method;
-  await writeEventStream(response, {
-    events,
-    first,
-    headers,
-    toEvent: (event) => ({ data: writeJson(output, event), id: eventIdOf(event) }),
+
+  get isDone(): boolean {
+    return isHead(this.#exchange.request) || this.#exchange.response.isGone;
+  }
+
+  unary(message: Message): void {
+    const json = writeJson(this.#route.call.method.output, message);
+    sendJson(this.#exchange, 200, this.#type, this.#headers(), json);
+  }
+
+  event(message: Message): Promise<void> | undefined {
+    if (isHead(this.#exchange.request)) return undefined;
+    const data = writeJson(this.#route.call.method.output, message);
+    return this.#begun().write({ data, id: eventIdOf(message) });
+  }
+
+  end(): void {
+    const { request, response } = this.#exchange;
+    if (isHead(request)) {
+      response.begin(200, { ...this.#headers(), "content-type": eventStreamType });
+      response.end();
+    } else {
+      this.#begun().end();
+    }
+  }
+
+  async fail(error: ConnectError): Promise<void> {
+    if (this.#events === undefined) {
+      sendError(this.#exchange, this.#type, error, this.#settings, this.#headers());
+      return;
+    }
     // Named, since the event is no StreamResponse.
-    toErrorEvent: (error) => ({ event: "error", data: JSON.stringify(errorAnswer(error, options.logger).body) }),
-    keepAliveMs: options.heartbeatMs,
-  });
+    await this.#events.write({ event: "error", data: JSON.stringify(errorAnswer(error, this.#settings.logger).body) });
+    this.#events.end();
+  }
+
+  /** The head goes out with the first event or the end: what rejects a stream comes before, as an ordinary error. */
+  #begun(): EventStreamWriter {
+    const { clock, heartbeatMs } = this.#settings;
+    this.#events ??= new EventStreamWriter(this.#exchange.response, this.#headers(), clock, heartbeatMs);
+    return this.#events;
+  }
+
+  #headers(): OutgoingHttpHeaders {
+    return nodeHeaders(this.#context.responseHeader);
+  }
 }
 
-function headersFrom({ responseHeader }: HandlerContext): OutgoingHttpHeaders {
-  return Object.fromEntries(responseHeader);
+function isHead({ method }: NodeRequest): boolean {
+  return method === "HEAD";
 }
 
-function send(
-  request: Request,
-  response: HttpResponse,
+function sendError(
+  exchange: Exchange,
+  type: JsonType,
+  error: unknown,
+  { logger }: CallSettings,
+  callHeaders: OutgoingHttpHeaders = {},
+): void {
+  if (exchange.response.isBegun) return;
+  const { http, headers, body } = errorAnswer(error, logger);
+  sendJson(exchange, http, type, { ...callHeaders, ...headers }, JSON.stringify(body));
+}
+
+function sendJson(
+  { request, response }: Exchange,
   status: number,
   type: JsonType,
   headers: OutgoingHttpHeaders,
   body: string,
 ): void {
   const bytes = Buffer.from(body);
-  response.writeHead(status, { ...headers, "content-type": type, "content-length": bytes.byteLength });
-  response.end(request.method === "HEAD" ? nothing : bytes);
+  response.begin(status, { ...headers, "content-type": type, "content-length": bytes.byteLength });
+  response.end(isHead(request) ? undefined : bytes);
 }

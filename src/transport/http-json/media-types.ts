@@ -1,28 +1,28 @@
 import Negotiator from "negotiator";
-import type { Request } from "../listener/request-handler.ts";
+import type { NodeRequest } from "../listener/request-handler.ts";
 
-/** A2A's own type, the default, and plain JSON (trap 4). */
+/** A2A's own type, which is the default, and plain JSON, which many clients send and accept. */
 export const jsonTypes = ["application/a2a+json", "application/json"] as const;
 export type JsonType = (typeof jsonTypes)[number];
 export const eventStreamType = "text/event-stream";
 
-/** Whether a body is JSON in UTF-8 by its Content-Type. */
-export function isJsonBody({ headers }: Request): boolean {
+/** Whether the Content-Type says JSON in UTF-8. */
+export function isJsonBody({ headers }: NodeRequest): boolean {
   const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
   const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
   return isJsonType(type.trim()) && (charset === undefined || /^charset="?utf-?8"?$/.test(charset));
 }
 
 /**
- * The type of a JSON answer: what Accept prefers, else that of the request's body, else A2A's. Undefined if Accept
- * excludes both. Whoever asks for a stream may accept nothing else, and gets its refusal in JSON all the same.
+ * The type of a JSON answer: the one that Accept prefers, else that of the request's body, else A2A's. Undefined if Accept
+ * excludes both. A request for a stream may accept event streams only: its refusal is JSON nevertheless.
  */
-export function answerType({ headers }: Request, isStream: boolean): JsonType | undefined {
+export function answerType({ headers }: NodeRequest, isStream: boolean): JsonType | undefined {
   const given = bareType(headers["content-type"]?.toLowerCase());
   const standard = isJsonType(given) ? given : jsonTypes[0];
   const types = [standard, ...jsonTypes.filter((type) => type !== standard), ...(isStream ? [eventStreamType] : [])];
-  // The first of the list wins where Accept doesn't say, as with `*/*`. JSON has no charset, but clients that ask for
-  // one mean JSON.
+  // If Accept has no preference, as with `*/*`, the first of the list wins. JSON has no charset, but clients ask for
+  // one.
   const available = types.flatMap((type) => [type, `${type};charset=utf-8`]);
   // An empty header excludes nothing.
   const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } })

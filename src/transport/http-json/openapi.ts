@@ -4,7 +4,7 @@ import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { extensionsParameter } from "../calls/a2a-extensions.ts";
 import { servedVersion, versionParameter } from "../calls/a2a-version.ts";
 import { cursorParameter, eventSequenceUri } from "../calls/event-sequence.ts";
-import { answer, isRead, pathOf, type RequestHandler } from "../listener/request-handler.ts";
+import { isRead, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 import type { ServedService } from "../services/services.ts";
 import { isTextInQuery } from "./bind-request.ts";
 import { eventStreamType, jsonTypes } from "./media-types.ts";
@@ -68,7 +68,7 @@ export function openApiHandler(services: readonly ServedService[], publicUrl?: U
   const document = JSON.stringify(openApiDocument(services, publicUrl));
   return (request, response) => {
     if (pathOf(request) !== "/openapi.json") return false;
-    if (isRead(request, response)) answer(request, response, { status: 200 }, document);
+    if (isRead(request, response)) respond(request, response, { status: 200 }, document);
     return true;
   };
 }

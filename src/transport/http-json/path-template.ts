@@ -1,7 +1,7 @@
 /** A path of a `google.api.http` rule: `/tasks/{id=*}:cancel`, `/{tenant}/tasks`, `/files/{name=shelves/*\/**}`. */
 export interface PathTemplate {
   readonly text: string;
-  /** What each segment of a path has to be, variables resolved to their patterns. `**` is the last one. */
+  /** The pattern of each segment of a path. `**` is possible as the last one. */
   readonly segments: readonly Pattern[];
   /** After the colon of the last segment; empty without one. */
   readonly verb: string;
@@ -14,15 +14,15 @@ const one = Symbol("*");
 const many = Symbol("**");
 
 interface Variable {
-  /** The way to the field, by proto names. */
+  /** The path to the field, in proto names. */
   readonly fieldPath: string;
-  /** The segments it takes, `to` excluded; to the end of the path with `**`. */
+  /** Its segments, `to` excluded. With `**` they go on to the end of the path. */
   readonly from: number;
   readonly to: number;
   readonly isMany: boolean;
 }
 
-/** Throws an Error for what isn't a template: a fault in a proto, found at the start. */
+/** Parses a template. Throws an Error for a fault in a proto, which is found at the start. */
 export function parseTemplate(text: string): PathTemplate {
   const segments: Pattern[] = [];
   const variables: Variable[] = [];
@@ -44,18 +44,14 @@ export function parseTemplate(text: string): PathTemplate {
   return { text, segments, verb, variables };
 }
 
-/**
- * A path as it was sent, cut into segments before anything is decoded, so that an encoded `/` or `:` in an id separates
- * nothing.
- */
+/** The segments of a path as it was sent. They are decoded later, so an encoded `/` or `:` in an id separates nothing. */
 export function segmentsOf(path: string): readonly string[] {
   return path.slice(1).split("/");
 }
 
 /**
- * What the variables of a template are in a path, decoded; undefined if the path is none of the template's. A segment
- * may be empty where any is accepted: that an id is missing is then said by whoever checks ids. Throws URIError for a
- * percent sign that encodes nothing.
+ * The decoded variables of a template in a path, or undefined if the path doesn't match. A variable may be empty: the
+ * check of the request reports a missing id. Throws URIError for a percent sign that encodes nothing.
  */
 export function matchTemplate(
   { segments, verb, variables }: PathTemplate,
@@ -73,7 +69,7 @@ export function matchTemplate(
   return new Map(variables.map((variable) => [variable.fieldPath, variableValue(variable, parts)]));
 }
 
-/** In a value of several segments an encoded slash stays encoded, or it could not be told from one that separates. */
+/** In a value of several segments an encoded slash stays encoded: it doesn't separate. */
 function variableValue({ from, to, isMany }: Variable, parts: readonly string[]): string {
   if (!isMany && to === from + 1) return decodeURIComponent(parts[from] ?? "");
   const taken = parts.slice(from, isMany ? undefined : to);
@@ -81,9 +77,9 @@ function variableValue({ from, to, isMany }: Variable, parts: readonly string[])
 }
 
 /**
- * Which of two templates that fit the same path is asked first: negative for `a`. The one with a verb, then the one
- * that has a literal where the other has a variable, from the left: a tenant called `tasks` takes nothing away from
- * `/tasks/{id}` (trap 26).
+ * The order of two templates that match the same path: negative if `a` is first. A template with a verb is first, then
+ * the one that has a literal, from the left, where the other has a variable. So a tenant named `tasks` doesn't hide
+ * `/tasks/{id}`.
  */
 export function compareTemplates(a: PathTemplate, b: PathTemplate): number {
   if ((a.verb === "") !== (b.verb === "")) return a.verb === "" ? 1 : -1;

@@ -5,28 +5,28 @@ import type { HttpRule } from "../../../gen/google/api/http_pb.ts";
 import type { ServedService } from "../services/services.ts";
 import { compareTemplates, matchTemplate, type PathTemplate, parseTemplate, segmentsOf } from "./path-template.ts";
 
-/** One way to call a method by REST. */
+/** One way to call a method over HTTP+JSON. */
 export interface Route {
   readonly verb: string;
   readonly template: PathTemplate;
-  /** What the body holds: the whole request, one field of it, or nothing. */
+  /** The content of the body: the whole request, one field of it, or nothing. */
   readonly body: "whole" | "none" | DescField;
   readonly call: MethodImplSpec;
-  /** Stands in no rule: a stream's GET, by POST. */
+  /** Whether no rule has it: POST for a stream that the rules serve by GET. */
   readonly isAdded: boolean;
 }
 
-/** A path that is served, by whichever verbs. */
+/** A served path. */
 export interface FoundPath {
   readonly verbs: readonly string[];
-  /** What is called by a verb, and with what in its path. Throws URIError for a percent sign that encodes nothing. */
+  /** The route of a verb and the variables of the path. Throws URIError for a percent sign that encodes nothing. */
   route(verb: string): { readonly route: Route; readonly variables: ReadonlyMap<string, string> } | undefined;
 }
 
 /**
- * All routes of the services, from the `google.api.http` rules of their descriptors with the additional bindings, those
- * that fit a path best first. A stream that the rules serve by GET is served by POST too, with and without a body,
- * since A2A's text asks for that (trap 6). Throws an Error for rules that contradict the descriptors.
+ * All routes of the services, from the `google.api.http` rules of their descriptors with the additional bindings, the best
+ * match first. A stream that the rules serve by GET is served by POST too, with or without a body, since the text of the
+ * specification says POST. Throws an Error for rules that contradict the descriptors.
  */
 export function routesOf(services: readonly ServedService[]): readonly Route[] {
   const calls = services.flatMap(({ methods }) => Object.values(methods));
@@ -40,14 +40,14 @@ function routesOfMethod(call: MethodImplSpec): readonly Route[] {
     throw new Error(`${method} streams requests, which HTTP+JSON can't`);
   const rule = getOption(method, httpOption);
   return [rule, ...rule.additionalBindings].flatMap((binding) => {
-    const route = routeOf(call, binding);
+    const route = ruleRoute(call, binding);
     return route.verb === "GET" && call.kind === "server_streaming"
       ? [route, { ...route, verb: "POST", body: "whole" as const, isAdded: true }]
       : [route];
   });
 }
 
-function routeOf(call: MethodImplSpec, { pattern, body }: HttpRule): Route {
+function ruleRoute(call: MethodImplSpec, { pattern, body }: HttpRule): Route {
   const { input } = call.method;
   if (pattern.case === undefined) throw new Error(`A rule of ${call.method} has no path`);
   const [verb, path] =
@@ -63,7 +63,7 @@ function routeOf(call: MethodImplSpec, { pattern, body }: HttpRule): Route {
   return { verb, template, body: bodyField ?? (body === "*" ? "whole" : "none"), call, isAdded: false };
 }
 
-/** The fields on the way to one, by proto or JSON names with dots between; undefined if there is none. */
+/** The fields on a path of proto or JSON names with dots between. Undefined if there is no such field. */
 export function fieldsAt(input: DescMessage, fieldPath: string): readonly DescField[] | undefined {
   const fields: DescField[] = [];
   let at: DescMessage | undefined = input;
@@ -76,12 +76,12 @@ export function fieldsAt(input: DescMessage, fieldPath: string): readonly DescFi
   return fields;
 }
 
-/** Finds what serves a path; undefined if nothing does. */
+/** Finds the routes of a path. Undefined if it has none. */
 export function findPath(routes: readonly Route[], path: string): FoundPath | undefined {
   const segments = segmentsOf(path);
   const fitting = routes.filter(({ template }) => fits(template, segments));
   if (fitting.length === 0) return undefined;
-  // An unencoded `:cancel` is the verb, never the end of an id, whichever method of HTTP it comes with.
+  // An unencoded `:cancel` is the verb, never the end of an id, for every HTTP method.
   const wanted = fitting[0]?.template.verb === "" ? fitting : fitting.filter(({ template }) => template.verb !== "");
   return {
     verbs: [...new Set(wanted.map(({ verb }) => verb))],
@@ -97,7 +97,7 @@ function fits(template: PathTemplate, segments: readonly string[]): boolean {
   try {
     return matchTemplate(template, segments) !== undefined;
   } catch {
-    // A variable that can't be decoded is a fault of a request to this path.
+    // The path matches, and the request is at fault: a variable can't be decoded.
     return true;
   }
 }

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 
-/** What is read here of a card's JSON. Its author's card was checked against the contract before. */
+/** The members of a card's JSON that are read here. The card was checked against the contract before. */
 interface Card {
   readonly supportedInterfaces: readonly {
     readonly url: string;
@@ -27,9 +27,9 @@ const schemeTypes: Readonly<Record<string, string>> = {
 };
 
 /**
- * A card's JSON with what clients of version 0.3 look for beside what is there (R198, R199): the address at the top,
- * security in the older shape. Nothing that version 1.0 knows is changed, and its clients ignore the rest (R120). A
- * card that lists no interface of version 0.3 stays as it is.
+ * A card's JSON with the members of version 0.3 added (R198, R199): the address at the top, and security in the older
+ * form. Members of version 1.0 don't change, and its clients ignore the others (R120). A card without an interface of
+ * version 0.3 stays as it is.
  */
 export function withV03Members(json: JsonObject): JsonObject {
   const card = json as unknown as Card;

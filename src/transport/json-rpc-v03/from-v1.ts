@@ -1,10 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { wrappedDataKey } from "./to-v1.ts";
 
-/**
- * Everything here turns what the contract's JSON says in version 1.0 into what version 0.3 says. Given values are as
- * our own encoder wrote them.
- */
+/** Translates JSON of version 1.0, as our encoder writes it, to version 0.3. */
 
 const states: Readonly<Record<string, string>> = {
   TASK_STATE_SUBMITTED: "submitted",
@@ -17,7 +14,7 @@ const states: Readonly<Record<string, string>> = {
   TASK_STATE_AUTH_REQUIRED: "auth-required",
 };
 
-/** After these no more events come: the stream ends. AUTH_REQUIRED leaves it open (trap 7). */
+/** The states that end a stream. AUTH_REQUIRED doesn't: the agent goes on when the authentication is done. */
 const lastStates = new Set(["completed", "failed", "canceled", "rejected", "input-required"]);
 
 export function taskFromV1(task: JsonObject): JsonObject {
@@ -53,8 +50,8 @@ export function eventFromV1(event: JsonObject): JsonObject {
   const { statusUpdate, artifactUpdate } = event;
   if (statusUpdate !== undefined) {
     const { status, ...rest } = objectOf(statusUpdate);
-    const told = statusFromV1(objectOf(status));
-    return { kind: "status-update", ...rest, status: told, final: lastStates.has(String(told.state)) };
+    const statusV03 = statusFromV1(objectOf(status));
+    return { kind: "status-update", ...rest, status: statusV03, final: lastStates.has(String(statusV03.state)) };
   }
   if (artifactUpdate !== undefined) {
     const { artifact, ...rest } = objectOf(artifactUpdate);
@@ -116,7 +113,7 @@ function partFromV1({ text, raw, url, data, mediaType, filename, metadata }: Jso
 
 // ── Pieces ──
 
-/** Ids that aren't known are absent in version 0.3. */
+/** Version 0.3 leaves out unknown ids. */
 function withoutEmpty(from: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(from).filter(([, value]) => value !== ""));
 }

@@ -4,12 +4,12 @@ import { withV03Members } from "./card-v03.ts";
 import { eventFromV1, pushFromV1, sentFromV1, taskFromV1 } from "./from-v1.ts";
 import { pushIdToV1, pushToV1, queryToV1, sendToV1, taskIdToV1 } from "./to-v1.ts";
 
-/** A method of version 0.3, as one of version 1.0. */
+/** A method of version 0.3 and its translation to version 1.0. */
 export interface MethodV03 {
   readonly rpc: keyof typeof A2AService.method;
-  /** Its params as the JSON of the rpc's request. Throws TaskError INVALID_REQUEST. */
+  /** Its params as the JSON of the request of the RPC. Throws TaskError INVALID_REQUEST. */
   toV1(params: JsonObject): JsonObject;
-  /** What its result, or an event of its stream, is in version 0.3. */
+  /** Its result, or an event of its stream, in version 0.3. */
   fromV1(result: JsonObject): JsonValue;
 }
 

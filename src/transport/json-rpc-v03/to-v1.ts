@@ -2,14 +2,14 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { invalidRequest } from "../../domain/task-error.ts";
 
 /**
- * A version 0.3 data part holds an object only; one with this in its metadata stands for another value, under "value"
- * (what the SDKs do).
+ * A data part of version 0.3 holds an object only. With this key in its metadata the member "value" is the data, as in
+ * the SDKs.
  */
 export const wrappedDataKey = "data_part_compat";
 
 /**
- * `MessageSendParams` → `SendMessageRequest`, both as JSON. Throws TaskError INVALID_REQUEST that names the 0.3 field,
- * as all here.
+ * `MessageSendParams` → `SendMessageRequest`, both as JSON. Throws TaskError INVALID_REQUEST that names the field of 0.3,
+ * like all functions here.
  */
 export function sendToV1(params: JsonObject): JsonObject {
   const { configuration, metadata } = params;
@@ -131,7 +131,7 @@ function partToV1(part: JsonObject, field: string): JsonObject {
 
 // ── Pieces ──
 
-/** In version 0.3 what isn't there may also be null. */
+/** In version 0.3 an absent value may also be null. */
 function isGiven(value: JsonValue | undefined): value is Exclude<JsonValue, null> {
   return value !== undefined && value !== null;
 }

@@ -1,42 +1,35 @@
-import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
-import type { HandlerContext, MethodImplSpec } from "@connectrpc/connect";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { ConnectError, HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { checkVersion, type VersionSource } from "../calls/a2a-version.ts";
-import type { Admission } from "../calls/admission.ts";
-import { callStreaming, callUnary } from "../calls/call-method.ts";
-import { eventIdOf } from "../calls/event-sequence.ts";
 import { jsonError } from "../errors/json-error.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../services/services.ts";
 import { type RpcError, rpcCodes } from "./rpc-message.ts";
 
-/** A version of A2A over JSON-RPC: the names of its methods, and its form of params, results and errors. */
+/** A version of A2A over JSON-RPC: its method names, and its form of params, results and errors. */
 export interface Dialect {
   /**
-   * Throws RpcFault for a name that it has nothing for, and TaskError VERSION_NOT_SUPPORTED where that may be for the
-   * request's version.
+   * Finds a method. Throws RpcFault for an unknown name, and TaskError VERSION_NOT_SUPPORTED if the request names another
+   * version, which may have such a method.
    */
-  find(name: string, request: VersionSource): RpcMethod;
-  errorOf(error: Parameters<typeof jsonError>[0]): RpcError;
+  find(name: string, request: VersionSource): DialectMethod;
+  errorOf(error: ConnectError): RpcError;
 }
 
-/** A method as JSON. Throws what the implementation throws, and TaskError for params that can't be read. */
-export interface RpcMethod {
-  readonly desc: DescMethod;
-  readonly isStream: boolean;
-  /** One for a method that answers once, the events in their order for a stream. */
-  run(params: JsonObject, context: HandlerContext): AsyncGenerator<RpcResult>;
+/** A method with its JSON in one dialect. */
+export interface DialectMethod {
+  readonly method: MethodImplSpec;
+  /** Prepares the context before the admission looks at it. */
+  prepare?(context: HandlerContext): void;
+  /** The request. Called after the admission. Throws TaskError for params that can't be read. */
+  read(params: JsonObject, context: HandlerContext): Message;
+  /** A result, or an event of a stream, as JSON text. */
+  write(message: Message): string;
 }
 
-/** A result, or an event of a stream. */
-export interface RpcResult {
-  readonly json: string;
-  /** Where a client that lost its stream goes on. */
-  readonly id?: string | undefined;
-}
-
-/** What JSON-RPC itself has to say of a request. */
+/** An error of JSON-RPC itself. */
 export class RpcFault extends Error {
   override name = "RpcFault";
   readonly error: RpcError;
@@ -47,42 +40,52 @@ export class RpcFault extends Error {
   }
 }
 
-/** What the methods of A2A 0.2 became, which had their names before the project settled on others. */
+/** The methods of A2A 0.2 that were renamed later, with their present names. */
 const successors: Readonly<Record<string, string>> = {
   "tasks/send": "SendMessage",
   "tasks/sendSubscribe": "SendStreamingMessage",
 };
 
 /**
- * A2A 1.0: the contract's methods by their plain names (R161), those of other services after the name of their service.
+ * A2A 1.0: the contract's methods by their plain names (R161), those of other services with the name of their service
+ * in front.
  */
-export function currentDialect(services: readonly ServedService[], gate: Admission): Dialect {
-  const methods = new Map<string, RpcMethod>();
-  for (const { service, methods: calls } of services) {
+export function currentDialect(services: readonly ServedService[]): Dialect {
+  const methods = new Map<string, DialectMethod>();
+  for (const { service, methods: implementations } of services) {
     const prefix = service.typeName === A2AService.typeName ? "" : `${service.typeName}/`;
-    for (const call of Object.values(calls)) methods.set(`${prefix}${call.method.name}`, rpcMethod(call, gate));
+    for (const method of Object.values(implementations))
+      methods.set(`${prefix}${method.method.name}`, currentMethod(method));
   }
   return {
     find(name, request) {
       const method = methods.get(name);
       if (method !== undefined) return method;
-      // Another version may well have it (R137). What asks for a method of 0.2 is told the successor, whatever it says
-      // of versions.
+      // Another version may have the method (R137). For a method of 0.2 the error names the successor in any case.
       if (!Object.hasOwn(successors, name)) checkVersion(request, "lenient");
-      throw new RpcFault(notFound(name));
+      throw new RpcFault(methodNotFound(name));
     },
     errorOf,
   };
 }
 
-/** An error with its details, as both versions tell it (R165). */
-export function errorOf(error: Parameters<Dialect["errorOf"]>[0]): RpcError {
+function currentMethod(method: MethodImplSpec): DialectMethod {
+  const { input, output } = method.method;
+  return {
+    method,
+    read: (params) => readJson(input, params),
+    write: (message) => writeJson(output, message),
+  };
+}
+
+/** An error with its details, the same in both versions (R165). */
+export function errorOf(error: ConnectError): RpcError {
   const { jsonRpc, message, details } = jsonError(error);
   return { code: jsonRpc, message, ...(details.length > 0 && { data: details }) };
 }
 
-/** What a name is answered with that nothing has; for those of version 0.2 it names the successor. */
-export function notFound(method: string): RpcError {
+/** The error for an unknown method. For a method of version 0.2 it names the successor. */
+export function methodNotFound(method: string): RpcError {
   const successor = Object.hasOwn(successors, method) ? successors[method] : undefined;
   const message = `Method not found: ${successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`}`;
   const metadata = { method, ...(successor !== undefined && { successor }) };
@@ -93,20 +96,4 @@ export function notFound(method: string): RpcError {
     metadata,
   };
   return { code: rpcCodes.methodNotFound, message, data: [info] };
-}
-
-function rpcMethod(call: MethodImplSpec, gate: Admission): RpcMethod {
-  const { method } = call;
-  return {
-    desc: method,
-    isStream: call.kind === "server_streaming",
-    async *run(params, context) {
-      gate(context);
-      const request = readJson(method.input, params);
-      if (call.kind === "unary") yield { json: writeJson(method.output, await callUnary(call, request, context)) };
-      else
-        for await (const event of callStreaming(call, request, context))
-          yield { json: writeJson(method.output, event), id: eventIdOf(event) };
-    },
-  };
 }

@@ -1,63 +1,45 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import type { JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
 import type { VersionSource } from "../calls/a2a-version.ts";
-import {
-  type CallContext,
-  type CallSignals,
-  callContext,
-  callSignals,
-  endCall,
-  type HttpResponse,
-  headerLines,
-  isGone,
-  nothing,
-  writeBytes,
-} from "../calls/call-context.ts";
+import { type CallContext, callContext, headerLines } from "../calls/call-context.ts";
 import { batchCallsMax } from "../calls/call-limits.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
+import { Exchange } from "../calls/exchange.ts";
 import { readBody } from "../calls/read-body.ts";
+import { nodeHeaders } from "../calls/response-writer.ts";
+import { type AnswerForm, runCall } from "../calls/run-call.ts";
 import { toConnectError } from "../errors/errors.ts";
-import { writeEventStream } from "../http-json/event-stream.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
-import { pathOf, type Request, type RequestHandler } from "../listener/request-handler.ts";
+import { pathOf, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
 import type { ServedService } from "../services/services.ts";
-import { currentDialect, type Dialect, RpcFault } from "./dialect.ts";
-import {
-  errorText,
-  exactIds,
-  noId,
-  type RpcEntry,
-  type RpcError,
-  readEntry,
-  resultText,
-  rpcCodes,
-} from "./rpc-message.ts";
+import { currentDialect, type Dialect, type DialectMethod, RpcFault } from "./dialect.ts";
+import { BatchAnswer, jsonHeaders, NoAnswer, SingleAnswer, sendNoContent, sendText } from "./rpc-answer.ts";
+import { errorText, exactIds, noId, type RpcEntry, type RpcError, readEntry, rpcCodes } from "./rpc-message.ts";
 
 export interface JsonRpcOptions extends CallSettings {
-  /** Where it is served, with and without a slash at the end. Default "/": clients post to the agent's own address. */
+  /** The path, with and without a slash at the end. Default "/": clients post to the agent's own address. */
   readonly path?: string;
   /**
-   * Another version of A2A for a request, known by its headers, its query or its method's name before params are looked
-   * at. Default: always 1.0.
+   * Selects another version of A2A for a call by its headers, its query or its method's name, before its params are
+   * read. Default: always 1.0.
    */
   dialectOf?(method: string, request: VersionSource): Dialect | undefined;
 }
 
 const protocolName = "json-rpc";
-const jsonHeaders = { "content-type": "application/json" };
 
 /**
- * A2A's JSON-RPC binding (R161 to R165): POST to one path. Everything but a stream is answered with HTTP 200, errors
- * included, or 204 where nothing is to be said.
+ * A2A's JSON-RPC binding (R161 to R165): POST to one path. Every answer except a stream has HTTP status 200, errors
+ * included, or 204 for notifications.
  */
 export function jsonRpcHandler(services: readonly ServedService[], options: JsonRpcOptions): RequestHandler {
-  const current = currentDialect(services, options.gate);
+  const current = currentDialect(services);
   const path = withoutSlash(options.path ?? "/");
   return (request, response) => {
     if (request.method !== "POST" || withoutSlash(pathOf(request)) !== path) return false;
-    void new Exchange(request, response, current, options).serve();
+    void new RpcExchange(new Exchange(request, response, options), current, options).serve();
     return true;
   };
 }
@@ -66,156 +48,132 @@ function withoutSlash(path: string): string {
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
-/** The headers that a call, if it came to one, tells its answer with, errors too. */
-function headersFor(context: CallContext | undefined): OutgoingHttpHeaders {
-  return Object.fromEntries(context?.responseHeader ?? []);
-}
-
-/** One request of HTTP with all its calls. */
-class Exchange {
-  readonly #request: Request;
-  readonly #response: HttpResponse;
+/** One HTTP request with all its calls. */
+class RpcExchange {
+  readonly #exchange: Exchange;
   readonly #current: Dialect;
   readonly #options: JsonRpcOptions;
-  readonly #signals: CallSignals;
   readonly #version: VersionSource;
 
-  constructor(request: Request, response: HttpResponse, current: Dialect, options: JsonRpcOptions) {
-    this.#request = request;
-    this.#response = response;
+  constructor(exchange: Exchange, current: Dialect, options: JsonRpcOptions) {
+    this.#exchange = exchange;
     this.#current = current;
     this.#options = options;
-    this.#signals = callSignals(response, options);
+    const { request } = exchange;
     this.#version = { requestHeader: new Headers(headerLines(request)), url: request.url ?? "" };
   }
 
-  /** Never rejects: whatever goes wrong is an answer. */
+  /** Never rejects: every error is answered. */
   async serve(): Promise<void> {
     try {
+      // Before the body, which has to be read to know the calls.
+      await this.#exchange.identity;
       const { json, ids } = await this.#read();
       if (!Array.isArray(json)) await this.#single(readEntry(json, ids.get(0)));
       else await this.#batch(json, ids);
     } catch (error) {
-      this.#send(errorText(noId, this.#errorOf(error, this.#current)));
+      sendText(this.#exchange.response, errorText(noId, this.#errorOf(error, this.#current)));
     }
   }
 
   async #read(): Promise<{ readonly json: JsonValue; readonly ids: ReadonlyMap<number, string> }> {
-    const bytes = await readBody(this.#request, this.#options.readBytesMax, this.#options.shutdownSignal);
-    if (!isJsonBody(this.#request)) {
-      throw new TaskError(
-        "CONTENT_TYPE_NOT_SUPPORTED",
-        `The content type "${this.#request.headers["content-type"] ?? ""}" is not supported: application/json is, in UTF-8`,
-      );
+    const { request } = this.#exchange;
+    const bytes = await readBody(this.#exchange, this.#options.readBytesMax, this.#options.shutdownSignal);
+    if (!isJsonBody(request)) {
+      const message = `The content type "${request.headers["content-type"] ?? ""}" is not supported: application/json is, in UTF-8`;
+      throw new TaskError("CONTENT_TYPE_NOT_SUPPORTED", message);
     }
     try {
       const json = parseJson(bytes);
       return { json, ids: exactIds(bytes, json) };
     } catch (error) {
-      throw new RpcFault({
-        code: rpcCodes.parse,
-        message: `Invalid JSON payload: ${error instanceof Error ? error.message : error}`,
-      });
+      const message = `Invalid JSON payload: ${error instanceof Error ? error.message : error}`;
+      throw new RpcFault({ code: rpcCodes.parse, message });
     }
   }
 
   async #single(entry: RpcEntry): Promise<void> {
-    if (entry.kind === "faulty") return this.#send(errorText(entry.id, entry.error));
+    const { response } = this.#exchange;
+    if (entry.kind === "faulty") return sendText(response, errorText(entry.id, entry.error));
     const { id, method: name, params } = entry;
     const dialect = this.#dialectOf(name);
-    let context: CallContext | undefined;
+    let method: DialectMethod;
     try {
-      const method = dialect.find(name, this.#version);
-      context = callContext(this.#request, this.#signals, method.desc, protocolName);
-      const results = method.run(params, context);
-      try {
-        // What refuses a stream comes before its first event, and is a plain answer.
-        const first = await results.next();
-        const headers = headersFor(context);
-        if (id === undefined) return this.#sendNothing(headers);
-        if (!method.isStream) return this.#send(resultText(id, first.value?.json ?? "null"), headers);
-        await writeEventStream(this.#response, {
-          events: results,
-          first,
-          headers,
-          toEvent: ({ json, id: place }) => ({ data: resultText(id, json), id: place }),
-          toErrorEvent: (error) => ({ data: errorText(id, this.#errorOf(error, dialect)) }),
-          keepAliveMs: this.#options.heartbeatMs,
-        });
-      } finally {
-        // A stream that nobody reads on, such as that of a notification, ends here; its task goes on.
-        await results.return(undefined);
-        endCall(context);
-      }
+      method = dialect.find(name, this.#version);
     } catch (error) {
-      if (id === undefined) this.#sendNothing(headersFor(context));
-      else this.#send(errorText(id, this.#errorOf(error, dialect)), headersFor(context));
+      if (id === undefined) return sendNoContent(response, {});
+      return sendText(response, errorText(id, this.#errorOf(error, dialect)));
     }
+    await this.#run(method, params, (context) =>
+      id === undefined
+        ? new NoAnswer(response, context)
+        : new SingleAnswer(response, context, { id, dialect, method }, this.#options),
+    );
   }
 
   /**
-   * One call after the other, each answer with the client before the next is made: a batch holds no more in memory than
-   * a single call.
+   * Runs one call after the other. Each answer is written, and read by a slow client, before the next call is made: a
+   * batch holds no more in memory than a single call.
    */
   async #batch(entries: readonly JsonValue[], ids: ReadonlyMap<number, string>): Promise<void> {
-    if (entries.length === 0)
-      throw new RpcFault({
-        code: rpcCodes.invalidRequest,
-        message: "Request payload validation error: the batch is empty",
-      });
-    if (entries.length > batchCallsMax) {
-      const message = `Request payload validation error: the batch has ${entries.length} requests, at most ${batchCallsMax} are accepted`;
-      throw new RpcFault({ code: rpcCodes.invalidRequest, message });
-    }
+    const { response } = this.#exchange;
+    if (entries.length === 0) throw invalidRequest("the batch is empty");
+    if (entries.length > batchCallsMax)
+      throw invalidRequest(`the batch has ${entries.length} requests, at most ${batchCallsMax} are accepted`);
     let text = "";
     let separator = "[";
     let headers: OutgoingHttpHeaders = {};
     for (const [place, json] of entries.entries()) {
-      const { answer, context } = await this.#answer(readEntry(json, ids.get(place)));
-      if (isGone(this.#response)) return;
+      const { answer, context } = await this.#member(readEntry(json, ids.get(place)));
+      if (response.isGone) return;
       if (answer !== undefined) {
         text += `${separator}${answer}`;
         separator = ",";
       }
-      // The first call tells the headers, such as the extensions that are active. What is no call has nothing of that,
-      // and its answer is short: it waits.
+      // The first call sets the headers, such as the active extensions. An entry that is no call has none, and its
+      // answer is short: it waits for the first call.
       if (context === undefined) continue;
-      if (!this.#response.headersSent) headers = { ...headers, ...headersFor(context) };
+      if (!response.isBegun) headers = { ...headers, ...nodeHeaders(context.responseHeader) };
       if (text === "") continue;
-      if (!this.#response.headersSent) this.#response.writeHead(200, { ...headers, ...jsonHeaders });
-      await writeBytes(this.#response, Buffer.from(text));
+      if (!response.isBegun) response.begin(200, { ...headers, ...jsonHeaders });
+      await response.write(Buffer.from(text));
       text = "";
     }
-    if (separator === "[") return this.#sendNothing(headers);
-    if (!this.#response.headersSent) this.#response.writeHead(200, jsonHeaders);
-    this.#response.end(Buffer.from(`${text}]`));
+    if (separator === "[") return sendNoContent(response, headers);
+    if (!response.isBegun) response.begin(200, jsonHeaders);
+    response.end(Buffer.from(`${text}]`));
   }
 
-  /**
-   * What a member of a batch is answered with, nothing for a notification; and the context of its call, if it came to
-   * one.
-   */
-  async #answer(entry: RpcEntry): Promise<{ readonly answer?: string; readonly context?: CallContext }> {
+  /** The answer of one entry, undefined for a notification; and the context of its call if there was one. */
+  async #member(entry: RpcEntry): Promise<{ readonly answer?: string | undefined; readonly context?: CallContext }> {
     if (entry.kind === "faulty") return { answer: errorText(entry.id, entry.error) };
     const { id, method: name, params } = entry;
     const dialect = this.#dialectOf(name);
-    let context: CallContext | undefined;
-    const told = (answer: string) => ({ ...(id !== undefined && { answer }), ...(context && { context }) });
+    let method: DialectMethod;
     try {
-      const method = dialect.find(name, this.#version);
-      if (method.isStream)
-        throw new RpcFault({
-          code: rpcCodes.invalidRequest,
-          message: `Request payload validation error: "${name}" streams, which a batch can't`,
-        });
-      context = callContext(this.#request, this.#signals, method.desc, protocolName);
-      const { value } = await method.run(params, context).next();
-      return told(resultText(id ?? noId, value?.json ?? "null"));
+      method = dialect.find(name, this.#version);
+      if (method.method.kind === "server_streaming")
+        throw invalidRequest(`"${name}" streams, which is not possible in a batch`);
     } catch (error) {
-      return told(errorText(id ?? noId, this.#errorOf(error, dialect)));
-    } finally {
-      if (context !== undefined) endCall(context);
+      return { answer: id === undefined ? undefined : errorText(id, this.#errorOf(error, dialect)) };
     }
+    const answer = new BatchAnswer({ id: id ?? noId, dialect, method });
+    const context = await this.#run(method, params, () => answer);
+    return { answer: id === undefined ? undefined : answer.text, context };
+  }
+
+  async #run(
+    { method, prepare, read }: DialectMethod,
+    params: JsonObject,
+    answerOf: (context: CallContext) => AnswerForm,
+  ): Promise<CallContext> {
+    const context = callContext(this.#exchange, method.method, protocolName);
+    const form = Object.assign(answerOf(context), {
+      read: () => read(params, context),
+      ...(prepare && { prepare }),
+    });
+    await runCall(method, context, this.#exchange, form, this.#options);
+    return context;
   }
 
   #dialectOf(method: string): Dialect {
@@ -225,16 +183,8 @@ class Exchange {
   #errorOf(error: unknown, dialect: Dialect): RpcError {
     return error instanceof RpcFault ? error.error : dialect.errorOf(toConnectError(error, this.#options.logger));
   }
+}
 
-  #send(text: string, headers: OutgoingHttpHeaders = {}): void {
-    if (this.#response.headersSent) return;
-    const bytes = Buffer.from(text);
-    this.#response.writeHead(200, { ...headers, ...jsonHeaders, "content-length": bytes.byteLength });
-    this.#response.end(bytes);
-  }
-
-  #sendNothing(headers: OutgoingHttpHeaders): void {
-    this.#response.writeHead(204, headers);
-    this.#response.end(nothing);
-  }
+function invalidRequest(fault: string): RpcFault {
+  return new RpcFault({ code: rpcCodes.invalidRequest, message: `Request payload validation error: ${fault}` });
 }

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
-/** An id as JSON, to be given back as it came. */
+/** An id as JSON text, to be sent back unchanged. */
 export type RpcId = string;
 export const noId: RpcId = "null";
 
@@ -8,14 +8,14 @@ export const noId: RpcId = "null";
 export type RpcEntry =
   | {
       readonly kind: "call";
-      /** Undefined for a notification: nobody waits for its answer. */
+      /** Undefined for a notification, which gets no answer. */
       readonly id: RpcId | undefined;
       readonly method: string;
       readonly params: JsonObject;
     }
   | { readonly kind: "faulty"; readonly id: RpcId; readonly error: RpcError };
 
-/** An error as JSON-RPC tells it. `data` is a list of objects that name their types (R165). */
+/** An error object of JSON-RPC. `data` is a list of objects that name their types (R165). */
 export interface RpcError {
   readonly code: number;
   readonly message: string;
@@ -31,8 +31,8 @@ export const rpcCodes = {
 } as const;
 
 /**
- * Takes one member of a batch, or a request by itself, apart. Absent params are empty ones (trap 5). `digits`: the id
- * as it was written, where it is a number that JavaScript rounds.
+ * Reads a request, alone or from a batch. Absent params are taken as empty. `digits` is the id as it was written if it is
+ * a number that JavaScript rounds.
  */
 export function readEntry(json: JsonValue, digits?: string): RpcEntry {
   if (!isObject(json))

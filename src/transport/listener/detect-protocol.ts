@@ -1,13 +1,13 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
 
-/** What every HTTP/2 client sends first (RFC 9113, 3.4). No HTTP/1.1 request begins like this. */
+/** What every HTTP/2 client sends first (RFC 9113, 3.4). No HTTP/1.1 request begins with it. */
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /**
- * Finds out which HTTP a client speaks, by its first bytes, and puts them back. Compares no more of them than needed:
- * nearly every HTTP/1.1 request shows itself by its first two. `found` is called at most once, in the same step in
- * which the bytes are there; a client that is silent for `limitMs`, or goes away, is cut.
+ * Detects the version of HTTP by the first bytes of a connection and puts them back. It compares no more bytes than it
+ * needs: two are enough for nearly every HTTP/1.1 request. `found` is called at most once, in the same step in which the
+ * bytes arrive. The connection is cut if the client is silent for `limitMs` or ends its side.
  */
 export function readFirstBytes(socket: Socket, clock: Clock, limitMs: number, found: (version: 1 | 2) => void): void {
   let first: Buffer = Buffer.alloc(0);

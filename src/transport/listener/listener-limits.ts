@@ -1,87 +1,77 @@
-/** Bounds of one port, with the reason for each. Times in milliseconds, sizes in bytes. */
-export interface PortLimits {
+/** Bounds of one listener, with their reasons. Times in milliseconds, sizes in bytes. */
+export interface ListenerLimits {
   /**
-   * From the beginning of a connection to the bytes that tell its protocol: one byte of HTTP/1.1, the whole preface of
-   * HTTP/2. A client speaks first in both, so whoever is silent for longer only holds a socket. TLS has as long again
-   * for its handshake.
+   * From the beginning of a connection to the bytes that show its protocol. In both versions the client speaks first, so
+   * a client that is silent for longer only holds a socket. A TLS handshake has the same time before that.
    */
   readonly firstBytesMs: number;
   /**
-   * When the port closes: what is left of a request that is answered already is waited for no longer than this, so that
-   * its answer gets out.
+   * While the listener closes: time for the rest of a request that is already answered. Reading it lets the answer reach
+   * the client.
    */
   readonly lastBytesMs: number;
-  /** HTTP/1.1: to the end of a request's head. Slowloris sends it one byte at a time. */
+  /** HTTP/1.1: to the end of a request's head. A Slowloris attack sends it one byte at a time. */
   readonly headMs: number;
   /**
-   * To the end of a request, body included; the largest one over a slow line. Over HTTP/1.1 it ends with the request,
-   * so it never cuts an answer that streams; over HTTP/2 it ends with the answer's beginning as well, since a stream in
-   * both directions has no end to its request.
+   * To the end of a request with its body: enough for the largest one over a slow line. Over HTTP/1.1 it ends with the
+   * request, so it never cuts an answer that streams. Over HTTP/2 it also ends when the answer begins, since the request
+   * of a stream in both directions has no end.
    */
   readonly requestMs: number;
-  /** HTTP/1.1: how often those two are looked at. */
+  /** HTTP/1.1: how often these two limits are checked. */
   readonly checkMs: number;
   /**
-   * HTTP/1.1: an idle connection is kept this long, longer than load balancers keep theirs (60 s), or they send into a
-   * connection that is just being closed.
+   * HTTP/1.1: how long an idle connection is kept. Longer than load balancers keep theirs (60 s), or they send a request
+   * into a connection that is being closed.
    */
   readonly keepAliveMs: number;
-  /**
-   * HTTP/2: a connection without a request is closed by GOAWAY after this long. Clients open another one when they need
-   * it.
-   */
+  /** HTTP/2: a connection without a request is closed by GOAWAY after this time. Clients reconnect when they need to. */
   readonly idleMs: number;
   /**
-   * HTTP/2: after so long without a byte from a client it is asked by a PING whether it is still there. Below the
-   * minute or so after which the strictest of the usual NATs and load balancers forget a silent line.
+   * HTTP/2: a client that has sent nothing for this time gets a PING. Below the minute after which the strictest NATs and
+   * load balancers drop a silent connection.
    */
   readonly silentMs: number;
-  /**
-   * HTTP/2: a client that sends nothing for so long after that is cut off. What gRPC itself allows for the answer to a
-   * PING.
-   */
+  /** HTTP/2: a client that sends nothing for this time after the PING is cut off. gRPC allows the same time. */
   readonly pingAnswerMs: number;
   /**
-   * A connection of this age, give or take a tenth, takes no more requests: GOAWAY, or `connection: close`. 0: any age.
-   * So that clients find new servers by and by.
+   * A connection of this age, give or take a tenth, takes no more requests: GOAWAY, or `connection: close`. Clients then
+   * spread over new servers. 0: any age.
    */
   readonly ageMs: number;
-  /** What is open on it then is cut after this long. */
+  /** Requests that are still open on it are cut after this time. */
   readonly ageGraceMs: number;
-  /**
-   * Lines that are idle but open are asked by TCP after this long whether the other side still is: long streams are
-   * silent for hours.
-   */
+  /** TCP probes an idle connection after this time: long streams are silent for hours. */
   readonly tcpKeepAliveMs: number;
-  /** Connections at once; more are refused. Some 20 KiB each, so that all of them fit in memory. */
+  /** Connections at once; more are refused. All of them fit in memory, at about 20 KiB each. */
   readonly connectionsMax: number;
-  /** The head of a request: what common proxies let through. */
+  /** The head of a request: the size that common proxies let through. */
   readonly headBytesMax: number;
   /**
-   * HTTP/2: requests at once on one connection. A gRPC client keeps one connection and waits beyond the bound, and
-   * streams last for hours: too low a bound would be a deadlock for it.
+   * HTTP/2: requests at once on one connection. A gRPC client keeps one connection and waits if the bound is reached.
+   * Streams last for hours, so a low bound would be a deadlock.
    */
   readonly streamsMax: number;
   /**
-   * HTTP/2: what Node may hold for one connection, all its streams together, in MB. Its default of 10 refuses streams
+   * HTTP/2: memory that Node may hold for one connection with all its streams, MB. Node's default of 10 refuses streams
    * long before `streamsMax`.
    */
   readonly sessionMegabytesMax: number;
   /**
-   * HTTP/2: what a client may send on one stream, and on the connection, before it hears that it was read. The
-   * protocol's own 64 KiB are a wait per round trip.
+   * HTTP/2: bytes that a client may send on one stream, and on the connection, before the server has read them. The
+   * protocol's default of 64 KiB costs a round trip for each 64 KiB.
    */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
   /**
-   * HTTP/2: streams that a client may reset, at once and each second, before its connection is closed (the rapid reset
-   * attack). Node's 33 a second are fewer than a gateway resets whose calls run into their deadlines.
+   * HTTP/2: streams that a client may reset, at once and each second, before its connection is closed (rapid reset
+   * attack). Node's default of 33 a second is too low for a gateway whose calls run into their deadlines.
    */
   readonly resetsBurst: number;
   readonly resetsPerSecond: number;
 }
 
-export const portLimits: PortLimits = {
+export const listenerLimits: ListenerLimits = {
   firstBytesMs: 10_000,
   lastBytesMs: 500,
   headMs: 10_000,

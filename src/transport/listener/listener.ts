@@ -18,62 +18,64 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import { readFirstBytes } from "./detect-protocol.ts";
-import { type PortLimits, portLimits } from "./listener-limits.ts";
+import { type ListenerLimits, listenerLimits } from "./listener-limits.ts";
 import { watchForSilence } from "./pings.ts";
 
-type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
-export type ListenerHandler = (request: Request, response: Response) => void;
+/** A request of `node:http` or `node:http2`. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest;
+export type NodeResponse = ServerResponse | Http2ServerResponse;
+export type ListenerHandler = (request: NodeRequest, response: NodeResponse) => void;
 
 export interface ListenerOptions {
-  /** Gets every request, of either version. */
+  /** Gets every request of both versions. */
   readonly handler: ListenerHandler;
   readonly host: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
   /** Certificate chain and private key, PEM. With them the port speaks TLS only. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
-  readonly limits?: Partial<PortLimits>;
+  readonly limits?: Partial<ListenerLimits>;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
 
-/** One port for HTTP/1.1 and HTTP/2. */
+/** One TCP port for HTTP/1.1 and HTTP/2. */
 export interface Listener {
-  /** Resolves to where it listens. Rejects with Node's error, such as EADDRINUSE. Once only. */
+  /** Resolves to the address. Rejects with Node's error, such as EADDRINUSE. To be called once. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
   /**
-   * Accepts nothing more, lets requests end for as long as `graceMs`, then cuts what is left. When it resolves, no
-   * socket is open. A second call joins the first.
+   * Stops accepting, lets open requests end for `graceMs`, then cuts the rest. No socket is open when it resolves. A
+   * second call joins the first.
    */
   close(graceMs: number): Promise<void>;
 }
 
 /**
- * A port whose connections are told apart by their first bytes and handed to an HTTP/1.1 or an HTTP/2 server that
- * listen nowhere themselves. With TLS it is the same after the handshake, so that ALPN only tells clients what they may
- * speak, and every limit holds for all four combinations.
+ * Creates a listener. It detects the protocol of a connection by the first bytes and hands it to an HTTP/1.1 or an HTTP/2
+ * server, which don't listen themselves. With TLS it does the same after the handshake, whatever ALPN says. So every
+ * limit holds for all four combinations.
  */
 export function createListener(options: ListenerOptions): Listener {
   return new OnePort(options);
 }
 
-/** What is known of an open connection. `version` is undefined until its first bytes are there. */
+/** The state of an open connection. */
 interface Connection {
+  /** Undefined until the first bytes have arrived. */
   version: 1 | 2 | undefined;
   session: ServerHttp2Session | undefined;
-  /** HTTP/1.1: the newest. */
+  /** HTTP/1.1: the newest response. */
   response: ServerResponse | undefined;
-  /** Requests whose answer isn't written yet. */
+  /** Requests whose answer isn't complete. */
   requests: number;
-  /** Nothing new is taken on it; it ends with what is open. */
+  /** It takes no more requests and ends with the open ones. */
   retiring: boolean;
 }
 
-/** States: made → listening → closing → closed. */
+/** States: created → listening → closing → closed. */
 class OnePort implements Listener {
   readonly #options: ListenerOptions;
-  readonly #limits: PortLimits;
+  readonly #limits: ListenerLimits;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #front: TcpServer;
@@ -81,18 +83,15 @@ class OnePort implements Listener {
   readonly #http2: Http2Server;
   readonly #connections = new Map<Socket, Connection>();
   readonly #sessions = new WeakMap<Http2Session, Connection>();
-  /**
-   * Connections in their TLS handshake, by the other side's address: Node doesn't tell which of them became which TLS
-   * socket.
-   */
+  /** Connections in their TLS handshake, by the client's address: Node doesn't link them to their TLS sockets. */
   readonly #handshakes = new Map<string, Socket>();
-  /** Cut what is read only to be dropped: nobody waits long for it when the port closes. */
+  /** Each cuts a request whose rest is read only to be dropped. */
   readonly #readingOut = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#limits = { ...portLimits, ...options.limits };
+    this.#limits = { ...listenerLimits, ...options.limits };
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? silentLogger;
     this.#http1 = this.#makeHttp1();
@@ -109,9 +108,9 @@ class OnePort implements Listener {
         resolve();
       });
     });
-    // Errors of accepting, such as no file descriptors left: what is open already goes on.
+    // Errors of accepting, such as no file descriptors left. Open connections go on.
     this.#front.on("error", (error) => this.#logger.error({ err: error }, "A connection could not be accepted"));
-    // An HTTP/1.1 server looks after its time limits from when it listens, which this one never does by itself.
+    // An HTTP/1.1 server checks its time limits from the event "listening" on, and this one doesn't listen by itself.
     this.#http1.emit("listening");
     const address = this.#front.address() as AddressInfo;
     return { host: address.address, port: address.port };
@@ -123,7 +122,7 @@ class OnePort implements Listener {
   }
 
   async #close(graceMs: number): Promise<void> {
-    // Calls back when the last connection is gone, or at once if there was never a listening one.
+    // Calls back when the last connection is closed, or at once if the server never listened.
     const gone = new Promise<void>((resolve) => this.#front.close(() => resolve()));
     for (const socket of this.#handshakes.values()) socket.destroy();
     for (const cut of this.#readingOut) this.#clock.after(this.#limits.lastBytesMs, cut);
@@ -141,14 +140,14 @@ class OnePort implements Listener {
   #makeFront(): TcpServer {
     const { tls } = this.#options;
     const { connectionsMax, firstBytesMs, tcpKeepAliveMs } = this.#limits;
-    // Half-open: a client may end its side after its request; the HTTP servers see to the rest.
+    // Half-open: a client may end its side after its request. The HTTP servers close the other side.
     const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs, allowHalfOpen: true };
     let front: TcpServer;
     if (tls === undefined) {
       front = createTcpServer(tcp, (socket) => this.#accept(socket));
     } else {
       const { cert, key } = tls;
-      // Older versions are broken (R187); said here, so that no option of Node's brings them back.
+      // Older versions are broken (R187). Set here, so that no command-line option of Node's allows them.
       const minVersion = "TLSv1.2";
       front = createTlsServer(
         { ...tcp, cert, key, minVersion, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs },
@@ -160,7 +159,7 @@ class OnePort implements Listener {
       front.on("connection", (socket: Socket) => this.#shake(socket));
       front.on("tlsClientError", (error: Error, socket: TLSSocket) => {
         this.#logger.debug({ err: error }, "A TLS handshake failed");
-        // Node leaves one open whose time was over.
+        // Node leaves the socket open after a timeout.
         socket.destroy();
       });
     }
@@ -177,9 +176,9 @@ class OnePort implements Listener {
   }
 
   #accept(socket: Socket): void {
-    // A reset is an everyday event; without a listener it would end the process.
+    // Resets are common. Without a listener an error would end the process.
     socket.on("error", (error) => this.#logger.debug({ err: error }, "A connection broke"));
-    // It was in its handshake when the port began to close.
+    // It was in its TLS handshake when the listener began to close.
     if (this.#closing !== undefined) {
       socket.destroy();
       return;
@@ -204,7 +203,7 @@ class OnePort implements Listener {
         this.#http1.emit("connection", socket);
         return;
       }
-      // HTTP/2 has its own way to end one side; a client that ends the socket is gone.
+      // HTTP/2 ends one side by itself. A client that ends the socket is gone.
       socket.allowHalfOpen = false;
       this.#http2.once("session", (session) => this.#begin(session, socket, connection));
       this.#http2.emit("connection", socket);
@@ -219,19 +218,17 @@ class OnePort implements Listener {
     session.setTimeout(idleMs, () => {
       if (connection.requests > 0) return;
       session.close();
-      // A client may leave its side open for ever.
+      // A client may never close its side.
       this.#clock.after(firstBytesMs, () => socket.destroy());
     });
     const dead = () => {
-      this.#logger.debug({ silentMs: silentMs + pingAnswerMs }, "A client that doesn't answer any more was cut off");
+      this.#logger.debug({ silentMs: silentMs + pingAnswerMs }, "A client that stopped answering was cut off");
       socket.destroy();
     };
     watchForSilence(session, socket, this.#clock, { silentMs, answerMs: pingAnswerMs, dead });
   }
 
-  /**
-   * Ends a connection at its age, a little earlier or later than others of the same age; the result takes that back.
-   */
+  /** Ends a connection at its maximal age, with some jitter. The result cancels that. */
   #limitAge(socket: Socket, connection: Connection): () => void {
     const { ageMs, ageGraceMs } = this.#limits;
     if (ageMs === 0) return () => {};
@@ -242,23 +239,23 @@ class OnePort implements Listener {
     return () => cancel();
   }
 
-  /** Lets what is open on a connection come to its end, and the connection with it. */
+  /** Ends a connection after its open requests. */
   #retire(socket: Socket, connection: Connection): void {
     connection.retiring = true;
     const { version, session, response, requests } = connection;
     if (version === undefined) socket.destroy();
     else if (version === 2) {
-      // GOAWAY: open streams go on to their end, new ones have to be opened elsewhere.
+      // GOAWAY: open streams go on to their end, new ones have to be opened on another connection.
       session?.close();
       if (requests === 0 && session !== undefined) this.#end(session);
     } else if (requests === 0) socket.destroySoon();
-    // Else a client may send its next request into a connection that is being closed.
+    // Without it a client may send its next request into a connection that is being closed.
     else if (response?.headersSent === false) response.setHeader("connection", "close");
   }
 
   /**
-   * A session without answers to give. What clients still send on open streams isn't waited for; what is on its way to
-   * them goes out first.
+   * Ends a session without open answers. It doesn't wait for what clients still send; what is on its way to them goes out
+   * first.
    */
   #end(session: Http2Session): void {
     setImmediate(() => session.destroy());
@@ -289,11 +286,11 @@ class OnePort implements Listener {
   }
 
   /**
-   * A request that was answered before its body was read to the end, such as one that is too large. Over HTTP/1.1 what
-   * is left of it stands before the next request on this connection, over HTTP/2 a client may not look at the answer
-   * before it has sent everything: so it is read and dropped. A client that goes on and on is cut off.
+   * Reads and drops the rest of a request that was answered early, for example because it is too large. Over HTTP/1.1 the
+   * rest precedes the next request on the connection. Over HTTP/2 a client may not read the answer before it has sent
+   * everything. A client that doesn't stop is cut off.
    */
-  #readOut(request: Request, cut: () => void): void {
+  #readOut(request: NodeRequest, cut: () => void): void {
     if (request.complete) return;
     const { firstBytesMs, lastBytesMs } = this.#limits;
     const cancel = this.#clock.after(this.#closing === undefined ? firstBytesMs : lastBytesMs, cut);
@@ -332,13 +329,13 @@ class OnePort implements Listener {
         const { session } = request.stream;
         const connection = session && this.#sessions.get(session);
         if (session === undefined || connection === undefined) return;
-        // The stream says "finish" when its answer is written, though not yet sent: status and trailers of a gRPC call
-        // would be lost by an end then.
+        // "finish" of the stream means written but not yet sent. Ending the session then would lose the status and the
+        // trailers of a gRPC call.
         response.stream.once("finish", () =>
           this.#readOut(request, () => request.stream.close(constants.NGHTTP2_NO_ERROR)),
         );
         const cancel = this.#clock.after(requestMs, () => {
-          // A request that is all in its head says by nothing else that it is complete, unless somebody reads its body.
+          // Unless its body is read, a request without a body shows only here that it is complete.
           const isComplete = request.complete || request.stream.endAfterHeaders;
           if (!isComplete && !response.headersSent) request.stream.close(constants.NGHTTP2_CANCEL);
         });
@@ -350,11 +347,11 @@ class OnePort implements Listener {
     return server;
   }
 
-  /** `ends` are the events of the response that say it is given, whatever becomes of the rest of the request. */
+  /** `ends` are the events of the response that mean the answer is complete, whatever the rest of the request. */
   #serve(
     connection: Connection,
-    request: Request,
-    response: Response,
+    request: NodeRequest,
+    response: NodeResponse,
     ends: readonly ("finish" | "close")[],
     onIdle: () => void,
   ): void {

@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
 
 /**
- * Asks a client by an HTTP/2 PING whether it is still there, whenever nothing came from it for `silentMs`, and calls
- * `dead` if nothing comes for `answerMs` then: neither the answer nor anything else, since an answer may stand behind
- * much else on a slow line. Also keeps proxies from taking the connection for forgotten. Ends with the session.
+ * Sends an HTTP/2 PING to a client that has sent nothing for `silentMs`, and calls `dead` if no byte comes for another
+ * `answerMs`. Any byte counts, since on a slow line the answer may wait behind other data. The PINGs also keep proxies
+ * from closing an idle connection. Ends with the session.
  */
 export function watchForSilence(
   session: ServerHttp2Session,
@@ -25,7 +25,7 @@ export function watchForSilence(
       cancel = clock.after(silentMs, look);
       return;
     }
-    // What it is answered with shows in the bytes read.
+    // The answer counts as bytes read.
     session.ping(() => undefined);
     cancel = clock.after(answerMs, () => {
       if (socket.bytesRead === heard) dead();

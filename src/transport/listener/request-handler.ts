@@ -1,31 +1,37 @@
 import type { ServerResponse } from "node:http";
-import type { ListenerHandler } from "./listener.ts";
+import type { ListenerHandler, NodeRequest, NodeResponse } from "./listener.ts";
 
-export type Request = Parameters<ListenerHandler>[0];
-export type Response = Parameters<ListenerHandler>[1];
+export type { NodeRequest, NodeResponse } from "./listener.ts";
 
 /**
- * Answers a request, then or later, and says so; or passes it on by `false`, without having read or written anything
- * but headers of the answer that hold whoever gives it. Never throws for what a client sent.
+ * Takes a request and answers it, now or later, and returns true; or passes it on and returns false. A handler that
+ * passes a request on has read and written nothing, except headers of the answer that hold for the next handler too.
+ * Never throws for what a client sent.
  */
-export type RequestHandler = (request: Request, response: Response) => boolean;
+export type RequestHandler = (request: NodeRequest, response: NodeResponse) => boolean;
 
-/** Asks the handlers in their order; the last one answers everything. */
+/** Asks the handlers in their order. The last one answers every request. */
 export function firstOf(handlers: readonly RequestHandler[], last: ListenerHandler): ListenerHandler {
   return (request, response) => {
     if (!handlers.some((handler) => handler(request, response))) last(request, response);
   };
 }
 
-/** A request's path, without what stands behind a question mark. */
-export function pathOf({ url = "" }: Request): string {
+/** The path of a request's target, without the query. */
+export function pathOf({ url = "" }: NodeRequest): string {
   return url.split("?", 1)[0] ?? "";
 }
 
-/** A short answer, whole. HEAD gets the same headers. */
-export function answer(
-  request: Request,
-  response: Response,
+/** The query of a request's target. */
+export function queryOf({ url = "" }: NodeRequest): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+}
+
+/** Sends a short answer as a whole. HEAD gets the same headers. */
+export function respond(
+  request: NodeRequest,
+  response: NodeResponse,
   {
     status,
     type = "application/json",
@@ -33,7 +39,7 @@ export function answer(
   }: { readonly status: number; readonly type?: string; readonly headers?: Readonly<Record<string, string>> },
   body: string,
 ): void {
-  // Either version's response takes this call; the overloads of the two don't form a union that can be called.
+  // Both versions have this call, but the union of their overloads can't be called.
   const bytes = Buffer.from(body);
   (response as ServerResponse).writeHead(status, {
     "content-type": type,
@@ -43,15 +49,19 @@ export function answer(
   (response as ServerResponse).end(request.method === "HEAD" ? Buffer.alloc(0) : bytes);
 }
 
-/** JSON of an error beside the protocols, in the shape of A2A's HTTP binding (trap 3). */
+/** The JSON of an error that no call has, in the form of A2A's HTTP binding (R174). */
 export function errorJson(code: number, status: string, message: string): string {
   return JSON.stringify({ error: { code, status, message, details: [] } });
 }
 
-/** Whether the method is one that only reads, GET or HEAD; any other is answered 405. */
-export function isRead(request: Request, response: Response, headers: Readonly<Record<string, string>> = {}): boolean {
+/** Whether the method only reads, GET or HEAD. Any other method is answered with 405. */
+export function isRead(
+  request: NodeRequest,
+  response: NodeResponse,
+  headers: Readonly<Record<string, string>> = {},
+): boolean {
   if (request.method === "GET" || request.method === "HEAD") return true;
-  answer(
+  respond(
     request,
     response,
     { status: 405, headers: { ...headers, allow: "GET, HEAD" } },

@@ -2,19 +2,19 @@ import { cors as connectHeaders } from "@connectrpc/connect";
 import cors from "cors";
 import type { RequestHandler } from "../listener/request-handler.ts";
 
-/** How long browsers may keep the answer to a preflight, seconds: the longest that any of them does. */
+/** How long browsers may cache the answer to a preflight, seconds: the longest time that any of them allows. */
 const maxAgeSeconds = 7_200;
 
 /**
- * Lets pages of these origins call over gRPC-Web, Connect and A2A's HTTP bindings: answers preflights, and adds headers
- * to every other answer. `*` stands for every origin, `null` for pages without one (files, sandboxed frames), which
- * otherwise only `*` lets in. Cookies play no part: calls carry their credentials in headers.
+ * Allows pages of these origins to call over gRPC-Web, Connect and A2A's HTTP bindings: it answers preflights, and adds
+ * headers to every other answer. `*` means every origin, `null` pages without an origin (files, sandboxed frames). Cookies
+ * are not used: calls carry their credentials in headers.
  */
 export function allowOrigins(origins: readonly string[]): RequestHandler {
   const allow = cors({
     origin: origins.includes("*") ? "*" : [...origins],
     methods: [...connectHeaders.allowedMethods, "HEAD", "DELETE"],
-    // Which headers a page may send isn't limited: the preflight's are given back.
+    // A page may send any header: those of the preflight are allowed.
     exposedHeaders: [...connectHeaders.exposedHeaders, "A2A-Extensions", "X-A2A-Extensions", "ETag"],
     maxAge: maxAgeSeconds,
   });
@@ -28,13 +28,13 @@ export function allowOrigins(origins: readonly string[]): RequestHandler {
 }
 
 /**
- * What an entry of `--cors-origins` must be instead; undefined if it can be used: as browsers write origins, or else it
- * would never match.
+ * What an entry of `--cors-origins` must be, or undefined if it is valid. It has to be written as browsers write origins,
+ * or it would never match.
  */
 export function originFault(origin: string): string | undefined {
   if (origin === "*" || origin === "null") return undefined;
   const { origin: written, protocol, host } = URL.parse(origin) ?? {};
-  // A scheme of some extension has no origin by the URL standard, but browsers send one all the same.
+  // The URL standard gives the scheme of a browser extension no origin, but browsers send one.
   const own = written === "null" ? `${protocol}//${host}` : written;
   return own === origin && host !== ""
     ? undefined

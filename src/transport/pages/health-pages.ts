@@ -1,7 +1,7 @@
 import { type Readiness, type ReadinessState, storageSilenceMs } from "../../manager/replica/readiness.ts";
-import { answer, isRead, pathOf, type RequestHandler } from "../listener/request-handler.ts";
+import { isRead, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 
-/** Why a server isn't ready, for whoever looks at `/readyz`. */
+/** The reasons in `/readyz`. */
 const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
   draining: "The server is going down",
   replaced: "Another server has taken over this database",
@@ -9,8 +9,8 @@ const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
 };
 
 /**
- * `/healthz`: 200 while the event loop turns; whoever gets none should restart the process. `/readyz`: 200 while there
- * should be work for this server, else 503 and why. By GET and HEAD, never cached.
+ * `/healthz`: 200 while the event loop turns; without an answer the process should be restarted. `/readyz`: 200 while this
+ * server should get work, else 503 with the reason. GET and HEAD, never cached.
  */
 export function healthPages(readiness: Readiness): RequestHandler {
   return (request, response) => {
@@ -19,9 +19,9 @@ export function healthPages(readiness: Readiness): RequestHandler {
     const headers = { "cache-control": "no-store" };
     if (!isRead(request, response, headers)) return true;
     const state = path === "/readyz" ? readiness.state : "ready";
-    if (state === "ready") answer(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
+    if (state === "ready") respond(request, response, { status: 200, headers }, JSON.stringify({ status: "ok" }));
     else
-      answer(
+      respond(
         request,
         response,
         { status: 503, headers },

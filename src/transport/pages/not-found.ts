@@ -1,9 +1,9 @@
 import { Code } from "@connectrpc/connect";
 import type { BindingName } from "../binding-names.ts";
 import type { ListenerHandler } from "../listener/listener.ts";
-import { answer, errorJson } from "../listener/request-handler.ts";
+import { errorJson, respond } from "../listener/request-handler.ts";
 
-/** What is said of the bindings to a browser that comes by. */
+/** The bindings as the page at `/` lists them. */
 const bindingTexts: Readonly<Record<BindingName, string>> = {
   grpc: "gRPC",
   "grpc-web": "gRPC-Web",
@@ -13,16 +13,15 @@ const bindingTexts: Readonly<Record<BindingName, string>> = {
 };
 
 /**
- * Everything that nobody answers. A browser that comes by is told where it is, a gRPC client by its own means that
- * there is no such method.
+ * The answer to every request that no handler takes: a page for browsers at `/`, UNIMPLEMENTED for gRPC clients, 404 for
+ * all others.
  */
-export function notFound(bindings: ReadonlySet<BindingName>): ListenerHandler {
+export function notFoundPage(bindings: ReadonlySet<BindingName>): ListenerHandler {
   const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
   return (request, response) => {
     const type = request.headers["content-type"] ?? "";
     if (type.startsWith("application/grpc")) {
-      // Sent by the end alone: over HTTP/2 a gRPC client looks for the status in headers only where nothing follows
-      // them.
+      // No body: over HTTP/2 a gRPC client looks for the status in the headers only if nothing follows them.
       response.setHeader("content-type", type);
       response.setHeader("grpc-status", Code.Unimplemented);
       response.setHeader("grpc-message", "No such method");
@@ -30,9 +29,9 @@ export function notFound(bindings: ReadonlySet<BindingName>): ListenerHandler {
       return;
     }
     if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
-      answer(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
+      respond(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
     } else {
-      answer(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
+      respond(request, response, { status: 404 }, errorJson(404, "NOT_FOUND", "No such resource"));
     }
   };
 }

@@ -13,51 +13,53 @@ import { checkRequest } from "../../domain/check-request.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import type { A2ACall } from "../calls/a2a-call.ts";
-import { answering, type CallSettings, callerOf, streaming } from "../calls/call-settings.ts";
+import { callerFrom } from "../calls/call-context.ts";
+import type { CallSettings } from "../calls/call-settings.ts";
 import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";
+import { subscriptionEvents } from "./subscription-events.ts";
 
-/** The eleven operations of the contract (R1), each translated to a call of the manager once the gate has let it in. */
+/** The eleven operations of the contract (R1). Each is translated to a call of the manager once it is admitted. */
 export function a2aService(manager: TaskManager, settings: CallSettings): ServiceImpl<typeof A2AService> {
-  const { gate } = settings;
+  const { admit } = settings;
 
   /** A unary operation. */
   function unary<I, O>(body: (request: I, context: HandlerContext, call: A2ACall) => Promise<O>) {
-    return (request: I, context: HandlerContext) =>
-      answering(settings, async () => body(request, context, gate(context)));
+    return async (request: I, context: HandlerContext) => body(request, context, admit(context));
   }
 
-  /** A streaming operation: `open` is called once it is let in, and may refuse what was asked. */
+  /** A streaming operation. `open` may reject the request. */
   function stream<I>(open: (request: I, context: HandlerContext, after: bigint | undefined) => TaskSubscriber) {
-    return async function* (request: I, context: HandlerContext) {
-      const { call, subscriber } = await answering(settings, async () => {
-        const admitted = gate(context);
-        // To open is to begin what is asked for already.
-        context.signal.throwIfAborted();
-        return { call: admitted, subscriber: open(request, context, cursorOf(admitted, context.requestHeader)) };
-      });
-      yield* streaming(settings, subscriber, context, (events) => numberEvents(call, events));
-    };
+    return (request: I, context: HandlerContext) =>
+      subscriptionEvents(
+        settings,
+        context,
+        () => open(request, context, cursorOf(admit(context), context.requestHeader)),
+        (events) => numberEvents(admit(context), events),
+      );
   }
 
   return {
     sendMessage: unary(async (request, context, call) => {
-      const response = await manager.sendMessage(request, callerOf(request, context), { signal: context.signal });
+      const response = await manager.sendMessage(request, callerFrom(request, context), { signal: context.signal });
       if (response.payload.case === "task") numberTask(call, response.payload.value);
       return response;
     }),
 
     sendStreamingMessage: stream((request, context, after) =>
-      manager.sendStreamingMessage(request, callerOf(request, context), { after }),
+      manager.sendStreamingMessage(request, callerFrom(request, context), { after }),
     ),
 
     getTask: unary(async (request, context, call) => {
       checkRequest(GetTaskRequestSchema, request);
       const { historyLength } = request;
-      return numberTask(call, (await manager.getTask(request.id, callerOf(request, context), { historyLength })).task);
+      return numberTask(
+        call,
+        (await manager.getTask(request.id, callerFrom(request, context), { historyLength })).task,
+      );
     }),
 
     listTasks: unary(async (request, context, call) => {
-      const response = await manager.listTasks(request, callerOf(request, context));
+      const response = await manager.listTasks(request, callerFrom(request, context));
       for (const task of response.tasks) numberTask(call, task);
       return response;
     }),
@@ -67,7 +69,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
       const { metadata } = request;
       return numberTask(
         call,
-        await manager.cancelTask(request.id, callerOf(request, context), {
+        await manager.cancelTask(request.id, callerFrom(request, context), {
           signal: context.signal,
           ...(metadata && { metadata }),
         }),
@@ -76,7 +78,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
     subscribeToTask: stream((request, context, after) => {
       checkRequest(SubscribeToTaskRequestSchema, request);
-      return manager.subscribeToTask(request.id, after, callerOf(request, context));
+      return manager.subscribeToTask(request.id, after, callerFrom(request, context));
     }),
 
     createTaskPushNotificationConfig: unary(noPushNotifications),
@@ -86,17 +88,17 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
     getExtendedAgentCard: unary(async (request, context) => {
       checkRequest(GetExtendedAgentCardRequestSchema, request);
-      const card = await settings.extendedCard?.(callerOf(request, context));
+      const card = await settings.extendedCard?.(callerFrom(request, context));
       if (card === undefined)
         throw new TaskError("EXTENDED_AGENT_CARD_NOT_CONFIGURED", "This agent's extended card isn't configured");
-      // For one caller (R115): a proxy must not give it to another one.
+      // It is for one caller (R115): a proxy must not give it to others.
       context.responseHeader.set("cache-control", "private, no-cache");
       return create(AgentCardSchema, card);
     }),
   };
 }
 
-/** Until they exist, no card opens the gate for these. */
+/** Push notifications don't exist yet: no card admits these calls. */
 async function noPushNotifications(): Promise<never> {
   throw new TaskError("PUSH_NOTIFICATION_NOT_SUPPORTED", "Push notifications are not supported");
 }

@@ -17,68 +17,56 @@ import {
 } from "../../../gen/taskmanager/v1/conversation_pb.ts";
 import { checkRequest } from "../../domain/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
-import { answering, type CallSettings, callerOf } from "../calls/call-settings.ts";
+import { callerFrom } from "../calls/call-context.ts";
 
 /** Conversations and their messages. */
-export function conversationService(
-  { conversations }: TaskManager,
-  settings: CallSettings,
-): ServiceImpl<typeof ConversationService> {
+export function conversationService({ conversations }: TaskManager): ServiceImpl<typeof ConversationService> {
   return {
-    getConversation: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(GetConversationRequestSchema, request);
-        return create(GetConversationResponseSchema, {
-          conversation: await conversations.get(request.contextId, callerOf(request, context)),
-        });
+    getConversation: async (request, context) => {
+      checkRequest(GetConversationRequestSchema, request);
+      return create(GetConversationResponseSchema, {
+        conversation: await conversations.get(request.contextId, callerFrom(request, context)),
+      });
+    },
+
+    listConversations: (request, context) => conversations.list(request, callerFrom(request, context)),
+
+    listMessages: (request, context) => conversations.listMessages(request, callerFrom(request, context)),
+
+    deleteMessage: async (request, context) => {
+      checkRequest(DeleteMessageRequestSchema, request);
+      return create(DeleteMessageResponseSchema, {
+        deleted: await conversations.deleteMessage(request.messageId, callerFrom(request, context)),
+      });
+    },
+
+    updateConversationAccess: async (request, context) => {
+      checkRequest(UpdateConversationAccessRequestSchema, request);
+      await conversations.updateAccess(request.contextId, callerFrom(request, context));
+      return create(UpdateConversationAccessResponseSchema);
+    },
+
+    deleteConversation: async (request, context) => {
+      checkRequest(DeleteConversationRequestSchema, request);
+      return create(DeleteConversationResponseSchema, {
+        deleted: await conversations.delete(request.contextId, callerFrom(request, context)),
+      });
+    },
+
+    getConversationStats: async (request, context) => {
+      checkRequest(GetConversationStatsRequestSchema, request);
+      const stats = await conversations.stats(callerFrom(request, context));
+      return create(GetConversationStatsResponseSchema, {
+        totalConversations: BigInt(stats.totalConversations),
+        totalMessages: BigInt(stats.totalMessages),
+        ...(stats.oldestAccess && { oldestAccess: timestampFromDate(stats.oldestAccess) }),
+        ...(stats.newestAccess && { newestAccess: timestampFromDate(stats.newestAccess) }),
+      });
+    },
+
+    cleanupExpiredConversations: async (request, context) =>
+      create(CleanupExpiredConversationsResponseSchema, {
+        removed: await conversations.cleanup(request, callerFrom(request, context)),
       }),
-
-    listConversations: (request, context) =>
-      answering(settings, () => conversations.list(request, callerOf(request, context))),
-
-    listMessages: (request, context) =>
-      answering(settings, () => conversations.listMessages(request, callerOf(request, context))),
-
-    deleteMessage: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(DeleteMessageRequestSchema, request);
-        return create(DeleteMessageResponseSchema, {
-          deleted: await conversations.deleteMessage(request.messageId, callerOf(request, context)),
-        });
-      }),
-
-    updateConversationAccess: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(UpdateConversationAccessRequestSchema, request);
-        await conversations.updateAccess(request.contextId, callerOf(request, context));
-        return create(UpdateConversationAccessResponseSchema);
-      }),
-
-    deleteConversation: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(DeleteConversationRequestSchema, request);
-        return create(DeleteConversationResponseSchema, {
-          deleted: await conversations.delete(request.contextId, callerOf(request, context)),
-        });
-      }),
-
-    getConversationStats: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(GetConversationStatsRequestSchema, request);
-        const stats = await conversations.stats(callerOf(request, context));
-        return create(GetConversationStatsResponseSchema, {
-          totalConversations: BigInt(stats.totalConversations),
-          totalMessages: BigInt(stats.totalMessages),
-          ...(stats.oldestAccess && { oldestAccess: timestampFromDate(stats.oldestAccess) }),
-          ...(stats.newestAccess && { newestAccess: timestampFromDate(stats.newestAccess) }),
-        });
-      }),
-
-    cleanupExpiredConversations: (request, context) =>
-      answering(settings, async () =>
-        create(CleanupExpiredConversationsResponseSchema, {
-          removed: await conversations.cleanup(request, callerOf(request, context)),
-        }),
-      ),
   };
 }

@@ -10,33 +10,32 @@ import {
 import type { Readiness } from "../../manager/replica/readiness.ts";
 
 /**
- * `grpc.health.v1.Health` for the named services and for "", the server as a whole. All are as ready as the task
- * manager: they share its storage and its end. A service that isn't here is NOT_FOUND to Check; Watch says
- * SERVICE_UNKNOWN and stays open, as the protocol wants it, since elsewhere a service may appear later.
+ * `grpc.health.v1.Health` for the named services and for "", the server as a whole. All have the readiness of the task
+ * manager. For an unknown service Check throws NOT_FOUND. Watch sends SERVICE_UNKNOWN and stays open, as the protocol
+ * says, since a service may be added later.
  */
 export function healthService(readiness: Readiness, services: readonly string[]): ServiceImpl<typeof Health> {
   const served = new Set(["", ...services]);
   const statusNow = () => (readiness.state === "ready" ? Status.SERVING : Status.NOT_SERVING);
-  const told = (status: Status): HealthCheckResponse => create(HealthCheckResponseSchema, { status });
+  const responseOf = (status: Status): HealthCheckResponse => create(HealthCheckResponseSchema, { status });
   return {
     check({ service }) {
       if (!served.has(service)) throw new ConnectError(`No service "${service}" here`, Code.NotFound);
-      return told(statusNow());
+      return responseOf(statusNow());
     },
 
     list: () =>
       create(HealthListResponseSchema, {
-        statuses: Object.fromEntries([...served].map((service) => [service, told(statusNow())])),
+        statuses: Object.fromEntries([...served].map((service) => [service, responseOf(statusNow())])),
       }),
 
     async *watch({ service }, { signal }) {
       let last: Status | undefined;
       while (!signal.aborted) {
-        // Asked for before the status is read, and so before the client takes its time to read it: no change falls
-        // between.
+        // Before the status is read: a change while the client reads it isn't missed.
         const changed = readiness.changed(signal);
         const status = served.has(service) ? statusNow() : Status.SERVICE_UNKNOWN;
-        if (status !== last) yield told(status);
+        if (status !== last) yield responseOf(status);
         last = status;
         await changed;
       }

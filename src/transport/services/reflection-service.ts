@@ -24,19 +24,18 @@ import {
   type ServerReflection as AlphaServerReflection,
 } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
-/** Questions on one stream: more than there are names, so a client that asks more doesn't listen. */
+/** Questions on one stream: more than there are names. A client that asks more ignores the answers. */
 const questionsMax = 10_000;
-/** What a question may be long: a name. */
+/** The size of a question, bytes: it is a name. */
 export const questionBytesMax = 16 * 1024;
 
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 
 /**
- * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, so that grpcurl and its like can call them
- * without protos. The two versions are the same on the wire. Every answer holds all dependencies of a file, whatever
- * the stream was sent before: clients that forget may ask again, and nothing is kept for a stream. `others` are files
- * that no service names, such as those of error details. An answer waits until the one before it is written, so a
- * client that only asks gets no further.
+ * `grpc.reflection`, v1 and v1alpha, over the descriptors of these services, for clients without protos such as grpcurl.
+ * The two versions are the same on the wire. Every answer has all dependencies of a file, so nothing is kept for a stream
+ * and a client may ask again. `others` are files that no service refers to, such as error details. An answer waits until
+ * the one before it is written, so a client that doesn't read holds no answers.
  */
 export function reflectionServices(
   services: readonly DescService[],
@@ -69,10 +68,7 @@ export function reflectionServices(
   };
 }
 
-/**
- * The questions until the client has no more, or the call ends: a client that keeps its stream open must not keep the
- * server.
- */
+/** The questions until the client ends its side or the call ends: an open stream must not keep the server. */
 async function* bounded<T>(questions: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator = questions[Symbol.asyncIterator]();
   const aborted = new Promise<never>((_, reject) =>
@@ -88,7 +84,7 @@ async function* bounded<T>(questions: AsyncIterable<T>, signal: AbortSignal): As
   }
 }
 
-/** Where everything is declared that the services are made of. */
+/** The files that declare what the services are made of, by every name. */
 class DescriptorIndex {
   readonly #services: readonly string[];
   readonly #files = new Map<string, DescFile>();
@@ -170,11 +166,11 @@ class DescriptorIndex {
   }
 }
 
-/** A file and everything it leans on, each once. */
+/** A file and all its dependencies, each once. */
 function filesAnswer(file: DescFile | undefined, what: string): Answer {
   if (file === undefined) return errorAnswer(Code.NotFound, `No ${what} here`);
   const files = new Set([file]);
-  // A set is walked to its end as it grows.
+  // The loop also visits the files that are added meanwhile.
   for (const { dependencies } of files) for (const dependency of dependencies) files.add(dependency);
   return {
     case: "fileDescriptorResponse",

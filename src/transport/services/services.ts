@@ -11,11 +11,11 @@ import { taskManagerService } from "./task-manager-service.ts";
 /** A service with its implementation, as every binding serves it. */
 export type ServedService = ServiceImplSpec;
 
-/** What is served: every binding takes the same list, so that a call comes to the same whichever way it came. */
+/** The services that every binding serves, so that a call has the same result over each of them. */
 export function servedServices(manager: TaskManager, settings: CallSettings): readonly ServedService[] {
   return [
     createServiceImplSpec<typeof A2AService>(A2AService, a2aService(manager, settings)),
     createServiceImplSpec<typeof TaskManagerService>(TaskManagerService, taskManagerService(manager, settings)),
-    createServiceImplSpec<typeof ConversationService>(ConversationService, conversationService(manager, settings)),
+    createServiceImplSpec<typeof ConversationService>(ConversationService, conversationService(manager)),
   ];
 }

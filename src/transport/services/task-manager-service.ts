@@ -17,62 +17,71 @@ import {
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { checkRequest } from "../../domain/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
-import { answering, type CallSettings, callerOf, streaming } from "../calls/call-settings.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { callerFrom } from "../calls/call-context.ts";
+import type { CallSettings } from "../calls/call-settings.ts";
+import { subscriptionEvents } from "./subscription-events.ts";
 
-/** Streams by cursor, past states, removal. */
+/** Streams with a cursor, past states, removal. */
 export function taskManagerService(
   manager: TaskManager,
   settings: CallSettings,
 ): ServiceImpl<typeof TaskManagerService> {
   return {
-    async *watchTask(request, context) {
-      await answering(settings, async () => checkRequest(WatchTaskRequestSchema, request));
-      const subscriber = manager.watchTask(request.taskId, request.afterSequence, callerOf(request, context));
-      yield* streaming(settings, subscriber, context, (events) => withHeartbeats(events, settings.heartbeatMs));
+    watchTask: (request, context) =>
+      subscriptionEvents(
+        settings,
+        context,
+        () => {
+          checkRequest(WatchTaskRequestSchema, request);
+          return manager.watchTask(request.taskId, request.afterSequence, callerFrom(request, context));
+        },
+        (events) => withHeartbeats(events, settings.clock, settings.heartbeatMs),
+      ),
+
+    getTaskAt: async (request, context) => {
+      checkRequest(GetTaskAtRequestSchema, request);
+      return create(
+        GetTaskAtResponseSchema,
+        await manager.getTaskAt(request.taskId, request.sequence, callerFrom(request, context)),
+      );
     },
 
-    getTaskAt: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(GetTaskAtRequestSchema, request);
-        return create(
-          GetTaskAtResponseSchema,
-          await manager.getTaskAt(request.taskId, request.sequence, callerOf(request, context)),
-        );
-      }),
+    taskExists: async (request, context) => {
+      checkRequest(TaskExistsRequestSchema, request);
+      return create(TaskExistsResponseSchema, {
+        exists: await manager.taskExists(request.taskId, callerFrom(request, context)),
+      });
+    },
 
-    taskExists: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(TaskExistsRequestSchema, request);
-        return create(TaskExistsResponseSchema, {
-          exists: await manager.taskExists(request.taskId, callerOf(request, context)),
-        });
-      }),
-
-    deleteTask: (request, context) =>
-      answering(settings, async () => {
-        checkRequest(DeleteTaskRequestSchema, request);
-        return create(DeleteTaskResponseSchema, {
-          deleted: await manager.deleteTask(request.taskId, callerOf(request, context)),
-        });
-      }),
+    deleteTask: async (request, context) => {
+      checkRequest(DeleteTaskRequestSchema, request);
+      return create(DeleteTaskResponseSchema, {
+        deleted: await manager.deleteTask(request.taskId, callerFrom(request, context)),
+      });
+    },
   };
 }
 
 /**
- * The events with their sequences, and a heartbeat after every so much silence. A timer per event costs less than a
- * race against one that outlives it.
+ * The events with their sequences, and a heartbeat after each `heartbeatMs` of silence. A timer for each event costs
+ * less than a race against one timer that outlives the event.
  */
-async function* withHeartbeats(subscriber: TaskSubscriber, heartbeatMs: number): AsyncGenerator<WatchTaskResponse> {
+async function* withHeartbeats(
+  subscriber: TaskSubscriber,
+  clock: Clock,
+  heartbeatMs: number,
+): AsyncGenerator<WatchTaskResponse> {
   const events = subscriber[Symbol.asyncIterator]();
   for (;;) {
     const next = events.next();
-    let result = await within(next, heartbeatMs);
+    let result = await within(next, clock, heartbeatMs);
     while (result === undefined) {
       yield create(WatchTaskResponseSchema, {
         sequence: subscriber.cursor,
         payload: { case: "heartbeat", value: create(HeartbeatSchema) },
       });
-      result = await within(next, heartbeatMs);
+      result = await within(next, clock, heartbeatMs);
     }
     if (result.done) return;
     const response = create(WatchTaskResponseSchema);
@@ -82,19 +91,21 @@ async function* withHeartbeats(subscriber: TaskSubscriber, heartbeatMs: number):
   }
 }
 
+/** What `next` resolves to, or undefined if it takes longer than `ms`. */
 function within(
   next: Promise<IteratorResult<StreamResponse>>,
+  clock: Clock,
   ms: number,
 ): Promise<IteratorResult<StreamResponse> | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(undefined), ms);
+    const cancel = clock.after(ms, () => resolve(undefined));
     next.then(
       (result) => {
-        clearTimeout(timer);
+        cancel();
         resolve(result);
       },
       (error: unknown) => {
-        clearTimeout(timer);
+        cancel();
         reject(error);
       },
     );

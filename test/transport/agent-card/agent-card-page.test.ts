@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { demoProcessor } from "../../../src/agent/demo-processor.ts";
-import type { ServerOptions } from "../../../src/server/server.ts";
+import type { ServerOptions } from "../../../src/server/server-options.ts";
 import { type Served, served } from "../../e2e/served.ts";
 
 let server: Served;
@@ -66,7 +66,10 @@ describe("conditional requests (R153)", () => {
   });
 
   test("another card has another tag", async () => {
-    await using other = await served({ processor: demoProcessor, card: { name: "Other", description: "Other" } });
+    await using other = await served({
+      processor: demoProcessor,
+      card: { agent: { name: "Other", description: "Other" } },
+    });
     const tags = await Promise.all(
       [page(), new URL(page().pathname, other.url)].map(async (url) => (await fetch(url)).headers.get("etag")),
     );
@@ -91,7 +94,7 @@ describe("a card given to the server", () => {
     };
     await using other = await served({
       processor: { ...agent, card: { name: "Own" } },
-      card,
+      card: { agent: card },
       publicUrl: new URL("https://a.example.org"),
     });
     const json = (await (await fetch(new URL(page().pathname, other.url))).json()) as { readonly capabilities: object };
@@ -102,10 +105,11 @@ describe("a card given to the server", () => {
   });
 
   test("that can't be published keeps the server from being made, with every fault", async () => {
-    const options = { processor: agent, card: { name: "N" }, extendedCard: { description: "D" }, allowAnonymous: true };
-    await expect(served(options)).rejects.toThrow(/^card\.description: /);
-    await expect(served({ ...options, card: { name: "N", description: "D" } })).rejects.toThrow(
-      /^extendedCard\.name: /,
+    const card = { agent: { name: "N" }, extended: { description: "D" } };
+    const options = { processor: agent, card, allowAnonymous: true };
+    await expect(served(options)).rejects.toThrow(/^card\.agent\.description: /);
+    await expect(served({ ...options, card: { ...card, agent: { name: "N", description: "D" } } })).rejects.toThrow(
+      /^card\.extended\.name: /,
     );
   });
 

@@ -51,7 +51,11 @@ const extendedCard = { ...card, description: "More of it" };
 
 let server: Served;
 beforeAll(async () => {
-  server = await served({ processor: demoProcessor, card, extendedCard, allowAnonymous: true });
+  server = await served({
+    processor: demoProcessor,
+    card: { agent: card, extended: extendedCard },
+    allowAnonymous: true,
+  });
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
@@ -144,7 +148,7 @@ test("everybody else gets that of both, whatever version he names", async () => 
 test("what the answer depends on besides stays said", async () => {
   await using other = await served({
     processor: demoProcessor,
-    corsOrigins: ["https://a.example", "https://b.example"],
+    origins: { allowed: ["https://a.example", "https://b.example"] },
   });
   for (const headers of [{ origin: "https://a.example" }, { origin: "https://a.example", "if-none-match": "*" }]) {
     const response = await fetch(new URL(path, other.url), { headers });
@@ -159,6 +163,6 @@ test("the members of version 1.0 are the same in both", async () => {
 });
 
 test("where version 0.3 isn't served, everybody gets the card of version 1.0", async () => {
-  await using other = await served({ processor: demoProcessor, bindings: ["grpc", "http+json"] });
+  await using other = await served({ processor: demoProcessor, calls: { bindings: ["grpc", "http+json"] } });
   expect((await page({ at: other })).json).toEqual((await page({ at: other, ...named })).json);
 });

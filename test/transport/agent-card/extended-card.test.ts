@@ -10,15 +10,15 @@ const extendedCard = {
 };
 
 test("isn't given to everybody by mistake: it needs a word that nobody is asked who he is (R112, R114)", async () => {
-  await expect(served({ processor: demoProcessor, extendedCard })).rejects.toThrow(
-    /extendedCard: needs allowAnonymous/,
+  await expect(served({ processor: demoProcessor, card: { extended: extendedCard } })).rejects.toThrow(
+    /card\.extended: needs allowAnonymous/,
   );
 });
 
 describe("with that word", () => {
   let server: Served;
   beforeAll(async () => {
-    server = await served({ processor: demoProcessor, extendedCard, allowAnonymous: true });
+    server = await served({ processor: demoProcessor, card: { extended: extendedCard }, allowAnonymous: true });
   });
   afterAll(() => server[Symbol.asyncDispose]());
 

@@ -5,7 +5,7 @@ import { inspect } from "node:util";
 import { verifyAgentCardSignature } from "@a2a-js/sdk";
 import { describe, expect, test, vi } from "vitest";
 import { demoProcessor } from "../../../src/agent/demo-processor.ts";
-import type { ServerOptions } from "../../../src/server/server.ts";
+import type { ServerOptions } from "../../../src/server/server-options.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
 import { readCardKey } from "../../../src/transport/agent-card/card-key.ts";
 import { bindings } from "../../e2e/bindings.ts";
@@ -23,7 +23,7 @@ const publicJwk = (key: KeyObject) => createPublicKey(key).export({ format: "jwk
 
 /** Served once with these options to a client that names its version, or not; its text as it came. */
 async function servedCard(
-  options: Omit<ServerOptions, "storage" | "port" | "processor">,
+  options: Omit<ServerOptions, "storage" | "listener" | "processor">,
   headers: HeadersInit = { "A2A-Version": "1.0" },
 ): Promise<string> {
   await using server = await served({ processor: demoProcessor, ...options });
@@ -82,7 +82,7 @@ const awkward: AgentCardInit = {
 
 describe("a signed card is verified by programs that share nothing with ours", () => {
   test.each(Object.entries(generated))("by a key of the kind %s (R156–R159)", async (kid, key) => {
-    const card = await servedCard({ cardKeys: [{ key: pem(key), kid }] });
+    const card = await servedCard({ card: { keys: [{ key: pem(key), kid }] } });
     const { sdk, each, unknown } = await verified(card, { [kid]: key });
     expect(unknown).toBe(false);
     const alg = { ec256: "ES256", ec384: "ES384", ed25519: "EdDSA", rsa: "RS256" }[kid];
@@ -93,11 +93,13 @@ describe("a signed card is verified by programs that share nothing with ours", (
     const { ec256, ed25519 } = generated;
     const cardKeysUrl = new URL("https://example.org/keys.json");
     const card = await servedCard({
-      cardKeys: [
-        { key: pem(ec256), kid: "old" },
-        { key: pem(ed25519), kid: "new" },
-      ],
-      cardKeysUrl,
+      card: {
+        keys: [
+          { key: pem(ec256), kid: "old" },
+          { key: pem(ed25519), kid: "new" },
+        ],
+        keysUrl: cardKeysUrl,
+      },
     });
     for (const keys of [{ old: ec256 }, { new: ed25519 }]) expect((await verified(card, keys)).sdk).toBe("valid");
     const { each } = await verified(card, { old: ec256, new: ed25519 });
@@ -110,8 +112,7 @@ describe("a signed card is verified by programs that share nothing with ours", (
   test("whatever its texts and numbers are, and what its author denies (R157, trap 28)", async () => {
     const { ec256 } = generated;
     const card = await servedCard({
-      card: awkward,
-      cardKeys: [{ key: pem(ec256), kid: "k" }],
+      card: { agent: awkward, keys: [{ key: pem(ec256), kid: "k" }] },
       publicUrl: new URL("https://agents.example.org"),
     });
     const { sdk, each } = await verified(card, { k: ec256 });
@@ -120,7 +121,7 @@ describe("a signed card is verified by programs that share nothing with ours", (
 
   test("with the members of version 0.3 too: one signature is of the card that version 1.0 sees, one of its text", async () => {
     const { ec256 } = generated;
-    const card = await servedCard({ card: awkward, cardKeys: [{ key: pem(ec256), kid: "k" }] }, {});
+    const card = await servedCard({ card: { agent: awkward, keys: [{ key: pem(ec256), kid: "k" }] } }, {});
     const { sdk, each, unknown } = await verified(card, { k: ec256 });
     expect([sdk, unknown, each.map(({ verdict }) => verdict)]).toEqual([
       "valid",
@@ -138,7 +139,7 @@ describe("a signed card is verified by programs that share nothing with ours", (
     const { ed25519 } = generated;
     const card = JSON.parse(
       await servedCard(
-        { card: { ...awkward, capabilities: { streaming: true } }, cardKeys: [{ key: pem(ed25519), kid: "k" }] },
+        { card: { agent: { ...awkward, capabilities: { streaming: true } }, keys: [{ key: pem(ed25519), kid: "k" }] } },
         headers,
       ),
     );
@@ -151,7 +152,7 @@ describe("a signed card is verified by programs that share nothing with ours", (
 
   test("but not once a letter of it is another one, nor by another key", async () => {
     const { ec256 } = generated;
-    const card = await servedCard({ cardKeys: [{ key: pem(ec256), kid: "k" }] });
+    const card = await servedCard({ card: { keys: [{ key: pem(ec256), kid: "k" }] } });
     const forged = card.replace("Echoes", "Echoe5");
     expect(forged).not.toBe(card);
     for (const [text, key] of [
@@ -181,11 +182,11 @@ test("empty values of the author's, which verifiers read differently, are named 
       { uri: "urn:example:x:v1", params: { none: null, text: "", list: [[]], more: { is: {} }, zero: 0, no: false } },
     ],
   };
-  const card = { name: "N", description: "D", capabilities };
-  const options = { card, logger: { debug: silent, info: silent, warn, error: silent } };
-  await servedCard(options);
+  const agent = { name: "N", description: "D", capabilities };
+  const logger = { debug: silent, info: silent, warn, error: silent };
+  await servedCard({ card: { agent }, logger });
   expect(lines).toEqual([]);
-  await servedCard({ ...options, cardKeys: [{ key: pem(generated.ec256) }] });
+  await servedCard({ card: { agent, keys: [{ key: pem(generated.ec256) }] }, logger });
   const params = "capabilities.extensions.0.params";
   expect(lines).toEqual([{ paths: [`${params}.none`, `${params}.text`, `${params}.list.0`, `${params}.more.is`] }]);
 });
@@ -193,9 +194,8 @@ test("empty values of the author's, which verifiers read differently, are named 
 test("the extended card is signed too", async () => {
   await using server = await served({
     processor: demoProcessor,
-    extendedCard: { name: "E", description: "Extended" },
+    card: { extended: { name: "E", description: "Extended" }, keys: [{ key: pem(generated.ec256) }] },
     allowAnonymous: true,
-    cardKeys: [{ key: pem(generated.ec256) }],
   });
   const card = await bindings[0]?.connect(server.url.origin).a2a.getExtendedAgentCard({});
   expect(card?.signatures).toHaveLength(1);
@@ -210,7 +210,7 @@ describe("a key", () => {
       { key: pem(ec256), kid: "given" },
       { key: JSON.stringify({ ...jwk, kid: "own" }), kid: "given" },
       { key: JSON.stringify({ ...jwk, kid: "own" }) },
-    ].map(async (each) => (await readCardKey(each, "cardKeys[0]")).kid);
+    ].map(async (each) => (await readCardKey(each, "card.keys[0]")).kid);
     expect(await Promise.all(kids)).toEqual(["given", "given", "own"]);
     const [fromPem, fromJwk] = await Promise.all(
       [pem(ec256), JSON.stringify(jwk)].map(async (key) => (await readCardKey({ key }, "k")).kid),
@@ -237,11 +237,14 @@ describe("a key", () => {
     ["a key that can't sign", pem(generateKeyPairSync("x25519").privateKey)],
     ["nothing", ""],
   ])("is refused if it is %s, and nothing of it is said", async (_name, key) => {
-    const error: unknown = await served({ processor: demoProcessor, cardKeys: [{ key: pem(ec256) }, { key }] }).then(
+    const error: unknown = await served({
+      processor: demoProcessor,
+      card: { keys: [{ key: pem(ec256) }, { key }] },
+    }).then(
       () => expect.unreachable(),
       (reason) => reason,
     );
-    expect(error).toMatchObject({ reason: "INVALID_REQUEST", violations: [{ field: "cardKeys[1]" }] });
+    expect(error).toMatchObject({ reason: "INVALID_REQUEST", violations: [{ field: "card.keys[1]" }] });
     const told = inspect(error, { depth: 10 });
     for (const line of key.split("\n").filter((each) => each.length > 30 && !each.startsWith("--")))
       expect(told).not.toContain(line.slice(0, 30));

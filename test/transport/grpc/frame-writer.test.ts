@@ -1,7 +1,8 @@
 import { EventEmitter } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import type { HttpResponse } from "../../../src/transport/calls/call-context.ts";
+import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
+import { type HttpResponse, ResponseWriter } from "../../../src/transport/calls/response-writer.ts";
 import { FrameWriter } from "../../../src/transport/grpc/frame-writer.ts";
 
 /** Notes what is written; full once it is told so. */
@@ -31,7 +32,10 @@ function textsOf(bytes: Buffer): string {
 
 function made() {
   const response = new NotingResponse();
-  return { response, writer: new FrameWriter(response as unknown as HttpResponse) };
+  return {
+    response,
+    writer: new FrameWriter(new ResponseWriter(response as unknown as HttpResponse, defaultHooks().load)),
+  };
 }
 
 const bytes = (text: string) => Buffer.from(text);

@@ -30,7 +30,7 @@ let raw: RawServer;
 let session: ClientHttp2Session;
 
 beforeAll(async () => {
-  raw = await startRawServer({ maxEventBytes });
+  raw = await startRawServer({ manager: { maxEventBytes } });
   session = connectHttp2(raw.server.url.origin);
 });
 

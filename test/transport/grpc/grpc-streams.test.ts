@@ -10,11 +10,11 @@ import {
   type WatchTaskResponse,
   WatchTaskResponseSchema,
 } from "../../../gen/taskmanager/v1/task_manager_pb.ts";
-import type { CallSettings } from "../../../src/transport/calls/call-settings.ts";
 import { framed } from "../../../src/transport/grpc/frames.ts";
 import { grpcHandler } from "../../../src/transport/grpc/grpc-handler.ts";
 import { firstOf } from "../../../src/transport/listener/request-handler.ts";
 import { type LogLine, loggerTo } from "../../manager/fixtures.ts";
+import { testSettings } from "../call-settings.ts";
 import { closeAll, http2Client, open } from "../listener/fixtures.ts";
 
 /** Streams of an implementation that does what the test wants, by a client that says when it reads. */
@@ -26,13 +26,7 @@ type Watch = (context: HandlerContext) => AsyncIterable<WatchTaskResponse>;
 async function serve(watch: Watch): Promise<{ readonly session: ClientHttp2Session; readonly lines: LogLine[] }> {
   const lines: LogLine[] = [];
   const service: Partial<ServiceImpl<typeof TaskManagerService>> = { watchTask: (_, context) => watch(context) };
-  const settings: CallSettings = {
-    gate: () => ({ extensions: new Set() }),
-    logger: loggerTo(lines),
-    bindings: new Set(["grpc"] as const),
-    readBytesMax: 1024,
-    heartbeatMs: 60_000,
-  };
+  const settings = testSettings({ logger: loggerTo(lines), bindings: new Set(["grpc"] as const) });
   const handler = grpcHandler([createServiceImplSpec(TaskManagerService, service)], settings);
   const { number } = await open({ handler: firstOf([handler], (_, response) => response.end()) });
   return { session: http2Client(`http://127.0.0.1:${number}`), lines };

@@ -1,7 +1,10 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import type { HttpResponse } from "../../../src/transport/calls/call-context.ts";
-import { writeEventStream } from "../../../src/transport/http-json/event-stream.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
+import { type HttpResponse, ResponseWriter } from "../../../src/transport/calls/response-writer.ts";
+import { writeEvents } from "../../../src/transport/calls/run-call.ts";
+import { EventStreamWriter } from "../../../src/transport/http-json/event-stream.ts";
 
 /** A response of which the test decides when it takes more. */
 class SlowResponse extends EventEmitter implements HttpResponse {
@@ -18,9 +21,8 @@ class SlowResponse extends EventEmitter implements HttpResponse {
     this.head = { status, ...headers };
   }
 
-  getHeader(): undefined {
-    return undefined;
-  }
+  setHeader(): void {}
+  addTrailers(): void {}
 
   write(chunk: Uint8Array): boolean {
     this.text += Buffer.from(chunk).toString();
@@ -64,20 +66,30 @@ function numbers(count: number, error?: Error): Source {
   return source;
 }
 
+/** Writes a stream as a call does. */
 async function write(
   response: HttpResponse,
   events: AsyncGenerator<number>,
   options: { readonly keepAliveMs?: number; readonly withIds?: boolean } = {},
 ) {
   const { keepAliveMs = 60_000, withIds = false } = options;
-  await writeEventStream(response, {
-    events,
-    first: await events.next(),
-    headers: { "x-own": "1" },
-    toEvent: (number) => ({ data: JSON.stringify({ number }), ...(withIds && { id: String(number) }) }),
-    toErrorEvent: (error) => ({ event: "error", data: JSON.stringify({ error: String(error) }) }),
-    keepAliveMs,
+  const writer = new ResponseWriter(response, defaultHooks().load);
+  const stream = new EventStreamWriter(writer, { "x-own": "1" }, systemClock, keepAliveMs);
+  const toEvent = (number: number) => ({
+    data: JSON.stringify({ number }),
+    ...(withIds && { id: String(number) }),
   });
+  const form = {
+    get isDone() {
+      return writer.isGone;
+    },
+  };
+  try {
+    await writeEvents(events, (number) => stream.write(toEvent(number)), form);
+  } catch (error) {
+    await stream.write({ event: "error", data: JSON.stringify({ error: String(error) }) });
+  }
+  stream.end();
 }
 
 /** Lets everything that can go on go on. */

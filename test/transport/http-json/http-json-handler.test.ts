@@ -4,9 +4,11 @@ import { createServiceImplSpec, type HandlerContext } from "@connectrpc/connect"
 import { afterEach, expect, test } from "vitest";
 import { TaskError } from "../../../src/domain/task-error.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
+import type { CallSettings } from "../../../src/transport/calls/call-settings.ts";
 import { errorAnswer } from "../../../src/transport/http-json/error-answer.ts";
 import { httpJsonHandler } from "../../../src/transport/http-json/http-json-handler.ts";
 import { firstOf } from "../../../src/transport/listener/request-handler.ts";
+import { testSettings } from "../call-settings.ts";
 import { closeAll, echo, open } from "../listener/fixtures.ts";
 import { EverythingSchema, TestService } from "../test-protos.ts";
 
@@ -30,19 +32,10 @@ const service = createServiceImplSpec(TestService, {
   },
 } as never);
 
-async function served(
-  gate: () => never | { readonly extensions: ReadonlySet<string> } = () => ({ extensions: new Set() }),
-) {
+async function served(settings: Partial<CallSettings> = {}) {
   const ending = new AbortController();
-  const settings = {
-    gate,
-    logger: silentLogger,
-    bindings: new Set<never>(),
-    readBytesMax: 1_000,
-    shutdownSignal: ending.signal,
-    heartbeatMs: 60_000,
-  };
-  const { number } = await open({ handler: firstOf([httpJsonHandler([service], settings)], echo) });
+  const handler = httpJsonHandler([service], testSettings({ shutdownSignal: ending.signal, ...settings }));
+  const { number } = await open({ handler: firstOf([handler], echo) });
   const call = (
     path: string,
     method: string,
@@ -89,8 +82,10 @@ test.each([
 });
 
 test("what isn't let in isn't read either", async () => {
-  const { call } = await served(() => {
-    throw new TaskError("VERSION_NOT_SUPPORTED", "not this one");
+  const { call } = await served({
+    admit() {
+      throw new TaskError("VERSION_NOT_SUPPORTED", "not this one");
+    },
   });
   const response = await call("/things/x", "POST", { "content-type": "application/json" }, "no JSON");
   expect(await response.json()).toMatchObject({ error: { details: [{ reason: "VERSION_NOT_SUPPORTED" }] } });

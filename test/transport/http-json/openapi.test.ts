@@ -150,7 +150,7 @@ describe("the OpenAPI document", () => {
   });
 
   test("names the headers without which a call is refused, and those of streams", async () => {
-    await using strict = await startRawServer({ a2aVersion: "strict" });
+    await using strict = await startRawServer({ calls: { a2aVersion: "strict" } });
     for (const { path, operation } of operations()) {
       const inHeader = (operation.parameters ?? []).filter((parameter) => parameter.in === "header");
       const isA2A = operation.tags[0] === "A2AService";

@@ -289,7 +289,7 @@ describe("paths and queries", () => {
 });
 
 test("too much to do is said with when to come back", async () => {
-  await using busy = await startRawServer({ maxRunningTasks: 1, maxQueuedTasks: 0 });
+  await using busy = await startRawServer({ manager: { maxRunningTasks: 1, maxQueuedTasks: 0 } });
   const request = () => post({ message: userMessage("count 1 60000"), configuration: { returnImmediately: true } });
   expect((await busy.http1("/message:send", request())).status).toBe(200);
   const refused = await busy.http1("/message:send", request());
@@ -301,7 +301,7 @@ test("too much to do is said with when to come back", async () => {
 });
 
 test("what an answer depends on is said whole", async () => {
-  await using open = await startRawServer({ corsOrigins: ["https://example.com", "https://example.org"] });
+  await using open = await startRawServer({ origins: { allowed: ["https://example.com", "https://example.org"] } });
   for (const path of ["/tasks", "/tasks/nowhere"]) {
     const { headers } = await open.http1(path, { headers: { origin: "https://example.com" } });
     expect([headers["access-control-allow-origin"], headers.vary]).toEqual(["https://example.com", "Origin, accept"]);

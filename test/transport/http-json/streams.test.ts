@@ -155,7 +155,7 @@ test.each([
 });
 
 test("silence is filled with comments", async () => {
-  await using quiet = await startRawServer({ heartbeatMs: 20 });
+  await using quiet = await startRawServer({ calls: { heartbeatMs: 20 } });
   const response = await quiet.open("/message:stream", post({ message: userMessage("ask what?") }));
   await text(response);
   const { json } = await quiet.http1("/tasks");

@@ -4,7 +4,7 @@ import { eventSequenceUri } from "../../../src/transport/calls/event-sequence.ts
 import { callSettings } from "../../../src/transport/connect/connect-routes.ts";
 import { jsonRpcHandler } from "../../../src/transport/json-rpc/json-rpc-handler.ts";
 import { createListener } from "../../../src/transport/listener/listener.ts";
-import { answer, firstOf } from "../../../src/transport/listener/request-handler.ts";
+import { firstOf, respond } from "../../../src/transport/listener/request-handler.ts";
 import { eventsOf, type RawServer, startRawServer, userMessage } from "../listener/raw-server.ts";
 
 let raw: RawServer;
@@ -125,7 +125,7 @@ test("a path of its own is served with and without a slash at its end, and no ot
   const settings = callSettings(raw.server.manager, { a2aVersion: "lenient" });
   const handler = jsonRpcHandler([], { ...settings, path: "/agent" });
   const port = createListener({
-    handler: firstOf([handler], (asked, response) => answer(asked, response, { status: 404 }, "")),
+    handler: firstOf([handler], (asked, response) => respond(asked, response, { status: 404 }, "")),
     host: "127.0.0.1",
     port: 0,
     logger: settings.logger,
@@ -397,7 +397,7 @@ describe("streams", () => {
   });
 
   test("fill silence with comments", async () => {
-    await using quiet = await startRawServer({ heartbeatMs: 20 });
+    await using quiet = await startRawServer({ calls: { heartbeatMs: 20 } });
     const call = (body: object) => ({ method: "POST", headers, body: JSON.stringify(body) });
     const asked = (await quiet.http1("/", call(send("ask what?")))).json as unknown as {
       readonly result: { readonly task: { readonly id: string } };

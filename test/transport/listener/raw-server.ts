@@ -2,7 +2,8 @@ import { request as http1Request, type IncomingHttpHeaders, type IncomingMessage
 import { connect as connectHttp2 } from "node:http2";
 import { text } from "node:stream/consumers";
 import { demoProcessor } from "../../../src/agent/demo-processor.ts";
-import { createServer, type Server, type ServerOptions } from "../../../src/server/server.ts";
+import { createServer, type Server } from "../../../src/server/server.ts";
+import type { ServerOptions } from "../../../src/server/server-options.ts";
 import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
 
 export interface RawAnswer {
@@ -33,7 +34,13 @@ export interface RawServer extends AsyncDisposable {
 
 export async function startRawServer(options: Partial<ServerOptions> = {}): Promise<RawServer> {
   const storage = createMemoryStorage();
-  const server = await createServer({ processor: demoProcessor, storage, port: 0, a2aVersion: "lenient", ...options });
+  const server = await createServer({
+    processor: demoProcessor,
+    storage,
+    listener: { port: 0 },
+    ...options,
+    calls: { a2aVersion: "lenient", ...options.calls },
+  });
   await server.listen();
   const open = (path: string, { method = "GET", headers = {}, body }: RawRequest = {}) =>
     new Promise<IncomingMessage>((resolve, reject) => {

@@ -85,7 +85,7 @@ describe("a server for its own machine", () => {
 
 test("pages of named origins and of the public URL may call, others may not", async () => {
   await using raw = await startRawServer({
-    corsOrigins: ["https://page.example"],
+    origins: { allowed: ["https://page.example"] },
     publicUrl: new URL("https://agent.example/a2a"),
   });
   for (const [host, origin, status] of [
@@ -113,7 +113,7 @@ test("where anybody is served, by any name, pages of other sites are not", async
 });
 
 test("where all pages may call, all of them may", async () => {
-  await using raw = await startRawServer({ corsOrigins: ["*"] });
+  await using raw = await startRawServer({ origins: { allowed: ["*"] } });
   for (const origin of ["https://page.example", "null"])
     expect((await raw.http1("/tasks", { headers: { origin } })).status).toBe(200);
 });

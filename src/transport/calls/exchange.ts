@@ -1,0 +1,46 @@
+import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
+import type { NodeRequest } from "../listener/request-handler.ts";
+import type { CallHooks, Identity } from "./call-hooks.ts";
+import type { CallSettings } from "./call-settings.ts";
+import { type HttpResponse, ResponseWriter } from "./response-writer.ts";
+
+/** The exchange of a call that comes by Connect. Undefined on somebody else's router. */
+export const exchangeKey = createContextKey<Exchange | undefined>(undefined, { description: "the HTTP exchange" });
+
+/** What ends a call before its time. */
+export interface CallSignals {
+  /** Aborted when the client hangs up. */
+  readonly requestSignal: AbortSignal;
+  /** Aborted when the server ends. */
+  readonly shutdownSignal?: AbortSignal;
+}
+
+/** One HTTP request and its answer: what all calls share that it carries. */
+export class Exchange {
+  readonly request: NodeRequest;
+  readonly response: ResponseWriter;
+  readonly signals: CallSignals;
+  readonly hooks: CallHooks;
+  #identity: Identity | Promise<Identity> | undefined;
+
+  constructor(request: NodeRequest, response: HttpResponse, { hooks, shutdownSignal }: CallSettings) {
+    this.request = request;
+    this.hooks = hooks;
+    const writer = new ResponseWriter(response, hooks.load);
+    this.response = writer;
+    const controller = new AbortController();
+    this.signals = { requestSignal: controller.signal, ...(shutdownSignal && { shutdownSignal }) };
+    // A broken connection also closes the response, which says all that matters.
+    response.on("error", () => undefined);
+    response.once("close", () => {
+      writer.release();
+      if (!response.writableEnded) controller.abort(new ConnectError("The client has hung up", Code.Canceled));
+    });
+  }
+
+  /** Who sends the request, asked once. Throws or rejects with the refusal. */
+  get identity(): Identity | Promise<Identity> {
+    this.#identity ??= this.hooks.authenticate(this.request);
+    return this.#identity;
+  }
+}

@@ -1,0 +1,124 @@
+import { create, type DescMessage, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext, type MethodImplSpec } from "@connectrpc/connect";
+import { toConnectError } from "../errors/errors.ts";
+import { type CallContext, endContext, identityKey } from "./call-context.ts";
+import { anonymous } from "./call-hooks.ts";
+import type { CallSettings } from "./call-settings.ts";
+import { untilAborted } from "./deadlines.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** How a binding writes the answer of one call. What a method returns may wait for the client to read. */
+export interface AnswerForm {
+  /** Writes the answer of a unary method. */
+  unary(message: Message): Promise<void> | void;
+  /** Writes an event of a stream. The next event is asked for when the result resolves. */
+  event(message: Message): Promise<void> | undefined;
+  /** Ends a stream, with or without events before. */
+  end(): Promise<void> | void;
+  /** Writes an error: in place of an answer, or after the events that were written. Must not throw. */
+  fail(error: ConnectError): Promise<void> | void;
+  /** Whether the client wants no further event, or is gone. */
+  readonly isDone: boolean;
+}
+
+/** How a binding reads the request of one call, and how it writes the answer. */
+export interface CallForm extends AnswerForm {
+  /** Prepares the context before the admission looks at it. */
+  prepare?(context: HandlerContext): void;
+  /** Reads the request once the call is admitted. Throws TaskError for what can't be read. */
+  read(context: HandlerContext): Promise<Message> | Message;
+}
+
+/**
+ * Runs one call from its context to its end: identity, admission, read, call, write, error, end. Every binding of our
+ * own goes this way. Connect's handlers take part by `beginCall` and `admitCall` (docs/adr/0008). Never rejects: every error is written
+ * by the form.
+ */
+export async function runCall(
+  method: MethodImplSpec,
+  context: CallContext,
+  exchange: Exchange,
+  form: CallForm,
+  settings: CallSettings,
+): Promise<void> {
+  const end = beginCall(context, settings);
+  let failure: ConnectError | undefined;
+  try {
+    await admitCall(context, exchange, settings, form.prepare);
+    const request = await form.read(context);
+    if (method.kind === "unary") {
+      const answer = await untilAborted(context.signal, async () => method.impl(request, context));
+      await form.unary(whole(method.method.output, answer));
+    } else if (method.kind === "server_streaming") {
+      const { output } = method.method;
+      await writeEvents(method.impl(request, context), (event) => form.event(whole(output, event)), form);
+      await form.end();
+      // A stream that its client has left is not a complete one.
+      if (exchange.response.isGone) context.signal.throwIfAborted();
+    } else {
+      throw new ConnectError(`${method.method} can't be called over this binding`, Code.Unimplemented);
+    }
+  } catch (error) {
+    failure = toConnectError(error, settings.logger);
+    await form.fail(failure);
+  } finally {
+    endContext(context);
+    end(failure);
+  }
+}
+
+/**
+ * Begins a call: counts it and reports it to the observer. The result ends both and must be called once, with the error
+ * that the client got.
+ */
+export function beginCall(context: HandlerContext, { hooks }: CallSettings): (error: ConnectError | undefined) => void {
+  const { load } = hooks;
+  load.calls++;
+  const observed = hooks.observe(context);
+  return (error) => {
+    load.calls--;
+    observed(error);
+  };
+}
+
+/**
+ * Identifies the sender of a call and admits it, or throws or rejects with the refusal. Without an exchange, on somebody
+ * else's Connect router, the sender is anonymous. `prepare` runs between the two.
+ */
+export function admitCall(
+  context: HandlerContext,
+  exchange: Exchange | undefined,
+  { admit }: CallSettings,
+  prepare?: (context: HandlerContext) => void,
+): Promise<void> | undefined {
+  const enter = () => {
+    prepare?.(context);
+    admit(context);
+  };
+  const identity = exchange?.identity ?? anonymous;
+  if (identity === anonymous) {
+    enter();
+    return undefined;
+  }
+  return Promise.resolve(identity).then((sender) => {
+    context.values.set(identityKey, sender);
+    enter();
+  });
+}
+
+/** Writes events until the stream ends, throws, or no further event is wanted; then the stream is closed. */
+export async function writeEvents<T>(
+  events: AsyncIterable<T>,
+  write: (event: T) => Promise<void> | undefined,
+  form: Pick<AnswerForm, "isDone">,
+): Promise<void> {
+  for await (const event of events) {
+    await write(event);
+    if (form.isDone) break;
+  }
+}
+
+/** Implementations may answer with a part of a message. A message is returned as it is. */
+function whole(schema: DescMessage, message: MessageInitShape<DescMessage>): Message {
+  return create(schema, message);
+}

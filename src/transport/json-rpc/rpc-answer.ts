@@ -1,0 +1,145 @@
+import type { OutgoingHttpHeaders } from "node:http";
+import type { Message } from "@bufbuild/protobuf";
+import type { ConnectError, HandlerContext } from "@connectrpc/connect";
+import type { CallSettings } from "../calls/call-settings.ts";
+import { eventIdOf } from "../calls/event-sequence.ts";
+import { nodeHeaders, type ResponseWriter } from "../calls/response-writer.ts";
+import type { AnswerForm } from "../calls/run-call.ts";
+import { EventStreamWriter } from "../http-json/event-stream.ts";
+import type { Dialect, DialectMethod } from "./dialect.ts";
+import { errorText, type RpcId, resultText } from "./rpc-message.ts";
+
+export const jsonHeaders = { "content-type": "application/json" };
+
+/** How results and errors of one call become JSON. */
+export interface RpcForm {
+  readonly id: RpcId;
+  readonly dialect: Dialect;
+  readonly method: DialectMethod;
+}
+
+/** Answers a whole HTTP request with one response object. */
+export function sendText(response: ResponseWriter, text: string, headers: OutgoingHttpHeaders = {}): void {
+  if (response.isBegun) return;
+  const bytes = Buffer.from(text);
+  response.begin(200, { ...headers, ...jsonHeaders, "content-length": bytes.byteLength });
+  response.end(bytes);
+}
+
+/** Answers an HTTP request that has notifications only. */
+export function sendNoContent(response: ResponseWriter, headers: OutgoingHttpHeaders): void {
+  if (response.isBegun) return;
+  response.begin(204, headers);
+  response.end();
+}
+
+/** The answer of a single call: a response object, or server-sent events with one in each. */
+export class SingleAnswer implements AnswerForm {
+  readonly #response: ResponseWriter;
+  readonly #context: HandlerContext;
+  readonly #form: RpcForm;
+  readonly #settings: CallSettings;
+  #events: EventStreamWriter | undefined;
+
+  constructor(response: ResponseWriter, context: HandlerContext, form: RpcForm, settings: CallSettings) {
+    this.#response = response;
+    this.#context = context;
+    this.#form = form;
+    this.#settings = settings;
+  }
+
+  get isDone(): boolean {
+    return this.#response.isGone;
+  }
+
+  unary(message: Message): void {
+    const { id, method } = this.#form;
+    sendText(this.#response, resultText(id, method.write(message)), this.#headers());
+  }
+
+  event(message: Message): Promise<void> | undefined {
+    const { id, method } = this.#form;
+    return this.#begun().write({ data: resultText(id, method.write(message)), id: eventIdOf(message) });
+  }
+
+  end(): void {
+    this.#begun().end();
+  }
+
+  async fail(error: ConnectError): Promise<void> {
+    const { id, dialect } = this.#form;
+    const text = errorText(id, dialect.errorOf(error));
+    if (this.#events === undefined) {
+      sendText(this.#response, text, this.#headers());
+      return;
+    }
+    await this.#events.write({ data: text });
+    this.#events.end();
+  }
+
+  /** The head goes out with the first event or the end: what rejects a stream comes before, as a plain answer. */
+  #begun(): EventStreamWriter {
+    const { clock, heartbeatMs } = this.#settings;
+    this.#events ??= new EventStreamWriter(this.#response, this.#headers(), clock, heartbeatMs);
+    return this.#events;
+  }
+
+  #headers(): OutgoingHttpHeaders {
+    return nodeHeaders(this.#context.responseHeader);
+  }
+}
+
+/** A notification: the call is made, and nothing is answered. A stream is closed after its first event. */
+export class NoAnswer implements AnswerForm {
+  readonly #response: ResponseWriter;
+  readonly #context: HandlerContext;
+  readonly isDone = true;
+
+  constructor(response: ResponseWriter, context: HandlerContext) {
+    this.#response = response;
+    this.#context = context;
+  }
+
+  unary(): void {
+    this.#send();
+  }
+
+  event(): undefined {
+    this.#send();
+  }
+
+  end(): void {
+    this.#send();
+  }
+
+  fail(): void {
+    this.#send();
+  }
+
+  #send(): void {
+    sendNoContent(this.#response, nodeHeaders(this.#context.responseHeader));
+  }
+}
+
+/** The answer of one call of a batch, kept as text. */
+export class BatchAnswer implements AnswerForm {
+  readonly #form: RpcForm;
+  readonly isDone = true;
+  text = "";
+
+  constructor(form: RpcForm) {
+    this.#form = form;
+  }
+
+  unary(message: Message): void {
+    this.text = resultText(this.#form.id, this.#form.method.write(message));
+  }
+
+  fail(error: ConnectError): void {
+    this.text = errorText(this.#form.id, this.#form.dialect.errorOf(error));
+  }
+
+  // The batch rejects streams before they are called.
+  event(): undefined {}
+  end(): void {}
+}

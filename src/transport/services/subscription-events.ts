@@ -1,0 +1,35 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
+import type { CallSettings } from "../calls/call-settings.ts";
+import { toConnectError } from "../errors/errors.ts";
+
+/**
+ * What a streaming method yields: the events of the subscription that `open` returns, until it ends or the call does,
+ * by its deadline or because the client hangs up. It is the one generator between the log and the binding, so it maps
+ * errors for Connect as well: another generator for that would cost more than an event.
+ */
+export async function* subscriptionEvents<T>(
+  { logger }: CallSettings,
+  { signal }: HandlerContext,
+  open: () => TaskSubscriber,
+  toEvents: (subscriber: TaskSubscriber) => AsyncIterable<T>,
+): AsyncGenerator<T> {
+  let subscriber: TaskSubscriber | undefined;
+  // A generator that waits can't be told to return, but a subscription can be closed.
+  const onAbort = () => void subscriber?.close();
+  try {
+    // To open begins what the request asks for. A call that is over already, by a deadline of 0 or a client that left,
+    // begins nothing.
+    signal.throwIfAborted();
+    subscriber = open();
+    signal.addEventListener("abort", onAbort, { once: true });
+    yield* toEvents(subscriber);
+    // A subscription that was closed because the call is over must not look like the end of the task.
+    signal.throwIfAborted();
+  } catch (error) {
+    throw toConnectError(error, logger);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    await subscriber?.close();
+  }
+}

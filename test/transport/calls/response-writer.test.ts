@@ -1,0 +1,97 @@
+import { request } from "node:http";
+import { connect } from "node:http2";
+import { afterEach, describe, expect, test } from "vitest";
+import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
+import { Exchange } from "../../../src/transport/calls/exchange.ts";
+import { nodeHeaders } from "../../../src/transport/calls/response-writer.ts";
+import { testSettings } from "../call-settings.ts";
+import { clients, closeAll, open } from "../listener/fixtures.ts";
+
+afterEach(closeAll);
+
+const megabyte = Buffer.alloc(1024 * 1024);
+
+/** Asks over either version of HTTP and reads nothing of the answer until it is resumed. */
+const requests = {
+  "HTTP/1.1": (port: number) =>
+    new Promise<{ resume(): unknown; destroy(): unknown }>((resolve) => {
+      const asked = request({ host: "127.0.0.1", port, agent: false }, resolve).on("error", () => undefined);
+      asked.end();
+    }),
+  "HTTP/2": (port: number) =>
+    new Promise<{ resume(): unknown; destroy(): unknown }>((resolve) => {
+      const session = connect(`http://127.0.0.1:${port}`).on("error", () => undefined);
+      clients.push(() => session.destroy());
+      const stream = session.request({ ":path": "/" }).on("error", () => undefined);
+      stream.once("response", () => resolve(stream));
+      stream.end();
+    }),
+};
+
+async function serve() {
+  const hooks = defaultHooks();
+  const exchanges: Exchange[] = [];
+  const { number } = await open({
+    handler: (asked, response) => {
+      exchanges.push(new Exchange(asked, response as never, testSettings({ hooks })));
+      exchanges.at(-1)?.response.begin(200, { "content-type": "text/plain" });
+    },
+  });
+  return { number, load: hooks.load, exchanges };
+}
+
+describe.each(Object.entries(requests))("an answer over %s", (_, ask) => {
+  test("to a client that doesn't read is held back and counted, until it is read", async () => {
+    const { number, load, exchanges } = await serve();
+    const asking = ask(number);
+    await expect.poll(() => exchanges.length).toBe(1);
+    const [{ response } = expect.fail("no request")] = exchanges;
+    let written = 0;
+    let room: Promise<void> | undefined;
+    while (room === undefined) {
+      room = response.write(megabyte);
+      written++;
+      expect(written).toBeLessThan(1000);
+    }
+    expect([response.isFull, load.answerBytes]).toEqual([true, megabyte.byteLength]);
+    (await asking).resume();
+    await room;
+    expect([response.isFull, load.answerBytes]).toEqual([false, 0]);
+    response.end();
+  });
+
+  test("that ends with much at once is counted until the client has it", async () => {
+    const { number, load, exchanges } = await serve();
+    const asking = ask(number);
+    await expect.poll(() => exchanges.length).toBe(1);
+    const bytes = Buffer.alloc(64 * megabyte.byteLength);
+    exchanges[0]?.response.end(bytes);
+    expect(load.answerBytes).toBe(bytes.byteLength);
+    (await asking).resume();
+    await expect.poll(() => load.answerBytes).toBe(0);
+  });
+
+  test("to a client that leaves is counted no longer, and aborts the calls' signal", async () => {
+    const { number, load, exchanges } = await serve();
+    const asking = ask(number);
+    await expect.poll(() => exchanges.length).toBe(1);
+    const [{ response, signals } = expect.fail("no request")] = exchanges;
+    let room: Promise<void> | undefined;
+    while (room === undefined) room = response.write(megabyte);
+    expect(load.answerBytes).toBeGreaterThan(0);
+    (await asking).destroy();
+    await room;
+    await expect
+      .poll(() => [response.isGone, load.answerBytes, signals.requestSignal.aborted])
+      .toEqual([true, 0, true]);
+    expect(response.write(megabyte)).toBeUndefined();
+    response.end(megabyte);
+    expect(load.answerBytes).toBe(0);
+  });
+});
+
+test("cookies stay separate lines", () => {
+  const headers = new Headers({ a: "1" });
+  for (const cookie of ["b=2", "c=3; Expires=Wed, 21 Oct 2026 07:28:00 GMT"]) headers.append("set-cookie", cookie);
+  expect(nodeHeaders(headers)).toEqual({ a: "1", "set-cookie": ["b=2", "c=3; Expires=Wed, 21 Oct 2026 07:28:00 GMT"] });
+});

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { pino } from "pino";
 import { systemClock } from "../runtime/clock.ts";
-import { openStorage, shownStorageUrl } from "../server/open-storage.ts";
+import { MissingDriverError, openStorage, shownStorageUrl } from "../server/open-storage.ts";
 import { createServer, type Server } from "../server/server.ts";
 import { StorageError } from "../storage/storage-error.ts";
 import { type Config, durationText, managerOptions } from "./config.ts";
@@ -71,8 +71,8 @@ async function serve(config: Config): Promise<void> {
   const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
   const tls = readTls(config);
   const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix, logger };
-  const storage = await openStorage(config.storage, storageOptions).catch(
-    startError(`Storage ${shownStorageUrl(config.storage)}`, 1),
+  const storage = await openStorage(config.storage, storageOptions).catch((error: unknown) =>
+    startError(`Storage ${shownStorageUrl(config.storage)}`, error instanceof MissingDriverError ? 2 : 1)(error),
   );
   const server = await createServer({
     processor,

@@ -3,13 +3,13 @@ import type { AgentCardInit } from "../transport/agent-card/capabilities.ts";
 import type { CardKeyText } from "../transport/agent-card/card-key.ts";
 import { readCard } from "../transport/agent-card/read-card.ts";
 
-/** The agent card in a JSON file. Throws an Error that says everything that is wrong with it. */
+/** The agent card in a JSON file. Throws an Error that lists all its faults. */
 export async function loadCard(file: string): Promise<AgentCardInit> {
   const text = await readFile(file, "utf8");
   return readCard(text);
 }
 
-/** A private key in a file, unread but for its text. */
+/** The text of a private key in a file. It is parsed later. */
 export async function loadCardKey({
   file,
   kid,

@@ -3,18 +3,18 @@ import { StorageError } from "../storage/storage-error.ts";
 
 export interface ServerLogOptions {
   readonly level: NonNullable<LoggerOptions["level"]>;
-  /** Show the texts of all errors, also of those an agent or a library threw: they may quote what was said. */
+  /** Logs the messages of all errors, those of agents and libraries included. They may quote user data. */
   readonly errorTexts: boolean;
 }
 
-/** How many causes behind an error are shown. */
+/** The most causes of an error that are logged. */
 const causesMax = 5;
 
 /**
- * The log of a server: JSON lines without the contents of messages. Those never are among the fields of a line; but
- * errors are, and the text of an error may quote anything, as an agent's "can't parse ..." does. So only texts known to
- * be free of that are shown, the storage's and the operating system's; of other errors the class, the code and the
- * place remain. Nothing else of an error is shown in any case: drivers hang whole documents on theirs.
+ * The log of a server: JSON lines without the contents of messages. The message of an error may quote user data, as an
+ * agent's "can't parse ..." does. Therefore only the messages of the storage's and the operating system's errors are
+ * logged; of other errors the class, the code and the stack are. Other properties of an error are never logged, since
+ * drivers attach whole documents to their errors.
  */
 export function createServerLog({ level, errorTexts }: ServerLogOptions, destination: DestinationStream): Logger {
   return pino(
@@ -37,18 +37,18 @@ function shownError(error: unknown, texts: boolean, causes: number): object {
   };
 }
 
-/** Codes are words or numbers; a sentence is none. */
+/** A code is a word or a number. A sentence may quote user data. */
 function isWord(value: unknown): boolean {
   return typeof value === "number" || (typeof value === "string" && /^[\w-]{1,50}$/.test(value));
 }
 
 function isHarmless(error: Error): boolean {
-  // Databases quote the values they refuse.
+  // Databases quote the values that they reject.
   if (error instanceof StorageError) return error.code !== "invalid";
   return "syscall" in error && "errno" in error;
 }
 
-/** The stack behind the text that it begins with. */
+/** The stack without the message that it begins with. */
 function placeOf({ message, stack = "" }: Error): { readonly stack?: string } {
   const place = message === "" ? stack.indexOf("\n") : stack.indexOf(message) + message.length;
   const frames = stack.includes(message) ? stack.slice(place).split("\n").slice(1) : [];

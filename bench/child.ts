@@ -33,13 +33,19 @@ export const pinned = canPin ? "server on core 0, callers on core 1" : "not pinn
 let endedCpuUs = 0;
 export const endedChildrenCpuUs = () => endedCpuUs;
 
-/** Starts a script of this folder, on one core if that is possible here. It can collect garbage on demand. */
+/**
+ * Starts a script of this folder, or of another checkout's `bench` in `folder`, on one core if that is possible here.
+ * It can collect garbage on demand.
+ *
+ * Invariant: names, arguments and results of the commands of `target.ts` and `event-cost-run.ts` stay as they are,
+ * since `--against` sends the commands of this checkout to the scripts of an older one.
+ */
 export function startChild<C extends Commands>(
   script: string,
-  options: { readonly core?: 0 | 1; readonly args?: readonly string[] } = {},
+  options: { readonly core?: 0 | 1; readonly args?: readonly string[]; readonly folder?: string } = {},
 ): Child<C> {
-  const { core, args = [] } = options;
-  const node = [process.execPath, "--expose-gc", join(import.meta.dirname, script), ...args];
+  const { core, args = [], folder = import.meta.dirname } = options;
+  const node = [process.execPath, "--expose-gc", join(folder, script), ...args];
   const [command = "", ...rest] = core !== undefined && canPin ? ["taskset", "-c", String(core), ...node] : node;
   const child = spawn(command, rest, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();

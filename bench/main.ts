@@ -1,10 +1,12 @@
 /**
- * `npm run bench [-- --only NAME] [--quick] [--write]`: the numbers of DESIGN 10, as ratios within one run. `--write`
- * puts them in RESULTS.md, and the cost per event in event-cost.svg; `--only`, which may be given more than once, names
- * a benchmark.
+ * `npm run bench [-- NAME… --quick --write]` measures, as ratios within one run. Without names it runs every benchmark.
+ * `--write` puts the results in RESULTS.md, and the cost per event in event-cost.svg.
+ *
+ * `npm run bench -- --against COMMIT [NAME…]` compares the working tree with a commit, in about 4 minutes: processor
+ * time of `event-cost` and `unary`, counts of `database-work`. It ends with exit code 1 if something got worse, 2 if it could not run.
  *
  * To see where time goes, let every process of a benchmark write a profile, and open it in Chrome's developer tools or
- * VS Code: `NODE_OPTIONS="--cpu-prof --cpu-prof-dir=.cache/prof" npm run bench -- --only unary`. With `--heap-prof`
+ * VS Code: `NODE_OPTIONS="--cpu-prof --cpu-prof-dir=.cache/prof" npm run bench -- unary`. With `--heap-prof`
  * instead of `--cpu-prof` it is what was allocated.
  */
 import { spawnSync } from "node:child_process";
@@ -12,6 +14,7 @@ import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { comparableNames, runAgainst } from "./against/against.ts";
 import { type Benchmark, isMet, type Row } from "./benchmark.ts";
 import { cpuUs, endedChildrenCpuUs, pinned } from "./child.ts";
 import { databaseWork } from "./database-work.ts";
@@ -19,29 +22,39 @@ import { eventCost } from "./event-cost.ts";
 import { eventCostGrpc } from "./event-cost-grpc.ts";
 import { idleStreams } from "./idle-streams.ts";
 import { type ChartPoint, lineChart } from "./line-chart.ts";
-import type { Ratio } from "./measure.ts";
+import { ratioText } from "./measure.ts";
 import { stream } from "./stream.ts";
+import { tableText } from "./table.ts";
 import { unary } from "./unary.ts";
 
 const benchmarks: readonly Benchmark[] = [databaseWork, eventCost, eventCostGrpc, unary, stream, idleStreams];
 
-const { values } = parseArgs({
+const { values, positionals: names } = parseArgs({
+  allowPositionals: true,
   options: {
-    only: { type: "string", multiple: true },
+    against: { type: "string" },
     quick: { type: "boolean", default: false },
     write: { type: "boolean", default: false },
   },
 });
-const unknown = values.only?.find((name) => benchmarks.every((benchmark) => benchmark.name !== name));
+const known = values.against === undefined ? benchmarks.map(({ name }) => name) : comparableNames;
+const unknown = names.find((name) => !known.includes(name));
 if (unknown !== undefined) {
-  console.error(`There is no benchmark "${unknown}"; there are ${benchmarks.map(({ name }) => name).join(", ")}`);
+  console.error(`There is no benchmark "${unknown}"; there are ${known.join(", ")}`);
   process.exit(2);
+}
+if (values.against !== undefined) {
+  const exitCode = await runAgainst(values.against, names).catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    return 2;
+  });
+  process.exit(exitCode);
 }
 
 const sections: string[] = [];
 const points: ChartPoint[] = [];
 for (const benchmark of benchmarks) {
-  if (values.only !== undefined && !values.only.includes(benchmark.name)) continue;
+  if (names.length > 0 && !names.includes(benchmark.name)) continue;
   const begin = performance.now();
   const busyBefore = machineBusyUs();
   const ownBefore = ownBusyUs();
@@ -68,18 +81,12 @@ function tableOf(rows: readonly Row[]): string {
     row.case,
     row.figure,
     row.compared?.to ?? "",
-    ratioText(row.compared?.ratio),
+    row.compared ? ratioText(row.compared.ratio) : "",
     targetOf(row),
-    ratioText(row.compared?.byCpu),
+    row.compared?.byCpu ? ratioText(row.compared.byCpu) : "",
     row.beside ?? "",
   ]);
-  const table = [["case", "figure", "against", "ratio (quartiles)", "target", "by CPU", "beside"], ...cells];
-  const widths = table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
-  const lines = table.map(
-    (line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |\n`,
-  );
-  lines.splice(1, 0, `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|\n`);
-  return lines.join("");
+  return tableText(["case", "figure", "against", "ratio (quartiles)", "target", "by CPU", "beside"], cells);
 }
 
 /** What was worked on this machine since it began, by whomever, microseconds. */
@@ -89,12 +96,6 @@ function machineBusyUs(): number {
 
 function ownBusyUs(): number {
   return cpuUs() + endedChildrenCpuUs();
-}
-
-function ratioText(ratio: Ratio | undefined): string {
-  if (ratio === undefined) return "";
-  const { value, low, high } = ratio;
-  return `${value.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
 }
 
 function targetOf(row: Row): string {

@@ -45,7 +45,7 @@ export class Samples {
   ratio(name: string, base: string, metric: string): Ratio {
     const bases = this.#values(base, metric);
     const ratios = this.#values(name, metric).map((value, round) => value / (bases[round] ?? Number.NaN));
-    return { value: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) };
+    return ratioOf(ratios);
   }
 
   #values(name: string, metric: string): readonly number[] {
@@ -59,6 +59,15 @@ export interface Ratio {
   readonly value: number;
   readonly low: number;
   readonly high: number;
+}
+
+/** The median of ratios, and their quartiles. */
+export function ratioOf(ratios: readonly number[]): Ratio {
+  return { value: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) };
+}
+
+export function ratioText({ value, low, high }: Ratio, digits = 2): string {
+  return `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
 }
 
 export function median(values: readonly number[]): number {

@@ -1,4 +1,5 @@
-// Everything a user of the library needs; the only barrel.
+// `a2a-task-manager`: the task manager, what agents are written against, and what storages are written against. Engines
+// and servers have subpaths of their own (`exports` in package.json), so that each is loaded only when it is used.
 
 export type { JsonObject } from "@bufbuild/protobuf";
 export type { CancellableTask } from "./agent/cancellable-task.ts";
@@ -39,31 +40,13 @@ export type { ManagerOptions } from "./manager/options.ts";
 export type { ListedTasks } from "./manager/read/list-tasks.ts";
 export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
 export { createTaskManager, type ManagerParts, type SentMessage, type TaskManager } from "./manager/task-manager.ts";
-export { createHandler, type Handler } from "./server/handler.ts";
-export { openStorage } from "./server/open-storage.ts";
-export { createServer, type Server } from "./server/server.ts";
-export type {
-  CallOptions,
-  CardOptions,
-  HandlerOptions,
-  OriginOptions,
-  ServerListenerOptions,
-  ServerOptions,
-} from "./server/server-options.ts";
+export { MissingDriverError, type OpenStorageOptions, openStorage } from "./server/open-storage.ts";
 // For authors of storages: `checkedStorage` makes a `Storage` of a `StorageEngine`. A storage that implements `Storage`
 // itself checks its arguments by the same rules.
 export * as checkArguments from "./storage/check-arguments.ts";
 export { checkedStorage } from "./storage/checked-storage.ts";
 export { compareIds } from "./storage/compare-ids.ts";
-export { createMemoryStorage } from "./storage/memory/storage.ts";
 export { historyMessageOf } from "./storage/message-of-entry.ts";
-export { createMongoStorage, type MongoStorageOptions } from "./storage/mongodb/storage.ts";
-export { createSqliteStorage } from "./storage/sqlite/storage.ts";
 export * from "./storage/storage.ts";
 export * from "./storage/storage-engine.ts";
 export { StorageError } from "./storage/storage-error.ts";
-export type { AgentCardInit } from "./transport/agent-card/capabilities.ts";
-export { type CardFacts, completeCard, type ServedBinding } from "./transport/agent-card/complete-card.ts";
-export { type BindingName, bindingNames } from "./transport/binding-names.ts";
-export type { VersionMode } from "./transport/calls/a2a-version.ts";
-export { a2aRoutes, type RoutesOptions } from "./transport/connect/connect-routes.ts";

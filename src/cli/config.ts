@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { entryBytesMax } from "../domain/limits.ts";
-import { type ManagerOptions, managerDefaults } from "../manager/options.ts";
+import { managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import { listenerLimits } from "../transport/listener/listener-limits.ts";
@@ -282,23 +282,4 @@ export const settings = Object.keys(configSchema.shape) as readonly Setting[];
 
 function isBindingName(name: string): name is BindingName {
   return (bindingNames as readonly string[]).includes(name);
-}
-
-/** The part of the settings that configures the task manager. */
-export function managerOptions(config: Config): Required<ManagerOptions> {
-  return {
-    enableCleanup: config.cleanup,
-    cleanupIntervalMs: config.cleanupInterval,
-    conversationTtlMs: config.conversationTtl,
-    interruptedTtlMs: config.interruptedTtl,
-    maxRunningTasks: config.maxRunningTasks,
-    maxQueuedTasks: config.maxQueuedTasks,
-    turnTimeoutMs: config.turnTimeout,
-    turnIdleTimeoutMs: config.turnIdleTimeout,
-    cancelGraceMs: config.cancelGrace,
-    duplicateWindowMs: config.duplicateWindow,
-    messageIds: config.messageIds,
-    maxEventBytes: config.maxEventBytes,
-    maxTaskBytes: config.maxTaskBytes,
-  };
 }

@@ -3,13 +3,13 @@ import type { AgentCardInit } from "../transport/agent-card/capabilities.ts";
 import type { CardKeyText } from "../transport/agent-card/card-key.ts";
 import { readCard } from "../transport/agent-card/read-card.ts";
 
-/** Reads the agent card from a JSON file. Throws an Error that lists all faults of the card. */
+/** The agent card in a JSON file. Throws an Error that lists all its faults. */
 export async function loadCard(file: string): Promise<AgentCardInit> {
   const text = await readFile(file, "utf8");
   return readCard(text);
 }
 
-/** Reads the text of a private key from a file. The key itself is parsed later. */
+/** The text of a private key in a file. It is parsed later. */
 export async function loadCardKey({
   file,
   kid,

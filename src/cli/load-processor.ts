@@ -4,10 +4,7 @@ import { pathToFileURL } from "node:url";
 import { demoProcessor } from "../agent/demo-processor.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 
-/**
- * Loads the agent, the default export of a module. Without a file it is the demo agent. Throws an Error that says what
- * is wrong with the file.
- */
+/** The agent in a module's default export; the demo agent without a file. Throws an Error that names the fault. */
 export async function loadProcessor(file: string | undefined): Promise<MessageProcessor> {
   if (file === undefined) return demoProcessor;
   const path = resolve(file);

@@ -1,19 +1,20 @@
 #!/usr/bin/env node
-// The command `a2a-task-manager`: reads arguments, environment and signals, and starts the server.
+// The command. It is the only file of src that uses `process`.
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { pino } from "pino";
 import { systemClock } from "../runtime/clock.ts";
-import { openStorage, shownStorageUrl } from "../server/open-storage.ts";
+import { MissingDriverError, openStorage, shownStorageUrl } from "../server/open-storage.ts";
 import { createServer, type Server } from "../server/server.ts";
 import { StorageError } from "../storage/storage-error.ts";
-import { type Config, durationText, managerOptions } from "./config.ts";
+import { type Config, durationText } from "./config.ts";
 import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
 import { readConfig } from "./read-config.ts";
 import { createServerLog } from "./server-log.ts";
+import { serverOptions, storageOptions } from "./server-options.ts";
 
-/** A fault that the user has to fix before the server can start. It is printed as one line, without a stack. */
+/** A fault that the user must correct before the server can start. Printed in one line, without a stack. */
 class StartError extends Error {
   readonly exitCode: number;
   constructor(message: string, exitCode: number, cause: unknown) {
@@ -23,9 +24,7 @@ class StartError extends Error {
 }
 
 const endSignals = ["SIGTERM", "SIGINT"] as const;
-/**
- * Time for the last appends and for closing the storage, after the drain time and the grace time of the turns.
- */
+/** Time for the last appends and for closing the storage, in addition to the drain time and the grace time of turns. */
 const endMarginMs = 10_000;
 
 const invocation = readConfig(process.argv.slice(2), process.env, versionOf());
@@ -53,51 +52,29 @@ async function serve(config: Config): Promise<void> {
     { level: config.logLevel, errorTexts: config.logErrorTexts },
     pino.destination({ fd: 2, sync: true }),
   );
-  // A signal before the server listens ends the process at once. The listener is needed in containers: the kernel
-  // drops signals to process 1 that it has no listener for.
+  // Signals end the process at once until it serves. A listener is needed for that: the first process of a container
+  // ignores signals for which it has none.
   const endAtOnce = () => process.exit(130);
   for (const signal of endSignals) process.once(signal, endAtOnce);
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error) => {
-      logger.fatal({ err: error }, "The server stops because of an unhandled error");
+      logger.fatal({ err: error }, "The server ends because of an unhandled error");
       process.exit(1);
     });
   }
   const processor = await loadProcessor(config.processor).catch(startError("--processor", 2));
-  const card = config.card && (await loadCard(config.card).catch(startError(`--card "${config.card}"`, 2)));
-  const extendedCard =
-    config.extendedCard &&
-    (await loadCard(config.extendedCard).catch(startError(`--extended-card "${config.extendedCard}"`, 2)));
+  const card = await readCard("--card", config.card);
+  const extendedCard = await readCard("--extended-card", config.extendedCard);
   const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
   const tls = readTls(config);
-  const storageOptions = { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix, logger };
-  const storage = await openStorage(config.storage, storageOptions).catch(
-    startError(`Storage ${shownStorageUrl(config.storage)}`, 1),
+  const openOptions = { ...storageOptions(config), logger };
+  const storage = await openStorage(config.storage, openOptions).catch((error: unknown) =>
+    startError(`Storage ${shownStorageUrl(config.storage)}`, error instanceof MissingDriverError ? 2 : 1)(error),
   );
-  const server = await createServer({
-    processor,
-    storage,
-    logger,
-    manager: managerOptions(config),
-    listener: {
-      host: config.host,
-      port: config.port,
-      tls,
-      maxConnectionAgeMs: config.maxConnectionAge,
-      maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
-    },
-    card: {
-      agent: card || undefined,
-      extended: extendedCard || undefined,
-      keys: cardKeys,
-      keysUrl: config.cardKeysUrl,
-    },
-    calls: { bindings: config.bindings, a2aVersion: config.a2aVersion },
-    origins: { allowed: config.corsOrigins },
-    publicUrl: config.publicUrl,
-    allowAnonymous: config.allowAnonymous,
-    drainTimeoutMs: config.drainTimeout,
-  }).catch(startError("Cannot create the server", 1));
+  const files = { card, extendedCard, cardKeys, tls };
+  const server = await createServer({ ...serverOptions(config, files), processor, storage, logger }).catch(
+    startError("Cannot create the server", 1),
+  );
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
   const stopped = new Promise<"stopped">((resolve) => {
     for (const signal of endSignals) {
@@ -110,7 +87,7 @@ async function serve(config: Config): Promise<void> {
   });
   process.stdout.write(greeting(config, server));
   const why = await Promise.race([stopped, replaced(server)]);
-  // The process ends even if the storage does not answer.
+  // A storage that doesn't answer must not keep the process alive.
   const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
   systemClock.after(limitMs, () => {
     logger.fatal({ limitMs }, "The server did not stop in time");
@@ -135,14 +112,14 @@ function startError(what: string, exitCode: number): (error: unknown) => never {
   return (error) => {
     const { code } = error as { readonly code?: string };
     const why = code === "EADDRINUSE" ? "the port is in use; choose another with --port" : reasonOf(error);
-    // Error messages of libraries may have several lines.
+    // Texts of libraries may have several lines.
     throw new StartError(`${what}: ${why}`.replaceAll(/\s+/g, " "), exitCode, error);
   };
 }
 
 /**
- * The message of an error, with the messages of causes from the storage or the operating system. Messages of other
- * causes are left out: they may hold a password.
+ * The message of an error, and of its cause if that is an error of the storage or of the operating system. Messages of
+ * other causes may hold a password.
  */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -152,11 +129,15 @@ function reasonOf(error: unknown): string {
     : message;
 }
 
+async function readCard(flag: string, file: string | undefined) {
+  return file === undefined ? undefined : loadCard(file).catch(startError(`${flag} "${file}"`, 2));
+}
+
 function readTls({ tlsCert, tlsKey }: Config) {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const tls = { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey) };
   try {
-    // Also detects a key that does not belong to the certificate.
+    // Also fails for a key that doesn't belong to the certificate.
     createSecureContext(tls);
     return tls;
   } catch (error) {
@@ -188,7 +169,7 @@ function greeting(config: Config, { url }: Server): string {
   ].join("\n");
 }
 
-/** An example call over the first enabled protocol that curl can speak. */
+/** A first call with curl, by an enabled protocol that curl can speak. */
 function firstCall({ bindings }: Config): string {
   const request = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
   const post = (path: string, body: string) =>
@@ -201,12 +182,12 @@ function firstCall({ bindings }: Config): string {
 }
 
 function versionOf(): string {
-  // The place in a checkout, then the place in the package, where the code is one folder deeper, in dist/.
+  // The first place is that of a checkout, the second that of the package, where dist/ lies between.
   for (const place of ["../../package.json", "../../../package.json"]) {
     try {
       return JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")).version;
     } catch {
-      // Try the next place.
+      // Not there: the next place is tried.
     }
   }
   return "unknown";

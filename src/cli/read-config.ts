@@ -3,10 +3,7 @@ import { type Config, configSchema, type Setting, settings, settingTexts } from 
 
 export const variablePrefix = "A2A_TM_";
 
-/**
- * `conversationTtl` → `--conversation-ttl`. The flag of a switch that is on by default turns it off: `cleanup` →
- * `--no-cleanup`.
- */
+/** `conversationTtl` → `--conversation-ttl`. The flag of a switch that is on by default turns it off: `--no-cleanup`. */
 export function flagOf(setting: Setting): string {
   const turnsOff = placeholderOf(setting) === undefined && defaultOf(setting) === "true";
   return `--${turnsOff ? "no-" : ""}${kebab(setting)}`;
@@ -21,15 +18,15 @@ function kebab(setting: Setting): string {
   return setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** The outcome of reading the command line and the environment. */
+/** What the command line and the environment ask for. */
 export type Invocation =
   | { readonly kind: "serve"; readonly config: Config }
-  /** A text to print, with exit code 0: `--help`, `--version`. */
+  /** Print the text and end with exit code 0: `--help`, `--version`. */
   | { readonly kind: "text"; readonly text: string }
   /** All faults, one line each. */
   | { readonly kind: "faults"; readonly faults: readonly string[] };
 
-/** Reads the settings. Flags win over environment variables, variables win over defaults. */
+/** Reads the settings. Flags override variables, variables override defaults. */
 export function readConfig(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -51,7 +48,7 @@ export function readConfig(
   for (const issue of result.error?.issues ?? []) {
     const setting = issue.path[0] as Setting;
     const value = flags.given[setting] ?? given[setting];
-    // The name that the user wrote comes first.
+    // First the name by which the value was given, then the other.
     const names = [flagOf(setting), variableOf(setting)];
     if (value !== undefined && flags.given[setting] === undefined) names.reverse();
     faults.push(`${names[0]} (${names[1]}): must be ${issue.message}${value === undefined ? "" : `, not "${value}"`}`);
@@ -67,7 +64,7 @@ type Flags =
       readonly faults: readonly string[];
     };
 
-/** Parses the command line with commander, one option per setting. Values stay strings: the schema validates them. */
+/** Parses the command line with commander, one option per setting. Values stay strings; the schema checks them. */
 function parseFlags(args: readonly string[], version: string): Flags {
   let text = "";
   const command = new Command("a2a-task-manager")
@@ -122,17 +119,17 @@ function optionOf(setting: Setting): Option {
     .join(", ");
   const text = `${description} (${note})`;
   if (value === undefined) return new Option(flagOf(setting), text);
-  // Brackets make the value optional for commander. With a required value commander would stop at the first missing
-  // one, before the other faults are found.
+  // The brackets make the value optional for commander, which otherwise stops at the first missing value and hides the
+  // other faults.
   return new Option(`${flagOf(setting)} [${value}]`, text);
 }
 
-/** The placeholder of the value in `--help`. Undefined for a switch. */
+/** The placeholder of the value in `--help`; undefined for a switch. */
 function placeholderOf(setting: Setting): string | undefined {
   return settingTexts.get(configSchema.shape[setting])?.value;
 }
 
-/** The default of a setting, as it would be written on the command line. */
+/** The default of a setting, as the user would write it. */
 function defaultOf(setting: Setting): string | undefined {
   const { def } = configSchema.shape[setting];
   return "defaultValue" in def && typeof def.defaultValue === "string" ? def.defaultValue : undefined;

@@ -3,19 +3,18 @@ import { StorageError } from "../storage/storage-error.ts";
 
 export interface ServerLogOptions {
   readonly level: NonNullable<LoggerOptions["level"]>;
-  /** Log the messages of all errors, also of those that an agent or a library threw. These may quote user data. */
+  /** Logs the messages of all errors, those of agents and libraries included. They may quote user data. */
   readonly errorTexts: boolean;
 }
 
-/** The number of nested causes that are logged with an error. */
+/** The most causes of an error that are logged. */
 const causesMax = 5;
 
 /**
- * The log of a server: JSON lines without user data. No field of a line holds a message's content, but the message of
- * an error may quote it, such as an agent's "can't parse ...". So error messages are logged only where they are known
- * to be free of user data: those of the storage and of the operating system. Of all other errors only the class, the
- * code and the stack are logged. Other properties of an error are never logged: database drivers attach whole
- * documents to theirs.
+ * The log of a server: JSON lines without the contents of messages. The message of an error may quote user data, as an
+ * agent's "can't parse ..." does. Therefore only the messages of the storage's and the operating system's errors are
+ * logged; of other errors the class, the code and the stack are. Other properties of an error are never logged, since
+ * drivers attach whole documents to their errors.
  */
 export function createServerLog({ level, errorTexts }: ServerLogOptions, destination: DestinationStream): Logger {
   return pino(
@@ -38,18 +37,18 @@ function shownError(error: unknown, texts: boolean, causes: number): object {
   };
 }
 
-/** True for a code: one word or a number. A sentence may quote user data. */
+/** A code is a word or a number. A sentence may quote user data. */
 function isWord(value: unknown): boolean {
   return typeof value === "number" || (typeof value === "string" && /^[\w-]{1,50}$/.test(value));
 }
 
 function isHarmless(error: Error): boolean {
-  // The message of an "invalid" error quotes the value that the database rejected.
+  // Databases quote the values that they reject.
   if (error instanceof StorageError) return error.code !== "invalid";
   return "syscall" in error && "errno" in error;
 }
 
-/** The stack without the error message that it begins with. */
+/** The stack without the message that it begins with. */
 function placeOf({ message, stack = "" }: Error): { readonly stack?: string } {
   const place = message === "" ? stack.indexOf("\n") : stack.indexOf(message) + message.length;
   const frames = stack.includes(message) ? stack.slice(place).split("\n").slice(1) : [];

@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  type Config,
-  configSchema,
-  durationText,
-  managerOptions,
-  settings,
-  settingTexts,
-} from "../../src/cli/config.ts";
+import { type Config, configSchema, durationText, settings, settingTexts } from "../../src/cli/config.ts";
 import { flagOf, readConfig, variableOf } from "../../src/cli/read-config.ts";
+import { managerOptions } from "../../src/cli/server-options.ts";
 import { checkedOptions, managerDefaults } from "../../src/manager/options.ts";
 import { isLoopback } from "../../src/transport/pages/loopback.ts";
 

@@ -19,7 +19,7 @@ export interface StorageFactory {
 export interface StorageInventory {
   /** Folders of `src/storage/` that hold an engine. */
   readonly engines: readonly string[];
-  /** What `src/index.ts` exports to make a storage. */
+  /** What the package exports to make a storage. */
   readonly factories: readonly StorageFactory[];
   /** What is in `examples/storages/`: folders and files. */
   readonly examples: readonly string[];
@@ -30,7 +30,7 @@ export interface StorageInventory {
 }
 
 /**
- * Storages that are not under the suite: an engine that nobody can make by `src/index.ts`, an example that exports
+ * Storages that are not under the suite: an engine that the package does not export, an example that exports
  * nothing that makes a storage, a factory whose storages no registration opens, and a registration that opens none of
  * theirs.
  */
@@ -46,7 +46,7 @@ export function findEscapes({
   return [
     ...engines
       .filter((folder) => !factories.some((factory) => isIn(folder, factory)))
-      .map((folder) => `${folder} has no factory that src/index.ts exports as create…Storage`),
+      .map((folder) => `${folder} has no factory that package.json exports as create…Storage`),
     ...examples
       .filter((place) => !exampleFactories.some((factory) => isIn(place, factory)))
       .map((place) => `${place} exports nothing that is called create…Storage`),

@@ -12,9 +12,17 @@ const root = join(import.meta.dirname, "..", "..");
 
 const engines = globSync("src/storage/*/storage.ts", { cwd: root }).map((file) => dirname(file));
 const examples = globSync("examples/storages/*", { cwd: root }).filter((place) => !place.endsWith(".md"));
-const factories = [
-  ...readFileSync(join(root, "src/index.ts"), "utf8").matchAll(/export \{([^}]*)\} from "\.\/(storage\/[^"]*)"/g),
-].flatMap(([, names = "", file = ""]) => factoriesIn(names, `src/${file}`));
+const { exports: subpaths } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  readonly exports: Readonly<Record<string, string | { readonly default: string }>>;
+};
+const factories = Object.values(subpaths).flatMap((target) => {
+  const [, file = ""] =
+    /^\.\/dist\/(src\/storage\/.*)\.js$/.exec(typeof target === "string" ? target : target.default) ?? [];
+  if (file === "") return [];
+  const source = readFileSync(join(root, `${file}.ts`), "utf8");
+  const exported = [...source.matchAll(/^export (?:async )?function (\w+)/gm)].map(([, name = ""]) => name);
+  return factoriesIn(exported.join(" "), `${file}.ts`);
+});
 const exampleFactories = globSync("examples/storages/**/*.ts", { cwd: root }).flatMap((file) => {
   const exported = readFileSync(join(root, file), "utf8").matchAll(/export (?:async )?function (\w+)/g);
   return [...exported].flatMap(([, name = ""]) => factoriesIn(name, file));
@@ -75,7 +83,7 @@ function inventory(): Promise<StorageInventory> {
 }
 
 describe("the suite", () => {
-  test("is asked of every engine, of everything that src/index.ts makes storages with, and of every example", async () => {
+  test("is asked of every engine, of everything that the package makes storages with, and of every example", async () => {
     expect(findEscapes(await inventory())).toEqual([]);
     expect(engines.length).toBeGreaterThanOrEqual(3);
     expect(examples.length).toBeGreaterThanOrEqual(1);
@@ -87,7 +95,7 @@ describe("the suite", () => {
     {
       name: "a new engine's folder",
       change: ({ engines, ...rest }: StorageInventory) => ({ ...rest, engines: [...engines, "src/storage/redis"] }),
-      says: "src/storage/redis has no factory that src/index.ts exports as create…Storage",
+      says: "src/storage/redis has no factory that package.json exports as create…Storage",
     },
     {
       name: "an exported factory that no registration opens",

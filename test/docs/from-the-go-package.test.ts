@@ -19,7 +19,16 @@ const rows = readRows();
 const symbols = readFileSync("docs/go-package-symbols.txt", "utf8")
   .split("\n")
   .filter((line) => line !== "" && !line.startsWith("#"));
-const exported = exportsOf("src/index.ts");
+// Of every subpath of the package.
+const exported = new Set(
+  [
+    "src/index.ts",
+    "src/server/index.ts",
+    "src/storage/memory/storage.ts",
+    "src/storage/sqlite/storage.ts",
+    "src/storage/mongodb/storage.ts",
+  ].flatMap((file) => [...exportsOf(file)]),
+);
 const registry = createRegistry(file_lf_a2a_v1_a2a, file_taskmanager_v1_task_manager, file_taskmanager_v1_conversation);
 const citations = rows.flatMap(({ shownBy }) =>
   [...shownBy.matchAll(/`([^`]+)` "([^"]+)"/g)].map(([, file = "", name = ""]) => ({ file, name })),

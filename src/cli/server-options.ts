@@ -1,0 +1,59 @@
+import type { ManagerOptions } from "../manager/options.ts";
+import type { OpenStorageOptions } from "../server/open-storage.ts";
+import type { CardOptions, ServerListenerOptions, ServerOptions } from "../server/server-options.ts";
+import type { Config } from "./config.ts";
+
+/** What the files that settings name hold. */
+export interface LoadedFiles {
+  readonly card: CardOptions["agent"];
+  readonly extendedCard: CardOptions["extended"];
+  readonly cardKeys: CardOptions["keys"];
+  readonly tls: ServerListenerOptions["tls"];
+}
+
+/** The settings of the server. A new setting is declared in config.ts and read here. */
+export function serverOptions(
+  config: Config,
+  { card, extendedCard, cardKeys, tls }: LoadedFiles,
+): Omit<ServerOptions, "processor" | "storage" | "logger"> {
+  return {
+    manager: managerOptions(config),
+    listener: {
+      host: config.host,
+      port: config.port,
+      tls,
+      maxConnectionAgeMs: config.maxConnectionAge,
+      maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
+    },
+    card: { agent: card, extended: extendedCard, keys: cardKeys, keysUrl: config.cardKeysUrl },
+    calls: { bindings: config.bindings, a2aVersion: config.a2aVersion },
+    origins: { allowed: config.corsOrigins },
+    publicUrl: config.publicUrl,
+    allowAnonymous: config.allowAnonymous,
+    drainTimeoutMs: config.drainTimeout,
+  };
+}
+
+/** The settings of the storage. */
+export function storageOptions(config: Config): OpenStorageOptions {
+  return { maxHistoryLength: config.maxHistoryLength, prefix: config.tablePrefix };
+}
+
+/** The settings of the task manager. */
+export function managerOptions(config: Config): Required<ManagerOptions> {
+  return {
+    enableCleanup: config.cleanup,
+    cleanupIntervalMs: config.cleanupInterval,
+    conversationTtlMs: config.conversationTtl,
+    interruptedTtlMs: config.interruptedTtl,
+    maxRunningTasks: config.maxRunningTasks,
+    maxQueuedTasks: config.maxQueuedTasks,
+    turnTimeoutMs: config.turnTimeout,
+    turnIdleTimeoutMs: config.turnIdleTimeout,
+    cancelGraceMs: config.cancelGrace,
+    duplicateWindowMs: config.duplicateWindow,
+    messageIds: config.messageIds,
+    maxEventBytes: config.maxEventBytes,
+    maxTaskBytes: config.maxTaskBytes,
+  };
+}

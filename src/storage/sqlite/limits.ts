@@ -45,22 +45,3 @@ export const walBytesKept = 64 * 1024 * 1024;
 export const commitsPerWalCheck = 64;
 /** The page cache of each connection. */
 export const cacheBytes = 32 * 1024 * 1024;
-/**
- * A snapshot is kept in pieces of this size, so that no row is large, and stored in calls of a few, so that appends get
- * in between.
- */
-export const snapshotPieceBytes = 1024 * 1024;
-export const snapshotCallBytes = 4 * 1024 * 1024;
-/** Conversations looked at in one step of a cleanup. */
-export const cleanupConversationsMax = 20;
-/**
- * Rows removed in one step of a sweep, and bytes of log unless a single row is larger: a few milliseconds between two
- * groups of appends.
- */
-export const sweepRowsMax = 512;
-export const sweepBytesMax = 4 * 1024 * 1024;
-/**
- * A replica without a beat for this long and without a task is forgotten. Far beyond any lease, so that nobody still
- * watches it.
- */
-export const replicaKeptMs = 24 * 60 * 60 * 1000;

@@ -7,7 +7,7 @@ export const taskSql = {
       c.context_id, c.message_count, ${live} AS live
     FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation
     WHERE t.key = :key`,
-  insertTask: `
+  addTask: `
     INSERT INTO {tasks} (key, conversation, scope, task_id, state, status_time_ms, replica, runner, fence, head, batch, log_bytes)
     VALUES (:key, :conversation, :scope, :taskId, :state, :statusTimeMs, :replica, :runner, :fence, :head, :batch, :logBytes)`,
   // The usual append changes no column that an index holds, so none is written.
@@ -19,8 +19,8 @@ export const taskSql = {
       state = :state, status_time_ms = :statusTimeMs, replica = :replica, runner = :runner
     WHERE id = :id AND head = :afterHead AND batch = :afterBatch AND fence = :afterFence`,
   // The row keeps its number until the sweep has taken away what refers to it; nothing finds it any more.
-  removeTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0, runner = NULL WHERE id = :id`,
-  insertSegment: `INSERT INTO {segments} (task, first, count, batch, bytes) VALUES (:task, :first, :count, :batch, :bytes)`,
+  hideTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0, runner = NULL WHERE id = :id`,
+  addSegment: `INSERT INTO {segments} (task, first, count, batch, bytes) VALUES (:task, :first, :count, :batch, :bytes)`,
   putSummary: `
     INSERT INTO {summaries} (task, bytes) VALUES (:task, :bytes)
     ON CONFLICT (task) DO UPDATE SET bytes = excluded.bytes`,
@@ -63,27 +63,27 @@ export const taskSql = {
     WHERE c.key IS NULL AND c.scope = :scope
       AND t.status_time_ms >= :statusTimeMsMin AND (:state IS NULL OR t.state = :state)`,
 
-  insertSnapshotPiece: `INSERT INTO {snapshots} (task, snapshot, piece, bytes) VALUES (:task, :snapshot, :piece, :bytes)`,
+  addSnapshotPiece: `INSERT INTO {snapshots} (task, snapshot, piece, bytes) VALUES (:task, :snapshot, :piece, :bytes)`,
   nameSnapshot: `UPDATE {tasks} SET snapshot = :snapshot, snapshot_sequence = :sequence WHERE id = :id AND snapshot_sequence < :sequence AND head >= :sequence`,
-  deleteOtherSnapshots: `DELETE FROM {snapshots} WHERE task = :task AND snapshot IS NOT :snapshot`,
+  removeOtherSnapshots: `DELETE FROM {snapshots} WHERE task = :task AND snapshot IS NOT :snapshot`,
   countSnapshotPieces: `SELECT count(*) AS count FROM {snapshots} WHERE task = :task AND snapshot = :snapshot`,
   snapshotPieces: `SELECT bytes FROM {snapshots} WHERE task = :task AND snapshot = :snapshot ORDER BY piece`,
 
-  insertRequest: `INSERT INTO {requests} (task, request_id, bytes) VALUES (:task, :requestId, :bytes) ON CONFLICT DO NOTHING`,
-  deleteRequest: `DELETE FROM {requests} WHERE task = :task AND request_id = :requestId`,
-  listRequests: `SELECT request_id, bytes FROM {requests} WHERE task = :task ORDER BY id`,
+  addCommand: `INSERT INTO {requests} (task, request_id, bytes) VALUES (:task, :commandId, :bytes) ON CONFLICT DO NOTHING`,
+  removeCommand: `DELETE FROM {requests} WHERE task = :task AND request_id = :commandId`,
+  listCommands: `SELECT request_id, bytes FROM {requests} WHERE task = :task ORDER BY id`,
 
-  putPushNotification: `
+  putConfig: `
     INSERT INTO {push_notifications} (task, config_id, bytes) VALUES (:task, :configId, :bytes)
     ON CONFLICT (task, config_id) DO UPDATE SET bytes = excluded.bytes`,
-  getPushNotification: `SELECT bytes FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
-  listPushNotifications: `SELECT bytes FROM {push_notifications} WHERE task = :task ORDER BY config_id`,
-  deletePushNotification: `DELETE FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
+  getConfig: `SELECT bytes FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
+  listConfigs: `SELECT bytes FROM {push_notifications} WHERE task = :task ORDER BY config_id`,
+  removeConfig: `DELETE FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
 
-  beat: `
+  heartbeat: `
     INSERT INTO {replicas} (replica, counter, beat_ms) VALUES (:replica, 1, :nowMs)
     ON CONFLICT (replica) DO UPDATE SET counter = counter + 1, beat_ms = excluded.beat_ms`,
-  leave: `DELETE FROM {replicas} WHERE replica = :replica`,
+  deregister: `DELETE FROM {replicas} WHERE replica = :replica`,
   listReplicas: `SELECT replica, counter FROM {replicas} ORDER BY replica`,
   forgetReplicas: `
     DELETE FROM {replicas} WHERE beat_ms < :before

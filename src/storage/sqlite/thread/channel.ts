@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { StorageError } from "../../storage-error.ts";
+import type { ArgsOf, ResultOf } from "../../tables/operations/operations.ts";
 import { fromWire } from "../errors.ts";
 import { queueBytesMax, queueOperationsMax } from "../limits.ts";
 import type { Operations } from "./operations.ts";
@@ -12,8 +13,6 @@ export interface CallOptions {
   /** Buffers in the arguments that the worker gets without a copy. */
   readonly transfer?: readonly ArrayBuffer[];
 }
-
-type Args<O extends Operations, K extends keyof O> = Parameters<O[K]>[1];
 
 interface Pending {
   readonly bytes: number;
@@ -52,7 +51,7 @@ export class SqliteChannel<O extends Operations> {
     });
   }
 
-  call<K extends keyof O & string>(name: K, args: Args<O, K>, options: CallOptions = {}): Promise<ReturnType<O[K]>> {
+  call<K extends keyof O & string>(name: K, args: ArgsOf<O[K]>, options: CallOptions = {}): Promise<ResultOf<O[K]>> {
     const { bytes = 0, transfer = [] } = options;
     if (this.#died !== undefined) {
       return Promise.reject(

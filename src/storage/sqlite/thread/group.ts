@@ -1,9 +1,12 @@
 import { StorageError } from "../../storage-error.ts";
+import { momentOf } from "../../tables/moment.ts";
+import { runAtOnce } from "../../tables/steps.ts";
 import { storageErrorOf, toWire } from "../errors.ts";
 import { readGroupBytesMax } from "../limits.ts";
 import type { SqliteContext } from "./context.ts";
 import type { Operations } from "./operations.ts";
 import type { Call, Reply } from "./protocol.ts";
+import { findTransferable } from "./transfer.ts";
 
 /**
  * Carries out calls in one transaction, each under its own savepoint: one that fails leaves nothing behind and harms no
@@ -53,7 +56,7 @@ export function runReads(context: SqliteContext, operations: Operations, calls: 
     const replies: Reply[] = [];
     for (const call of calls) {
       replies.push(run(context, operations, call));
-      if (context.handedOver.reduce((sum, { byteLength }) => sum + byteLength, 0) > readGroupBytesMax) {
+      if (sizeOf(context.handedOver) > readGroupBytesMax) {
         break;
       }
     }
@@ -87,10 +90,21 @@ function run(context: SqliteContext, operations: Operations, { id, name, args }:
     if (operation === undefined) {
       throw new Error(`There is no operation "${name}"`);
     }
-    return { id, value: operation(context, args as never, Date.now()) };
+    const { tables } = context;
+    const value = runAtOnce(operation(tables, args as never, momentOf(Date.now(), tables.retention)));
+    findTransferable(value, context.handedOver);
+    return { id, value };
   } catch (error) {
     return { id, error: toWire(storageErrorOf(error)) };
   }
+}
+
+function sizeOf(buffers: ReadonlySet<ArrayBuffer>): number {
+  let size = 0;
+  for (const { byteLength } of buffers) {
+    size += byteLength;
+  }
+  return size;
 }
 
 function failAll(calls: readonly Call[], error: unknown): readonly Reply[] {

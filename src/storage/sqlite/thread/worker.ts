@@ -4,7 +4,7 @@ import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "../li
 import { createWalLimiter, openReader, openWriter } from "./connection.ts";
 import { createContext, type SqliteContext } from "./context.ts";
 import { runReads, runWrites } from "./group.ts";
-import { readOperations, writeOperations } from "./operations.ts";
+import { readerOperations, writerOperations } from "./operations.ts";
 import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
 /**
@@ -20,7 +20,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
       maxHistoryLength,
     });
     runGroup =
-      role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readOperations, calls);
+      role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readerOperations, calls);
   } catch (error) {
     post(port, { failed: toWire(storageErrorOf(error)) });
     return;
@@ -42,7 +42,8 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
       }
       const replies = runGroup(waiting.slice(0, groupSize(waiting, operationsMax)));
       waiting = waiting.slice(replies.length);
-      post(port, replies, context.handedOver.splice(0));
+      post(port, replies, [...context.handedOver]);
+      context.handedOver.clear();
     }
     if (closing) {
       context.db.close();
@@ -64,7 +65,7 @@ function createGroupWriter(context: SqliteContext, file: string): (calls: readon
   const limitWal = createWalLimiter(context.db, file);
   return (calls) => {
     limitWal();
-    return runWrites(context, writeOperations, calls);
+    return runWrites(context, writerOperations, calls);
   };
 }
 

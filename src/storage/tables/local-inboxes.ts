@@ -2,8 +2,15 @@ import type { TaskKey } from "../../domain/scope.ts";
 
 type Wake = (keys: readonly TaskKey[]) => void;
 
-/** Who watches for wake-ups. Only this process uses the database, so they never leave it. */
-export class SqliteInboxes {
+/** How wake-ups get to those who watch for them. */
+export interface Inboxes {
+  watch(replica: string, wake: Wake): AsyncDisposable;
+  wake(replicas: readonly string[], keys: readonly TaskKey[]): void | Promise<void>;
+  close(): void | Promise<void>;
+}
+
+/** Wake-ups within this process, for engines that only one process uses at a time. */
+export class LocalInboxes implements Inboxes {
   readonly #inboxes = new Map<string, Set<{ readonly wake: Wake }>>();
 
   watch(replica: string, wake: Wake): AsyncDisposable {
@@ -24,7 +31,7 @@ export class SqliteInboxes {
     for (const replica of new Set(replicas)) {
       const inboxes = this.#inboxes.get(replica) ?? new Set();
       for (const inbox of inboxes) {
-        // Later: whoever wakes must not run the code of whoever wakes up.
+        // Later: the caller of `wake` must not run the code of those who watch.
         queueMicrotask(() => {
           if (inboxes.has(inbox)) {
             inbox.wake(keys.map((key) => ({ ...key })));

@@ -1,0 +1,70 @@
+import type { Scope } from "../../../domain/scope.ts";
+import type { MessageClaim } from "../../storage.ts";
+import type { ClaimOutcome } from "../../storage-engine.ts";
+import type { Moment } from "../moment.ts";
+import { type Steps, step } from "../steps.ts";
+import type { ClaimRow, Tables } from "../tables.ts";
+
+/** See `Storage.claimMessage`. */
+export function* claimMessage(
+  tables: Tables,
+  { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim },
+  at: Moment,
+): Steps<ClaimOutcome> {
+  const { same, otherContent } = yield* findHeld(tables, scope, claim, at);
+  if (same !== undefined) {
+    return { outcome: "duplicate", taskId: same.taskId, answer: same.answer };
+  }
+  if (otherContent && claim.strict) {
+    return { outcome: "reused" };
+  }
+  yield* step(tables.putClaim(scope, claim, endOf(claim, at)));
+  return { outcome: "accepted", otherContent };
+}
+
+/** What stands against a claim for one task: the same content, held for another task, or the id with other content. */
+export function* findRival(
+  tables: Tables,
+  scope: Scope,
+  claim: MessageClaim,
+  at: Moment,
+): Steps<{ readonly duplicate: ClaimRow | undefined; readonly otherContent: boolean }> {
+  const { same, otherContent } = yield* findHeld(tables, scope, claim, at);
+  return { duplicate: same?.taskId === claim.taskId ? undefined : same, otherContent };
+}
+
+/**
+ * Ties a claim to the conversation that its outcome is in; the claim ends with that conversation. Makes the claim if
+ * there is none. Changes nothing if the claim is held for another task, which is possible once this one's window is
+ * over.
+ */
+export function* settleClaim(
+  tables: Tables,
+  scope: Scope,
+  claim: MessageClaim,
+  { conversation, answer }: { readonly conversation: number; readonly answer?: Uint8Array },
+  at: Moment,
+): Steps<void> {
+  const { same } = yield* findHeld(tables, scope, claim, at);
+  if (same !== undefined && same.taskId !== claim.taskId) {
+    return;
+  }
+  const id = same?.id ?? (yield* step(tables.putClaim(scope, claim, endOf(claim, at))));
+  yield* step(tables.settleClaim(id, conversation, answer));
+}
+
+/** The held claims of a message id: the one of this content, and whether there is one of another. */
+function* findHeld(
+  tables: Tables,
+  scope: Scope,
+  { messageId, contentHash }: MessageClaim,
+  at: Moment,
+): Steps<{ readonly same: ClaimRow | undefined; readonly otherContent: boolean }> {
+  const held = (yield* step(tables.claims(scope, messageId, at))).filter((claim) => claim.held);
+  const same = held.find((claim) => claim.contentHash === contentHash);
+  return { same, otherContent: held.length > (same === undefined ? 0 : 1) };
+}
+
+function endOf({ windowMs }: MessageClaim, { nowMs }: Moment): number {
+  return Math.min(Math.ceil(nowMs + windowMs), Number.MAX_SAFE_INTEGER);
+}

@@ -12,13 +12,18 @@ import type { EncodedBatch } from "./tables.ts";
 /** Tag of field 1, length-delimited. */
 const entryTag = 0x0a;
 
-export function encodeEntryBatch(entries: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** Gives bytes to write into, of exactly that size. What they hold doesn't matter. */
+export type Allocate = (size: number) => Uint8Array<ArrayBuffer>;
+
+/** A buffer of its own, so that another thread can be given the whole buffer. */
+const own: Allocate = (size) => new Uint8Array(size);
+
+export function encodeEntryBatch(entries: readonly Uint8Array[], allocate: Allocate = own): Uint8Array<ArrayBuffer> {
   let size = 0;
   for (const entry of entries) {
     size += 1 + varintBytes(entry.byteLength) + entry.byteLength;
   }
-  // Not from Buffer's pool: another thread is given the whole buffer.
-  const bytes = new Uint8Array(size);
+  const bytes = allocate(size);
   let at = 0;
   for (const entry of entries) {
     bytes[at++] = entryTag;
@@ -98,13 +103,13 @@ function corrupt(cause?: unknown): StorageError {
   return new StorageError("corrupt", "A segment of a log holds something other than entries", { cause });
 }
 
-export function encodedBatch({
-  id,
-  entries,
-}: {
-  readonly id: string;
-  readonly entries: readonly Uint8Array[];
-}): EncodedBatch {
-  const logBytes = entries.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  return { id, count: entries.length, logBytes, bytes: encodeEntryBatch(entries) };
+export function encodedBatch(
+  { id, entries }: { readonly id: string; readonly entries: readonly Uint8Array[] },
+  allocate?: Allocate,
+): EncodedBatch {
+  let logBytes = 0;
+  for (const { byteLength } of entries) {
+    logBytes += byteLength;
+  }
+  return { id, count: entries.length, logBytes, bytes: encodeEntryBatch(entries, allocate) };
 }

@@ -63,7 +63,10 @@ class TablesEngine implements StorageEngine {
 function callsOf(transactions: Transactions, jobs: Jobs): Calls {
   return {
     appendTask: ({ key, append }) =>
-      transactions.write("appendTask", { key, append: { ...append, batch: encodedBatch(append.batch) } }),
+      transactions.write("appendTask", {
+        key,
+        append: { ...append, batch: encodedBatch(append.batch, transactions.allocate) },
+      }),
     getTask: (args) => transactions.read("getTask", args),
     readTask: ({ key, after, bytesMax }) =>
       whenDone(transactions.read("readTask", { key, after: Number(after), bytesMax }), (run) => entriesOf(run, after)),

@@ -138,7 +138,7 @@ export interface Tables {
   segments(task: number, from: number, bytesMax: number): MaybePromise<Iterable<SegmentRow>>;
   /**
    * For each place the batch that holds it, or undefined. Places in one batch that follow each other give the same
-   * object.
+   * object. The bytes stay the engine's: the operation only reads them.
    */
   segmentsAt(places: readonly EntryPlace[]): MaybePromise<readonly (SegmentRow | undefined)[]>;
 
@@ -182,8 +182,8 @@ export interface Tables {
   /** The rows of what is hidden, for engines that don't remove them at once. */
   readonly removed?: RemovedRows;
   /**
-   * A shortcut: the whole of an append in one statement, with the outcome and the effects of `appendTask` on this
-   * table. Undefined: this append takes the general way, and nothing has changed. The tests hold it to the general way.
+   * A shortcut: the whole of an append as one statement, with the outcome and the effects that the general way has.
+   * Undefined: this append takes the general way, and nothing has changed. Tests compare both ways on random histories.
    */
   append?(key: TaskKey, append: EncodedAppend, at: Moment): MaybePromise<AppendOutcome | undefined>;
 }
@@ -361,6 +361,5 @@ export interface EncodedBatch {
   readonly count: number;
   /** The size of the entries, without what the encoding puts between them. */
   readonly logBytes: number;
-  /** A buffer of its own. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }

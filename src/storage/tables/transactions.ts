@@ -1,6 +1,7 @@
 import type { Retention } from "../storage.ts";
 import type { MaybePromise } from "../storage-engine.ts";
 import { StorageError } from "../storage-error.ts";
+import type { Allocate } from "./entry-batch.ts";
 import { keepForever, momentOf } from "./moment.ts";
 import {
   type ArgsOf,
@@ -16,6 +17,8 @@ import type { Tables } from "./tables.ts";
 
 /** What an engine gives `tablesEngine`: transactions, each of which carries out one operation on its tables. */
 export interface Transactions {
+  /** Where the batch of an append is encoded. Default: in a buffer of its own. */
+  readonly allocate?: Allocate;
   /** Called once, before the first operation. */
   setRetention(retention: Retention): MaybePromise<void>;
   /**
@@ -43,6 +46,8 @@ export interface Transactions {
  * a pause, so it is one step. No statement may fail, since nothing undoes those before it.
  */
 export class LocalTransactions implements Transactions {
+  /** From Buffer's pool: a small array with a buffer of its own costs several times its bytes. */
+  readonly allocate: Allocate = (size) => Buffer.allocUnsafe(size);
   #tables: Tables | undefined;
   #retention = keepForever;
 

@@ -6,7 +6,7 @@ import type { AppendOutcome } from "../../storage-engine.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { EncodedAppend, HeaderChange, Tables, TaskRow } from "../tables.ts";
-import { findRival, settleClaim } from "./claims.ts";
+import { findHeld, settleClaim } from "./claims.ts";
 import { ensureConversation } from "./conversations.ts";
 import { addMessages } from "./history.ts";
 
@@ -50,12 +50,12 @@ function* createTask(
   past: TaskRow | undefined,
   at: Moment,
 ): Steps<AppendOutcome> {
-  const rival = claim === undefined ? undefined : yield* findRival(tables, key, claim, at);
-  if (rival?.duplicate !== undefined) {
-    const { taskId, answer } = rival.duplicate;
+  const held = claim === undefined ? undefined : yield* findHeld(tables, key, claim, at);
+  if (held?.same !== undefined && held.same.taskId !== key.taskId) {
+    const { taskId, answer } = held.same;
     return { outcome: "duplicate", claim: { taskId, answer } };
   }
-  if (rival?.otherContent && claim?.strict) {
+  if (held?.otherContent && claim?.strict) {
     return { outcome: "reused" };
   }
   if (past !== undefined) {
@@ -78,12 +78,12 @@ function* createTask(
       logBytes: batch.logBytes,
     }),
   );
-  if (claim !== undefined) {
-    yield* settleClaim(tables, key, claim, { conversation: conversation.id }, at);
+  if (claim !== undefined && held !== undefined) {
+    yield* settleClaim(tables, key, claim, held, { conversation: conversation.id }, at);
   }
   const task = { id, conversation: conversation.id, messageCount: conversation.messageCount, head: 0 };
   const committed = yield* commit(tables, key, task, append, at);
-  return rival?.otherContent ? { ...committed, otherContent: true } : committed;
+  return held?.otherContent ? { ...committed, otherContent: true } : committed;
 }
 
 /** What an append brings beside the header. `task` is as it was before. */

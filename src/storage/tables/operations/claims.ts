@@ -22,30 +22,20 @@ export function* claimMessage(
   return { outcome: "accepted", otherContent };
 }
 
-/** What stands against a claim for one task: the same content, held for another task, or the id with other content. */
-export function* findRival(
-  tables: Tables,
-  scope: Scope,
-  claim: MessageClaim,
-  at: Moment,
-): Steps<{ readonly duplicate: ClaimRow | undefined; readonly otherContent: boolean }> {
-  const { same, otherContent } = yield* findHeld(tables, scope, claim, at);
-  return { duplicate: same?.taskId === claim.taskId ? undefined : same, otherContent };
-}
-
 /**
- * Ties a claim to the conversation that its outcome is in; the claim ends with that conversation. Makes the claim if
- * there is none. Changes nothing if the claim is held for another task, which is possible once this one's window is
+ * Ties a claim to the conversation that its outcome is in; the claim ends with that conversation. `held` is what
+ * `findHeld` found in this transaction. Makes the claim if there is none. Changes nothing if the claim is held for another task, which is possible once this one's window is
  * over.
  */
 export function* settleClaim(
   tables: Tables,
   scope: Scope,
   claim: MessageClaim,
+  held: HeldClaims,
   { conversation, answer }: { readonly conversation: number; readonly answer?: Uint8Array },
   at: Moment,
 ): Steps<void> {
-  const { same } = yield* findHeld(tables, scope, claim, at);
+  const { same } = held;
   if (same !== undefined && same.taskId !== claim.taskId) {
     return;
   }
@@ -53,13 +43,19 @@ export function* settleClaim(
   yield* step(tables.settleClaim(id, conversation, answer));
 }
 
-/** The held claims of a message id: the one of this content, and whether there is one of another. */
-function* findHeld(
+/** The held claims of a message id. */
+export interface HeldClaims {
+  /** The one of this content. */
+  readonly same: ClaimRow | undefined;
+  readonly otherContent: boolean;
+}
+
+export function* findHeld(
   tables: Tables,
   scope: Scope,
   { messageId, contentHash }: MessageClaim,
   at: Moment,
-): Steps<{ readonly same: ClaimRow | undefined; readonly otherContent: boolean }> {
+): Steps<HeldClaims> {
   const held = (yield* step(tables.claims(scope, messageId, at))).filter((claim) => claim.held);
   const same = held.find((claim) => claim.contentHash === contentHash);
   return { same, otherContent: held.length > (same === undefined ? 0 : 1) };

@@ -6,7 +6,7 @@ import { type EntryRange, entryRanges } from "../entry-batch.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { EntryPlace, FoundMessage, MessageRow, SegmentRow, Tables } from "../tables.ts";
-import { settleClaim } from "./claims.ts";
+import { findHeld, settleClaim } from "./claims.ts";
 import { ensureConversation, findConversation } from "./conversations.ts";
 import { addMessages, removeMessages } from "./history.ts";
 
@@ -28,7 +28,8 @@ export function* storeMessages(
     const message = { messageId, timeMs: at.nowMs, source: { bytes } };
     yield* addMessages(tables, scope, { id, messageCount: messageCount - equal.length }, [message], at);
     if (settle !== undefined && index === messages.length - 1) {
-      yield* settleClaim(tables, scope, settle, { conversation: id, answer: bytes }, at);
+      const held = yield* findHeld(tables, scope, settle, at);
+      yield* settleClaim(tables, scope, settle, held, { conversation: id, answer: bytes }, at);
     }
   }
 }

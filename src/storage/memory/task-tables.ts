@@ -145,7 +145,7 @@ export function taskTables(state: MemoryState): TaskTables {
       record.snapshotSequence = sequence;
       record.snapshotPieces = new Map([[snapshot, record.snapshotPieces?.get(snapshot) ?? []]]);
     },
-    snapshotPieces: (task, snapshot) => (state.task(task).snapshotPieces?.get(snapshot) ?? []).map(copyOf),
+    snapshotPieces: (task, snapshot) => state.task(task).snapshotPieces?.get(snapshot) ?? [],
 
     putConfig(task, configId, bytes) {
       const record = state.task(task);

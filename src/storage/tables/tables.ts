@@ -152,7 +152,7 @@ export interface Tables {
   countSnapshotPieces(task: number, snapshot: number): MaybePromise<number>;
   /** Makes a snapshot the task's and removes the pieces of all others. */
   nameSnapshot(task: number, snapshot: number, sequence: number): MaybePromise<void>;
-  /** In order. */
+  /** In order. The bytes stay the engine's: the operation only reads them. */
   snapshotPieces(task: number, snapshot: number): MaybePromise<readonly Uint8Array[]>;
 
   // ── Push notification configs ──

@@ -10,7 +10,8 @@ const root = join(import.meta.dirname, "..", "..");
 
 // ── What there is ──
 
-const engines = globSync("src/storage/*/", { cwd: root });
+// Beside the engines there is `tables`, which several of them share.
+const engines = globSync("src/storage/*/", { cwd: root }).filter((folder) => folder !== "src/storage/tables");
 const examples = globSync("examples/storages/*", { cwd: root }).filter((place) => !place.endsWith(".md"));
 const factories = [
   ...readFileSync(join(root, "src/index.ts"), "utf8").matchAll(/export \{([^}]*)\} from "\.\/(storage\/[^"]*)"/g),

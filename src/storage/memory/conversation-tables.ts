@@ -2,35 +2,10 @@ import type { Scope } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
 import type { ConversationPlace, MessagePlace } from "../storage.ts";
 import type { Moment } from "../tables/moment.ts";
-import type { MessageRow, OldConversation, OldRange, Tables } from "../tables/tables.ts";
+import type { ConversationTables, MessageRow, OldConversation, OldRange } from "../tables/tables.ts";
 import type { ConversationRecord, MessageRecord } from "./records.ts";
 import type { SortedList } from "./sorted-list.ts";
 import { isHeld, isLive, type MemoryState } from "./state.ts";
-
-type ConversationTables = Pick<
-  Tables,
-  | "conversation"
-  | "addConversation"
-  | "updateConversation"
-  | "hideConversation"
-  | "pageConversations"
-  | "oldConversations"
-  | "conversationStats"
-  | "addMessages"
-  | "removeMessages"
-  | "removeOldestMessages"
-  | "messageIds"
-  | "messagesOfTask"
-  | "messagesWithoutTask"
-  | "messagesNamed"
-  | "lastMessages"
-  | "newestMessages"
-  | "messagesAfter"
-  | "claims"
-  | "putClaim"
-  | "settleClaim"
-  | "removeClaimsOfTask"
->;
 
 /** The conversations, messages and claims of a memory storage. What is hidden is removed at once. */
 export function conversationTables(state: MemoryState): ConversationTables {

@@ -10,7 +10,7 @@ export interface ScopeRecord {
   readonly scope: Scope;
   /** By task id. */
   readonly tasks: Map<string, TaskRecord>;
-  readonly taskIndex: TaskIndex;
+  readonly taskIndex: TaskIndex<TaskRecord>;
   /** By context id. */
   readonly conversations: Map<string, ConversationRecord>;
   /** In the order of the last access, then by context id, descending: lists read it backwards. */
@@ -27,7 +27,7 @@ export interface ConversationRecord {
   readonly scope: ScopeRecord;
   readonly contextId: string;
   lastAccessMs: number;
-  readonly taskIndex: TaskIndex;
+  readonly taskIndex: TaskIndex<TaskRecord>;
   /** The history, oldest first. */
   readonly messages: SortedList<MessageRecord>;
   /** Claims that were settled with this conversation and end with it. */

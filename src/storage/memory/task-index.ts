@@ -1,26 +1,30 @@
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { compareIds } from "../compare-ids.ts";
 import type { TaskPlace } from "../storage.ts";
-import type { TaskRecord } from "./records.ts";
 import { SortedList } from "./sorted-list.ts";
 
-type Tasks = SortedList<TaskRecord>;
+/** What of a task decides its place. */
+interface IndexedTask {
+  readonly key: { readonly taskId: string };
+  readonly state: TaskState;
+  readonly statusTimeMs: number;
+}
 
 /**
  * Tasks by state, those of a state in the order (status time, task id). There are few states, so a change moves a task
  * in few lists, and a reader of all states merges them.
  */
-export class TaskIndex {
-  readonly #byState = new Map<TaskState, Tasks>();
+export class TaskIndex<T extends IndexedTask> {
+  readonly #byState = new Map<TaskState, SortedList<T>>();
 
-  insert(task: TaskRecord): void {
-    const list = this.#byState.get(task.state) ?? new SortedList(compareTasks);
+  insert(task: T): void {
+    const list = this.#byState.get(task.state) ?? new SortedList<T>(compareTasks);
     this.#byState.set(task.state, list);
     list.insert(task);
   }
 
   /** Must be called before the state or the status time changes. */
-  delete(task: TaskRecord): void {
+  delete(task: T): void {
     const list = this.#byState.get(task.state);
     list?.delete(task);
     if (list?.length === 0) {
@@ -38,8 +42,8 @@ export class TaskIndex {
   }
 
   /** The tasks of a state, or of all states, in descending order; those after a place in it. Looks at no others. */
-  *descending(state: TaskState | undefined, after?: TaskPlace): Iterable<TaskRecord> {
-    const heads: { readonly list: Tasks; index: number; task: TaskRecord }[] = [];
+  *descending(state: TaskState | undefined, after?: TaskPlace): Iterable<T> {
+    const heads: { readonly list: SortedList<T>; index: number; task: T }[] = [];
     for (const list of this.#lists(state)) {
       const end = after === undefined ? list.length : list.firstIndex((task) => compareToPlace(task, after) >= 0);
       if (end > 0) {
@@ -57,7 +61,7 @@ export class TaskIndex {
     }
   }
 
-  #lists(state: TaskState | undefined): Iterable<Tasks> {
+  #lists(state: TaskState | undefined): Iterable<SortedList<T>> {
     if (state === undefined) {
       return this.#byState.values();
     }
@@ -66,7 +70,7 @@ export class TaskIndex {
   }
 }
 
-function largest<T extends { readonly task: TaskRecord }>(heads: readonly T[]): T | undefined {
+function largest<T extends { readonly task: IndexedTask }>(heads: readonly T[]): T | undefined {
   let found = heads[0];
   for (const head of heads) {
     if (found !== undefined && compareTasks(head.task, found.task) > 0) {
@@ -76,10 +80,10 @@ function largest<T extends { readonly task: TaskRecord }>(heads: readonly T[]): 
   return found;
 }
 
-function compareTasks(a: TaskRecord, b: TaskRecord): number {
+function compareTasks(a: IndexedTask, b: IndexedTask): number {
   return a.statusTimeMs - b.statusTimeMs || compareIds(a.key.taskId, b.key.taskId);
 }
 
-function compareToPlace(task: TaskRecord, place: TaskPlace): number {
+function compareToPlace(task: IndexedTask, place: TaskPlace): number {
   return task.statusTimeMs - place.statusTimeMs || compareIds(task.key.taskId, place.taskId);
 }

@@ -3,43 +3,10 @@ import { compareIds } from "../compare-ids.ts";
 import type { StoredTask, TaskCommand, TaskPlace } from "../storage.ts";
 import type { AppendOutcome } from "../storage-engine.ts";
 import type { Moment } from "../tables/moment.ts";
-import type { EncodedAppend, HeaderRow, SegmentRow, Tables, TaskAfter, TaskFilter } from "../tables/tables.ts";
+import type { EncodedAppend, HeaderRow, SegmentRow, TaskAfter, TaskFilter, TaskTables } from "../tables/tables.ts";
 import type { TaskRecord } from "./records.ts";
 import { isLive, isRunning, type MemoryState } from "./state.ts";
 import type { TaskIndex } from "./task-index.ts";
-
-type TaskTables = Pick<
-  Tables,
-  | "task"
-  | "header"
-  | "addTask"
-  | "advanceTask"
-  | "hideTask"
-  | "putSummary"
-  | "pageTasks"
-  | "countTasks"
-  | "addSegment"
-  | "segments"
-  | "segmentsAt"
-  | "commands"
-  | "addCommand"
-  | "removeCommands"
-  | "addSnapshotPieces"
-  | "countSnapshotPieces"
-  | "nameSnapshot"
-  | "snapshotPieces"
-  | "putConfig"
-  | "config"
-  | "configs"
-  | "removeConfig"
-  | "heartbeat"
-  | "deregister"
-  | "replicas"
-  | "forgetReplicas"
-  | "lastRunningTask"
-  | "runningTasks"
-  | "append"
->;
 
 /** The tasks and replicas of a memory storage. What is hidden is removed at once. */
 export function taskTables(state: MemoryState): TaskTables {
@@ -235,7 +202,7 @@ function isAfter({ head, batch, fence }: TaskRecord, after: TaskAfter): boolean 
 }
 
 /** The index that holds all tasks of a filter, and no others but for its state and status time. */
-function indexFor(state: MemoryState, { scope, conversation }: TaskFilter): TaskIndex | undefined {
+function indexFor(state: MemoryState, { scope, conversation }: TaskFilter): TaskIndex<TaskRecord> | undefined {
   return conversation === undefined ? state.findScope(scope)?.taskIndex : state.conversation(conversation).taskIndex;
 }
 

@@ -32,12 +32,15 @@ import type { Moment } from "./moment.ts";
  * - Under concurrent transactions, `conversation` and `task` of a transaction that writes lock the row they find, and
  *   `claims` the message id.
  */
-export interface Tables {
+export interface Tables extends ConversationTables, TaskTables {
   /** `StorageOptions.maxHistoryLength`. */
   readonly maxHistoryLength: number;
+  /** The rows of what is hidden, for engines that don't remove them at once. */
+  readonly removed?: RemovedRows;
+}
 
-  // ── Conversations ──
-
+/** The statements on conversations, messages and claims. */
+export interface ConversationTables {
   /** The conversation under a context id that isn't hidden, live or not. */
   conversation(scope: Scope, contextId: string, at: Moment): MaybePromise<ConversationRow | undefined>;
   /** Adds a conversation without messages, and returns its id. There is none of that context id that isn't hidden. */
@@ -102,9 +105,10 @@ export interface Tables {
   settleClaim(id: number, conversation: number, answer: Uint8Array | undefined): MaybePromise<void>;
   /** Removes the claims for a task that were settled with a conversation. */
   removeClaimsOfTask(conversation: number, taskId: string): MaybePromise<void>;
+}
 
-  // ── Tasks and their logs ──
-
+/** The statements on tasks, their logs and what hangs on one task, and on replicas. */
+export interface TaskTables {
   /** The task under a key that isn't hidden, with whether its conversation is live. */
   task(key: TaskKey, at: Moment): MaybePromise<TaskRow | undefined>;
   /** The whole header of a task whose conversation is live, without a snapshot. */
@@ -177,10 +181,6 @@ export interface Tables {
   /** The tasks that a replica runs with ids from `from` up to but not including `to`, by id. */
   runningTasks(replica: string, range: IdRange, limit: number): MaybePromise<readonly TaskKey[]>;
 
-  // ── What an engine may leave out ──
-
-  /** The rows of what is hidden, for engines that don't remove them at once. */
-  readonly removed?: RemovedRows;
   /**
    * A shortcut: the whole of an append as one statement, with the outcome and the effects that the general way has.
    * Undefined: this append takes the general way, and nothing has changed. Tests compare both ways on random histories.

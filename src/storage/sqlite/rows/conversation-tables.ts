@@ -1,39 +1,14 @@
 import type { Moment } from "../../tables/moment.ts";
 import type {
   ConversationRow,
+  ConversationTables,
   FoundMessage,
   MessageRow,
   NewMessage,
   OldConversation,
-  Tables,
 } from "../../tables/tables.ts";
 import { idOf, nameKey, type Row, scopeKey } from "./row.ts";
 import type { Statements } from "./statements.ts";
-
-type ConversationTables = Pick<
-  Tables,
-  | "conversation"
-  | "addConversation"
-  | "updateConversation"
-  | "hideConversation"
-  | "pageConversations"
-  | "oldConversations"
-  | "conversationStats"
-  | "addMessages"
-  | "removeMessages"
-  | "removeOldestMessages"
-  | "messageIds"
-  | "messagesOfTask"
-  | "messagesWithoutTask"
-  | "messagesNamed"
-  | "lastMessages"
-  | "newestMessages"
-  | "messagesAfter"
-  | "claims"
-  | "putClaim"
-  | "settleClaim"
-  | "removeClaimsOfTask"
->;
 
 /** The conversations, messages and claims of a database. */
 export function conversationTables(sql: Statements): ConversationTables {

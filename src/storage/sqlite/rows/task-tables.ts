@@ -2,42 +2,10 @@ import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { StoredTask, TaskCommand } from "../../storage.ts";
 import type { Moment } from "../../tables/moment.ts";
-import type { HeaderRow, SegmentRow, Tables, TaskFilter } from "../../tables/tables.ts";
+import type { HeaderRow, SegmentRow, TaskFilter, TaskTables } from "../../tables/tables.ts";
 import { livesOf } from "./conversation-tables.ts";
 import { type Row, scopeKey, taskKey } from "./row.ts";
 import type { Statements } from "./statements.ts";
-
-type TaskTables = Pick<
-  Tables,
-  | "task"
-  | "header"
-  | "addTask"
-  | "advanceTask"
-  | "hideTask"
-  | "putSummary"
-  | "pageTasks"
-  | "countTasks"
-  | "addSegment"
-  | "segments"
-  | "segmentsAt"
-  | "commands"
-  | "addCommand"
-  | "removeCommands"
-  | "addSnapshotPieces"
-  | "countSnapshotPieces"
-  | "nameSnapshot"
-  | "snapshotPieces"
-  | "putConfig"
-  | "config"
-  | "configs"
-  | "removeConfig"
-  | "heartbeat"
-  | "deregister"
-  | "replicas"
-  | "forgetReplicas"
-  | "lastRunningTask"
-  | "runningTasks"
->;
 
 /** The tasks of a database, what hangs on one task, and the replicas. */
 export function taskTables(sql: Statements): TaskTables {

@@ -1,8 +1,8 @@
 import type { ConformanceCase } from "./conformance-case.ts";
 
 /**
- * The cases with what is declared about them: one that is listed passes by failing, so that the list can't hold what
- * isn't so any more. Throws for a name that no case has, and for a reason that says nothing.
+ * Applies the declared differences to the cases. A declared case passes only if it fails, so the list can't be out of
+ * date. Throws for a name that no case has, and for an empty reason.
  */
 export function declareDifferences(
   cases: readonly ConformanceCase[],
@@ -27,7 +27,7 @@ export function declareDifferences(
   });
 }
 
-/** How a case is named where its group isn't known from the context. */
+/** The name of a case with its group. */
 export function caseName({ group, name }: Pick<ConformanceCase, "group" | "name">): string {
   return `${group}: ${name}`;
 }

@@ -45,24 +45,24 @@ export function createdEntry(messageId: string, text = messageId): Uint8Array {
   return toBinary(EntrySchema, create(EntrySchema, { body: { case: "created", value: { task } } }));
 }
 
-/** An encoded entry whose status update says something. */
+/** An encoded entry with a status update that has a message. */
 export function statusEntry(messageId: string, text = messageId): Uint8Array {
   const status = { state: TaskState.WORKING, message: messageOf(messageId, text) };
   return toBinary(EntrySchema, create(EntrySchema, { body: { case: "statusUpdate", value: { status } } }));
 }
 
-/** An entry that holds nothing but a text. */
+/** An encoded entry with only a text. */
 export function textEntry(text: string): Uint8Array {
   const value = { name: "text", value: { kind: { case: "stringValue" as const, value: text } } };
   return toBinary(EntrySchema, create(EntrySchema, { body: { case: "stepResult", value } }));
 }
 
-/** An entry of exactly that many bytes (from 6 on) that don't compress: one field that no release knows. */
+/** An entry of exactly `size` bytes (at least 6) that don't compress: one unknown field. */
 export function fillerEntry(size: number): Uint8Array {
   const entry = new Uint8Array(size);
   randomFillSync(entry);
   const length = size - 6;
-  // Field 15, length-delimited; the length as a varint stretched to 5 bytes, so that any size can be had.
+  // Field 15, length-delimited. The length is a varint of always 5 bytes, so every size is possible.
   entry.set([
     0x7a,
     (length & 0x7f) | 0x80,
@@ -99,7 +99,7 @@ export function idsOf(messages: readonly Message[]): readonly string[] {
 
 // ── Appends ──
 
-/** What a log ends with. */
+/** The end of a log. */
 export type Position = TaskAppend["after"];
 
 export interface AppendParts {
@@ -116,16 +116,16 @@ export interface AppendParts {
   readonly fence?: bigint;
   readonly summary?: Uint8Array;
   readonly messages?: readonly MessagePointer[];
-  readonly answered?: readonly string[];
-  /** Only for a task to be created. */
+  readonly handled?: readonly string[];
+  /** Only for an append that creates a task. */
   readonly contextId?: string;
   readonly claim?: MessageClaim;
 }
 
-/** Where a task begins. */
+/** The position before a task exists. */
 export const nothing: Position = { head: 0n, batch: "", fence: 0n };
 
-/** An append after a position; after `nothing` it creates the task. */
+/** An append after a position. After `nothing` it creates the task. */
 export function appendOf(after: Position, parts: AppendParts = {}): TaskAppend {
   const creates = after.head === 0n;
   const summary = parts.summary ?? (creates ? new Uint8Array([1, 2, 3]) : undefined);
@@ -141,14 +141,14 @@ export function appendOf(after: Position, parts: AppendParts = {}): TaskAppend {
       ...(summary !== undefined && { summary }),
     },
     messages: parts.messages ?? [],
-    handled: parts.answered ?? [],
+    handled: parts.handled ?? [],
     ...(creates && {
       create: { contextId: parts.contextId ?? "context", ...(parts.claim !== undefined && { claim: parts.claim }) },
     }),
   };
 }
 
-/** Appends, asserts that it was committed, and returns where the log ends now. */
+/** Appends, asserts that the append was committed, and returns the new position. */
 export async function commit(
   storage: Storage,
   key: TaskKey,
@@ -163,7 +163,7 @@ export async function commit(
   return { head, batch: append.batch.id, fence: append.header.fence };
 }
 
-/** Appends one message to a task and to its conversation's history; creates the task after `nothing`. */
+/** Appends one message to a task and to its conversation's history. After `nothing` it creates the task. */
 export async function say(
   storage: Storage,
   key: TaskKey,
@@ -190,7 +190,7 @@ export function claimOf(messageId: string, taskId: string, changes: Partial<Mess
   return { messageId, contentHash: "a".repeat(64), taskId, windowMs: 3_600_000, ...changes };
 }
 
-/** Sets a conversation's last access, keeping its messages. */
+/** Sets a conversation's last access and keeps its messages. */
 export async function setLastAccess(
   storage: Storage,
   contextId: string,
@@ -203,7 +203,7 @@ export async function setLastAccess(
 
 // ── Reading and asserting ──
 
-/** A task that must be there. */
+/** A task that must exist. */
 export async function taskOf(
   storage: Storage,
   key: TaskKey,
@@ -214,7 +214,7 @@ export async function taskOf(
   return task;
 }
 
-/** The whole log, in pages of `bytesMax`; asserts that it is dense. */
+/** The whole log, read in pages of `bytesMax`. Asserts that it has no holes. */
 export async function readAll(storage: Storage, key: TaskKey, bytesMax = 1024 * 1024): Promise<readonly StoredEntry[]> {
   const entries: StoredEntry[] = [];
   for (;;) {
@@ -224,19 +224,19 @@ export async function readAll(storage: Storage, key: TaskKey, bytesMax = 1024 * 
     }
     for (const entry of page) {
       entries.push(entry);
-      assert.equal(entry.sequence, BigInt(entries.length), "The log isn't dense");
+      assert.equal(entry.sequence, BigInt(entries.length), "The log has a hole");
     }
   }
 }
 
-/** Engines may hand out Buffers, so the type of the arrays isn't compared. */
+/** Compares bytes but not the class of the arrays: engines may return Buffers. */
 export function assertBytes(actual: Uint8Array | undefined, expected: Uint8Array): void {
   assert.ok(actual, "There are no bytes");
   assert.equal(actual.byteLength, expected.byteLength);
   assert.ok(Buffer.compare(actual, expected) === 0, "The bytes differ");
 }
 
-/** What stands for bytes where they are compared as part of something larger. */
+/** A digest, to compare bytes as part of a larger object. */
 export function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
@@ -248,13 +248,13 @@ export function assertEntries(actual: readonly StoredEntry[], expected: readonly
   }
 }
 
-/** Compares all of two messages, unknown fields included. */
+/** Compares two messages, including unknown fields. */
 export function assertMessage(actual: Message | undefined, expected: Message): void {
   assert.ok(actual, `There is no message "${expected.messageId}"`);
   assertBytes(toBinary(MessageSchema, actual), toBinary(MessageSchema, expected));
 }
 
-/** A message with a field that no release knows. */
+/** A message with an unknown field. */
 export function messageWithUnknownField(messageId: string, contextId: string): Message {
   const unknown = new Uint8Array([0xfa, 0x3f, 3, 1, 2, 3]);
   return fromBinary(
@@ -263,25 +263,26 @@ export function messageWithUnknownField(messageId: string, contextId: string): M
   );
 }
 
-/** Asserts that a call fails with a `StorageError` of that code, which changed nothing. */
-export async function assertFails(code: StorageError["code"], call: () => unknown): Promise<void> {
+/** Asserts that a call fails with a `StorageError` of that code and the outcome "none". `what` names the call. */
+export async function assertFails(code: StorageError["code"], call: () => unknown, what = "The call"): Promise<void> {
   await assert.rejects(
     async () => call(),
     (error) => {
       assert.ok(error instanceof Error);
-      assert.equal(error.name, "StorageError", `${error.name}: ${error.message}`);
-      assert.equal((error as StorageError).code, code);
-      assert.equal((error as StorageError).outcome, "none");
+      assert.equal(error.name, "StorageError", `${what}: ${error.name}: ${error.message}`);
+      assert.equal((error as StorageError).code, code, what);
+      assert.equal((error as StorageError).outcome, "none", what);
       return true;
     },
+    `${what} didn't fail`,
   );
 }
 
-/** Asks again and again until something holds; fails after 10 seconds, which no storage should need. */
+/** Repeats `holds` until it is true. Fails after 10 seconds. */
 export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `It never came to be that ${what}`);
+    assert.ok(performance.now() < deadline, `Timed out waiting until ${what}`);
     await setTimeout(5);
   }
 }

@@ -7,6 +7,7 @@ import { historyCases } from "./conversations/history.ts";
 import { incarnationCases } from "./conversations/incarnations.ts";
 import { messageCases } from "./conversations/messages.ts";
 import { declareDifferences } from "./declared-differences.ts";
+import { argumentCases } from "./engine/arguments.ts";
 import { closedCases } from "./engine/closed.ts";
 import { durabilityCases } from "./engine/durability.ts";
 import { faultCases } from "./engine/faults.ts";
@@ -16,10 +17,10 @@ import { replicaCases } from "./engine/replicas.ts";
 import { scopeCases } from "./engine/scopes.ts";
 import { appendCases } from "./tasks/append.ts";
 import { appendRaceCases } from "./tasks/append-races.ts";
+import { commandCases } from "./tasks/commands.ts";
 import { listCases } from "./tasks/list.ts";
 import { pushCases } from "./tasks/push.ts";
 import { readCases } from "./tasks/read.ts";
-import { requestCases } from "./tasks/requests.ts";
 import { snapshotCases } from "./tasks/snapshot.ts";
 
 export type {
@@ -39,7 +40,7 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
   read: readCases,
   list: listCases,
   snapshot: snapshotCases,
-  requests: requestCases,
+  commands: commandCases,
   history: historyCases,
   messages: messageCases,
   claims: claimCases,
@@ -49,17 +50,18 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
   "push notifications": pushCases,
   replicas: replicaCases,
   ids: idCases,
+  arguments: argumentCases,
   scopes: scopeCases,
   closed: closedCases,
 };
 
 /**
- * All that a storage must do, as cases for any test runner. Each opens storages of its own with `open`, which must give
- * an empty one every time, and disposes them; cases may run at once. All storages are asked the same: what one can't do
- * is declared in `options.differences`, durability and faults where there is no hook for them among it. A case may take
- * some seconds on a slow database: allow each a minute.
+ * All promises of a storage, as cases for any test runner. Each case opens storages with `open`, which must return an
+ * empty one every time, and disposes them. Cases may run at the same time. All storages get the same cases. What a
+ * storage can't do is declared in `options.differences`; so are durability and faults if there is no hook for them. A
+ * case may take some seconds on a slow database, so allow a minute.
  *
- * Throws for a declared difference that no case is called like.
+ * Throws for a declared difference that names no case.
  */
 export function storageConformance(open: OpenStorage, options: ConformanceOptions = {}): readonly ConformanceCase[] {
   const { reopen, faults, differences = {} } = options;
@@ -74,16 +76,16 @@ export function storageConformance(open: OpenStorage, options: ConformanceOption
   );
   const durability = durabilityCases.map((spec): ConformanceCase => {
     const run = async () => {
-      assert.ok(reopen, "It can't be asked of a storage for which there is no `reopen`");
+      assert.ok(reopen, "This case needs the option `reopen`");
       await using storage = await open();
-      assert.equal(storage.traits.durable, true, "A storage that can be opened again must say that it is durable");
+      assert.equal(storage.traits.durable, true, "A storage with the option `reopen` must have the trait `durable`");
       await spec.run(storage, reopen);
     };
     return { group: "durability", name: spec.name, run };
   });
   const failing = [...faultCases, ...removalFaultCases].map((spec): ConformanceCase => {
     const run = async () => {
-      assert.ok(faults, "It can't be asked of a storage for which there is no `faults`");
+      assert.ok(faults, "This case needs the option `faults`");
       await spec.run(faults);
     };
     return { group: "faults", name: spec.name, run };

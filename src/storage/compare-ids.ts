@@ -1,6 +1,6 @@
 /**
- * Orders ids as their bytes of UTF-8 are ordered, which is how databases order them; less than 0 if `a` comes first.
- * JavaScript's own order of strings differs from it where a surrogate meets a character from U+E000 on.
+ * Compares ids by their bytes of UTF-8, as databases do. Less than 0 if `a` comes first. JavaScript's own order of
+ * strings differs between a surrogate and a character from U+E000 on.
  */
 export function compareIds(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
@@ -14,7 +14,7 @@ export function compareIds(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** A surrogate stands for a character above all others, so it goes behind them. */
+/** A surrogate is part of a character above U+FFFF, so it is ordered after all others. */
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }

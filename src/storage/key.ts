@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
 
 /**
- * The key of something that a client named, for databases: SHA-256 over the length-prefixed parts. 32 bytes whatever
- * the ids hold, so no collation, index limit or trailing space can make two ids one. Equal parts give equal keys, and
- * nothing else does.
+ * A key for databases: SHA-256 over length-prefixed parts. A key always has 32 bytes, so no collation, index limit or
+ * trailing space makes two ids equal. Equal parts give equal keys, and different parts different ones.
  */
 export function hashKey(...parts: readonly string[]): Uint8Array {
   const hash = createHash("sha256");

@@ -4,9 +4,9 @@ import { type Entry, EntrySchema } from "../../gen/taskmanager/storage/v1/record
 import { StorageError } from "./storage-error.ts";
 
 /**
- * The message that an encoded `Entry` brings to its conversation's history, or undefined if it brings none. Entries
- * leave out what the key of their log says, so empty ids of the task and the context are filled in. Throws
- * `StorageError` "corrupt" if the bytes are no entry.
+ * Decodes an `Entry` and returns the message that it adds to its conversation's history, or undefined if it adds none.
+ * Entries leave out the ids of their task and context, so these are filled in. Throws `StorageError` "corrupt" if the
+ * bytes are not an entry.
  */
 export function historyMessageOf(
   bytes: Uint8Array,

@@ -1,16 +1,15 @@
 /**
- * The one kind of error that leaves a storage.
- * - "unavailable": the database can't be reached or refuses for now; trying again may help.
- * - "missing": what the call needs to exist doesn't.
- * - "invalid": the call breaks a rule of the port, such as an id that is too long. A fault of the caller; trying again
- *   doesn't help.
- * - "corrupt": the database holds what it can't hold.
+ * The only class of error that a storage throws.
+ * - "unavailable": the database can't be reached or refuses the call for now. Another try may succeed.
+ * - "missing": the call refers to something that doesn't exist.
+ * - "invalid": the call breaks a rule of the port, such as the length of an id. Another try fails as well.
+ * - "corrupt": the database contains something that the storage can't have written.
  * - "closed": the storage was closed.
  */
 export class StorageError extends Error {
   override name = "StorageError";
   readonly code: "unavailable" | "missing" | "invalid" | "corrupt" | "closed";
-  /** "none": nothing changed. "unknown": it may have happened. */
+  /** "none": the call had no effect. "unknown": it may have had its effect. */
   readonly outcome: "none" | "unknown";
 
   constructor(

@@ -2,181 +2,185 @@ import type { Message, TaskPushNotificationConfig, TaskState } from "../../gen/l
 import type { ConversationKey, Scope, TaskKey } from "../domain/scope.ts";
 
 /**
- * Keeps what the task manager knows. The log of a task is the truth; everything else here is an index on it or a cache
- * of it.
+ * Stores tasks, messages, conversations, push notification configs and replicas. The log of a task is the truth. All
+ * else about a task is an index on its log or a cache of it.
  *
- * Promises that hold for every method:
- * - Each is atomic: it happens whole or not at all, whatever fails meanwhile.
- * - What a resolved promise reports is durable (where `traits.durable`), and every later read, by anyone, sees it.
- * - A `StorageError` with `outcome: "none"` changed nothing. With `outcome: "unknown"` the call may have happened;
- *   calls say below how that is settled. No other kind of error leaves a storage, but for programming errors.
- * - Ids are opaque strings of at most 256 bytes of UTF-8, compared byte by byte: case and trailing spaces count.
- * - Byte arrays that are handed in are not changed afterwards by either side; those handed out belong to the caller.
- * - Nothing of one scope is ever visible through another.
+ * Every method keeps these promises:
+ * - A call is atomic: it takes effect as a whole or not at all, whatever fails meanwhile.
+ * - When the promise of a call resolves, its effect is durable (if `traits.durable`), and every later read of any
+ *   process sees it.
+ * - A storage throws only `StorageError`, except for bugs. With `outcome: "none"` the call had no effect. With
+ *   `outcome: "unknown"` it may have had its effect; the methods say how to find out.
+ * - Invalid arguments fail with "invalid", and calls after the end of the storage with "closed". Neither has an effect.
+ * - Ids are opaque strings of 1 to 256 bytes of UTF-8. They are compared byte by byte: case and trailing spaces count.
+ * - Neither side changes a byte array that was passed in. A byte array that is returned belongs to the caller.
+ * - Nothing of one scope is visible through another.
  *
- * Conversations and what belongs to them: a task belongs to the *incarnation* of its conversation that was current when
- * the task was made. Once a conversation is past its time (see `setRetention`), it, its tasks and its messages are not
- * found by any method, whether or not they were removed already; the same context id used again starts a new, empty
- * incarnation.
+ * A task belongs to the *incarnation* of its conversation that existed when the task was created. When a conversation
+ * is past its time (see `setRetention`), no method finds it, its tasks or its messages, whether or not they were
+ * removed already. The same context id, used again, starts a new and empty incarnation.
  */
 export interface Storage extends AsyncDisposable {
   readonly traits: StorageTraits;
 
-  /** How long conversations live. Called once, before any other call. Until then nothing expires. */
+  /** Sets how long conversations live. Called once, before any other call. Without it nothing expires. */
   setRetention(retention: Retention): Promise<void>;
 
   // ── Tasks and their logs ──
 
   /**
-   * Creates a task (`append.create`), or appends one batch to its log: one atomic step on entries, header, message
-   * pointers, claim and conversation.
-   * - The condition is `append.after`: the head, the id of the batch that ends there, and the fence. If any differs:
-   *   "lost", with what was found; nothing changed. Creating is lost if the task exists. Appending to a task that
-   *   doesn't exist (any more): "gone".
-   * - Creating with a claim that is held for another task: "duplicate"; nothing changed. With a strict claim whose
-   *   message id was claimed with other content within the window: "reused"; nothing changed.
-   * - "unknown" is thrown as `StorageError` with `outcome: "unknown"`: send the identical append again. If that is
-   *   "lost", the batch may be in the log all the same: look for its id there.
-   * - Creating makes the conversation if there is none, and counts as an access to it; so does every append of a
-   *   message, and every append after which the task is settled (neither SUBMITTED nor WORKING): its conversation's
-   *   time begins when it stops being held.
-   * - When a conversation's history exceeds `maxHistoryLength`, its oldest messages leave it in the same step; their
+   * Creates a task (with `append.create`), or appends one batch to its log. Entries, header, message pointers, claim
+   * and conversation change in one atomic step.
+   * - The condition is `append.after`: the head, the id of the batch that ends there, and the fence. If one of them
+   *   differs, the result is "lost", with the present values, and nothing changes. Creating is "lost" if the task
+   *   exists. Appending is "gone" if the task doesn't exist.
+   * - Creating with a claim that is held for another task is a "duplicate", and nothing changes. Creating with a strict
+   *   claim, whose message id was claimed with other content within the window, is "reused", and nothing changes.
+   * - After a `StorageError` with `outcome: "unknown"`, send the identical append again. If the result is then "lost",
+   *   the batch may still be in the log: look there for its id.
+   * - Creating creates the conversation if there is none, and counts as an access to it. So does every append of a
+   *   message, and every append after which the task is settled (neither SUBMITTED nor WORKING). So the conversation's
+   *   time starts when the task no longer holds the conversation.
+   * - When the conversation's history exceeds `maxHistoryLength`, its oldest messages leave it in the same step. Their
    *   entries stay in the log.
    */
   appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult>;
-  /** The task's header and, if asked for, its newest snapshot; undefined if there is no such task. */
+  /** The task's header and, if requested, its newest snapshot. Undefined if there is no such task. */
   getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined>;
   /**
-   * Entries after a sequence, dense and in order: from `after + 1` on. At least one if there is one, and no more than
-   * fit `bytesMax` besides. Empty at the head, and for a task that doesn't exist. Only committed entries, each with the
-   * id of the batch that brought it.
+   * The entries from `after + 1` on, in order and without holes, each with the id of its batch. Only committed entries.
+   * As many as fit into `bytesMax`, but at least one if there is one. Empty at the head, and for a task that doesn't
+   * exist.
    */
   readTask(key: TaskKey, after: bigint, bytesMax: number): Promise<readonly StoredEntry[]>;
   taskExists(key: TaskKey): Promise<boolean>;
   /**
    * A page of headers, newest status first, then by task id, descending. A task whose status time doesn't change while
-   * pages are read appears exactly once; one that changes moves to a place above the cursor and is found by
-   * `statusTimeMsMin`.
+   * pages are read appears exactly once. A task whose status time changes moves to a place before the pages to come,
+   * and is found with `statusTimeMsMin`.
    */
   listTasks(query: TaskQuery): Promise<TaskPage>;
   /**
-   * Keeps a fold as a cache. Ignored unless its sequence is above the present one's and at most the head; ignored for
-   * tasks that don't exist.
+   * Stores a fold as a cache. Ignored unless its sequence is higher than that of the present snapshot and at most the
+   * head. Ignored for a task that doesn't exist.
    */
   storeSnapshot(key: TaskKey, snapshot: Snapshot): Promise<void>;
   /**
-   * Removes a task with its log, snapshots, requests, push configs and messages, and the claim that it was created
-   * with: its message, sent again, is a new one and never comes back under the id of the removed task (R76). Claims for
-   * other tasks stay. False if there was none.
+   * Removes a task with its log, snapshots, commands, push notification configs and messages, and the claim that it was
+   * created with. So its first message, sent again, creates a new task with another id (R76). Claims for other tasks
+   * stay. False if there was no such task.
    */
   deleteTask(key: TaskKey): Promise<boolean>;
   /**
-   * Asks a task's owner for something, unconditionally; the owner's next append returns it, and every one after that
-   * until an append names it in `answered`. The same id again is the same request. False if there is no such task.
+   * Adds a command for the task's owner, without a condition. Each of the owner's appends returns it until one names it
+   * in `handled`. The same id again is the same command. False if there is no such task.
    */
-  sendCommand(key: TaskKey, request: TaskCommand): Promise<boolean>;
+  sendCommand(key: TaskKey, command: TaskCommand): Promise<boolean>;
 
   // ── Messages ──
 
-  /**
-   * The message of that id that was stored last. Finds it wherever it is in a history: in a task's log or stored on its
-   * own.
-   */
+  /** The message of that id that was stored last, in a task's log or on its own, if it is in a history. */
   getMessage(scope: Scope, messageId: string): Promise<Message | undefined>;
-  /** Those that exist, in the order asked for. */
+  /** The messages that exist, in the order of `messageIds`. */
   getMessages(scope: Scope, messageIds: readonly string[]): Promise<readonly Message[]>;
   /**
-   * The newest `limit` messages of a conversation in the order (time, task, sequence), oldest first; -1 or absent: all.
+   * The newest `limit` messages of a conversation, oldest first, in the order (time, task, sequence). -1 or absent:
+   * all.
    */
   listMessagesByContextId(scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]>;
-  /** The messages after a place in the same order, oldest first, at most `limit`. */
+  /** The messages after a place in the same order, oldest first. At most `limit`. */
   listMessagePage(
     scope: Scope,
     contextId: string,
     page: { readonly after?: MessagePlace; readonly limit: number },
   ): Promise<MessagePage>;
   /**
-   * Keeps messages that belong to no task, in the conversation each names, made if need be; counts as an access. With a
-   * claim it settles that claim with the last of them as its answer, in the same step.
+   * Stores up to 256 messages without a task, each in the conversation that it names. A conversation is created if
+   * there is none. Counts as an access. With a claim, the last message becomes the answer of that claim in the same
+   * step.
    */
   storeMessages(scope: Scope, messages: readonly Message[], settle?: MessageClaim): Promise<void>;
-  /** Takes a message out of the histories; a log that holds it keeps it. False if there was none. */
+  /** Removes a message from the histories. Its entry stays in the log. False if there was no such message. */
   deleteMessage(scope: Scope, messageId: string): Promise<boolean>;
   /**
-   * The acceptance of a message: the first caller gets "accepted", a repeat of the same content within the window what
-   * the first one made.
+   * Claims a message id and its content. The first caller gets "accepted". A repeat of the same content within the
+   * window gets the task or the answer of the first caller.
    */
   claimMessage(scope: Scope, claim: MessageClaim): Promise<ClaimResult>;
 
   // ── Conversations ──
 
   /**
-   * Sets a conversation's last access, making it if need be, and makes its history exactly those of `messageIds` that
-   * are in it already: others leave it, unknown ids are passed over.
+   * Sets a conversation's last access, and creates it if there is none. Messages that are not in `messageIds` leave its
+   * history. Unknown ids are ignored.
    */
   storeConversation(scope: Scope, conversation: ConversationHistory): Promise<void>;
   getConversation(scope: Scope, contextId: string): Promise<ConversationHistory | undefined>;
-  /** A page, the one accessed last first, then by context id; `messageIds` is empty in each. */
+  /** A page, the latest access first, then by context id. `messageIds` is empty in each. */
   listConversations(scope: Scope, page: PageQuery): Promise<ConversationPage>;
-  /** Sets the last access to now, by the database's clock. False if there is no such conversation. */
+  /** Sets the last access to the present time of the database's clock. False if there is no such conversation. */
   updateConversationAccess(scope: Scope, contextId: string): Promise<boolean>;
   /**
-   * Removes a conversation and all that belongs to it, the claims that led to something in it among them. False if
-   * there was none.
+   * Removes a conversation, its tasks and messages, and the claims that led to them. False if there was no such
+   * conversation.
    */
   deleteConversation(scope: Scope, contextId: string): Promise<boolean>;
   /**
-   * Conversations last accessed more than `maxAgeMs` ago (0: before now) and not held by a task, oldest access first.
+   * At most `limit` conversations that were last accessed more than `maxAgeMs` ago (0: before now) and are not held by
+   * a task, oldest access first.
    */
   getExpiredConversations(maxAgeMs: number, limit: number, scope?: Scope): Promise<readonly ConversationKey[]>;
-  /** Removes those, in small steps, each checked again as it is removed; says how many. */
+  /** Removes such conversations in small steps. Each is checked again when it is removed. Returns how many. */
   cleanupExpiredConversations(maxAgeMs: number, scope?: Scope): Promise<number>;
   getConversationStats(scope?: Scope): Promise<ConversationStats>;
 
   // ── Push notification configs ──
 
   /**
-   * Stores a config under its task and `config.id`, replacing one of the same id. Without the task nothing is stored
-   * and a "missing" error thrown.
+   * Stores a config of a task under `config.id`, and replaces one of the same id. Fails with "missing" if there is no
+   * such task.
    */
   storePushNotification(key: TaskKey, config: TaskPushNotificationConfig): Promise<void>;
   getPushNotification(key: TaskKey, configId: string): Promise<TaskPushNotificationConfig | undefined>;
-  /** All of a task, by id. */
+  /** All configs of a task, by id. */
   listPushNotifications(key: TaskKey): Promise<readonly TaskPushNotificationConfig[]>;
   deletePushNotification(key: TaskKey, configId: string): Promise<boolean>;
 
   // ── Replicas ──
 
-  /** Raises the counter of a replica's record, making it if need be. */
+  /** Raises the counter of a replica's record, and creates the record if there is none. */
   heartbeat(replica: string): Promise<void>;
-  /** Removes a replica's record, if there is one: it has ended, or all that it ran was taken over. */
+  /** Removes a replica's record, if there is one: the replica has ended, or all its tasks were taken over. */
   deregister(replica: string): Promise<void>;
   listReplicas(): Promise<readonly ReplicaRecord[]>;
   /**
-   * Tasks that are SUBMITTED, WORKING or `pending` under one of the given replicas, at most `limit`, in no order that
-   * two callers would share.
+   * At most `limit` tasks of the given replicas that are SUBMITTED, WORKING or `pending`. In random order, so that two
+   * callers start with different tasks.
    */
   claimTasks(claim: TaskClaim): Promise<readonly TaskKey[]>;
 
-  /** Calls `wake` for every `wake()` that names this replica. Hints: they may be lost, doubled or late. */
+  /**
+   * Calls `wake` for every `wake()` that names this replica. The calls are hints: they may be lost, doubled or late. A
+   * call without keys means that some may have been lost.
+   */
   watch(replica: string, wake: (keys: readonly TaskKey[]) => void): AsyncDisposable;
   wake(replicas: readonly string[], keys: readonly TaskKey[]): Promise<void>;
 }
 
 export interface StorageTraits {
-  /** What it acknowledged survives the end of the process. */
+  /** Whether acknowledged calls survive the end of the process. */
   readonly durable: boolean;
-  /** Several processes may use it at once. */
+  /** Whether several processes may use it at once. */
   readonly shared: boolean;
-  /** Who removes expired conversations: the database, or somebody calling `cleanupExpiredConversations`. */
+  /** "native": the database removes expired conversations. "sweep": `cleanupExpiredConversations` removes them. */
   readonly expiry: "native" | "sweep";
   readonly wakeUps: "push" | "poll" | "local";
 }
 
 export interface StorageOptions {
-  /** Messages a conversation's history keeps; the oldest leave it. Default 100. */
+  /** The most messages in a conversation's history. The oldest leave it. Default 100. */
   readonly maxHistoryLength?: number;
-  /** Begins the name of every table or collection. Letters, digits, underscores. Default "a2a_". */
+  /** The prefix of all names of tables or collections: letters, digits, underscores. Default "a2a_". */
   readonly prefix?: string;
 }
 
@@ -190,7 +194,7 @@ export interface Retention {
   readonly interruptedTtlMs: number;
 }
 
-/** What an append changes in the header, beside the head. */
+/** The new header, beside the head. */
 export interface HeaderUpdate {
   readonly state: TaskState;
   /** Milliseconds since the epoch. */
@@ -198,29 +202,29 @@ export interface HeaderUpdate {
   readonly replica: string;
   readonly fence: bigint;
   /**
-   * Something is left to be done by its replica although the task is neither SUBMITTED nor WORKING: `claimTasks` finds
-   * it like one that is. Default false.
+   * Whether its replica still has work on the task although the task is neither SUBMITTED nor WORKING. Then
+   * `claimTasks` finds the task. Default false.
    */
   readonly pending?: boolean;
-  /** An encoded `TaskSummary`; absent: as before. Always there when the task is created. */
+  /** An encoded `TaskSummary`. Absent: as before. Required when the task is created. */
   readonly summary?: Uint8Array;
 }
 
 export interface TaskAppend {
-  /** What the log must end with: head 0 and an empty batch id and fence 0 for a task that doesn't exist yet. */
+  /** The expected end of the log. For a task that doesn't exist: head 0, an empty batch id and fence 0. */
   readonly after: { readonly head: bigint; readonly batch: string; readonly fence: bigint };
-  /** 1 to 256 encoded entries under a random id of at most 64 characters. Never changed once sent. */
+  /** 1 to 256 encoded entries of at most 12 MiB, and a random id of at most 64 characters. */
   readonly batch: { readonly id: string; readonly entries: readonly Uint8Array[] };
   readonly header: HeaderUpdate;
-  /** The entries of this batch that bring a message into the conversation's history. */
+  /** The entries of this batch that add a message to the conversation's history. At most one for each entry. */
   readonly messages: readonly MessagePointer[];
-  /** Ids of requests that this batch answers: removed in the same step. */
+  /** Ids of commands that this batch handles. They are removed in the same step. */
   readonly handled: readonly string[];
-  /** Present if and only if the task is to be created. */
+  /** Present if and only if the append creates the task. */
   readonly create?: { readonly contextId: string; readonly claim?: MessageClaim };
 }
 
-/** A message in the log: the entry at `index` of the batch, whose `created`, `message` or `status_update` holds it. */
+/** A message in the log: that of the `created`, `message` or `status_update` entry at `index` of the batch. */
 export interface MessagePointer {
   readonly index: number;
   readonly messageId: string;
@@ -232,11 +236,11 @@ export type AppendResult =
   | {
       readonly outcome: "committed";
       readonly head: bigint;
-      /** The claim's message id was claimed before with other content. Absent: it wasn't, or there was no claim. */
+      /** Whether the claim's message id was claimed before with other content. Absent: no. */
       readonly otherContent?: boolean;
       /** Replicas with readers of this task. */
       readonly watchers: readonly string[];
-      /** Open requests, oldest first. */
+      /** Open commands, oldest first. */
       readonly commands: readonly TaskCommand[];
     }
   | {
@@ -264,9 +268,9 @@ export interface StoredTask {
   readonly summary: Uint8Array;
   /** The encoded size of all entries. */
   readonly logBytes: number;
-  /** Open requests, oldest first. */
+  /** Open commands, oldest first. */
   readonly commands: readonly TaskCommand[];
-  /** Only if asked for, and if there is one. */
+  /** Only if requested, and if there is one. */
   readonly snapshot?: Snapshot;
 }
 
@@ -283,13 +287,13 @@ export interface Snapshot {
   readonly bytes: Uint8Array;
 }
 
-/** What is asked of a task's owner; the bytes are the asker's and the owner's affair. */
+/** A command for a task's owner. The storage doesn't read the bytes. */
 export interface TaskCommand {
   readonly id: string;
   readonly bytes: Uint8Array;
 }
 
-/** Filters, all of which must hold. */
+/** Filters. A task must match all of them. */
 export interface TaskQuery {
   readonly scope: Scope;
   readonly contextId?: string;
@@ -308,9 +312,9 @@ export interface TaskPlace {
 
 export interface TaskPage {
   readonly tasks: readonly StoredTask[];
-  /** All that pass the filters, whatever the page. */
+  /** The number of tasks that match the filters, on all pages. */
   readonly total: number;
-  /** There are more after this page. */
+  /** Whether there are more after this page. */
   readonly more: boolean;
 }
 
@@ -331,27 +335,24 @@ export interface MessageClaim {
   readonly messageId: string;
   /** SHA-256 of the content, hexadecimal. */
   readonly contentHash: string;
-  /** The task that the claimer is going to make. */
+  /** The task that the caller is going to create. */
   readonly taskId: string;
   /** How long the claim is held. */
   readonly windowMs: number;
-  /** Refuse, as "reused", an id that was claimed with other content within the window. Default false. */
+  /** Whether an id that was claimed with other content within the window is "reused". Default false. */
   readonly strict?: boolean;
 }
 
 export type ClaimResult =
-  /**
-   * The claim is this caller's now. `otherContent`: the same id was claimed before with other content, within the
-   * window.
-   */
+  /** The caller has the claim. `otherContent`: the same id was claimed before with other content within the window. */
   | { readonly outcome: "accepted"; readonly otherContent: boolean }
   | ({ readonly outcome: "duplicate" } & DuplicateClaim)
   | { readonly outcome: "reused" };
 
 export interface DuplicateClaim {
-  /** The task that the first claimer named. It may not exist yet, or never come to exist. */
+  /** The task that the first caller named. It may not exist yet, or never be created. */
   readonly taskId: string;
-  /** The bare message that settled the claim, if one did. */
+  /** The message without a task that is the answer of the claim, if it has one. */
   readonly answer?: Message;
 }
 

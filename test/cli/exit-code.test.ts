@@ -72,13 +72,13 @@ const cases: readonly {
     name: "a MongoDB that isn't there",
     args: () => ["--port", "0", "--storage", "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=200"],
     code: 1,
-    stderr: /^Storage mongodb:.*: MongoDB can't be reached or refuses: connect ECONNREFUSED 127\.0\.0\.1:1\n$/,
+    stderr: /^Storage mongodb:.*: MongoDB can't be reached or refused the call: connect ECONNREFUSED 127\.0\.0\.1:1\n$/,
   },
   {
     name: "a MongoDB URL that can't be used, without the password in it",
     args: () => ["--port", "0", "--storage", "mongodb://user:hidden@host/x?nonsense=1"],
     code: 1,
-    stderr: /^Storage (?!.*hidden)mongodb:.*: The MongoDB URL can't be used: .*\n$/,
+    stderr: /^Storage (?!.*hidden)mongodb:.*: The MongoDB URL is malformed or has an unknown option\n$/,
   },
 ];
 

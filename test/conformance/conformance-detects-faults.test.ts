@@ -186,7 +186,7 @@ test("a hook whose fault never strikes is no proof", { timeout: 60_000 }, async 
     return { ...opened, arm: () => {}, struck: false };
   };
   const failures = await failuresOf("faults", async () => createMemoryStorage(), { max: 1, faults });
-  expect(failures).toEqual([expect.stringContaining("The fault never struck")]);
+  expect(failures).toEqual([expect.stringContaining("The fault never happened")]);
 });
 
 /** An engine over a memory storage as its database, of which one call fails. */

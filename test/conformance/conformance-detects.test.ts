@@ -192,7 +192,7 @@ const faults: readonly Fault[] = [
   },
   {
     name: "forgets requests once an append returned them",
-    group: "requests",
+    group: "commands",
     methods: (real) => ({
       async appendTask(key, append) {
         const open = (await real.getTask(key))?.commands ?? [];

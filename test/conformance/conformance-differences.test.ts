@@ -4,8 +4,8 @@ import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { StorageOptions } from "../../src/storage/storage.ts";
 import { withMethods } from "./mutant-storage.ts";
 
-const broken = "requests: a request brings its bytes";
-const sound = "requests: the same id again is the same request";
+const broken = "commands: a command comes with its bytes";
+const sound = "commands: the same id again is the same command";
 
 /** A memory storage that keeps no bytes of requests. */
 async function open(options?: StorageOptions) {
@@ -38,13 +38,13 @@ describe("a declared difference", () => {
     const durability = storageConformance(open, { differences }).filter(({ group }) => group === "durability");
     expect(durability.map(({ difference }) => difference)).toEqual(Array(durability.length).fill("It is in memory"));
     await Promise.all(durability.map((one) => one.run()));
-    await expect(run(sound, { differences: { "requests: *": "Some fail" } })).rejects.toThrow("passes, though");
+    await expect(run(sound, { differences: { "commands: *": "Some fail" } })).rejects.toThrow("passes, though");
   });
 
   test.each([
-    "requests: no such case",
+    "commands: no such case",
     "no such group: *",
-    "requests",
+    "commands",
     "*",
   ])("that no case is called like is refused at once: %s", (name) => {
     expect(() => storageConformance(open, { differences: { [name]: "Why" } })).toThrow(
@@ -64,7 +64,7 @@ test.each([
   const cases = storageConformance(open).filter((one) => one.group === group);
   expect(cases.length).toBeGreaterThan(3);
   for (const one of cases) {
-    await expect(one.run(), one.name).rejects.toThrow("It can't be asked of a storage for which there is no");
+    await expect(one.run(), one.name).rejects.toThrow("This case needs the option");
   }
 });
 

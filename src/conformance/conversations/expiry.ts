@@ -11,7 +11,7 @@ const key = given.taskKey("task");
 
 export const expiryCases: readonly CaseSpec[] = [
   {
-    name: "nothing expires until the retention is set, or if it is endless",
+    name: "nothing expires until the retention is set, or if it is Infinity",
     async run(storage) {
       await makeConversation(storage, "context");
       await age(storage, "context", 100_000);
@@ -60,7 +60,7 @@ export const expiryCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a list passes over what is past its time, and its total doesn't count it",
+    name: "a list and its total leave out what is past its time",
     async run(storage) {
       await storage.setRetention(retention);
       for (const [index, contextId] of ["live-1", "past-1", "live-2", "past-2", "live-3"].entries()) {
@@ -86,7 +86,7 @@ export const expiryCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a conversation's time begins anew when its task stops holding it",
+    name: "a conversation's time starts anew when its task stops holding it",
     async run(storage) {
       await storage.setRetention(retention);
       const position = await makeConversation(storage, "context", TaskState.WORKING);
@@ -97,7 +97,7 @@ export const expiryCases: readonly CaseSpec[] = [
   },
   ...([TaskState.SUBMITTED, TaskState.WORKING] as const).map(
     (state): CaseSpec => ({
-      name: `a task in state ${state} holds its conversation, however long`,
+      name: `a task in state ${state} holds its conversation without a time limit`,
       async run(storage) {
         await storage.setRetention(retention);
         const position = await makeConversation(storage, "context", state);
@@ -105,7 +105,7 @@ export const expiryCases: readonly CaseSpec[] = [
         assert.equal(await storage.taskExists(key), true);
         assert.equal((await storage.listMessagesByContextId(given.scope, "context")).length, 2);
         assert.equal(await storage.cleanupExpiredConversations(hourMs), 0);
-        // Its last message is an access, so that it doesn't vanish as it ends.
+        // With a message, which is an access, so that the conversation doesn't expire when the task ends.
         await given.say(storage, key, position, "end", 1000, { state: TaskState.COMPLETED });
         assert.equal(await storage.taskExists(key), true);
         await age(storage, "context", 2);
@@ -115,7 +115,7 @@ export const expiryCases: readonly CaseSpec[] = [
   ),
   ...([TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED] as const).map(
     (state): CaseSpec => ({
-      name: `a task in state ${state} holds its conversation for its own time from its status on`,
+      name: `a task in state ${state} holds its conversation for the interrupted time after its status time`,
       async run(storage) {
         await storage.setRetention(retention);
         const hoursAgo = (hours: number) => Date.now() - hours * hourMs;
@@ -139,7 +139,7 @@ export const expiryCases: readonly CaseSpec[] = [
   ),
   ...([TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED] as const).map(
     (state): CaseSpec => ({
-      name: `a task in state ${state} holds nothing`,
+      name: `a task in state ${state} doesn't hold its conversation`,
       async run(storage) {
         await storage.setRetention(retention);
         await given.commit(storage, key, given.nothing, { state, statusTimeMs: Date.now() });
@@ -163,7 +163,7 @@ export const expiryCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a conversation is past its time when nobody used it that long",
+    name: "a conversation without access is past its time after that time",
     async run(storage) {
       await storage.setRetention({ conversationTtlMs: 120, interruptedTtlMs: 120 });
       const start = Date.now();
@@ -202,7 +202,7 @@ export const expiryCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "10,000 conversations expire while others are used, which lose nothing; ids used again meanwhile begin anew",
+    name: "10,000 conversations expire while others are used and lose nothing; ids used again start anew",
     async run(storage) {
       await storage.setRetention(retention);
       const { scope } = given;
@@ -246,9 +246,7 @@ export const expiryCases: readonly CaseSpec[] = [
 
 const manyPast = 10_000;
 
-/**
- * Conversations past their time that nobody has removed yet: each fiftieth with a task and a message, the others empty.
- */
+/** Conversations past their time that are not removed yet. Every fiftieth has a task and a message. */
 async function makeManyPast(storage: Storage): Promise<void> {
   const lastAccessTime = new Date(Date.now() - 2 * hourMs);
   let next = 0;
@@ -269,7 +267,7 @@ async function makeManyPast(storage: Storage): Promise<void> {
   await Promise.all(Array.from({ length: 64 }, make));
 }
 
-/** A conversation with a task, COMPLETED if nothing else is said, a message of it and one without a task. */
+/** A conversation with a task (by default COMPLETED), a message of the task and one without a task. */
 async function makeConversation(
   storage: Storage,
   contextId: string,

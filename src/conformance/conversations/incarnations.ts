@@ -11,7 +11,7 @@ const { scope } = given;
 
 export const incarnationCases: readonly CaseSpec[] = [
   {
-    name: "a task in an id used again finds nothing of what the id stood for",
+    name: "a task in a context id used again finds nothing of the old conversation",
     async run(storage) {
       await makePast(storage);
       await given.say(storage, given.taskKey("new"), given.nothing, "new-message", 500);
@@ -19,7 +19,7 @@ export const incarnationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a message in an id used again finds nothing of what the id stood for",
+    name: "a message in a context id used again finds nothing of the old conversation",
     async run(storage) {
       await makePast(storage);
       await storage.storeMessages(scope, [given.messageOf("new-message", "new", "context")]);
@@ -27,7 +27,7 @@ export const incarnationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "an id used again by storing its conversation finds nothing of what it stood for",
+    name: "a conversation stored under an id used again has nothing of the old one",
     async run(storage) {
       await makePast(storage);
       await storage.storeConversation(scope, {
@@ -39,7 +39,7 @@ export const incarnationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a task id used again in the same conversation begins anew",
+    name: "a task id used again in the same conversation starts a new task",
     async run(storage) {
       const old = await makePast(storage);
       await given.commit(storage, key, given.nothing, { batch: "new" });
@@ -48,14 +48,14 @@ export const incarnationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a task id used again in another conversation begins anew",
+    name: "a task id used again in another conversation starts a new task",
     async run(storage) {
       await makePast(storage);
       await given.commit(storage, key, given.nothing, { contextId: "another", batch: "new" });
       await assertFresh(storage);
       assert.equal((await given.taskOf(storage, key)).contextId, "another");
       assert.equal(await storage.getConversation(scope, "context"), undefined);
-      // The old conversation, swept late, must not take the new task along.
+      // A late sweep of the old conversation must not remove the new task.
       await storage.cleanupExpiredConversations(hourMs);
       await assertFresh(storage);
     },
@@ -73,7 +73,7 @@ export const incarnationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "sweeping late takes what is past its time and leaves the id that is used again",
+    name: "a late sweep removes the old conversation and leaves the new one of the same id",
     async run(storage) {
       await makePast(storage);
       await given.say(storage, key, given.nothing, "new-message", 500);
@@ -84,7 +84,7 @@ export const incarnationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "of 20 that use an id again at once, all meet in one new conversation",
+    name: "20 calls that use an id again at once share one new conversation",
     async run(storage) {
       await makePast(storage);
       const ids = Array.from({ length: 20 }, (_, index) => `new-${index}`);
@@ -102,7 +102,7 @@ export const incarnationCases: readonly CaseSpec[] = [
   },
   ...(["past its time", "deleted"] as const).map(
     (end): CaseSpec => ({
-      name: `the answer that settled a claim is not given any more once its conversation is ${end}`,
+      name: `the answer of a claim is not returned after its conversation was ${end}`,
       async run(storage) {
         await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
         const claim = given.claimOf("m1", "task-1", { windowMs: 24 * hourMs });
@@ -118,7 +118,7 @@ export const incarnationCases: readonly CaseSpec[] = [
   ),
 ];
 
-/** A conversation past its time, but not removed, with two tasks, a snapshot, a request, a push config and messages. */
+/** A conversation past its time, but not removed, with two tasks, a snapshot, a command, a config and messages. */
 async function makePast(storage: Storage): Promise<given.Position> {
   await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
   const first = await given.say(storage, key, given.nothing, "of-task", 1000, { state: TaskState.COMPLETED });
@@ -133,7 +133,7 @@ async function makePast(storage: Storage): Promise<given.Position> {
   return position;
 }
 
-/** Asserts that the conversation holds these messages alone, and none of its old tasks. */
+/** Asserts that the conversation has only these messages, and none of its old tasks. */
 async function assertOnly(storage: Storage, ...messageIds: readonly string[]): Promise<void> {
   assert.deepEqual((await storage.getConversation(scope, "context"))?.messageIds, messageIds);
   assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), messageIds);
@@ -149,7 +149,7 @@ async function assertOnly(storage: Storage, ...messageIds: readonly string[]): P
   assert.equal((await storage.getConversationStats()).totalMessages, messageIds.length);
 }
 
-/** Asserts that the task is the new one and has nothing of the old one's. */
+/** Asserts that the task is the new one and has nothing of the old one. */
 async function assertFresh(storage: Storage): Promise<void> {
   const task = await given.taskOf(storage, key, { snapshot: true });
   assert.deepEqual([task.head, task.batch, task.commands, task.snapshot], [1n, "new", [], undefined]);

@@ -7,7 +7,7 @@ const context = "context";
 
 export const messageCases: readonly CaseSpec[] = [
   {
-    name: "a message without a task makes its conversation and is kept whole",
+    name: "a message without a task creates its conversation and is stored unchanged",
     async run(storage) {
       const message = given.messageWithUnknownField("m1", context);
       message.metadata = { nested: { list: [1, "two", null] } };
@@ -18,7 +18,7 @@ export const messageCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "messages stored at once go to the conversation each names",
+    name: "messages stored at once are in the conversations that they name",
     async run(storage) {
       const of = (id: string, contextId: string) => given.messageOf(id, id, contextId);
       await storage.storeMessages(given.scope, [of("m1", "c1"), of("m2", "c2"), of("m3", "c1")]);
@@ -49,7 +49,7 @@ export const messageCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "messages come back in the order asked for, without those that don't exist",
+    name: "messages are returned in the requested order, without those that don't exist",
     async run(storage) {
       await given.say(storage, given.taskKey("task"), given.nothing, "m1", 1000);
       await storage.storeMessages(given.scope, [
@@ -67,7 +67,7 @@ export const messageCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "of messages with the same id, the one stored last is found",
+    name: "of several messages with the same id, the one stored last is found",
     async run(storage) {
       const now = Date.now();
       await say("from a task", "t1", now - 2000);
@@ -88,10 +88,10 @@ export const messageCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a message without a task that is stored again is there once, as it was stored last",
+    name: "a message without a task that is stored again is in the history once, as stored last",
     async run(storage) {
       await storage.storeMessages(given.scope, [given.messageOf("m1", "first", context)]);
-      // So that it is stored last by its time, too.
+      // So that it is also the last one by its time.
       await setTimeout(5);
       await storage.storeMessages(given.scope, [given.messageOf("m1", "second", context)]);
       const listed = await storage.listMessagesByContextId(given.scope, context);
@@ -101,7 +101,7 @@ export const messageCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a deleted message leaves the histories; a log that holds it keeps it",
+    name: "a deleted message leaves the histories; its entry stays in the log",
     async run(storage) {
       const key = given.taskKey("task");
       await given.say(storage, key, given.nothing, "m1", 1000);
@@ -120,7 +120,7 @@ export const messageCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a message of 5 MiB comes back whole",
+    name: "a message of 5 MiB reads back unchanged",
     async run(storage) {
       const message = given.messageOf("m1", "x".repeat(5 * 1024 * 1024), context);
       await storage.storeMessages(given.scope, [message]);

@@ -48,7 +48,7 @@ const calls: { readonly [method in Exclude<keyof Storage, "traits" | symbol>]: (
 export const closedCases: readonly CaseSpec[] = [
   ...Object.entries(calls).map(
     ([method, call]): CaseSpec => ({
-      name: `${method} fails with "closed" once the storage is`,
+      name: `${method} fails with "closed" after the storage was closed`,
       async run(storage) {
         await given.commit(storage, key, given.nothing);
         await storage[Symbol.asyncDispose]();
@@ -57,7 +57,7 @@ export const closedCases: readonly CaseSpec[] = [
     }),
   ),
   {
-    name: "closing twice is closing once",
+    name: "closing twice has the effect of closing once",
     async run(storage) {
       await Promise.all([storage[Symbol.asyncDispose](), storage[Symbol.asyncDispose]()]);
       await storage[Symbol.asyncDispose]();
@@ -76,7 +76,7 @@ export const closedCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a call that was made before the close is done, or fails as closed",
+    name: "a call under way while the storage closes succeeds, or fails as closed",
     async run(storage) {
       const results = [1, 2, 3, 4, 5].map((index) =>
         storage.appendTask(given.taskKey(`task-${index}`), given.appendOf(given.nothing)),

@@ -74,7 +74,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
     },
   },
   {
-    name: "all of many appends at once that were acknowledged are there when the storage is opened again",
+    name: "of many appends at once, all acknowledged ones are there when the storage is opened again",
     async run(first, reopen) {
       const keys = Array.from({ length: 50 }, (_, index) => given.taskKey(`task-${index}`));
       const texts = ["one", "two", "three", "four"];
@@ -93,7 +93,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
     },
   },
   {
-    name: "a conversation goes on growing old while the storage is closed, and is no younger after it",
+    name: "a conversation ages while the storage is closed",
     async run(first, reopen) {
       const hourMs = 3_600_000;
       await given.commit(first, key, given.nothing, { state: TaskState.COMPLETED });
@@ -112,7 +112,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
   },
 ];
 
-/** All that is there. Bytes are digests: where large arrays differ, explaining how would take the process down. */
+/** Everything in the storage. Bytes are digests, because a diff of large arrays would need too much memory. */
 async function imageOf(storage: Storage) {
   const { summary, snapshot, commands: requests, ...header } = await given.taskOf(storage, key, { snapshot: true });
   return {

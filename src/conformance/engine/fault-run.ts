@@ -3,38 +3,38 @@ import type { Retention, Storage } from "../../storage/storage.ts";
 import type { StorageError } from "../../storage/storage-error.ts";
 import type { Fault, OpenUnderFault, StorageUnderFault } from "../conformance-case.ts";
 
-/** How a command may fail. */
+/** The ways in which a command can fail. */
 export type FaultKind = Pick<Fault, "effect" | "crash"> & { readonly name: string };
 
 export const faultKinds: readonly FaultKind[] = [
-  { name: "a command isn't carried out", effect: "before", crash: false },
+  { name: "a command isn't executed", effect: "before", crash: false },
   { name: "the answer of a command is lost", effect: "after", crash: false },
   { name: "the process ends before a command", effect: "before", crash: true },
   { name: "the process ends after a command", effect: "after", crash: true },
 ];
 
 /**
- * Two of them that stand for all: ending before a command leaves what ending after the one before leaves; a lost answer
- * is met by who goes on.
+ * Two of them that cover the others. Ending before a command leaves the same as ending after the command before. A lost
+ * answer is noticed by a process that goes on.
  */
 export const usualKinds: readonly FaultKind[] = faultKinds.filter(
   ({ effect, crash }) => crash === (effect === "before"),
 );
 
-/** Runs at once, each with its own fault: nearly all that they do is wait for a database. */
+/** Runs at the same time, each with its own fault. They spend nearly all their time waiting for a database. */
 const lanes = 4;
-/** More commands than a run may take. */
+/** More commands than any run needs. */
 const commandsMax = 2000;
-/** Tries of one call: one fails by the fault, one more if its work was struck in the background. */
+/** Tries of one call: one fails because of the fault, and one more if the fault was in background work. */
 const triesMax = 4;
 const retention: Retention = { conversationTtlMs: 3_600_000, interruptedTtlMs: 86_400_000 };
 
-/** What a call came to: its result, or the error that the fault made of it. */
+/** The result of a call, or its error. */
 export type Once<T> =
   | { readonly result: T; readonly error?: undefined }
   | { readonly result?: undefined; readonly error: StorageError };
 
-/** One use of a storage, with a fault somewhere in it. */
+/** One run of calls on a storage with a fault. */
 export class FaultRun {
   readonly #faulted: StorageUnderFault;
   readonly #crash: boolean;
@@ -45,20 +45,17 @@ export class FaultRun {
     this.#crash = crash;
   }
 
-  /** What the caller works with: the storage with the fault; after a crash, what it left behind. */
+  /** The storage with the fault. After a crash, its data opened again. */
   get storage(): Storage {
     return this.#reopened ?? this.#faulted.storage;
   }
 
-  /** From here on a command fails. */
+  /** Commands are counted from now on, so one may fail. */
   arm(): void {
     this.#faulted.arm();
   }
 
-  /**
-   * Makes a call once. It may fail only as unavailable, and with a crash the next call goes to the storage opened
-   * again.
-   */
+  /** Makes a call once. It may fail only as unavailable. After a crash the next call uses the storage opened again. */
   async once<T>(call: (storage: Storage) => Promise<T>): Promise<Once<T>> {
     try {
       return { result: await call(this.storage) };
@@ -74,7 +71,7 @@ export class FaultRun {
     }
   }
 
-  /** Makes a call until it is answered; `open` says that an earlier try may have been carried out. */
+  /** Repeats a call until it succeeds. `open`: whether an earlier try may have been executed. */
   async sure<T>(call: (storage: Storage) => Promise<T>): Promise<{ readonly result: T; readonly open: boolean }> {
     let open = false;
     for (let tries = 1; tries <= triesMax; tries++) {
@@ -87,7 +84,7 @@ export class FaultRun {
     throw new Error(`A call failed ${triesMax} times, with one fault`);
   }
 
-  /** What is there for another process, which meets no fault. */
+  /** The storage as another process opens it, without a fault. */
   async end(): Promise<Storage> {
     if (this.#reopened === undefined) {
       this.#reopened = await this.#faulted.reopen();
@@ -97,7 +94,7 @@ export class FaultRun {
   }
 }
 
-/** Makes the same run again and again, each time with the fault one command later, until it comes after the end. */
+/** Repeats a run, each time with the fault one command later, until the fault comes after the end of the run. */
 export async function atEveryCommand(
   open: OpenUnderFault,
   kind: Omit<FaultKind, "name">,
@@ -119,7 +116,7 @@ export async function atEveryCommand(
     }
     return end.value;
   });
-  assert.ok(steps[0] !== 0, "The fault never struck: the hook counts no commands");
+  assert.ok(steps[0] !== 0, "The fault never happened: the hook counts no commands");
 }
 
 /** False if the fault comes after the end. */

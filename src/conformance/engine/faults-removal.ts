@@ -45,7 +45,7 @@ export const removalFaultCases: readonly FaultSpec[] = [
     },
   },
   {
-    name: "a cleanup that is cut off has removed each conversation whole or not at all, and the next one removes the rest",
+    name: "an interrupted cleanup has removed each conversation whole or not at all, and the next one removes the rest",
     async run(open) {
       for (const kind of usualKinds) {
         await atEveryCommand(open, kind, cleanUp);
@@ -53,7 +53,7 @@ export const removalFaultCases: readonly FaultSpec[] = [
     },
   },
   {
-    name: "a snapshot takes the place of the one before whole or not at all, whatever command fails",
+    name: "a snapshot replaces the one before whole or not at all, whatever command fails",
     async run(open) {
       const small = given.fillerEntry(100);
       const large = given.fillerEntry(9_000_000);
@@ -78,10 +78,7 @@ export const removalFaultCases: readonly FaultSpec[] = [
   },
 ];
 
-/**
- * A task that has ended, with all that a task may have: a log of several records, a claim, messages, a snapshot, a
- * request and a config.
- */
+/** A task that has ended, with a log of several records, a claim, messages, a snapshot, a command and a config. */
 async function fill(storage: Storage, taskId: string, contextId: string): Promise<void> {
   const key = given.taskKey(taskId);
   const claim = given.claimOf(`${taskId}-1`, taskId);
@@ -98,7 +95,7 @@ async function fill(storage: Storage, taskId: string, contextId: string): Promis
   await given.say(storage, key, position, `${taskId}-2`, 2, { contextId, state: TaskState.COMPLETED });
 }
 
-/** All that can be found of a task, its claim among it. */
+/** Everything that can be found of a task, including its claim. */
 async function imageOf(storage: Storage, taskId: string): Promise<unknown> {
   const key = given.taskKey(taskId);
   const task = await storage.getTask(key, { snapshot: true });
@@ -108,7 +105,7 @@ async function imageOf(storage: Storage, taskId: string): Promise<unknown> {
     entries: (await given.readAll(storage, key)).map(({ batch, bytes }) => [batch, given.digestOf(bytes)]),
     messages: given.idsOf(await storage.getMessages(scope, [`${taskId}-1`, `${taskId}-2`])),
     configs: (await storage.listPushNotifications(key)).map(({ id }) => id),
-    // A window of no time: nothing is claimed by asking.
+    // With a window of 0, the call takes no claim.
     claim: await storage.claimMessage(scope, given.claimOf(`${taskId}-1`, "another", { windowMs: 0 })),
   };
 }
@@ -124,7 +121,7 @@ function imageOfNothing() {
   };
 }
 
-/** Cuts a removal off, finds the tasks whole or gone, all the same way, and removes them. "kept" is never touched. */
+/** Interrupts a removal, asserts that all tasks are whole or all are gone, and removes them. "kept" isn't removed. */
 async function removed(
   run: FaultRun,
   remove: (storage: Storage) => Promise<boolean>,
@@ -155,9 +152,7 @@ async function imagesOf(storage: Storage, taskIds: readonly string[]): Promise<R
   return images;
 }
 
-/**
- * Asserts that the message of a removed task makes a task again, here under the same id, with nothing of the old one.
- */
+/** Asserts that the message of a removed task creates a new task under the same id, with nothing of the old one. */
 async function assertAnew(storage: Storage, taskId: string, contextId: string): Promise<void> {
   await fill(storage, taskId, contextId);
   assert.equal((await given.readAll(storage, given.taskKey(taskId))).length, 4);

@@ -12,12 +12,12 @@ const crashes = faultKinds.filter(({ crash }) => crash);
 export const faultCases: readonly FaultSpec[] = [
   ...faultKinds.map(
     (kind): FaultSpec => ({
-      name: `${kind.name}, anywhere in a task's life: the log is dense with every batch once, the history whole`,
+      name: `${kind.name}, anywhere in a task's life: the log has each batch once, the history is complete`,
       run: (open) => atEveryCommand(open, kind, liveThrough),
     }),
   ),
   {
-    name: "an append whose outcome is unknown is settled either way: it is in the log, or never will be once another took its place",
+    name: "an append with an unknown outcome is either in the log, or never will be after another took its place",
     async run(open) {
       const found = { inLog: 0, notInLog: 0 };
       for (const kind of crashes) {
@@ -35,7 +35,7 @@ export const faultCases: readonly FaultSpec[] = [
     },
   },
   {
-    name: "a message that was refused is in no history, whatever command of the refusal fails",
+    name: "a message of a lost append is in no history, whatever command fails",
     async run(open) {
       for (const kind of usualKinds) {
         await atEveryCommand(open, kind, refuse);
@@ -60,7 +60,7 @@ export const faultCases: readonly FaultSpec[] = [
     },
   },
   {
-    name: "of two senders of one message, whatever command of the first one fails, both end with one task",
+    name: "two senders of one message get the same task, whatever command of the first one fails",
     async run(open) {
       for (const kind of usualKinds) {
         await atEveryCommand(open, kind, sendTwice);
@@ -100,7 +100,7 @@ export const faultCases: readonly FaultSpec[] = [
 
 // ── A task's life ──
 
-/** Each kind of append: logs of several records, a batch too large for one, a large summary, a takeover, an end. */
+/** Each kind of append: a log of several records, a batch of several records, a large summary, a takeover, an end. */
 const life: readonly given.AppendParts[] = [
   {
     entries: [given.createdEntry("m1"), given.messageEntry("m2")],
@@ -130,7 +130,7 @@ const life: readonly given.AppendParts[] = [
   },
 ];
 
-/** The life as appends, each after the one before. */
+/** The appends, each after the one before. */
 const appends: readonly TaskAppend[] = appendsOf(life);
 
 function appendsOf(parts: readonly given.AppendParts[]): readonly TaskAppend[] {
@@ -181,7 +181,7 @@ async function liveThrough(run: FaultRun): Promise<void> {
     outcome: "duplicate",
     taskId: "task",
   });
-  // Nothing holds the conversation any more.
+  // No task holds the conversation any more.
   await given.setLastAccess(storage, "context", new Date(Date.now() - 2 * 3_600_000));
   assert.equal(await storage.taskExists(key), false);
 }
@@ -193,7 +193,8 @@ async function isInLog(storage: Storage, append: TaskAppend): Promise<boolean> {
 // ── Unknown outcomes ──
 
 /**
- * Cuts an append off, lets a rival append, and sends it again. Where it turned out to be, if its outcome was unknown.
+ * Interrupts an append, lets a rival append, and sends the first append again. Returns where it was found if its
+ * outcome was unknown.
  */
 async function settleUnknown(run: FaultRun): Promise<"inLog" | "notInLog" | undefined> {
   const first = await given.say(run.storage, key, given.nothing, "m1", 1);
@@ -219,7 +220,7 @@ async function settleUnknown(run: FaultRun): Promise<"inLog" | "notInLog" | unde
 
 // ── Refusals ──
 
-/** An append that a rival's commit refuses, and creations that claims refuse. */
+/** An append that is lost to a rival, and creations that are refused because of claims. */
 async function refuse(run: FaultRun): Promise<void> {
   const first = await given.say(run.storage, key, given.nothing, "m1", 1, { claim: given.claimOf("m1", "task") });
   await given.commit(run.storage, key, first, { batch: "rival" });
@@ -229,7 +230,7 @@ async function refuse(run: FaultRun): Promise<void> {
     messages: [{ index: 0, messageId: "lost", timeMs: 9 }],
     summary: given.fillerEntry(20_000),
     state: TaskState.COMPLETED,
-    answered: ["request"],
+    handled: ["request"],
   };
   run.arm();
   const late = await run.sure((storage) => storage.appendTask(key, given.appendOf(first, refused)));
@@ -254,7 +255,7 @@ async function refuse(run: FaultRun): Promise<void> {
   assert.equal((await storage.listTasks({ scope, limit: 5 })).total, 1);
 }
 
-/** The first sender is cut off; the second one does as a task manager does: joins what the claim names, or makes it. */
+/** The first sender is interrupted. The second one uses the task that the claim names, or creates it. */
 async function sendTwice(run: FaultRun): Promise<void> {
   run.arm();
   const first = await run.once((storage) => storage.appendTask(given.taskKey("first"), creation("first", "m1")));

@@ -7,7 +7,7 @@ import * as given from "../fixtures.ts";
 
 export const replicaCases: readonly CaseSpec[] = [
   {
-    name: "every beat raises the counter of its replica alone",
+    name: "a heartbeat raises the counter of its replica only",
     async run(storage) {
       assert.deepEqual(await storage.listReplicas(), []);
       await storage.heartbeat("r1");
@@ -22,7 +22,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a replica that leaves is gone, and begins anew when it comes back",
+    name: "a replica that deregisters is removed, and starts anew when it comes back",
     async run(storage) {
       await storage.heartbeat("r1");
       await storage.heartbeat("r2");
@@ -34,7 +34,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "the tasks of a replica that can be taken over are those SUBMITTED or WORKING under it, of every scope",
+    name: "the tasks of a replica that are SUBMITTED or WORKING can be taken over, of every scope",
     async run(storage) {
       for (const state of [1, 2, 3, 4, 5, 6, 7, 8] satisfies readonly TaskState[]) {
         await given.commit(storage, given.taskKey(`state-${state}`), given.nothing, { state, replica: "dead" });
@@ -50,7 +50,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a task that waits for its client can be taken over while it is pending",
+    name: "an interrupted task can be taken over while it is pending",
     async run(storage) {
       const key = given.taskKey("task");
       const claimed = () => storage.claimTasks({ replicas: ["dead"], limit: 10 });
@@ -75,7 +75,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a pending task that was deleted, or taken over, isn't its old replica's any more",
+    name: "a pending task that was deleted or taken over no longer belongs to its old replica",
     async run(storage) {
       const [taken, deleted] = [given.taskKey("taken"), given.taskKey("deleted")];
       const parts = { state: TaskState.INPUT_REQUIRED, replica: "dead", pending: true };
@@ -88,7 +88,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a task that was taken over or that ended isn't its old replica's any more",
+    name: "a task that was taken over or that ended no longer belongs to its old replica",
     async run(storage) {
       const [taken, ended, deleted] = [given.taskKey("taken"), given.taskKey("ended"), given.taskKey("deleted")];
       const position = await given.commit(storage, taken, given.nothing, { replica: "dead" });
@@ -102,7 +102,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "no more tasks are given than asked for, and not always the same ones",
+    name: "at most the requested number of tasks is returned, and not always the same ones",
     async run(storage) {
       for (let index = 0; index < 40; index++) {
         await given.commit(storage, given.taskKey(`task-${index}`), given.nothing, { replica: "dead" });
@@ -136,7 +136,7 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "after a watch was disposed, nothing is called any more",
+    name: "a watch is not called after it was disposed",
     async run(storage) {
       let calls = 0;
       let others = 0;

@@ -9,7 +9,7 @@ const pairs: readonly { readonly name: string; readonly mine: Scope; readonly ot
   { name: "another tenant", mine: { tenant: "a", owner: "b" }, other: { tenant: "c", owner: "b" } },
   { name: "another owner", mine: { tenant: "a", owner: "b" }, other: { tenant: "a", owner: "c" } },
   {
-    name: "a tenant and owner that are joined the same",
+    name: "a tenant and an owner with the same concatenation",
     mine: { tenant: "a", owner: "b" },
     other: { tenant: "ab", owner: "" },
   },
@@ -27,7 +27,7 @@ export const scopeCases: readonly CaseSpec[] = pairs.flatMap(({ name, mine, othe
     },
   },
   {
-    name: `${name}: the same ids stand for other things`,
+    name: `${name}: the same ids name other records`,
     async run(storage) {
       await fill(storage, mine, "mine");
       await fill(storage, other, "other");

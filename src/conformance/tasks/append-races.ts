@@ -8,7 +8,7 @@ const racers = Array.from({ length: 20 }, (_, index) => index);
 
 export const appendRaceCases: readonly CaseSpec[] = [
   {
-    name: "of 20 that create a task, one does",
+    name: "of 20 calls that create one task, one succeeds",
     async run(storage) {
       const results = await Promise.all(
         racers.map((racer) =>
@@ -27,7 +27,7 @@ export const appendRaceCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "20 that append to one task leave a dense log with each batch once and in one piece",
+    name: "20 writers of one task leave a log without holes, each batch once and in one piece",
     async run(storage) {
       await given.commit(storage, key, given.nothing, { batch: "start" });
       await Promise.all(racers.map((racer) => appendTen(storage, racer)));
@@ -61,7 +61,7 @@ export const appendRaceCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "whoever reads while others append sees a dense log whose past never changes",
+    name: "a reader during appends sees a log without holes whose past never changes",
     async run(storage) {
       let position = await given.commit(storage, key, given.nothing, { entries: [given.textEntry("0")] });
       const written = [given.textEntry("0")];
@@ -92,7 +92,7 @@ export const appendRaceCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "who joins while others append finds the batch that the header names at its head, and after it what follows",
+    name: "a reader that joins during appends finds the header's batch at the head, and then the following entries",
     async run(storage) {
       let position = await given.commit(storage, key, given.nothing, { entries: [given.textEntry("0")] });
       let writing = true;
@@ -125,7 +125,7 @@ export const appendRaceCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "200 tasks appended to at once don't disturb each other",
+    name: "appends to 200 tasks at once don't affect each other",
     async run(storage) {
       const keys = Array.from({ length: 200 }, (_, index) => given.taskKey(`task-${index}`));
       await Promise.all(
@@ -155,8 +155,8 @@ function batchOf(racer: number, round: number): { readonly id: string; readonly 
 async function appendTen(storage: Storage, racer: number): Promise<void> {
   let after: given.Position = { head: 1n, batch: "start", fence: 1n };
   for (let round = 0, tries = 0; round < 10; tries++) {
-    // Each time one loses, another wins, and all win ten times.
-    assert.ok(tries <= 10 * racers.length, "An append was lost that nobody won");
+    // For each append that is lost another is committed, and each writer commits ten.
+    assert.ok(tries <= 10 * racers.length, "An append was lost although no other was committed");
     const batch = batchOf(racer, round);
     const result = await storage.appendTask(key, given.appendOf(after, { batch: batch.id, entries: batch.entries }));
     if (result.outcome === "committed") {

@@ -25,7 +25,7 @@ export const pushCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "fields of a config that no release knows are kept",
+    name: "unknown fields of a config are kept",
     async run(storage) {
       await given.commit(storage, key, given.nothing);
       const unknown = new Uint8Array([0xfa, 0x3f, 3, 1, 2, 3]);
@@ -37,7 +37,7 @@ export const pushCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "the configs of a task are listed by id, and are its own",
+    name: "the configs of a task are listed by id, without those of others",
     async run(storage) {
       const other = given.taskKey("other");
       await given.commit(storage, key, given.nothing);
@@ -53,7 +53,7 @@ export const pushCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "without its task, a config is missing something, and nothing is stored",
+    name: "storing a config of a task that doesn't exist fails as missing",
     async run(storage) {
       await given.assertFails("missing", () => storage.storePushNotification(key, given.configOf("one")));
       assert.deepEqual(await storage.listPushNotifications(key), []);
@@ -64,7 +64,7 @@ export const pushCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "configs go with their task",
+    name: "configs are removed with their task",
     async run(storage) {
       await given.commit(storage, key, given.nothing);
       await storage.storePushNotification(key, given.configOf("one"));

@@ -28,7 +28,7 @@ export const readCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "reading after any sequence gives the rest",
+    name: "reading after any sequence returns the rest",
     async run(storage) {
       let position = given.nothing;
       for (const length of [1, 4, 2, 3]) {
@@ -41,7 +41,7 @@ export const readCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a read gives no more than fit the bytes asked for, but one at least",
+    name: "a read returns the entries that fit into the requested bytes, but at least one",
     async run(storage) {
       const one = await given.commit(storage, key, given.nothing, { entries: hundred.slice(0, 4) });
       await given.commit(storage, key, one, { entries: hundred.slice(4) });
@@ -56,7 +56,7 @@ export const readCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "there is nothing at the head, beyond it, or of a task that doesn't exist",
+    name: "a read is empty at the head, beyond it, and for a task that doesn't exist",
     async run(storage) {
       await given.commit(storage, key, given.nothing, { entries: hundred });
       assert.deepEqual(await storage.readTask(key, 10n, 1000), []);
@@ -91,7 +91,7 @@ export const readCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a log of 600 small batches and a large one among them is read whole",
+    name: "a log of 600 small batches and a large one is read whole",
     async run(storage) {
       const entries = Array.from({ length: 601 }, (_, index) => given.fillerEntry(index === 300 ? 300_000 : 200));
       let position = given.nothing;
@@ -104,10 +104,10 @@ export const readCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "what was handed out belongs to the caller",
+    name: "returned bytes belong to the caller",
     async run(storage) {
       const entry = given.textEntry("entry");
-      // A Buffer's slice is no copy.
+      // A Buffer's `slice` is not a copy.
       const handedIn = Buffer.from(entry);
       await given.commit(storage, key, given.nothing, { entries: [handedIn], summary: Buffer.from([1, 2]) });
       await storage.storeSnapshot(key, { sequence: 1n, bytes: Buffer.from([3, 4]) });
@@ -129,7 +129,7 @@ export const readCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "fields of entries and messages that no release knows are kept",
+    name: "unknown fields of entries and messages are kept",
     async run(storage) {
       const entry = given.fillerEntry(50);
       await given.commit(storage, key, given.nothing, { entries: [entry] });

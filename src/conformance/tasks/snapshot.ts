@@ -7,7 +7,7 @@ const key = given.taskKey("task");
 
 export const snapshotCases: readonly CaseSpec[] = [
   {
-    name: "a snapshot is given to who asks for it",
+    name: "a snapshot is returned only if requested",
     async run(storage) {
       await makeTask(storage);
       assert.equal(await snapshotOf(storage), undefined);
@@ -20,7 +20,7 @@ export const snapshotCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a snapshot only ever rises, and never above the head",
+    name: "a snapshot is replaced only by a later one, up to the head",
     async run(storage) {
       await makeTask(storage);
       const seen: unknown[] = [];
@@ -70,7 +70,7 @@ export const snapshotCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "of snapshots that are stored at once, the highest stays",
+    name: "of snapshots that are stored at once, the latest stays",
     async run(storage) {
       await makeTask(storage);
       await Promise.all(

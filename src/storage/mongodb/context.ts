@@ -1,9 +1,9 @@
 import type { Binary, Collection, Db } from "mongodb";
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Retention } from "../storage.ts";
-import type { HoldChange } from "./conversations/conversation-pipelines.ts";
+import type { PinChange } from "./conversations/conversation-pipelines.ts";
 import type { MongoJobs } from "./jobs.ts";
-import { foreverMs, majorityTimeoutMs, runningHoldMs, slackMsMin } from "./limits.ts";
+import { foreverMs, majorityTimeoutMs, runningPinMs, slackMsMin } from "./limits.ts";
 import type * as records from "./records.ts";
 import type { TaskHints } from "./replicas/hints.ts";
 
@@ -12,7 +12,8 @@ export interface MongoContext {
   readonly collections: MongoCollections;
   readonly maxHistoryLength: number;
   /**
-   * How much longer than its conversation's time a record stays; undefined: as long as that time, two minutes at least.
+   * A record stays this much longer than its conversation's time. Undefined: as long as that time, but at least two
+   * minutes.
    */
   readonly slackMs: number | undefined;
   retention: Retention;
@@ -21,33 +22,33 @@ export interface MongoContext {
   readonly running: RunningNotes;
   readonly ended: EndedNotes;
   /**
-   * The database's clock as far as it is known here. Only for times that have slack: what decides on life and death is
-   * `$$NOW`.
+   * An estimate of the database's clock. It is used only for times that have slack: whether a record is live is decided
+   * by `$$NOW`.
    */
   readonly clock: { offsetMs: number };
 }
 
-/** Which conversation a record belongs to. */
-export interface Home {
+/** The conversation that a record belongs to. */
+export interface Parent {
   readonly conversation: Binary;
   readonly incarnation: Binary;
 }
 
-/** Hears of the tasks that this process runs. */
+/** Tracks the tasks that this process runs. */
 export interface RunningNotes {
-  note(task: Binary, home: Home & { readonly state: TaskState }, hold: HoldChange | undefined): void;
+  note(task: Binary, parent: Parent & { readonly state: TaskState }, pin: PinChange | undefined): void;
   forget(task: Binary): void;
 }
 
-/** A task that doesn't run any more, some of whose records have times far ahead. */
+/** A task that has stopped running while some of its records still have a far expiry. */
 export interface EndedTask {
   readonly log: Binary;
   readonly conversation: Binary;
-  /** It holds its conversation until then. */
+  /** The task pins its conversation until this time. */
   readonly until: Date | undefined;
 }
 
-/** Hears of the tasks that ended. */
+/** Collects the tasks that have ended. */
 export interface EndedNotes {
   add(context: MongoContext, task: EndedTask): void;
 }
@@ -55,7 +56,7 @@ export interface EndedNotes {
 export interface MongoCollections {
   readonly tasks: Collection<records.TaskRecord>;
   readonly segments: Collection<records.SegmentRecord>;
-  /** Pieces of batches that are too large for a record; in the collection of the segments. */
+  /** Pieces of batches that are too large for a record, in the collection of the segments. */
   readonly batchPieces: Collection<records.PieceRecord>;
   /** Pieces of snapshots, and blobs. */
   readonly snapshots: Collection<records.PieceRecord>;
@@ -63,14 +64,14 @@ export interface MongoCollections {
   readonly conversations: Collection<records.ConversationRecord>;
   readonly pushNotifications: Collection<records.PushNotificationRecord>;
   readonly claims: Collection<records.ClaimRecord>;
-  readonly replicas: Collection<records.ReplicaBeat>;
+  readonly replicas: Collection<records.HeartbeatRecord>;
   readonly removals: Collection<records.RemovalRecord>;
   readonly schema: Collection<records.SchemaRecord>;
 }
 
 /**
- * Every operation says for itself that it reads what a majority holds and is done when a majority holds it, whatever
- * the URL says. "majority" implies the journal.
+ * Every operation reads what a majority has, and is done when a majority has it, whatever the URL says. "majority"
+ * implies the journal.
  */
 const concerns = {
   readConcern: { level: "majority" },
@@ -95,7 +96,7 @@ export function openCollections(db: Db, prefix: string): MongoCollections {
   };
 }
 
-/** The time to live in milliseconds; undefined: for ever. */
+/** The time to live in milliseconds. Undefined: conversations do not expire. */
 export function ttlOf({ retention: { conversationTtlMs } }: MongoContext): number | undefined {
   return Number.isFinite(conversationTtlMs) ? Math.min(conversationTtlMs, foreverMs) : undefined;
 }
@@ -104,44 +105,50 @@ export function slackOf(context: MongoContext): number {
   return context.slackMs ?? Math.max(ttlOf(context) ?? 0, slackMsMin);
 }
 
-/** How far ahead a running task holds its conversation. */
-export function holdMsOf({ retention: { interruptedTtlMs } }: MongoContext): number {
-  return Math.max(Math.min(interruptedTtlMs, foreverMs), runningHoldMs);
+/** A running task pins its conversation for this long from now. */
+export function pinMsOf({ retention: { interruptedTtlMs } }: MongoContext): number {
+  return Math.max(Math.min(interruptedTtlMs, foreverMs), runningPinMs);
 }
 
 export function databaseNowMs({ clock }: MongoContext): number {
   return Date.now() + clock.offsetMs;
 }
 
-/** Learns the database's clock from a time that it has just told. It comes a little late, never early. */
+/**
+ * Updates the estimate of the database's clock from a time that the database has just returned. The estimate may be
+ * late, never early.
+ */
 export function noteDatabaseTime({ clock }: MongoContext, time: Date): void {
   clock.offsetMs = time.getTime() - Date.now();
 }
 
-export interface StayOptions {
-  /** A task of it runs: as far ahead as that holds its conversation. */
+export interface ExpiryOptions {
+  /** A task of the conversation is running. The record then stays as long as that task pins the conversation. */
   readonly running: boolean;
-  /** A task of it holds its conversation until then. */
+  /** A task pins the conversation until this time. */
   readonly until?: Date | undefined;
-  /** What the conversation relies on. */
+  /** The conversation's `covered`. */
   readonly covered?: Date | undefined;
 }
 
 /**
- * Until when a record that belongs to a conversation stays if nothing happens: as long as that may live from now on,
- * and the slack.
+ * The expiry of a record that belongs to a conversation: the longest time that the conversation can live from now on
+ * without another access, plus the slack.
  */
-export function stayOf(context: MongoContext, { running, until, covered }: StayOptions): { readonly expireAt?: Date } {
+export function expiryOf(
+  context: MongoContext,
+  { running, until, covered }: ExpiryOptions,
+): { readonly expireAt?: Date } {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {
     return {};
   }
   const nowMs = databaseNowMs(context);
-  const livesMs = Math.max(nowMs + (running ? holdMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
+  const livesMs = Math.max(nowMs + (running ? pinMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
   return { expireAt: new Date(Math.min(Math.max(livesMs + slackOf(context), covered?.getTime() ?? 0), 8.64e15)) };
 }
 
-/** What a record needs to belong to an incarnation. */
-export function belongingOf(incarnation: Binary, stay: { readonly expireAt?: Date }): records.Belonging {
-  return { incarnation, ...stay };
+/** The fields of a record that belongs to an incarnation. */
+export function belongingOf(incarnation: Binary, expiry: { readonly expireAt?: Date }): records.Belonging {
+  return { incarnation, ...expiry };
 }

@@ -1,15 +1,15 @@
 import type { Logger } from "../../runtime/logger.ts";
 
-/** How many jobs run at once: they must not crowd out calls that somebody waits for. */
+/** Jobs that run at once: few, so that they don't delay calls. */
 const jobsAtOnce = 4;
-/** Jobs that wait. What is refused here is done later by a repair or by the database's TTL. */
+/** Jobs that wait. Work that is refused is done later by a repair or by the database's TTL. */
 const jobsMax = 10_000;
 
 type Work = () => Promise<void>;
 
 /**
- * Work off the request path: renewing, trimming and removing records. None of it is needed for what callers see, so a
- * job that fails is only logged.
+ * Work off the request path: renewing, trimming and removing records. Callers see no difference, so a job that fails is
+ * only logged.
  */
 export class MongoJobs {
   readonly #logger: Logger;
@@ -22,7 +22,7 @@ export class MongoJobs {
     this.#logger = logger;
   }
 
-  /** Runs a job soon. One of the same name that waits already stands for both; one that runs already runs again. */
+  /** Runs a job soon, and once more if a job of that name is running. A waiting job of that name is replaced. */
   run(name: string, work: Work): void {
     if (this.#closed || (this.#waiting.size >= jobsMax && !this.#waiting.has(name))) {
       return;
@@ -31,9 +31,9 @@ export class MongoJobs {
     this.#next();
   }
 
-  /** Runs a job again and again, the first time after `ms`. It never keeps the process alive. */
+  /** Runs a job every `ms` milliseconds, first after `ms`. It doesn't keep the process alive. */
   every(ms: number, name: string, work: Work): void {
-    // Not all replicas at the same time, even if they started together.
+    // With jitter, so that replicas that started together don't run the job together.
     const timer = setInterval(() => this.run(name, work), Math.min(ms * (0.9 + 0.2 * Math.random()), 2 ** 31 - 1));
     timer.unref();
     this.#timers.add(timer);
@@ -46,7 +46,7 @@ export class MongoJobs {
     }
   }
 
-  /** Forgets what waits and waits for what runs. */
+  /** Drops waiting jobs, and waits for running ones. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#waiting.clear();

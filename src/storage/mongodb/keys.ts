@@ -4,8 +4,8 @@ import type { Scope, TaskKey } from "../../domain/scope.ts";
 import { hashKey } from "../key.ts";
 
 /**
- * The keys of records. BSON orders binaries by length first and then by bytes, so keys of different lengths are apart
- * in one collection.
+ * The keys of records. BSON orders binaries by length first and then by bytes, so keys of different lengths form
+ * separate ranges of one collection.
  */
 
 export function taskKey({ tenant, owner, taskId }: TaskKey): Binary {
@@ -24,7 +24,7 @@ export function messageKey({ tenant, owner }: Scope, messageId: string): Binary 
   return new Binary(hashKey(tenant, owner, messageId));
 }
 
-/** An id that nobody else has. */
+/** A new unique id. */
 export function newId(): Binary {
   return new Binary(randomBytes(16));
 }
@@ -53,10 +53,10 @@ export function configKey(log: Binary, configId: string): Binary {
   return joined(log, hashKey(configId));
 }
 
-/** Lengths of keys, for ranges. */
+/** The lengths of keys, for ranges. */
 export const keyBytes = { segment: 24, piece: 40, blob: 32, pointer: 32, config: 48 } as const;
 
-/** All keys of one length that begin with a log. */
+/** The range of all keys of one length that begin with a log's id. */
 export function keysOf(log: Binary, length: number): { readonly $gte: Binary; readonly $lte: Binary } {
   const rest = length - log.length();
   return { $gte: joined(log, Buffer.alloc(rest)), $lte: joined(log, Buffer.alloc(rest, 0xff)) };
@@ -70,7 +70,7 @@ export function bytesOf(binary: Binary): Uint8Array {
   return binary.position === binary.buffer.byteLength ? binary.buffer : binary.buffer.subarray(0, binary.position);
 }
 
-/** For maps: equal strings for equal keys. */
+/** A string for use as a key of a Map: equal for equal keys. */
 export function nameOf(key: Binary): string {
   return Buffer.from(bytesOf(key)).toString("latin1");
 }
@@ -83,7 +83,7 @@ export function longOf(value: bigint): Long {
   return Long.fromBigInt(value);
 }
 
-/** The driver makes numbers of those longs that are safe. */
+/** The driver returns longs in the range of safe integers as numbers. */
 export function bigintOf(value: Long | number): bigint {
   return typeof value === "number" ? BigInt(value) : value.toBigInt();
 }

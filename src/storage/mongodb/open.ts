@@ -4,21 +4,22 @@ import { StorageError } from "../storage-error.ts";
 import { storageError } from "./errors.ts";
 import { heartbeatMs, inboxSelectionMs, serverSelectionMs, socketTimeoutMs } from "./limits.ts";
 
-/** The oldest server whose pipelines and majority reads are what this engine was built on. */
+/** The oldest server that has the pipelines and majority reads that this engine needs. */
 const serverMajorMin = 6;
 const databaseDefault = "a2a";
 
 export interface OpenedMongo {
   readonly db: Db;
   /**
-   * The database through a client of its own, for what tails: it must hear of a new primary sooner than calls give up.
+   * The database through a client of its own, for tailed cursors. They need to notice a new primary before calls give
+   * up.
    */
   readonly inboxDb: Db;
-  /** Closes the clients that were made here. */
+  /** Closes the clients that this module created. */
   close(): Promise<void>;
 }
 
-/** Connects, and refuses what this engine can't keep its promises on. */
+/** Connects. Throws "invalid" for a server on which the promises of the port can't be kept. */
 export async function openMongo(
   urlOrClient: string | MongoClient,
   database: string | undefined,
@@ -45,7 +46,7 @@ export async function openMongo(
 
 function makeClient(url: string, serverSelectionTimeoutMS: number): MongoClient {
   try {
-    // What the URL says about these goes first: options of the call would win over it.
+    // The URL is checked for these options first: options of the call override those of the URL.
     const given = new URL(url.replace(/^mongodb(\+srv)?:\/\/[^/?]*/, "http://host")).searchParams;
     const has = (name: string) => [...given.keys()].some((key) => key.toLowerCase() === name.toLowerCase());
     return new MongoClient(url, {
@@ -56,57 +57,52 @@ function makeClient(url: string, serverSelectionTimeoutMS: number): MongoClient 
       ...(!has("appName") && { appName: "a2a-task-manager" }),
     });
   } catch (error) {
-    // The driver's own message may quote the URL, with its password.
-    throw new StorageError(
-      "invalid",
-      "The MongoDB URL can't be used: it is malformed or holds an option that doesn't exist",
-      { cause: error },
-    );
+    // The driver's own message may contain the URL with its password.
+    throw new StorageError("invalid", "The MongoDB URL is malformed or has an unknown option", { cause: error });
   }
 }
 
-/** Whoever asks for weaker guarantees than this engine gives has a reason, and must hear that they can't be had. */
+/** A URL that asks for weaker guarantees is refused, because the engine would silently override them. */
 function checkOptions({ options }: MongoClient): void {
   const { writeConcern, readConcern, readPreference } = options;
   const wrong: string[] = [];
   if (writeConcern?.w !== undefined && writeConcern.w !== "majority") {
-    wrong.push(`w=${writeConcern.w} (writes must be held by a majority)`);
+    wrong.push(`w=${writeConcern.w} (a majority must have each write)`);
   }
   if (writeConcern?.journal === false) {
-    wrong.push("journal=false (what is acknowledged must survive a crash)");
+    wrong.push("journal=false (acknowledged writes must survive a crash)");
   }
   if (readConcern !== undefined && readConcern.level !== "majority") {
-    wrong.push(`readConcernLevel=${readConcern.level} (nothing may be decided on what a majority doesn't hold)`);
+    wrong.push(`readConcernLevel=${readConcern.level} (only writes that a majority has may be read)`);
   }
   if (readPreference !== undefined && readPreference.mode !== "primary") {
     wrong.push(`readPreference=${readPreference.mode} (a secondary may be behind)`);
   }
   if (wrong.length > 0) {
-    throw new StorageError("invalid", `The MongoDB URL or client asks for ${wrong.join(", ")}; leave that out`);
+    throw new StorageError("invalid", `The MongoDB URL or client asks for ${wrong.join(", ")}. Remove these options`);
   }
 }
 
 async function checkServer(db: Db, logger: Logger): Promise<void> {
-  // One after the other: of two that wait for a server in vain, the first to fail may be told no more than that the
-  // other has failed.
+  // One after the other: when both wait for a server in vain, the first to fail may only report that the other failed.
   const { version } = await db.admin().command({ buildInfo: 1 });
   const hello = await db.admin().command({ hello: 1 });
   if (!(Number.parseInt(String(version), 10) >= serverMajorMin)) {
     throw new StorageError(
       "invalid",
-      `The MongoDB server has version ${version}; ${serverMajorMin}.0 is the oldest that can be used`,
+      `The MongoDB server has version ${version}, but at least ${serverMajorMin}.0 is required`,
     );
   }
   if (hello.setName === undefined && hello.msg !== "isdbgrid") {
     logger.warn(
       { version },
-      "The MongoDB server belongs to no replica set: what it acknowledged is lost with its disk, and a write that is cut off isn't tried again by the driver. " +
-        "Start mongod with --replSet, even for one node",
+      "The MongoDB server is in no replica set: acknowledged writes are lost with its disk, and the driver doesn't retry " +
+        "interrupted writes. Start mongod with --replSet, even for one node",
     );
   }
 }
 
-/** The database that a URL names. */
+/** The database in the path of a URL. */
 function databaseIn(url: string): string {
   const name = /^[^:]+:\/\/[^/?]+\/([^?]*)/.exec(url)?.[1];
   return name === undefined || name === "" ? databaseDefault : decodeURIComponent(name);

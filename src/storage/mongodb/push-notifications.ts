@@ -1,12 +1,13 @@
 import { Binary } from "mongodb";
 import type { TaskKey } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
-import { belongingOf, type MongoContext, stayOf } from "./context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "./context.ts";
 import { bytesOf, configKey, keyBytes, keysOf, taskKey } from "./keys.ts";
 import { findTask } from "./log/find-task.ts";
 
 /**
- * Configs are keyed by the log of their task: those of a task that is gone are nobody's, even if its id is used again.
+ * The key of a config begins with the log of its task. So configs of a removed task are never found, even if the task's
+ * id is used again.
  */
 export async function storePushNotification(
   context: MongoContext,
@@ -19,15 +20,15 @@ export async function storePushNotification(
   if (task === undefined) {
     return false;
   }
-  const { log, incarnation, home } = task;
-  // As far ahead as a running task's: it may be going to run.
+  const { log, incarnation, parent } = task;
+  // With the expiry of a running task, because the task may start to run.
   const record = {
     configId,
     bytes: new Binary(bytes),
-    ...belongingOf(incarnation, stayOf(context, { running: true, covered: home.covered })),
+    ...belongingOf(incarnation, expiryOf(context, { running: true, covered: parent.covered })),
   };
   await context.collections.pushNotifications.replaceOne({ _id: configKey(log, configId) }, record, { upsert: true });
-  const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { far: true } });
+  const { matchedCount } = await context.collections.tasks.updateOne({ _id, log }, { $set: { longLived: true } });
   return matchedCount > 0;
 }
 

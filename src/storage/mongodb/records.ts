@@ -2,26 +2,25 @@ import type { Binary, Long, Timestamp } from "mongodb";
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 
 /**
- * The documents of the MongoDB engine. Ids of clients are in values, never in names of fields, and what must be unique
- * is an `_id`.
+ * The documents of the MongoDB engine. Clients' ids are in values, never in names of fields. What must be unique is an
+ * `_id`.
  *
- * What belongs to a conversation carries its `incarnation`, 16 random bytes made with it; what belongs to a task has an
- * `_id` that begins with the task's `log`, 16 random bytes as well. So an id that is used again never meets what it
- * stood for before.
+ * Terms:
+ * - Incarnation: 16 random bytes, created with a conversation. The records that belong to the conversation have it too.
+ * - Log: 16 random bytes, created with a task. The `_id` of each record that belongs to the task begins with it. So a
+ *   conversation's or a task's id that is used again never finds older records.
+ * - Pin: keeps a conversation from expiring while a task of it runs or waits for input.
+ * - Covered: a lower bound of the `expireAt` of all records that belong to a conversation.
+ * - Slack: the time by which the records of a conversation outlive it at least.
  */
 
-/**
- * What belongs to an incarnation of a conversation, and when MongoDB may take it away. Without retention there is no
- * `expireAt`.
- */
+/** A record that belongs to a conversation. MongoDB removes it after `expireAt`, which is absent without retention. */
 export interface Belonging {
   incarnation: Binary;
   expireAt?: Date;
 }
 
-/**
- * A batch within a tail or a segment: its entries as an encoded `EntryBatch`, or where they are if they are many bytes.
- */
+/** A batch in a tail or a segment: an encoded `EntryBatch`, or a reference to its pieces if it is large. */
 export interface LogItem {
   /** The sequence of its first entry. */
   readonly s: number;
@@ -30,14 +29,14 @@ export interface LogItem {
   /** The batch's id. */
   readonly b: string;
   readonly d?: Binary;
-  /** The pieces: the id they share and, of each, the number of entries and their size. */
+  /** The pieces: their common id and, for each, the number of entries and their size. */
   readonly x?: { readonly id: Binary; readonly pieces: readonly { readonly n: number; readonly z: number }[] };
 }
 
-/** Bytes in the record, or beside it in a blob. */
+/** Bytes, or the key of the blob that contains them. */
 export type Inline = Binary | { readonly blob: Binary };
 
-export interface RequestRecord {
+export interface CommandRecord {
   readonly id: string;
   readonly bytes: Inline;
 }
@@ -59,7 +58,7 @@ export interface TaskRecord extends Belonging {
   state: TaskState;
   statusTime: number;
   replica: string;
-  /** The replica, while it has something to do on the task. */
+  /** The replica, while the task is SUBMITTED, WORKING or pending. */
   runner?: string;
   summary: Inline;
   logBytes: number;
@@ -68,17 +67,17 @@ export interface TaskRecord extends Belonging {
   tailFirst: number;
   /** The size of the tail by `itemBytes`. */
   tailBytes: number;
-  requests: RequestRecord[];
+  commands: CommandRecord[];
   /** Replicas with readers of this task. */
   watchers: string[];
   snapshot?: SnapshotRecord;
-  /** Some records of its own have times far ahead, because it ran when they were written. */
-  far?: boolean;
-  /** The pointer of the message that made the task: with the task, so that creating one takes no other record. */
+  /** Some records of the task have the expiry of a running task. It is lowered when the task has ended. */
+  longLived?: boolean;
+  /** The pointer to the first message. It is in the task's record, so that creating a task writes no other. */
   first?: FirstPointer;
-  /** The claim that it was created with. */
+  /** The claim that the task was created with. */
   claim?: ClaimPointer;
-  /** When it was made, by the server: orders messages of one id. */
+  /** The server's time of the creation. It orders messages of one id. */
   at: Timestamp;
 }
 
@@ -95,7 +94,7 @@ export interface FirstPointer {
   readonly key: Binary;
 }
 
-/** `_id`: log, 8 bytes first sequence. Only committed entries are ever in one. */
+/** `_id`: log, 8 bytes first sequence. Contains only committed entries. */
 export interface SegmentRecord extends Belonging {
   _id: Binary;
   last: number;
@@ -103,8 +102,8 @@ export interface SegmentRecord extends Belonging {
 }
 
 /**
- * `_id`: log, 16 random bytes, 8 bytes index. Of a batch too large for the tail, beside the segments; of a snapshot; or
- * a blob, without index.
+ * `_id`: log, 16 random bytes, 8 bytes index. A piece of a batch that is too large for the tail, in the collection of
+ * the segments; a piece of a snapshot; or a blob, without an index.
  */
 export interface PieceRecord extends Belonging {
   _id: Binary;
@@ -112,8 +111,9 @@ export interface PieceRecord extends Belonging {
 }
 
 /**
- * A message in a history. `_id` of one with a task: log, 8 bytes sequence, 8 bytes of the batch id's hash; of one
- * without: incarnation, SHA-256 of the message id, so that a message stored again is the same record.
+ * A message in a history.
+ * - `_id` with a task: log, 8 bytes sequence, 8 bytes of the batch id's hash.
+ * - `_id` without a task: incarnation, SHA-256 of the message id. So a message that is stored again is the same record.
  */
 export interface MessageRecord extends Belonging {
   _id: Binary;
@@ -129,15 +129,15 @@ export interface MessageRecord extends Belonging {
   task?: Binary;
   log?: Binary;
   batch?: string;
-  /** The message itself if it has no task. */
+  /** The encoded message, if it has no task. */
   bytes?: Binary;
-  /** The batch was seen in the log, so it needn't be looked for again when a history is counted. */
-  sure?: boolean;
+  /** The batch was found in the log, so it isn't looked up again when the history is counted. */
+  verified?: boolean;
   at: Timestamp;
 }
 
-/** A task that keeps its conversation. The later of two by (fence, head) is the one that counts. */
-export interface Hold {
+/** A task that keeps its conversation from expiring. Of two for a task, the later one by (fence, head) counts. */
+export interface Pin {
   readonly task: Binary;
   readonly fence: Long | number;
   readonly head: number;
@@ -153,50 +153,47 @@ export interface ConversationRecord {
   tenant: string;
   owner: string;
   contextId: string;
-  /** When this incarnation was made. */
-  born: Date;
+  /** When this incarnation was created. */
+  createdAt: Date;
   lastAccess: Date;
-  holds: Hold[];
-  /** The latest `until` of the holds. */
-  holdUntil: Date | null;
-  /** At or after: past its time. The TTL index takes it away then. */
+  pins: Pin[];
+  /** The latest `until` of the pins. */
+  pinnedUntil: Date | null;
+  /** From this time on the conversation can't be found. The TTL index then removes it. */
   expireAt?: Date;
-  /** All that belongs to it stays until then at least. */
+  /** A lower bound of the `expireAt` of all records that belong to the conversation. */
   covered?: Date;
-  /** At least the number of its pointers. */
-  said: number;
-  /** Messages without a task so far: the sequence of the last. */
+  /** An upper bound of the number of its pointers. */
+  messageCount: number;
+  /** The number of messages without a task so far: the sequence of the last one. */
   stored: number;
-  /** Who touched it last, and what he found: what it takes to undo that touch. */
+  /** The token of the last touch. With `previous` the touch can be undone. */
   touch: Binary;
-  prior: { readonly lastAccess?: Date; readonly hold?: Hold };
-  /** The incarnation that this one took the place of, if MongoDB would not remove what belonged to it. */
+  previous: { readonly lastAccess?: Date; readonly pin?: Pin };
+  /** The incarnation that this one replaced, if its records had no expiry. */
   replaced?: Binary;
 }
 
-/** One content of a message, claimed. */
+/** A claim of one content of a message. */
 export interface ClaimEntry {
   readonly hash: string;
   readonly task: string;
   readonly at: Date;
   readonly ends: Date;
   readonly token: Binary;
-  /** Where its outcome is: the conversation, and its incarnation if it was settled with an answer. */
+  /** The conversation of the task or the answer. With an answer also its incarnation. */
   readonly conversation?: Binary;
   readonly incarnation?: Binary;
   readonly answer?: Inline;
 }
 
-/** Where a claim is: the record's `_id`, and the entry's token. */
+/** A claim's place: the record's `_id` and the entry's token. */
 export interface ClaimPointer {
   readonly key: Binary;
   readonly token: Binary;
 }
 
-/**
- * `_id`: SHA-256 of (tenant, owner, message id). All contents under one id in one record, so that one step decides
- * among them.
- */
+/** `_id`: SHA-256 of (tenant, owner, message id). The claims of all contents, so one update decides among them. */
 export interface ClaimRecord {
   _id: Binary;
   entries: ClaimEntry[];
@@ -211,27 +208,27 @@ export interface PushNotificationRecord extends Belonging {
 }
 
 /** `_id`: the replica's name. */
-export interface ReplicaBeat {
+export interface HeartbeatRecord {
   _id: string;
   counter: Long | number;
-  beat: Date;
+  heartbeatAt: Date;
 }
 
-/** A hint for replicas, in the order they were given. */
+/** A wake-up for replicas. */
 export interface WakeRecord {
   to: readonly string[];
   keys: readonly { readonly tenant: string; readonly owner: string; readonly taskId: string }[];
   at: Timestamp;
 }
 
-/** A removal under way: what it names is not found by anyone any more, but may still have records. */
+/** A removal under way. What it names can't be found any more, but may still have records. */
 export interface RemovalRecord {
   /** An incarnation or a log. */
   _id: Binary;
-  /** The `_id` of the conversation or the task that must be gone, or be another one, for the removal to go on. */
+  /** The `_id` of the conversation or task. The removal goes on only if that is gone or has been created anew. */
   of: Binary;
   kind: "incarnation" | "log";
-  /** The claim that the task of the log was created with: it isn't held once that task is gone. */
+  /** The claim that the task was created with. It isn't held once the task is gone. */
   claim?: ClaimPointer;
   at: Date;
 }

@@ -5,26 +5,26 @@ import type { MongoCollections } from "./context.ts";
 import { isDuplicateKey } from "./errors.ts";
 import { inboxBytes } from "./limits.ts";
 
-/** The version that this release makes, and the oldest whose code can work on it. */
+/** The schema version that this release creates, and the oldest release version that can use it. */
 const version = 1;
 const readableBy = 1;
 
 const namespaceExists = 48;
 
-/** MongoDB removes a record once this time of it has come. */
+/** A TTL index: MongoDB removes a record after the time in this field. */
 const ttl: Index = [{ expireAt: 1 }, { expireAfterSeconds: 0 }];
 const byIncarnation: Index = [{ incarnation: 1 }];
 
 type Index = readonly [keys: IndexSpecification, options?: CreateIndexesOptions];
 type Indexed = Exclude<keyof MongoCollections, "batchPieces" | "schema">;
 
-/** What each collection is looked up by, beside `_id`. None is unique: what must be unique is an `_id`. */
+/** The indexes of each collection beside `_id`. None is unique: what must be unique is an `_id`. */
 const indexes: { readonly [collection in Indexed]: readonly Index[] } = {
   tasks: [
     ttl,
     [{ scope: 1, statusTime: -1, taskId: -1 }],
     [{ scope: 1, state: 1, statusTime: -1, taskId: -1 }],
-    // Also for whatever goes through all of a conversation.
+    // Also used by operations on all tasks of a conversation.
     [{ incarnation: 1, state: 1, statusTime: -1, taskId: -1 }],
     [{ incarnation: 1, "first.time": 1, taskId: 1, "first.sequence": 1 }],
     [{ "first.key": 1, at: -1 }],
@@ -41,8 +41,8 @@ const indexes: { readonly [collection in Indexed]: readonly Index[] } = {
 };
 
 /**
- * Makes what is missing of collections and indexes; does nothing where all is there. Throws "invalid" for a database
- * that a newer release has changed so that this one can't work with it.
+ * Creates missing collections and indexes. Throws "invalid" for a database of a newer release that this one can't
+ * use.
  */
 export async function prepareSchema(db: Db, collections: MongoCollections, prefix: string): Promise<void> {
   await checkVersion(collections);
@@ -64,7 +64,7 @@ async function createIndexes(collections: MongoCollections, name: Indexed, of: r
   }
 }
 
-/** Capped, and never empty: a cursor on an empty one ends instead of waiting. */
+/** Capped, and never empty: a tailable cursor on an empty collection ends instead of waiting. */
 async function createInbox(db: Db, name: string): Promise<void> {
   try {
     await db.createCollection(name, { capped: true, size: inboxBytes });
@@ -85,12 +85,13 @@ async function checkVersion({ schema }: MongoCollections): Promise<void> {
     const { version: theirs, readableBy: needed } = found;
     throw new StorageError(
       "invalid",
-      `The database has schema version ${theirs}, which releases from schema version ${needed} on can read; this release has ${version}`,
+      `The database has schema version ${theirs} and needs a release of schema version ${needed} or later. ` +
+        `This release has schema version ${version}`,
     );
   }
 }
 
-/** A record of a newer release that this one can work beside stays as it is. */
+/** The record of a newer release that this one can run beside is left as it is. */
 async function raiseVersion({ schema }: MongoCollections): Promise<void> {
   try {
     await schema.updateOne(

@@ -6,9 +6,9 @@ import { type MongoContext, openCollections, ttlOf } from "./context.ts";
 import { storageError } from "./errors.ts";
 import { MongoJobs } from "./jobs.ts";
 import { EndedTasks } from "./lifetime/expiry.ts";
+import { RunningTasks } from "./lifetime/pins.ts";
 import { resumeRemovals } from "./lifetime/removal-steps.ts";
 import { applyRetention } from "./lifetime/retention.ts";
-import { RunningTasks } from "./lifetime/running.ts";
 import { closeMs, maintenanceMs } from "./limits.ts";
 import { type OpenedMongo, openMongo } from "./open.ts";
 import { TaskHints } from "./replicas/hints.ts";
@@ -22,7 +22,7 @@ export interface SessionOptions extends Required<StorageOptions> {
   readonly logger: Logger;
 }
 
-/** A storage's life: from the connection, through the calls and jobs under way, to the close that waits for them. */
+/** The connection, background jobs and calls under way of one storage, from opening to closing. */
 export class MongoSession {
   readonly #mongo: OpenedMongo;
   readonly #context: MongoContext;
@@ -103,12 +103,12 @@ export class MongoSession {
     this.#ended.close();
     const quiet = Promise.allSettled([...this.#calls, this.#inbox.close(), this.#context.jobs.close()]);
     await Promise.race([quiet, setTimeout(closeMs, undefined, { ref: false })]);
-    // A server that answers nothing must not keep a process from ending.
+    // A server that does not answer must not keep the process from ending.
     await Promise.race([this.#mongo.close(), setTimeout(closeMs, undefined, { ref: false })]);
   }
 }
 
-/** How much the database's clock is ahead of this machine's. */
+/** How far the database's clock is ahead of this machine's. */
 async function clockOffsetMs({ db }: OpenedMongo): Promise<number> {
   const before = Date.now();
   const { localTime } = await db.admin().command({ hello: 1 });

@@ -110,7 +110,7 @@ describe("guarantees", () => {
     { url: "?readPreference=secondaryPreferred", says: "readPreference=secondaryPreferred" },
     { url: "?readConcernLevel=local", says: "readConcernLevel=local" },
     { url: "?readConcernLevel=linearizable", says: "readConcernLevel=linearizable" },
-    { url: "?unknownOption=1", says: "option that doesn't exist" },
+    { url: "?unknownOption=1", says: "unknown option" },
   ])("a URL with $url is refused", async ({ url, says }) => {
     const error = await failureOf(createMongoStorage(`mongodb://user:secret@127.0.0.1:1/${url}`));
     expect(error).toMatchObject({ name: "StorageError", code: "invalid", outcome: "none" });
@@ -192,7 +192,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
     entries: [given.fillerEntry(100_000), given.fillerEntry(5_000_000)],
     summary: given.fillerEntry(30_000),
   });
-  await storage.sendCommand(key, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(key, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeSnapshot(key, { sequence: 3n, bytes: given.fillerEntry(9_000_000) });
   await storage.storeSnapshot(key, { sequence: 4n, bytes: given.fillerEntry(100) });
   await storage.getTask(key, { snapshot: true });
@@ -221,7 +221,7 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.heartbeat("replica-1");
   await storage.listReplicas();
   await storage.claimTasks({ replicas: ["replica-1"], limit: 10 });
-  await given.commit(storage, key, position, { state: TaskState.COMPLETED, answered: ["request"] });
+  await given.commit(storage, key, position, { state: TaskState.COMPLETED, handled: ["command"] });
   await given.say(storage, given.taskKey("two"), given.nothing, "m2", 1, { contextId: "two" });
   await storage.storeConversation(scope, { contextId: "two", messageIds: [], lastAccessTime: new Date(1) });
   await storage.getExpiredConversations(0, 10);

@@ -25,7 +25,7 @@ async function fill(storage: Storage, contextId: string, state: TaskState, taskI
   position = await given.say(storage, of, position, `m2-${taskId}`, 2);
   await storage.storeSnapshot(of, { sequence: 3n, bytes: given.fillerEntry(1000) });
   await storage.storePushNotification(of, given.configOf("config"));
-  await storage.sendCommand(of, { id: "request", bytes: given.fillerEntry(20_000) });
+  await storage.sendCommand(of, { id: "command", bytes: given.fillerEntry(20_000) });
   await storage.storeMessages(given.scope, [given.messageOf(`bare-${taskId}`, "bare", contextId)]);
   return given.commit(storage, of, position, { state, statusTimeMs: Date.now() });
 }
@@ -42,7 +42,7 @@ async function countsIn(database: string): Promise<Record<string, number>> {
 const nothing = Object.fromEntries(collections.map((name) => [name, 0]));
 
 /** Until when records of a collection stay, as milliseconds from now, ascending. */
-async function staysOf(database: string, name: string): Promise<readonly number[]> {
+async function expiriesOf(database: string, name: string): Promise<readonly number[]> {
   const records = await testClient()
     .db(database)
     .collection(`a2a_${name}`)
@@ -167,18 +167,18 @@ describe("the times of records", () => {
     await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
     const running = await fill(storage, "context", TaskState.WORKING);
     for (const name of ["tasks", "segments", "snapshots", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(24 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(24 * hourMs);
     }
     await given.commit(storage, key, running, { state: TaskState.COMPLETED });
     await given.eventually("all times were near again", async () => {
       const stays = await Promise.all(
-        collections.filter((name) => name !== "claims").map((name) => staysOf(database, name)),
+        collections.filter((name) => name !== "claims").map((name) => expiriesOf(database, name)),
       );
       return stays.every((of) => (of.at(-1) ?? 0) < 2.1 * hourMs);
     });
-    expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
+    expect((await expiriesOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
     for (const name of ["tasks", "segments", "snapshots", "messages", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
     }
   });
 
@@ -200,12 +200,15 @@ describe("the times of records", () => {
     await age(0.4);
     await storage.updateConversationAccess(given.scope, "context");
     await setTimeout(300);
-    expect((await staysOf(database, "tasks"))[0]).toBeLessThan(1.7 * hourMs);
+    expect((await expiriesOf(database, "tasks"))[0]).toBeLessThan(1.7 * hourMs);
     await age(0.2);
     await storage.updateConversationAccess(given.scope, "context");
-    await given.eventually("all were renewed", async () => ((await staysOf(database, "tasks"))[0] ?? 0) > 1.9 * hourMs);
+    await given.eventually(
+      "all were renewed",
+      async () => ((await expiriesOf(database, "tasks"))[0] ?? 0) > 1.9 * hourMs,
+    );
     for (const name of ["segments", "snapshots", "messages", "push_notifications"]) {
-      expect((await staysOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
+      expect((await expiriesOf(database, name))[0], name).toBeGreaterThan(1.9 * hourMs);
     }
   });
 
@@ -234,7 +237,7 @@ describe("the times of records", () => {
       await using storage = await openMongo({ database });
       await storage.setRetention({ conversationTtlMs: hourMs, interruptedTtlMs: hourMs });
       await given.eventually("all had a time", () => lacking(false));
-      expect((await staysOf(database, "tasks"))[0]).toBeGreaterThan(hourMs);
+      expect((await expiriesOf(database, "tasks"))[0]).toBeGreaterThan(hourMs);
     }
     await using storage = await openMongo({ database });
     await storage.setRetention({ conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: hourMs });
@@ -256,15 +259,15 @@ describe("what crashes leave", () => {
       {},
       {
         $set: {
-          holds: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
-          holdUntil: until,
+          pins: [{ task: task?._id, fence: 1, head: 1, until, running: true }],
+          pinnedUntil: until,
           expireAt: until,
         },
       },
     );
     await storage.getTask(key);
-    await given.eventually("the hold was released", async () => (await held.findOne({}))?.holds.length === 0);
-    expect((await staysOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
+    await given.eventually("the pin was released", async () => (await held.findOne({}))?.pins.length === 0);
+    expect((await expiriesOf(database, "conversations"))[0]).toBeLessThanOrEqual(hourMs);
   });
 
   test("an interrupted removal is finished by the next storage, and one that never began isn't", async () => {

@@ -30,7 +30,7 @@ describe("three nodes", () => {
     await using doomed = await open("rollback", "&retryWrites=false");
     const lostAppend = given.appendOf(first, { entries: [given.textEntry("lost")], batch: "lost" });
     const outcome = outcomeOf(doomed.appendTask(key, lostAppend));
-    await given.eventually("the primary alone holds the append", async () => (await headOn(primary, "rollback")) === 2);
+    await given.eventually("the primary alone has the append", async () => (await headOn(primary, "rollback")) === 2);
     expect(await storage.getTask(key)).toMatchObject({ head: 1n, batch: first.batch });
     expect(await storage.readTask(key, 1n, 1000)).toEqual([]);
 
@@ -88,14 +88,14 @@ describe("three nodes", () => {
     await using storage = await open("load");
     await using watching = await open("load");
     let looks = 0;
-    let wakes = 0;
+    let wakeCount = 0;
     await using _watch = watching.watch("watcher", (keys) => {
       if (keys.length === 0) looks += 1;
-      else wakes += 1;
+      else wakeCount += 1;
     });
     await given.eventually("a wake-up arrives", async () => {
       await storage.wake(["watcher"], [given.taskKey("load-0")]);
-      return wakes > 0;
+      return wakeCount > 0;
     });
     let over = false;
     const writers = Array.from({ length: 8 }, async (_, index) => {
@@ -119,10 +119,10 @@ describe("three nodes", () => {
     for (const { key, acknowledged } of await Promise.all(writers))
       expect(await batchesOf(storage, key)).toEqual(acknowledged);
     expect(looks).toBeGreaterThan(0);
-    const before = wakes;
+    const before = wakeCount;
     await given.eventually("a wake-up arrives again", async () => {
       await patiently(() => storage.wake(["watcher"], [given.taskKey("load-0")]));
-      return wakes > before;
+      return wakeCount > before;
     });
   });
 });

@@ -6,15 +6,18 @@ import { allOf } from "../errors.ts";
 import { nameOf, sameKey, taskKey } from "../keys.ts";
 import type { ClaimEntry, TaskRecord } from "../records.ts";
 
-/** How long a task may take to come to be after its claim. */
+/** How long the creation of a task may take after its claim. */
 const makingMs = 60_000;
 
 /**
- * Those of the claims, all within their windows, that are still held: not beyond the conversation or the task that they
- * led to. One settled with an answer names its incarnation. One of a task names the conversation's id alone, since it
- * is made together with it: it is held while its task can be found or may still be being made, and while the
- * conversation is that of then. Not while its task is being removed: the task's record, which can't be found any more,
- * or the note of its removal has the claim's token.
+ * Returns the claims that are still held. All given claims are within their windows. A claim also ends with the
+ * conversation or the task that it led to:
+ * - A claim with an answer names the incarnation, and is held while the conversation has that incarnation.
+ * - A claim of a task names only the conversation's id, because both are created together. It is held while its task
+ *   can be found, while the task may still be being created, and while the conversation is one that was created
+ *   at most a minute after the claim.
+ * - A claim is not held while its task is being removed. The task's record, which can't be found any more, or the note
+ *   of its removal then contains the claim's token.
  */
 export async function liveClaims(
   context: MongoContext,
@@ -31,14 +34,17 @@ export async function liveClaims(
     .map(({ task }) => taskKey({ ...scope, taskId: task }));
   const [found, made, removed] = await allOf([
     context.collections.conversations
-      .find({ _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) }, { projection: { incarnation: 1, born: 1 } })
+      .find(
+        { _id: { $in: ids }, $expr: liveExpression(ttlOf(context)) },
+        { projection: { incarnation: 1, createdAt: 1 } },
+      )
       .toArray(),
     keys.length === 0 ? Promise.resolve([]) : findMade(context, keys),
     keys.length === 0
       ? Promise.resolve([])
       : context.collections.removals.find({ of: { $in: keys } }, { projection: { claim: 1 } }).toArray(),
   ]);
-  const homes = new Map(found.map((home) => [nameOf(home._id), home]));
+  const parents = new Map(found.map((parent) => [nameOf(parent._id), parent]));
   const tasks = new Map(made.map((task) => [nameOf(task._id), task]));
   const ended = new Set(
     [...made.filter(({ live }) => !live), ...removed].flatMap(({ claim }) =>
@@ -49,9 +55,9 @@ export async function liveClaims(
     if (conversation === undefined) {
       return true;
     }
-    const home = homes.get(nameOf(conversation));
+    const parent = parents.get(nameOf(conversation));
     if (incarnation !== undefined) {
-      return sameKey(home?.incarnation, incarnation);
+      return sameKey(parent?.incarnation, incarnation);
     }
     if (tasks.get(nameOf(taskKey({ ...scope, taskId: task })))?.live === true) {
       return true;
@@ -61,24 +67,28 @@ export async function liveClaims(
     }
     return (
       databaseNowMs(context) - at.getTime() < makingMs ||
-      (home !== undefined && home.born.getTime() <= at.getTime() + makingMs)
+      (parent !== undefined && parent.createdAt.getTime() <= at.getTime() + makingMs)
     );
   });
 }
 
-/** The records of tasks that are there, and whether each can be found. */
+/** The records of the tasks that exist, and whether each can be found. */
 function findMade(
   context: MongoContext,
   keys: readonly Binary[],
 ): Promise<(Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean })[]> {
   const { conversations, tasks } = context.collections;
-  const isHome = { $and: [{ $eq: ["$$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$home.")] };
-  const live = { $anyElementTrue: [{ $map: { input: "$home", as: "home", in: isHome } }] };
+  const isParent = {
+    $and: [{ $eq: ["$$parent.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$$parent.")],
+  };
+  const live = { $anyElementTrue: [{ $map: { input: "$parent", as: "parent", in: isParent } }] };
   return tasks
     .aggregate<Pick<TaskRecord, "_id" | "claim"> & { readonly live: boolean }>([
       { $match: { _id: { $in: [...keys] } } },
       { $project: { conversation: 1, incarnation: 1, claim: 1 } },
-      { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
+      {
+        $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "parent" },
+      },
       { $project: { claim: 1, live } },
     ])
     .toArray();

@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { MessageClaim } from "../../storage.ts";
 import type { ClaimOutcome, HeldClaim } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
-import type { Home, MongoContext } from "../context.ts";
+import type { MongoContext, Parent } from "../context.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { blobKey, messageKey, newId, sameKey } from "../keys.ts";
 import { answerInlineBytesMax, attemptsMax, claimsPerMessageMax } from "../limits.ts";
@@ -12,26 +12,26 @@ import type { ClaimEntry, ClaimPointer, ClaimRecord, Inline } from "../records.t
 import { liveClaims } from "./claim-life.ts";
 
 /**
- * Claims. All contents under one message id are in one record, so that one step on it decides, and knows of other
- * contents. Times are the database's. Whether the conversation that a claim led to is still there is looked up only
- * where a claim stands in the way.
+ * Claims. All contents under one message id are in one record, so one update decides among them. Times are the
+ * database's. Whether the conversation of a claim still exists is only looked up when the claim is in the way of
+ * another.
  */
 
 /**
- * `ClaimOutcome`, with what it takes to undo an acceptance, and what is held: an earlier acceptance's if the claim was
- * held for the task before.
+ * `ClaimOutcome` plus, if accepted, the token that undoes the acceptance and a pointer to the entry that holds the
+ * claim. If the task held the claim before, that is the entry of the earlier acceptance.
  */
 export type ClaimAttempt =
   | (Extract<ClaimOutcome, { outcome: "accepted" }> & { readonly token: Binary; readonly held: ClaimPointer })
   | Exclude<ClaimOutcome, { outcome: "accepted" }>;
 
-/** The first to claim a content is accepted. Who repeats it gets what the first one named. */
+/** Accepts the first claim of a content. A repeat returns what the first one named. */
 export async function claimMessage(context: MongoContext, scope: Scope, claim: MessageClaim): Promise<ClaimOutcome> {
   const attempt = await take(context, scope, claim, undefined, () => false);
   return attempt.outcome === "accepted" ? { outcome: "accepted", otherContent: attempt.otherContent } : attempt;
 }
 
-/** The claim of a task that is being created, which may be held for it already. */
+/** Takes the claim of a task that is being created. The task may hold it already. */
 export function claimForTask(
   context: MongoContext,
   scope: Scope,
@@ -58,7 +58,7 @@ async function take(
       const otherContent = others.length > 0 && (await liveClaims(context, scope, others)).length > 0;
       return { outcome: "accepted", otherContent, token, held: { key: _id, token: same.token } };
     }
-    // Strict, and other contents are held: `same` is missing.
+    // If `same` is undefined, the claim is strict and other contents are held.
     const rivals = same === undefined ? others : [same];
     const live = await liveClaims(context, scope, rivals);
     const [held] = live;
@@ -70,24 +70,24 @@ async function take(
     const dead = rivals.map((entry) => entry.token);
     await context.collections.claims.updateOne({ _id }, { $pull: { entries: { token: { $in: dead } } } });
   }
-  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too fast`, {
+  throw new StorageError("unavailable", `Message "${claim.messageId}" is claimed and given up too often at once`, {
     outcome: "unknown",
   });
 }
 
 /**
- * Ties a claim, made now if need be, to its answer. One that is held for another task by now, because this one's window
- * is over, is left alone.
+ * Stores the answer of a claim, and takes the claim first if it is not held. A claim that another task holds, because
+ * this one's window is over, is left alone.
  */
 export async function settleClaim(
   context: MongoContext,
   scope: Scope,
   claim: MessageClaim,
-  home: Home,
+  parent: Parent,
   bytes: Uint8Array,
 ): Promise<void> {
-  const answer = await putAnswer(context, home, claim, bytes);
-  const settled = { conversation: home.conversation, incarnation: home.incarnation, answer };
+  const answer = await putAnswer(context, parent, claim, bytes);
+  const settled = { conversation: parent.conversation, incarnation: parent.incarnation, answer };
   const stages = [
     ...takeStages({ ...claim, strict: false }, newId(), undefined),
     { $set: { entries: merged(claim.contentHash, claim.taskId, settled) } },
@@ -95,7 +95,7 @@ export async function settleClaim(
   await update(context, scope, stages, claim);
 }
 
-/** Gives a claim up again that was taken for something that then didn't happen. */
+/** Gives up a claim that was taken for a task that was not created. */
 export async function releaseClaim(
   context: MongoContext,
   scope: Scope,
@@ -105,7 +105,7 @@ export async function releaseClaim(
   await context.collections.claims.updateOne({ _id: messageKey(scope, messageId) }, { $pull: { entries: { token } } });
 }
 
-/** Takes a content unless it is held, or, if strict, unless any is. Those whose window is over go. */
+/** Takes a content unless it is held; if strict, unless any content is held. Drops claims whose window is over. */
 function takeStages(
   { contentHash, taskId, windowMs, strict = false }: MessageClaim,
   token: Binary,
@@ -141,7 +141,7 @@ function takeStages(
   ];
 }
 
-/** The entries, with more in that of a content if it is held for a task. */
+/** The entries, with more fields in the entry of a content if the given task holds it. */
 function merged(contentHash: string, taskId: string, fields: Document): Document {
   const isMine = { $and: [{ $eq: ["$$this.hash", literal(contentHash)] }, { $eq: ["$$this.task", literal(taskId)] }] };
   return {
@@ -165,7 +165,7 @@ async function update(
         return found;
       }
     } catch (error) {
-      // Two that make the same record at once: the one that comes second finds it there on its next try.
+      // Two calls that create the same record at once: the second one finds it on its next try.
       if (!isDuplicateKey(error)) {
         throw error;
       }
@@ -176,7 +176,7 @@ async function update(
 
 async function putAnswer(
   context: MongoContext,
-  { incarnation }: Home,
+  { incarnation }: Parent,
   { windowMs }: MessageClaim,
   bytes: Uint8Array,
 ): Promise<Inline> {

@@ -3,47 +3,45 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { Retention } from "../../storage.ts";
 import { longOf, newId, scopeKey } from "../keys.ts";
 import { foreverMs } from "../limits.ts";
-import type { Hold } from "../records.ts";
+import type { Pin } from "../records.ts";
 
 /**
- * How conversations change: pipelines, so that every time in them is the database's own (`$$NOW`), never one that was
- * read before. Whatever comes from clients is under `$literal`: to a pipeline a string that begins with a dollar sign
- * is the name of a field.
+ * The updates of conversations. They are pipelines, so every time in them is the database's own (`$$NOW`). Values from
+ * clients are under `$literal`, because a pipeline takes a string that begins with a dollar sign for the name of a
+ * field.
  */
 
-/** What an expression needs to know about how long conversations live. */
+/** How long conversations live, for the expressions below. */
 export interface LifeTimes {
   readonly ttlMs: number | undefined;
-  readonly holdMs: number;
+  readonly pinMs: number;
   readonly slackMs: number;
   readonly retention: Retention;
 }
 
-/**
- * A change of what holds a conversation. The later of two changes for a task by (fence, head) is the one that counts.
- */
-export interface HoldChange {
+/** A change of a task's pin on its conversation. Of two changes for a task, the later one by (fence, head) counts. */
+export interface PinChange {
   readonly task: Binary;
   readonly fence: bigint;
   readonly head: number;
-  /** "running": far ahead; a date: until then; undefined: not any more. */
+  /** "running": for a long time from now. A date: until then. Undefined: the pin is removed. */
   readonly until: "running" | Date | undefined;
 }
 
 export interface Touch {
-  /** "now", or what it is set to; "keep": as it was. */
+  /** "now" or a date: the new last access. "keep": the last access stays as it is. */
   readonly access: "now" | "keep" | Date;
-  readonly hold?: HoldChange | undefined;
-  /** Messages added to its history, and messages without a task among them. */
-  readonly said?: number;
+  readonly pin?: PinChange | undefined;
+  /** The number of messages added to the history, and how many of them have no task. */
+  readonly messageCount?: number;
   readonly stored?: number;
-  /** Names this touch, for `undoStages`. */
+  /** Identifies this touch for `undoStages`. */
   readonly token: Binary;
 }
 
 /**
- * Whether a conversation can be found. What the database may take away at any moment can't, nor what is past its time
- * by this process's retention, should the record come from a time with another.
+ * Whether a conversation can be found. It can't if the database may remove it at any moment, or if it is past its time
+ * by this process's retention; the record may have been written under another retention.
  */
 export function liveExpression(ttlMs: number | undefined, prefix = "$"): Document {
   const field = (name: string) => `${prefix}${name}`;
@@ -53,10 +51,10 @@ export function liveExpression(ttlMs: number | undefined, prefix = "$"): Documen
     return { $and: [present, kept] };
   }
   const accessed = { $gte: [{ $add: [field("lastAccess"), ttlMs] }, "$$NOW"] };
-  return { $and: [present, kept, { $or: [accessed, { $gt: [field("holdUntil"), "$$NOW"] }] }] };
+  return { $and: [present, kept, { $or: [accessed, { $gt: [field("pinnedUntil"), "$$NOW"] }] }] };
 }
 
-/** Makes the conversation if there is none that lives, in the place of one past its time, and touches it. */
+/** Creates the conversation if there is none or if it is past its time, and touches it. */
 export function ensureStages(
   scope: Scope,
   contextId: string,
@@ -71,13 +69,13 @@ export function ensureStages(
     tenant: { $literal: scope.tenant },
     owner: { $literal: scope.owner },
     contextId: { $literal: contextId },
-    born: "$$NOW",
+    createdAt: "$$NOW",
     lastAccess: "$$NOW",
-    holds: [],
-    said: 0,
+    pins: [],
+    messageCount: 0,
     stored: 0,
     ...(times.ttlMs !== undefined && { covered: { $add: ["$$NOW", times.ttlMs + times.slackMs] } }),
-    // MongoDB removes what belonged to the old incarnation by itself if that had a time.
+    // If the old incarnation had an expiry, MongoDB removes what belonged to it.
     replaced: { $cond: [{ $eq: [{ $type: "$expireAt" }, "missing"] }, "$incarnation", "$$REMOVE"] },
   };
   return [
@@ -88,23 +86,23 @@ export function ensureStages(
   ];
 }
 
-/** Touches a conversation that is there. */
-export function touchStages(times: LifeTimes, { access, hold, said = 0, stored = 0, token }: Touch): Document[] {
+/** Touches an existing conversation. */
+export function touchStages(times: LifeTimes, { access, pin, messageCount = 0, stored = 0, token }: Touch): Document[] {
   return [
     {
       $set: {
         touch: token,
-        prior: {
+        previous: {
           lastAccess: "$lastAccess",
-          hold:
-            hold === undefined
+          pin:
+            pin === undefined
               ? "$$REMOVE"
-              : { $ifNull: [{ $first: holdsWhere({ $eq: ["$$this.task", hold.task] }) }, "$$REMOVE"] },
+              : { $ifNull: [{ $first: pinsWhere({ $eq: ["$$this.task", pin.task] }) }, "$$REMOVE"] },
         },
         ...(access === "now" && { lastAccess: "$$NOW" }),
         ...(access instanceof Date && { lastAccess: { $literal: access } }),
-        ...(hold !== undefined && { holds: changedHolds(times, hold) }),
-        said: { $add: ["$said", said] },
+        ...(pin !== undefined && { pins: changedPins(times, pin) }),
+        messageCount: { $add: ["$messageCount", messageCount] },
         stored: { $add: ["$stored", stored] },
       },
     },
@@ -113,19 +111,23 @@ export function touchStages(times: LifeTimes, { access, hold, said = 0, stored =
 }
 
 /**
- * Undoes a touch that was made for something that then didn't happen. If nobody touched the conversation since, it is
- * as before; if somebody did, only the hold is put back, unless there is a later one.
+ * Undoes a touch for an append that was not committed. Without another touch since, the conversation is as before. With
+ * another touch, only the pin is put back, unless there is a later one.
  */
-export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, before: Hold | undefined): Document[] {
+export function undoStages(
+  times: LifeTimes,
+  { pin, messageCount = 0, token }: Touch,
+  before: Pin | undefined,
+): Document[] {
   const mine = { $eq: ["$touch", token] };
   return [
     {
       $set: {
-        lastAccess: { $cond: [mine, { $ifNull: ["$prior.lastAccess", "$lastAccess"] }, "$lastAccess"] },
-        ...(hold !== undefined && {
-          holds: replacedHold(hold, true, before === undefined ? [] : [{ $literal: before }]),
+        lastAccess: { $cond: [mine, { $ifNull: ["$previous.lastAccess", "$lastAccess"] }, "$lastAccess"] },
+        ...(pin !== undefined && {
+          pins: replacedPin(pin, true, before === undefined ? [] : [{ $literal: before }]),
         }),
-        said: { $subtract: ["$said", said] },
+        messageCount: { $subtract: ["$messageCount", messageCount] },
         touch: newId(),
       },
     },
@@ -134,33 +136,33 @@ export function undoStages(times: LifeTimes, { hold, said = 0, token }: Touch, b
 }
 
 /**
- * The time of a conversation, from its last access and its holds. Without retention it is left as it is, since what
- * belongs to it has one.
+ * Sets the expiry of a conversation from its last access and its pins. Without retention it keeps the expiry that it
+ * has, because the records that belong to it have one.
  */
 export function expiryStages({ ttlMs }: LifeTimes): Document[] {
-  const held = { $set: { holdUntil: { $max: "$holds.until" } } };
+  const held = { $set: { pinnedUntil: { $max: "$pins.until" } } };
   return ttlMs === undefined
     ? [held]
-    : [held, { $set: { expireAt: { $max: [{ $add: ["$lastAccess", ttlMs] }, "$holdUntil"] } } }];
+    : [held, { $set: { expireAt: { $max: [{ $add: ["$lastAccess", ttlMs] }, "$pinnedUntil"] } } }];
 }
 
-function changedHolds({ holdMs }: LifeTimes, hold: HoldChange): Document {
-  const until = hold.until === "running" ? { $add: ["$$NOW", holdMs] } : hold.until;
+function changedPins({ pinMs }: LifeTimes, pin: PinChange): Document {
+  const until = pin.until === "running" ? { $add: ["$$NOW", pinMs] } : pin.until;
   const made = {
-    task: hold.task,
-    fence: longOf(hold.fence),
-    head: hold.head,
+    task: pin.task,
+    fence: longOf(pin.fence),
+    head: pin.head,
     until,
-    running: { $literal: hold.until === "running" },
+    running: { $literal: pin.until === "running" },
   };
-  return replacedHold(hold, { $gt: ["$$this.until", "$$NOW"] }, until === undefined ? [] : [made]);
+  return replacedPin(pin, { $gt: ["$$this.until", "$$NOW"] }, until === undefined ? [] : [made]);
 }
 
 /**
- * The holds with another one for a task, unless there is one that comes later by (fence, head); of others, those that
- * `keep` says.
+ * The pins with the pin of one task replaced, unless that task has a later one by (fence, head). Of other tasks' pins,
+ * those for which `keep` is true.
  */
-function replacedHold({ task, fence, head }: HoldChange, keep: unknown, hold: readonly Document[]): Document {
+function replacedPin({ task, fence, head }: PinChange, keep: unknown, pin: readonly Document[]): Document {
   const bound = longOf(fence);
   const isLater = {
     $or: [
@@ -168,16 +170,16 @@ function replacedHold({ task, fence, head }: HoldChange, keep: unknown, hold: re
       { $and: [{ $eq: ["$$this.fence", bound] }, { $gt: ["$$this.head", head] }] },
     ],
   };
-  const others = holdsWhere({ $and: [{ $ne: ["$$this.task", task] }, keep] });
-  const later = holdsWhere({ $and: [{ $eq: ["$$this.task", task] }, isLater] });
-  return { $concatArrays: [others, { $cond: [{ $gt: [{ $size: later }, 0] }, later, hold] }] };
+  const others = pinsWhere({ $and: [{ $ne: ["$$this.task", task] }, keep] });
+  const later = pinsWhere({ $and: [{ $eq: ["$$this.task", task] }, isLater] });
+  return { $concatArrays: [others, { $cond: [{ $gt: [{ $size: later }, 0] }, later, pin] }] };
 }
 
-function holdsWhere(cond: Document): Document {
-  return { $filter: { input: "$holds", cond } };
+function pinsWhere(cond: Document): Document {
+  return { $filter: { input: "$pins", cond } };
 }
 
-/** A moment so long after another, within what a date can hold. */
+/** The time `ms` after another, within the range of dates. */
 export function dateAfter(timeMs: number, ms: number): Date {
   const latestMs = 8.64e15;
   return new Date(Math.min(Math.max(Math.ceil(timeMs + Math.min(ms, foreverMs)), -latestMs), latestMs));

@@ -17,7 +17,7 @@ export async function listConversations(
       { projection: { contextId: 1, lastAccess: 1 } },
     )
     .sort({ lastAccess: -1, contextId: 1 })
-    // One more than asked for tells whether there are more.
+    // One more than the limit, to see whether there are more.
     .limit(limit + 1)
     .toArray();
   const conversations = found
@@ -26,7 +26,7 @@ export async function listConversations(
   return { conversations, more: found.length > limit };
 }
 
-/** Ranges that the index holds in one piece each, so that nothing is read that isn't shown. */
+/** Ranges that are each contiguous in the index, so no record is read that isn't returned. */
 function beyond(lastAccess: Date, contextId: string): Document[] {
   return [{ lastAccess: { $lt: lastAccess } }, { lastAccess, contextId: { $gt: contextId } }];
 }
@@ -54,7 +54,7 @@ export async function getConversationStats(
       $group: {
         _id: null,
         totalConversations: { $sum: 1 },
-        // What is about to be trimmed isn't in a history any more.
+        // Messages that are about to be trimmed are not in a history.
         totalMessages: {
           $sum: {
             $min: [

@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import { isInterrupted } from "../../../domain/task-state.ts";
 import type { HeaderUpdate } from "../../storage.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type Home, holdMsOf, type MongoContext, noteDatabaseTime, slackOf, ttlOf } from "../context.ts";
+import { type MongoContext, noteDatabaseTime, type Parent, pinMsOf, slackOf, ttlOf } from "../context.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { conversationKey, newId, sameKey } from "../keys.ts";
 import { renewIfDue } from "../lifetime/expiry.ts";
@@ -14,36 +14,36 @@ import { isRunning } from "../states.ts";
 import {
   dateAfter,
   ensureStages,
-  type HoldChange,
   type LifeTimes,
   liveExpression,
+  type PinChange,
   type Touch,
   touchStages,
   undoStages,
 } from "./conversation-pipelines.ts";
 
 export function lifeTimesOf(context: MongoContext): LifeTimes {
-  return { ttlMs: ttlOf(context), holdMs: holdMsOf(context), slackMs: slackOf(context), retention: context.retention };
+  return { ttlMs: ttlOf(context), pinMs: pinMsOf(context), slackMs: slackOf(context), retention: context.retention };
 }
 
-/** Until when a task that doesn't run holds its conversation; undefined: not at all. */
-export function heldUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
+/** Until when a task that isn't running pins its conversation. Undefined: not at all. */
+export function pinnedUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
   return isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
 }
 
-/** What a task's header means for how long it holds its conversation. */
-export function holdOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): HoldChange {
-  return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : heldUntil(context, header) };
+/** The pin that a task with this header has on its conversation. */
+export function pinOf(context: MongoContext, task: Binary, header: HeaderUpdate, head: number): PinChange {
+  return { task, fence: header.fence, head, until: isRunning(header.state) ? "running" : pinnedUntil(context, header) };
 }
 
-/** A conversation as a touch left it. */
+/** A conversation after a touch. */
 export interface Touched {
   readonly record: ConversationRecord;
-  /** It was made in the same step. */
+  /** Whether the touch created it. */
   readonly made: boolean;
 }
 
-/** The conversation of that id, touched; made in this step if there is none that lives. */
+/** Touches the conversation of that id. Creates it in the same update if there is none that can be found. */
 export async function ensureConversation(
   context: MongoContext,
   scope: Scope,
@@ -68,29 +68,27 @@ export async function ensureConversation(
         return { record: found, made };
       }
     } catch (error) {
-      // Two that make the same conversation at once: the one that comes second finds it there on its next try.
+      // Two calls that create the same conversation at once: the second one finds it on its next try.
       if (!isDuplicateKey(error)) {
         throw error;
       }
     }
   }
-  throw new StorageError("unavailable", `Conversation "${contextId}" is made and removed too fast`, {
+  throw new StorageError("unavailable", `Conversation "${contextId}" is created and removed too often at once`, {
     outcome: "unknown",
   });
 }
 
-/**
- * Touches an incarnation; undefined if it isn't there any more or past its time, or if another condition doesn't hold.
- */
+/** Touches an incarnation. Undefined if it was removed or is past its time, or if `condition` doesn't match. */
 export async function touchConversation(
   context: MongoContext,
-  home: Home,
+  parent: Parent,
   touch: Touch,
   condition: Filter<ConversationRecord> = {},
 ): Promise<Touched | undefined> {
   const times = lifeTimesOf(context);
   const found = await context.collections.conversations.findOneAndUpdate(
-    { _id: home.conversation, incarnation: home.incarnation, $expr: liveExpression(times.ttlMs), ...condition },
+    { _id: parent.conversation, incarnation: parent.incarnation, $expr: liveExpression(times.ttlMs), ...condition },
     touchStages(times, touch),
     { returnDocument: "after" },
   );
@@ -102,22 +100,22 @@ export async function touchConversation(
 }
 
 /**
- * Takes back a touch for something that didn't happen; a conversation that was made for it goes, unless somebody else
- * used it since.
+ * Undoes a touch for a task or an append that was not committed. A conversation that the touch created is removed,
+ * unless another call has used it since.
  */
 export async function undoTouch(context: MongoContext, { record, made }: Touched, touch: Touch): Promise<void> {
   const { conversations } = context.collections;
-  const { _id, incarnation, prior } = record;
+  const { _id, incarnation, previous } = record;
   if (made) {
     const { deletedCount } = await conversations.deleteOne({ _id, incarnation, touch: touch.token });
     if (deletedCount > 0) {
       return;
     }
   }
-  await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, prior.hold));
+  await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, previous.pin));
 }
 
-/** A conversation that can be found, by its id. */
+/** Finds a conversation by its id. */
 export async function findConversation(
   context: MongoContext,
   scope: Scope,
@@ -127,21 +125,21 @@ export async function findConversation(
   return (await context.collections.conversations.findOne(filter)) ?? undefined;
 }
 
-/** Stages that join a record with its conversation as `home`, and pass over those whose conversation can't be found. */
-export function joinHome(context: MongoContext): Document[] {
+/** Stages that join a record with its conversation as `parent`, and drop records whose conversation can't be found. */
+export function joinParent(context: MongoContext): Document[] {
   const { conversations } = context.collections;
   return [
-    { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "home" } },
-    { $unwind: "$home" },
+    { $lookup: { from: conversations.collectionName, localField: "conversation", foreignField: "_id", as: "parent" } },
+    { $unwind: "$parent" },
     {
       $match: {
-        $expr: { $and: [{ $eq: ["$home.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$home.")] },
+        $expr: { $and: [{ $eq: ["$parent.incarnation", "$incarnation"] }, liveExpression(ttlOf(context), "$parent.")] },
       },
     },
   ];
 }
 
-/** Sets the last access to now; false if there is no such conversation. */
+/** Sets the last access to now. False if there is no such conversation. */
 export async function updateConversationAccess(
   context: MongoContext,
   scope: Scope,

@@ -5,9 +5,9 @@ import { bytesOf, keyBytes, keysOf, nameOf, pieceKey, segmentKey } from "../keys
 import { decodeEntries } from "../log/entries.ts";
 import type { LogItem, SegmentRecord } from "../records.ts";
 
-/** A place in a history, whether its pointer is a record of its own or in that of its task. */
+/** A message's place in a history. The pointer is a record of its own, or part of its task's record. */
 export interface Pointer {
-  /** The record: of a message, or of the task that the message made. */
+  /** The message's record, or that of the task that the message created. */
   readonly _id: Binary;
   readonly isFirst: boolean;
   readonly messageId: string;
@@ -17,13 +17,13 @@ export interface Pointer {
   readonly sequence: number;
   readonly task?: Binary | undefined;
   readonly log?: Binary | undefined;
-  /** The batch that must be at the place; undefined for a pointer that came with its task. */
+  /** The batch that must be at the place. Undefined for a pointer in its task's record. */
   readonly batch?: string | undefined;
   readonly bytes?: Binary | undefined;
-  readonly sure?: boolean | undefined;
+  readonly verified?: boolean | undefined;
 }
 
-/** A log's record, cut to the batches that are asked for. */
+/** A log's record with only the batches that are wanted. */
 type CutLog = {
   readonly _id: Binary;
   readonly log: Binary;
@@ -32,14 +32,17 @@ type CutLog = {
   readonly tail: readonly LogItem[];
 };
 
-/** "open": its batch isn't in the log yet, and may still come. "lost": it never will be. */
+/** "open": the batch isn't in the log yet, but may still be appended. "lost": it will never be in the log. */
 export type Found =
   | { readonly at: "log"; readonly item: LogItem }
   | { readonly at: "own" }
   | { readonly at: "open" }
   | { readonly at: "lost" };
 
-/** Looks up where pointers point, in the order given. What isn't in the log at its place isn't in the history. */
+/**
+ * Looks up the places of pointers, in the order given. A pointer whose batch isn't in the log at its place isn't part
+ * of the history.
+ */
 export async function locate(context: MongoContext, pointers: readonly Pointer[]): Promise<readonly Found[]> {
   const inLogs = pointers.filter(({ log }) => log !== undefined);
   const byTask = Map.groupBy(inLogs, ({ task }) => nameOf(task as Binary));
@@ -72,7 +75,7 @@ export async function locate(context: MongoContext, pointers: readonly Pointer[]
   });
 }
 
-/** The messages that pointers stand for; undefined for those that are in no history. */
+/** The messages of pointers. Undefined for pointers that are in no history. */
 export async function readMessages(
   context: MongoContext,
   pointers: readonly Pointer[],
@@ -92,8 +95,8 @@ export async function readMessages(
 }
 
 /**
- * Of each task, the batches of its tail that hold one of the sequences asked for: tails are large, and histories go
- * through many tasks.
+ * Selects, of each task's tail, the batches that contain one of the wanted sequences. Tails are large, and a history
+ * spans many tasks.
  */
 function cutStages(byTask: ReadonlyMap<string, readonly Pointer[]>): Document[] {
   const wanted = [...byTask.values()].map((pointers) => ({
@@ -113,7 +116,7 @@ function cutStages(byTask: ReadonlyMap<string, readonly Pointer[]>): Document[] 
   ];
 }
 
-/** The batch at each pointer's place. Neighbours are often in one segment, so each is read once. */
+/** The batch at each pointer's place. Neighbours are often in one segment, so each segment is read once. */
 async function itemsOf(
   context: MongoContext,
   { log, tail, tailFirst }: CutLog,
@@ -143,7 +146,7 @@ function itemAt(items: readonly LogItem[], sequence: number): LogItem | undefine
   return items.find(({ s, n }) => s <= sequence && sequence < s + n);
 }
 
-/** The entry at a pointer's place; undefined if its piece is gone, as it is when its task was removed since. */
+/** The entry at a pointer's place. Undefined if its piece is gone, because its task was removed meanwhile. */
 async function entryOf(context: MongoContext, pointer: Pointer, { s, d, x }: LogItem): Promise<Uint8Array | undefined> {
   const { sequence } = pointer;
   let first = s;

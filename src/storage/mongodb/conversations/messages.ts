@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, MessageClaim, MessagePlace } from "../../storage.ts";
 import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { settleClaim } from "../claims/claims.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import { bareMessageKey, messageKey, nameOf, newId } from "../keys.ts";
 import type { MessageRecord } from "../records.ts";
@@ -14,16 +14,17 @@ import { deletePointers, findPointers, findPointersByKey, type KeyedPointer, wal
 import { isOnlyDuplicates, now } from "./pointers.ts";
 import { trimIfLong, trimmed } from "./trim.ts";
 
-/** Messages of one id looked at in one go: nearly always there is one. */
+/** Messages of one id that are read at once. There is nearly always one. */
 const sameIdPage = 8;
-/** Ids looked up at once. */
+/** Ids that are looked up at once. */
 const lookupsAtOnce = 16;
-/** Pointers read in one go where their number isn't asked for. */
+/** Pointers that are read at once when the call has no limit. */
 const pointerPage = 200;
 
 /**
- * Keeps messages without a task. Their conversations are touched first, which gives each its time and its place. Those
- * of one conversation go in one command; the claim comes last, so that who gets the answer finds the messages.
+ * Stores messages without a task. Their conversations are touched first, which gives each message its time and
+ * sequence. The messages of one conversation are stored by one command. The claim is settled last, so a caller that
+ * gets its answer finds the messages.
  */
 export async function storeMessages(
   context: MongoContext,
@@ -38,12 +39,14 @@ export async function storeMessages(
     of.delete(messageId);
     encoded.set(contextId, of.set(messageId, bytes));
   }
-  const homes = await allOf([...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)));
+  const parents = await allOf(
+    [...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)),
+  );
   const last = messages.at(-1);
   const index = last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId);
-  const home = homes[index];
-  if (settle !== undefined && home !== undefined && last !== undefined) {
-    await settleClaim(context, scope, settle, home, last.bytes);
+  const parent = parents[index];
+  if (settle !== undefined && parent !== undefined && last !== undefined) {
+    await settleClaim(context, scope, settle, parent, last.bytes);
   }
 }
 
@@ -53,10 +56,10 @@ async function storeInConversation(
   contextId: string,
   messages: ReadonlyMap<string, Uint8Array>,
 ) {
-  const touch: Touch = { access: "now", said: messages.size, stored: messages.size, token: newId() };
+  const touch: Touch = { access: "now", messageCount: messages.size, stored: messages.size, token: newId() };
   const { record } = await ensureConversation(context, scope, contextId, touch);
   const { _id: conversation, incarnation, lastAccess, stored, covered } = record;
-  const stay = stayOf(context, { running: false, covered });
+  const expiry = expiryOf(context, { running: false, covered });
   const records = Array.from(
     messages,
     ([messageId, bytes], index): MessageRecord => ({
@@ -70,7 +73,7 @@ async function storeInConversation(
       sequence: stored - messages.size + index + 1,
       bytes: new Binary(bytes),
       at: now,
-      ...belongingOf(incarnation, stay),
+      ...belongingOf(incarnation, expiry),
     }),
   );
   await insertOrReplace(context, records);
@@ -78,7 +81,7 @@ async function storeInConversation(
   return { conversation, incarnation };
 }
 
-/** A message that is stored again, because the outcome of the first time was unknown, takes its own place. */
+/** A message that is stored again, after an unknown outcome, replaces its own record. */
 async function insertOrReplace(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
   const { messages } = context.collections;
   try {
@@ -119,7 +122,7 @@ async function getMessage(context: MongoContext, key: Binary): Promise<StoredMes
   }
 }
 
-/** Pointers by a message's id, once the histories that they are in are as short as they should be. */
+/** The pointers of a message id, after the histories that contain them were trimmed. */
 async function findTrimmed(
   context: MongoContext,
   key: Binary,
@@ -128,12 +131,14 @@ async function findTrimmed(
 ): Promise<readonly KeyedPointer[]> {
   const pointers = await findPointersByKey(context, key, before, limit);
   const long = new Map(
-    pointers.filter(({ home }) => home.said > context.maxHistoryLength).map(({ home }) => [nameOf(home._id), home]),
+    pointers
+      .filter(({ parent }) => parent.messageCount > context.maxHistoryLength)
+      .map(({ parent }) => [nameOf(parent._id), parent]),
   );
   if (long.size === 0) {
     return pointers;
   }
-  await Promise.all(Array.from(long.values(), (home) => trimmed(context, home)));
+  await Promise.all(Array.from(long.values(), (parent) => trimmed(context, parent)));
   return findPointersByKey(context, key, before, limit);
 }
 
@@ -199,7 +204,7 @@ export async function listMessagePage(
   const pointers: Pointer[] = [];
   const from =
     after === undefined ? undefined : { time: after.timeMs, taskId: after.taskId, sequence: Number(after.sequence) };
-  // One more than asked for tells whether there are more.
+  // One more than the limit, to see whether there are more.
   await walkPointers(
     context,
     conversation.incarnation,

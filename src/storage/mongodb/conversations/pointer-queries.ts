@@ -3,7 +3,7 @@ import { compareIds } from "../../compare-ids.ts";
 import type { MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import type { ConversationRecord, MessageRecord, TaskRecord } from "../records.ts";
-import { joinHome } from "./conversations.ts";
+import { joinParent } from "./conversations.ts";
 import type { Found, Pointer } from "./history.ts";
 import { locate } from "./history.ts";
 
@@ -14,16 +14,16 @@ export interface Place {
   readonly sequence: number;
 }
 
-/** Below every time that there is. */
+/** Lower than every time. */
 const timeMin = Number.MIN_SAFE_INTEGER;
 
-/** The names of a pointer's fields: in a record of its own, and in that of its task. */
+/** The names of a pointer's fields, in a record of its own and in its task's record. */
 const ownFields = { time: "time", sequence: "sequence", key: "key" } as const;
 const firstFields = { time: "first.time", sequence: "first.sequence", key: "first.key" } as const;
 type Fields = typeof ownFields | typeof firstFields;
 
 /**
- * The next pointers of a history in its order ("up") or against it ("down"), from a place on, at most `limit`; from
+ * The next pointers of a history from a place on, in its order ("up") or in reverse ("down"). At most `limit`, from
  * both collections.
  */
 export async function findPointers(
@@ -46,8 +46,8 @@ export async function findPointers(
 }
 
 /**
- * Pointers of a history with what is at their places, in pages, until `take` has enough (false). Lost ones are among
- * them.
+ * Calls `take` with each pointer of a history and what is at its place, until `take` returns false. Lost pointers are
+ * included.
  */
 export async function walkPointers(
   context: MongoContext,
@@ -72,11 +72,11 @@ export async function walkPointers(
 }
 
 /** A pointer that was found by its message's id. */
-export type KeyedPointer = Pointer & { readonly at: Timestamp; readonly home: PointerHome };
+export type KeyedPointer = Pointer & { readonly at: Timestamp; readonly parent: PointerParent };
 
-export type PointerHome = Pick<ConversationRecord, "_id" | "incarnation" | "said">;
+export type PointerParent = Pick<ConversationRecord, "_id" | "incarnation" | "messageCount">;
 
-/** Pointers to messages of one id in all conversations that can be found, the one stored last first, from a time on. */
+/** Pointers to the messages of one id in all conversations that can be found, before a time, the newest first. */
 export async function findPointersByKey(
   context: MongoContext,
   key: Binary,
@@ -88,27 +88,31 @@ export async function findPointersByKey(
   const stages = (fields: Fields, more: Document = {}) => [
     { $match: { [fields.key]: key, ...until } },
     { $sort: { at: -1 } },
-    ...joinHome(context),
+    ...joinParent(context),
     { $limit: limit },
-    { $set: { home: { _id: "$home._id", incarnation: "$home.incarnation", said: "$home.said" } } },
+    {
+      $set: {
+        parent: { _id: "$parent._id", incarnation: "$parent.incarnation", messageCount: "$parent.messageCount" },
+      },
+    },
     ...(Object.keys(more).length > 0 ? [{ $project: more }] : []),
   ];
-  type Joined<T> = T & { readonly home: PointerHome };
+  type Joined<T> = T & { readonly parent: PointerParent };
   const [own, first] = await allOf([
     messages.aggregate<Joined<MessageRecord>>(stages(ownFields)).toArray(),
-    tasks.aggregate<Joined<TaskRecord>>(stages(firstFields, { ...firstProjection, at: 1, home: 1 })).toArray(),
+    tasks.aggregate<Joined<TaskRecord>>(stages(firstFields, { ...firstProjection, at: 1, parent: 1 })).toArray(),
   ]);
   const pointers = [
-    ...own.map((record) => ({ ...ownPointer(record), at: record.at, home: record.home })),
-    ...first.map((record) => ({ ...firstPointer(record), at: record.at, home: record.home })),
+    ...own.map((record) => ({ ...ownPointer(record), at: record.at, parent: record.parent })),
+    ...first.map((record) => ({ ...firstPointer(record), at: record.at, parent: record.parent })),
   ];
   return pointers.sort((a, b) => b.at.compare(a.at)).slice(0, limit);
 }
 
-/** Takes pointers out of their histories. */
+/** Removes pointers from their histories. */
 export async function deletePointers(context: MongoContext, pointers: readonly Pointer[]): Promise<void> {
   const own = pointers.filter(({ isFirst }) => !isFirst).map(({ _id }) => _id);
-  // The log, too: under a task's id there may be another one by now.
+  // With the log: the task's id may be in use again.
   const first = pointers.filter(({ isFirst }) => isFirst).map(({ _id, log }) => ({ _id, log: log as Binary }));
   await allOf([
     own.length === 0 ? Promise.resolve() : context.collections.messages.deleteMany({ _id: { $in: own } }),
@@ -121,8 +125,8 @@ export async function deletePointers(context: MongoContext, pointers: readonly P
 const firstProjection = { first: 1, contextId: 1, taskId: 1, log: 1 } as const;
 
 function ownPointer(record: MessageRecord): Pointer {
-  const { _id, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, sure } = record;
-  return { _id, isFirst: false, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, sure };
+  const { _id, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified } = record;
+  return { _id, isFirst: false, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified };
 }
 
 function firstPointer({
@@ -136,10 +140,10 @@ function firstPointer({
   return { _id, isFirst: true, messageId, contextId, time, taskId, sequence, task: _id, log };
 }
 
-/** Ranges that the index holds in one piece each, so that nothing is read that isn't shown. */
+/** Ranges that are each contiguous in the index, so no record is read that isn't returned. */
 function beyond({ time, sequence }: Fields, direction: "up" | "down", after: Place | undefined): Document {
   if (after === undefined) {
-    // Also passes over tasks without a first message.
+    // Tasks without a first message are not in these ranges.
     return { [time]: { $gte: timeMin } };
   }
   const compare = direction === "up" ? "$gt" : "$lt";

@@ -5,10 +5,10 @@ import { belongingOf, type MongoContext } from "../context.ts";
 import { messageKey, pointerKey } from "../keys.ts";
 import type { FirstPointer, MessageRecord } from "../records.ts";
 
-/** To the server an empty timestamp in a new record means: now, after every one that was before. */
+/** The server replaces an empty timestamp in a new record by the present time, later than all before. */
 export const now = new Timestamp({ t: 0, i: 0 });
 
-/** The log that pointers point into. */
+/** The log that pointers refer to. */
 export interface PointedLog {
   readonly scope: Scope;
   readonly task: Binary;
@@ -19,13 +19,13 @@ export interface PointedLog {
   readonly incarnation: Binary;
 }
 
-/** The records of the pointers that a batch brings, which begins after `after`. */
+/** The pointers' records for a batch that is appended after the sequence `after`. */
 export function pointerRecords(
   { scope, task, taskId, log, conversation, contextId, incarnation }: PointedLog,
   after: number,
   batch: string,
   messages: readonly MessagePointer[],
-  stay: { readonly expireAt?: Date },
+  expiry: { readonly expireAt?: Date },
 ): readonly MessageRecord[] {
   return messages.map(({ index, messageId, timeMs }) => ({
     _id: pointerKey(log, after + index + 1, batch),
@@ -40,16 +40,16 @@ export function pointerRecords(
     log,
     batch,
     at: now,
-    ...belongingOf(incarnation, stay),
+    ...belongingOf(incarnation, expiry),
   }));
 }
 
-/** A pointer within the record of its task. */
+/** A pointer in its task's record. */
 export function firstPointer(scope: Scope, { index, messageId, timeMs }: MessagePointer): FirstPointer {
   return { time: timeMs, sequence: index + 1, messageId, key: messageKey(scope, messageId) };
 }
 
-/** Writes pointers; those that are there already, from an earlier try of the same append, are the same. */
+/** Writes pointers. A pointer that exists is from an earlier try of the same append, and equal. */
 export async function writePointers(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
   if (records.length === 0) {
     return;
@@ -69,7 +69,7 @@ export async function removePointers(context: MongoContext, records: readonly Me
   }
 }
 
-/** Whether all that was wrong is that some records are there already, and a majority holds the rest. */
+/** Whether the only errors are records that exist, and a majority has the others. */
 export function isOnlyDuplicates(error: unknown): error is MongoBulkWriteError {
   return (
     error instanceof MongoBulkWriteError &&

@@ -6,26 +6,26 @@ import type { Pointer } from "./history.ts";
 import { deletePointers, findPointers, type Place, walkPointers } from "./pointer-queries.ts";
 
 /**
- * Takes the oldest messages out of a history that is too long, off the request path. Whoever reads histories waits for
- * that (`trimmed`), or looks at the newest alone. Pointers to what isn't in the log don't count, so they are looked up,
- * once each.
+ * Removes the oldest messages of a history that is too long, off the request path. Readers of whole histories wait for
+ * that (`trimmed`); others read only the newest messages. A pointer whose batch isn't in the log doesn't count, so each
+ * pointer is looked up once and then marked as verified.
  */
 export function trimIfLong(
   context: MongoContext,
-  conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">,
+  conversation: Pick<ConversationRecord, "_id" | "incarnation" | "messageCount">,
 ): void {
-  if (conversation.said > context.maxHistoryLength) {
+  if (conversation.messageCount > context.maxHistoryLength) {
     context.jobs.run(trimName(conversation), () => trim(context, conversation));
   }
 }
 
 /**
- * Resolves when the history is as short as it should be, whoever made it too long, and whether or not he lives to trim
- * it.
+ * Resolves when the history is within its limit, even if another process made it too long and ended before
+ * trimming it.
  */
 export function trimmed(
   context: MongoContext,
-  conversation: Pick<ConversationRecord, "_id" | "incarnation" | "said">,
+  conversation: Pick<ConversationRecord, "_id" | "incarnation" | "messageCount">,
 ): Promise<void> {
   trimIfLong(context, conversation);
   return context.jobs.settled(trimName(conversation));
@@ -40,9 +40,9 @@ async function trim(
   { _id, incarnation }: Pick<ConversationRecord, "_id" | "incarnation">,
 ): Promise<void> {
   const { conversations, messages } = context.collections;
-  // Read before the pointers: if it is the same afterwards, none was added meanwhile.
-  const conversation = await conversations.findOne({ _id, incarnation }, { projection: { said: 1 } });
-  if (conversation === null || conversation.said <= context.maxHistoryLength) {
+  // Read before the pointers: if the count is the same afterwards, no pointer was added meanwhile.
+  const conversation = await conversations.findOne({ _id, incarnation }, { projection: { messageCount: 1 } });
+  if (conversation === null || conversation.messageCount <= context.maxHistoryLength) {
     return;
   }
   let kept = 0;
@@ -66,8 +66,10 @@ async function trim(
   );
   await deletePointers(context, lost);
   await messages.updateMany(
-    { _id: { $in: seen.filter(({ isFirst, sure }) => !isFirst && sure !== true).map((pointer) => pointer._id) } },
-    { $set: { sure: true } },
+    {
+      _id: { $in: seen.filter(({ isFirst, verified }) => !isFirst && verified !== true).map((pointer) => pointer._id) },
+    },
+    { $set: { verified: true } },
   );
   while (kept >= context.maxHistoryLength && oldestKept !== undefined) {
     const old = await findPointers(context, incarnation, {
@@ -80,5 +82,8 @@ async function trim(
       break;
     }
   }
-  await conversations.updateOne({ _id, incarnation, said: conversation.said }, { $set: { said: kept } });
+  await conversations.updateOne(
+    { _id, incarnation, messageCount: conversation.messageCount },
+    { $set: { messageCount: kept } },
+  );
 }

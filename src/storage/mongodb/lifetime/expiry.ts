@@ -7,15 +7,18 @@ import type { Belonging, ConversationRecord } from "../records.ts";
 import { belongings } from "./removal-steps.ts";
 
 /**
- * How what belongs to a conversation lives as long as it. Each record has a time of its own, set ahead when it is
- * written; `covered` of the conversation is the least of them. Invariant: it is moved up only when all of them have
- * been, so that no conversation outlives a part.
+ * The expiry of the records that belong to a conversation. MongoDB removes each record by its own `expireAt`, which is
+ * written as far ahead as the conversation can live without another access, plus the slack. While the conversation is
+ * used, its records are renewed.
+ *
+ * Invariant: `covered` of the conversation is a lower bound of the `expireAt` of all its records. It is raised only
+ * after all of them were, so no conversation outlives one of its records.
  */
 
-/** How long a write that is under way may take to be seen by the renewal that it didn't know of. */
+/** The time after which a write that was under way during a renewal is visible to it. */
 const settleMs = 1_000;
 
-/** Renews what belongs to a conversation, off the request path, if that wouldn't outlive it by half the slack. */
+/** Renews the records of a conversation, off the request path, if less than half of their slack would be left. */
 export function renewIfDue(context: MongoContext, conversation: ConversationRecord): void {
   const neededMs = neededUntilMs(context, conversation);
   if (neededMs !== undefined && (conversation.covered?.getTime() ?? 0) < neededMs + slackOf(context) / 2) {
@@ -23,17 +26,17 @@ export function renewIfDue(context: MongoContext, conversation: ConversationReco
   }
 }
 
-/** Until when the conversation may live if nobody touches it again. What runs touches it again and again. */
-function neededUntilMs(context: MongoContext, { lastAccess, holds }: ConversationRecord): number | undefined {
+/** The longest time that the conversation can live without another touch. Running tasks touch it regularly. */
+function neededUntilMs(context: MongoContext, { lastAccess, pins }: ConversationRecord): number | undefined {
   const ttlMs = ttlOf(context);
   if (ttlMs === undefined) {
     return undefined;
   }
-  const untils = holds.filter(({ running }) => !running).map(({ until }) => until.getTime());
+  const untils = pins.filter(({ running }) => !running).map(({ until }) => until.getTime());
   return Math.max(lastAccess.getTime() + ttlMs, ...untils);
 }
 
-/** Renews what belongs to a conversation, in steps. */
+/** Raises the expiry of all records of a conversation, in steps, and then `covered`. */
 export async function renew(context: MongoContext, conversation: ConversationRecord): Promise<void> {
   const { _id, incarnation } = conversation;
   const ttlMs = ttlOf(context);
@@ -45,19 +48,19 @@ export async function renew(context: MongoContext, conversation: ConversationRec
   const expireAt = new Date(Math.max(usualMs, neededMs) + slackOf(context));
   await raise(context, incarnation, expireAt);
   if (context.jobs.closed) {
-    // Cut short, so it must not be noted as done: the conversation would outlive what wasn't reached.
+    // Interrupted: `covered` stays, because some records may not have been reached.
     return;
   }
   await context.collections.conversations.updateOne({ _id, incarnation }, { $max: { covered: expireAt } });
   if (neededMs > usualMs) {
-    // A record that was being written meanwhile, by one who didn't know yet that it has to stay for longer than usual.
+    // For records that were being written meanwhile, with the usual expiry.
     await setTimeout(settleMs, undefined, { ref: false });
     await raise(context, incarnation, expireAt);
   }
 }
 
 async function raise(context: MongoContext, incarnation: Binary, expireAt: Date): Promise<void> {
-  // Not "less than": those from before the retention was set have no time at all.
+  // Not "less than": records from before the retention was set have no expiry.
   const due = { incarnation, expireAt: { $not: { $gte: expireAt } } } as Filter<Belonging>;
   for (const collection of belongings(context)) {
     for (let more = true; more && !context.jobs.closed; ) {
@@ -75,8 +78,8 @@ async function raise(context: MongoContext, incarnation: Binary, expireAt: Date)
 }
 
 /**
- * Brings the times of what ended tasks left far ahead back to those of their conversations, some time later, for many
- * tasks at once.
+ * Lowers the expiry of the records of ended tasks, which was written for a running task, to that of their
+ * conversations. It does so some time later, for many tasks at once.
  */
 export class EndedTasks implements EndedNotes {
   #tasks: EndedTask[] = [];
@@ -105,10 +108,7 @@ export class EndedTasks implements EndedNotes {
   }
 }
 
-/**
- * Moves a task's record up to what its conversation relies on, off the request path, if that is later than where its
- * end put it.
- */
+/** Raises the expiry of an ended task's record to `covered` of its conversation, off the request path. */
 export function coverTaskLater(context: MongoContext, task: Binary, log: Binary, covered: Date): void {
   context.jobs.run(`cover ${nameOf(task)}`, async () => {
     await context.collections.tasks.updateOne(
@@ -128,7 +128,7 @@ async function bringBack(context: MongoContext, tasks: readonly EndedTask[]): Pr
   const found = await conversations.find({ _id: { $in: ids } }, { projection: { covered: 1 } }).toArray();
   const coveredMs = new Map(found.map(({ _id, covered }) => [nameOf(_id), covered?.getTime() ?? 0]));
   const usualMs = databaseNowMs(context) + ttlMs + slackOf(context);
-  // Nearly all have the usual time; the others' conversations rely on a later one.
+  // Nearly all get the usual expiry. A conversation with a later `covered` or pin needs a later one.
   const byTime = Map.groupBy(tasks, ({ conversation, until }) =>
     Math.max(usualMs, coveredMs.get(nameOf(conversation)) ?? 0, (until?.getTime() ?? 0) + slackOf(context)),
   );

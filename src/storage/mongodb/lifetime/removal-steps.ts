@@ -6,15 +6,12 @@ import { jobStepRecords, removalStaleMs } from "../limits.ts";
 import type { Belonging, ClaimPointer, RemovalRecord, TaskRecord } from "../records.ts";
 
 /**
- * Removing what can't be found any more. Whatever is removed is made invisible by one step on one record first: its
- * conversation's or its task's. The rest goes in small steps; a note in `removals`, written before and deleted after,
- * lets another replica finish the work.
+ * Removing in steps. One update of one record, the conversation's or the task's, first makes everything invisible. The
+ * other records are removed in small steps. A note in `removals`, written before and deleted afterwards, lets another
+ * replica finish the work.
  */
 
-/**
- * Notes a removal that is about to begin. It must be noted before the first step, or a crash in between leaves records
- * for ever.
- */
+/** Writes notes before the first step of removals. Without a note, a crash would leave records for ever. */
 export async function noteRemovals(
   context: MongoContext,
   removals: readonly Omit<RemovalRecord, "at">[],
@@ -33,8 +30,8 @@ export async function forgetRemovals(context: MongoContext, ids: readonly Binary
 }
 
 /**
- * Removes all that belongs to incarnations that are gone, the claims that their tasks were created with among them, and
- * then the notes; these stay if a close cut it short.
+ * Removes all records that belong to removed incarnations, the claims that their tasks were created with, and then the
+ * notes. The notes stay if closing interrupts the work.
  */
 export async function removeBelongings(context: MongoContext, incarnations: readonly Binary[]): Promise<void> {
   if (incarnations.length > 0) {
@@ -47,7 +44,7 @@ export async function removeBelongings(context: MongoContext, incarnations: read
   }
 }
 
-/** Removes all that was a removed task's own, the claim that it was created with first, and then the note. */
+/** Removes the claim that a removed task was created with, all its records, and then the note. */
 export async function removeLog(context: MongoContext, log: Binary, claim?: ClaimPointer): Promise<void> {
   await dropClaims(context, claim === undefined ? [] : [claim]);
   const { segments, snapshots, messages, pushNotifications } = context.collections;
@@ -61,7 +58,7 @@ export async function removeLog(context: MongoContext, log: Binary, claim?: Clai
   await forgetRemovals(context, context.jobs.closed ? [] : [log]);
 }
 
-/** Removes what belonged to an incarnation that another one took the place of, off the request path. */
+/** Removes the records of an incarnation that was replaced, off the request path. */
 export function removeBelongingsLater(context: MongoContext, incarnation: Binary, conversation: Binary): void {
   context.jobs.run(`remove ${nameOf(incarnation)}`, async () => {
     await noteRemovals(context, [{ _id: incarnation, of: conversation, kind: "incarnation" }]);
@@ -88,7 +85,7 @@ export async function resumeRemovals(context: MongoContext): Promise<void> {
       kind === "incarnation"
         ? await conversations.findOne({ _id: of, incarnation: _id }, { projection: { _id: 1 } })
         : await tasks.findOne({ _id: of, log: _id }, { projection: { _id: 1 } });
-    // What is still there was noted, but never removed.
+    // If it still exists, the removal was noted and never begun.
     await (present !== null
       ? forgetRemovals(context, [_id])
       : kind === "incarnation"
@@ -98,15 +95,15 @@ export async function resumeRemovals(context: MongoContext): Promise<void> {
 }
 
 /**
- * The collections of what belongs to conversations, in the order in which it is renewed: tasks' records last, without
- * which the rest is nothing.
+ * The collections of records that belong to conversations, in the order of renewal. Tasks are last, because the other
+ * records mean nothing without them.
  */
 export function belongings(context: MongoContext): readonly Collection<Belonging>[] {
   const { messages, segments, snapshots, pushNotifications, tasks } = context.collections;
   return [messages, segments, snapshots, pushNotifications, tasks] as unknown as readonly Collection<Belonging>[];
 }
 
-/** Gives up claims of tasks that are gone. By their tokens: what was claimed anew since stays. */
+/** Gives up the claims of removed tasks, by token, so that newer claims of the same contents stay. */
 async function dropClaims(context: MongoContext, claims: readonly ClaimPointer[]): Promise<void> {
   if (claims.length > 0) {
     const pulls = claims.map(({ key, token }) => ({
@@ -116,7 +113,7 @@ async function dropClaims(context: MongoContext, claims: readonly ClaimPointer[]
   }
 }
 
-/** Stops where it is when the storage is closed. */
+/** Deletes in steps. Stops when the storage is closed. */
 async function deleteAll(context: MongoContext, collection: Collection<Belonging>, filter: Document): Promise<void> {
   while (!context.jobs.closed) {
     const some = await collection
@@ -124,13 +121,12 @@ async function deleteAll(context: MongoContext, collection: Collection<Belonging
       .limit(jobStepRecords)
       .toArray();
     if (some.length > 0) {
-      // Only tasks have one. It goes first: until then the task's record, which can't be found any more, keeps it from
-      // being held.
+      // Only tasks have a claim. It is dropped first, because the record of the removed task keeps it from being held.
       await dropClaims(
         context,
         some.flatMap((record) => (record as Pick<TaskRecord, "claim">).claim ?? []),
       );
-      // The filter again: under a task's id there may be another one by now, which is none of these.
+      // With the filter, because a task's id may be in use by a new task.
       await collection.deleteMany({
         $and: [filter as Filter<Belonging>, { _id: { $in: some.map(({ _id }) => _id) } }],
       });

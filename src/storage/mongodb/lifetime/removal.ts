@@ -19,15 +19,14 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
     return false;
   }
   const { log, claim } = task;
-  // From the next step on the note keeps the claim from being held, until that is taken away, too.
+  // After the next step, the note keeps the claim from being held until the claim is removed.
   await noteRemovals(context, [{ _id: log, of: _id, kind: "log", ...(claim !== undefined && { claim }) }]);
   const { deletedCount } = await context.collections.tasks.deleteOne({ _id, log });
   context.hints.delete(_id);
   if (deletedCount > 0) {
-    // However late an append of the old task may touch the conversation, the hold doesn't come back but for a moment:
-    // it has no later fence.
-    const hold = { task: _id, fence: int64Max, head: Number.MAX_SAFE_INTEGER, until: undefined };
-    await touchConversation(context, task, { access: "keep", hold, token: newId() });
+    // A late append of the removed task can't pin the conversation again: its fence is lower.
+    const pin = { task: _id, fence: int64Max, head: Number.MAX_SAFE_INTEGER, until: undefined };
+    await touchConversation(context, task, { access: "keep", pin, token: newId() });
   }
   await removeLog(context, log, claim);
   return deletedCount > 0;
@@ -38,7 +37,7 @@ export async function deleteConversation(context: MongoContext, scope: Scope, co
   return found !== undefined && (await removeConversations(context, [found], liveExpression(ttlOf(context)))) > 0;
 }
 
-/** Removes those of the given incarnations that an expression still holds for; says how many. */
+/** Removes those of the given incarnations that still match an expression. Returns how many. */
 async function removeConversations(
   context: MongoContext,
   found: readonly ConversationRecord[],
@@ -92,12 +91,12 @@ export async function cleanupExpiredConversations(
   } catch (error) {
     throw total === 0
       ? error
-      : new StorageError("unavailable", "The cleanup got only so far", { outcome: "unknown", cause: error });
+      : new StorageError("unavailable", "The cleanup was interrupted", { outcome: "unknown", cause: error });
   }
   return total;
 }
 
-/** Conversations beyond an age that nothing holds, oldest access first, from a place on. */
+/** Conversations beyond an age without a pin, oldest access first, from a place on. */
 async function findExpired(
   context: MongoContext,
   maxAgeMs: number,
@@ -115,7 +114,7 @@ async function findExpired(
 }
 
 function expiredExpression(maxAgeMs: number): Document {
-  // Beyond what a date can hold, nothing is that old.
+  // The largest age within the range of dates.
   const before = { $subtract: ["$$NOW", Math.min(maxAgeMs, 8e15)] };
-  return { $and: [{ $lt: ["$lastAccess", before] }, { $not: [{ $gt: ["$holdUntil", "$$NOW"] }] }] };
+  return { $and: [{ $lt: ["$lastAccess", before] }, { $not: [{ $gt: ["$pinnedUntil", "$$NOW"] }] }] };
 }

@@ -8,13 +8,13 @@ import { renew } from "./expiry.ts";
 import { belongings } from "./removal-steps.ts";
 
 /**
- * Brings what was stored under another retention in line, off the request path. Only the change between "for ever" and
- * "for a time" needs that: from one time to another, each conversation changes when it is used next.
+ * Adapts records that were stored under another retention, off the request path. Only a change between "never" and a
+ * time needs it. After a change from one time to another, each conversation is adapted when it is next used.
  */
 export async function applyRetention(context: MongoContext): Promise<void> {
   const mortal = ttlOf(context) !== undefined;
-  // What is done doesn't match any more, so that every page is the first. The index is named: it is the one that holds
-  // next to nothing of this.
+  // Adapted records don't match any more, so every page is the first. With the hint MongoDB reads only the matching
+  // part of the index.
   const filter: Filter<ConversationRecord> = mortal
     ? { expireAt: { $exists: false } }
     : { expireAt: { $gt: new Date(0) } };
@@ -33,10 +33,7 @@ export async function applyRetention(context: MongoContext): Promise<void> {
   }
 }
 
-/**
- * Gives a conversation its time; what belongs to it a later one first, so that nothing is left without one if this is
- * interrupted.
- */
+/** Gives a conversation an expiry. Its records get a later one first, so an interruption leaves none without. */
 async function endow(context: MongoContext, conversation: ConversationRecord): Promise<void> {
   const { _id, incarnation } = conversation;
   await renew(context, conversation);
@@ -46,7 +43,7 @@ async function endow(context: MongoContext, conversation: ConversationRecord): P
   await context.collections.conversations.updateOne({ _id, incarnation }, expiryStages(lifeTimesOf(context)));
 }
 
-/** Takes the times away: of what belongs to the conversation first, so that it never outlives that. */
+/** Removes the expiry of a conversation. That of its records is removed first, so it never outlives them. */
 async function immortalise(context: MongoContext, { _id, incarnation }: ConversationRecord): Promise<void> {
   for (const collection of belongings(context)) {
     await collection.updateMany({ incarnation } as Filter<Belonging>, { $unset: { expireAt: "" } });

@@ -1,7 +1,7 @@
 import type { Binary, Document, Filter, UpdateFilter } from "mongodb";
 import type { TaskAppend } from "../../storage.ts";
-import { databaseNowMs, holdMsOf, type MongoContext, stayOf, ttlOf } from "../context.ts";
-import { heldUntil } from "../conversations/conversations.ts";
+import { databaseNowMs, expiryOf, type MongoContext, pinMsOf, ttlOf } from "../context.ts";
+import { pinnedUntil } from "../conversations/conversations.ts";
 import { longOf } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
 import type { Inline, LogItem, TaskRecord } from "../records.ts";
@@ -9,19 +9,19 @@ import type { TaskHint } from "../replicas/hints.ts";
 import { isRunning } from "../states.ts";
 import { itemBytes, sizeOf } from "./entries.ts";
 
-/** What the one update of an append is made of. */
+/** The parts of an append's update. */
 export interface AppendParts {
   readonly item: LogItem;
   readonly summary: Inline | undefined;
-  /** The tail is in a segment: the item becomes the whole tail. */
+  /** The tail was moved to a segment. The item becomes the whole tail. */
   readonly moved: boolean;
-  /** Something beside the record was written that stays as long as a running task's. */
-  readonly far: boolean;
-  /** The record's own time, if it needs another. */
-  readonly stay: { readonly expireAt?: Date };
+  /** A record beside the task's was written with the expiry of a running task. */
+  readonly longLived: boolean;
+  /** The new expiry of the task's record. Empty: as before. */
+  readonly expiry: { readonly expireAt?: Date };
 }
 
-/** The condition of an append. That there is room in the tail is part of it, since the hint that says so may be old. */
+/** The condition of an append. It includes the room in the tail, because the hint may be out of date. */
 export function appendFilter(
   task: Binary,
   hint: TaskHint,
@@ -39,8 +39,8 @@ export function appendFilter(
 }
 
 export function appendUpdate(
-  { after, batch, header, handled: answered }: TaskAppend,
-  { item, moved, summary, far, stay }: AppendParts,
+  { after, batch, header, handled }: TaskAppend,
+  { item, moved, summary, longLived, expiry }: AppendParts,
 ): UpdateFilter<TaskRecord> {
   const head = Number(after.head) + batch.entries.length;
   const size = itemBytes(item);
@@ -51,17 +51,20 @@ export function appendUpdate(
       ...headerFields(header),
       ...(summary !== undefined && { summary }),
       ...(moved && { tail: [item], tailFirst: item.s, tailBytes: size }),
-      ...(far && { far: true }),
-      ...stay,
+      ...(longLived && { longLived: true }),
+      ...expiry,
     },
     ...(!hasRunner(header) && { $unset: { runner: "" } }),
     $inc: { logBytes: sizeOf(batch.entries), ...(!moved && { tailBytes: size }) },
     ...(!moved && { $push: { tail: item } }),
-    ...(answered.length > 0 && { $pull: { requests: { id: { $in: [...answered] } } } }),
+    ...(handled.length > 0 && { $pull: { commands: { id: { $in: [...handled] } } } }),
   } as Document as UpdateFilter<TaskRecord>;
 }
 
-/** What a header says, as the fields of the record. Setting a field to what it is already costs no index anything. */
+/**
+ * The fields of the record that contain the header. MongoDB doesn't update an index for a field that is set to the same
+ * value.
+ */
 export function headerFields(header: TaskAppend["header"]): Document {
   const { fence, state, statusTimeMs, replica } = header;
   return {
@@ -78,19 +81,19 @@ function hasRunner({ state, pending = false }: TaskAppend["header"]): boolean {
 }
 
 /**
- * The record's own time, if it needs another: far ahead while the task runs, moved only now and then; near when it
- * doesn't any more.
+ * The new expiry of the task's record, if it changes. While the task runs it is far in the future, and is renewed when
+ * half of that time is over. It is lowered when the task stops running.
  */
-export function stayChange(
+export function expiryChange(
   context: MongoContext,
   { state, expireAt }: TaskHint,
   header: TaskAppend["header"],
 ): { readonly expireAt?: Date } {
   if (!isRunning(header.state)) {
-    return stayOf(context, { running: false, until: heldUntil(context, header) });
+    return expiryOf(context, { running: false, until: pinnedUntil(context, header) });
   }
-  const enoughMs = databaseNowMs(context) + holdMsOf(context) / 2 + (ttlOf(context) ?? 0);
+  const enoughMs = databaseNowMs(context) + pinMsOf(context) / 2 + (ttlOf(context) ?? 0);
   return isRunning(state) && expireAt !== undefined && expireAt.getTime() > enoughMs
     ? {}
-    : stayOf(context, { running: true });
+    : expiryOf(context, { running: true });
 }

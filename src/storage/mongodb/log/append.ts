@@ -3,34 +3,34 @@ import type { TaskKey } from "../../../domain/scope.ts";
 import type { TaskAppend } from "../../storage.ts";
 import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type MongoContext, stayOf } from "../context.ts";
+import { expiryOf, type MongoContext } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
-import { heldUntil, holdOf, type Touched, touchConversation, undoTouch } from "../conversations/conversations.ts";
+import { pinnedUntil, pinOf, type Touched, touchConversation, undoTouch } from "../conversations/conversations.ts";
 import { type PointedLog, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
 import { trimIfLong } from "../conversations/trim.ts";
 import { allOf } from "../errors.ts";
 import { bigintOf, newId, taskKey } from "../keys.ts";
 import { coverTaskLater } from "../lifetime/expiry.ts";
-import { confirmMsOf } from "../lifetime/running.ts";
+import { confirmMsOf } from "../lifetime/pins.ts";
 import { attemptsMax, tailBytesMax } from "../limits.ts";
 import type { Inline, LogItem, MessageRecord, TaskRecord } from "../records.ts";
 import type { TaskHint } from "../replicas/hints.ts";
 import { isRunning } from "../states.ts";
-import { type AppendParts, appendFilter, appendUpdate, stayChange } from "./append-update.ts";
+import { type AppendParts, appendFilter, appendUpdate, expiryChange } from "./append-update.ts";
 import { putInline, removeBlobsLater } from "./blobs.ts";
 import { itemBytes } from "./entries.ts";
 import { type FoundTask, findTask } from "./find-task.ts";
 import { readTask } from "./read-log.ts";
 import { fitsRecord, moveTail, removeItemLater, writeItem } from "./tail.ts";
-import { readRequests } from "./task-reads.ts";
+import { readCommands } from "./task-reads.ts";
 
 /**
- * Appends to a task that exists. One conditional update of the task's record decides. What goes with it:
- * - before: what the update names (pieces of a large batch, the segment that makes room), and, where the task begins to
- *   run (again), the hold on its conversation, which must not expire under it;
- * - at the same time: pointers to messages, which count only if their batch is in the log, and the access to the
- *   conversation, which is undone if the append is lost. Only the owner under the present fence does that, so nobody's
- *   hold is released who has taken over.
+ * Appends to an existing task. One conditional update of the task's record decides.
+ * - Before it: the records that the update refers to (pieces of a large batch, the segment that makes room). If the
+ *   task starts to run, also the pin on its conversation, so that the conversation can't expire first.
+ * - At the same time: the pointers to messages, which count only if their batch is in the log, and the access to the
+ *   conversation, which is undone if the append is lost. Only the owner under the present fence touches the
+ *   conversation, so an old owner can't release the pin of a new one.
  */
 export async function advanceTask(context: MongoContext, key: TaskKey, append: TaskAppend): Promise<AppendOutcome> {
   const task = taskKey(key);
@@ -44,10 +44,10 @@ export async function advanceTask(context: MongoContext, key: TaskKey, append: T
     if (result !== "again" && (result.outcome !== "gone" || cached === undefined)) {
       return result;
     }
-    // What this process remembered isn't so any more.
+    // The hint is out of date.
     context.hints.delete(task);
   }
-  throw new StorageError("unavailable", `Task "${key.taskId}" changes too fast`);
+  throw new StorageError("unavailable", `Task "${key.taskId}" changes too often at once`);
 }
 
 async function readHint(context: MongoContext, task: Binary): Promise<TaskHint | undefined> {
@@ -61,13 +61,13 @@ export function hintOf(record: Omit<TaskRecord, "tail">, confirmedAt: number): T
 }
 
 /**
- * What an append needs to know of the record that it changed: as it was before, since that names what isn't needed any
+ * The fields that an append needs of the record before its update: they refer to records that aren't needed any
  * more.
  */
-type UpdatedTask = Pick<TaskRecord, "tailBytes" | "requests" | "watchers" | "expireAt" | "far"> & {
+type UpdatedTask = Pick<TaskRecord, "tailBytes" | "commands" | "watchers" | "expireAt" | "longLived"> & {
   readonly summary?: { readonly blob?: Binary };
 };
-const updatedFields = { tailBytes: 1, requests: 1, watchers: 1, expireAt: 1, far: 1, "summary.blob": 1 };
+const updatedFields = { tailBytes: 1, commands: 1, watchers: 1, expireAt: 1, longLived: 1, "summary.blob": 1 };
 
 class Attempt {
   readonly #context: MongoContext;
@@ -87,10 +87,15 @@ class Attempt {
     this.#append = append;
     this.#hint = hint;
     const head = Number(after.head) + batch.entries.length;
-    this.#touch = { access: "now", hold: holdOf(context, task, header, head), said: messages.length, token: newId() };
+    this.#touch = {
+      access: "now",
+      pin: pinOf(context, task, header, head),
+      messageCount: messages.length,
+      token: newId(),
+    };
     const log: PointedLog = { scope: key, task, taskId: key.taskId, ...hint };
-    const stay = stayOf(context, { running: isRunning(header.state), until: heldUntil(context, header) });
-    this.#pointers = pointerRecords(log, Number(after.head), batch.id, messages, stay);
+    const expiry = expiryOf(context, { running: isRunning(header.state), until: pinnedUntil(context, header) });
+    this.#pointers = pointerRecords(log, Number(after.head), batch.id, messages, expiry);
   }
 
   async run(): Promise<AppendOutcome | "again"> {
@@ -117,10 +122,10 @@ class Attempt {
     if (moved && !(await moveTail(this.#context, this.#task, hint, after))) {
       return this.#refused(item, summary);
     }
-    const far = !fitsRecord(batch) || moved || (running && messages.length > 0);
-    const stay = stayChange(this.#context, hint, header);
+    const longLived = !fitsRecord(batch) || moved || (running && messages.length > 0);
+    const expiry = expiryChange(this.#context, hint, header);
     const [before] = await allOf([
-      this.#update({ item, summary, moved, far, stay }),
+      this.#update({ item, summary, moved, longLived, expiry }),
       accesses && !begins && !(ends && takesOver) ? this.#access() : Promise.resolve(),
       begins ? Promise.resolve() : writePointers(this.#context, this.#pointers),
     ]);
@@ -128,12 +133,12 @@ class Attempt {
       return this.#refused(item, summary);
     }
     if (accesses && this.#touched === undefined) {
-      // Not before the takeover was committed: until then the hold is another's.
+      // After the takeover was committed: before, the pin belongs to another replica.
       await this.#access();
     }
     return accesses && this.#touched === undefined
       ? { outcome: "gone" }
-      : this.#committed(before, { item, summary, moved, far, stay });
+      : this.#committed(before, { item, summary, moved, longLived, expiry });
   }
 
   async #access(): Promise<void> {
@@ -143,51 +148,54 @@ class Attempt {
   #update(parts: AppendParts): Promise<UpdatedTask | null> {
     const { collections } = this.#context;
     const filter = appendFilter(this.#task, this.#hint, this.#append, parts);
-    // The projection leaves of the summary only where it is, if it isn't in the record.
+    // Of the summary, the projection includes only the reference to its blob.
     return collections.tasks.findOneAndUpdate(filter, appendUpdate(this.#append, parts), {
       returnDocument: "before",
       projection: updatedFields,
     }) as Promise<UpdatedTask | null>;
   }
 
-  async #committed(before: UpdatedTask, { item, summary, moved, far, stay }: AppendParts): Promise<AppendOutcome> {
+  async #committed(
+    before: UpdatedTask,
+    { item, summary, moved, longLived, expiry }: AppendParts,
+  ): Promise<AppendOutcome> {
     const context = this.#context;
-    const { after, batch, header, handled: answered } = this.#append;
+    const { after, batch, header, handled } = this.#append;
     const touched = this.#touched?.record;
     const size = itemBytes(item);
     const hint: TaskHint = {
       ...this.#hint,
       tailBytes: moved ? size : before.tailBytes + size,
       state: header.state,
-      expireAt: stay.expireAt ?? before.expireAt,
+      expireAt: expiry.expireAt ?? before.expireAt,
       confirmedAt: touched === undefined ? this.#hint.confirmedAt : performance.now(),
     };
     context.hints.set(this.#task, hint);
-    context.running.note(this.#task, hint, this.#touch.hold);
+    context.running.note(this.#task, hint, this.#touch.pin);
     if (touched !== undefined) {
       trimIfLong(context, touched);
       if (touched.covered !== undefined && hint.expireAt !== undefined && hint.expireAt < touched.covered) {
         coverTaskLater(context, this.#task, hint.log, touched.covered);
       }
     }
-    if ((far || before.far === true) && !isRunning(header.state)) {
-      context.ended.add(context, { ...hint, until: heldUntil(context, header) });
+    if ((longLived || before.longLived === true) && !isRunning(header.state)) {
+      context.ended.add(context, { ...hint, until: pinnedUntil(context, header) });
     }
-    const closed = before.requests.filter(({ id }) => answered.includes(id)).map(({ bytes }) => bytes);
+    const closed = before.commands.filter(({ id }) => handled.includes(id)).map(({ bytes }) => bytes);
     const { blob } = before.summary ?? {};
     removeBlobsLater(context, summary === undefined || blob === undefined ? closed : [...closed, { blob }]);
-    const open = before.requests.filter(({ id }) => !answered.includes(id));
+    const open = before.commands.filter(({ id }) => !handled.includes(id));
     const head = after.head + BigInt(batch.entries.length);
-    return { outcome: "committed", head, watchers: before.watchers, commands: await readRequests(context, open) };
+    return { outcome: "committed", head, watchers: before.watchers, commands: await readCommands(context, open) };
   }
 
-  /** The update's condition didn't hold: why not, by what a majority holds. */
+  /** The condition of the update failed. Finds out why from what a majority has. */
   async #refused(item: LogItem, summary: Inline | undefined): Promise<AppendOutcome | "again"> {
     const context = this.#context;
     const { after } = this.#append;
     this.#removeUnnamed(item, summary);
     const found = await findTask(context, this.#task);
-    // Lost to itself, it may well go on running here.
+    // The task may go on running here if the append was lost to an earlier try of itself.
     if (found === undefined || !isRunning(found.state) || bigintOf(found.fence) > this.#append.header.fence) {
       context.running.forget(this.#task);
     }
@@ -199,7 +207,7 @@ class Attempt {
     const { head, batch, replica } = found;
     const fence = bigintOf(found.fence);
     if (head === Number(after.head) && batch === after.batch && fence === after.fence) {
-      // The hint was wrong about the log or its tail, or whoever came first was rolled back.
+      // The hint was wrong about the log or its tail, or an append that was first has been rolled back.
       await this.#undo();
       return "again";
     }
@@ -210,13 +218,16 @@ class Attempt {
     return { outcome: "lost", head: BigInt(head), batch, replica, fence };
   }
 
-  /** Removes what was written for this try's update to name. An earlier try that was committed names its own. */
+  /**
+   * Removes the records that this try's update would have referred to. A committed earlier try has records of its
+   * own.
+   */
   #removeUnnamed(item: LogItem, summary: Inline | undefined): void {
     removeItemLater(this.#context, this.#hint, item);
     removeBlobsLater(this.#context, summary === undefined ? [] : [summary]);
   }
 
-  /** Whether it was lost to itself: an earlier try of it was committed, and what goes with it must stay. */
+  /** Whether an earlier try of this append was committed. Its pointers and its access then stay. */
   async #isInLog({ head, batch }: FoundTask): Promise<boolean> {
     const { after, batch: own } = this.#append;
     if (batch === own.id) {
@@ -229,7 +240,7 @@ class Attempt {
   async #undo(): Promise<void> {
     const touched = this.#touched;
     this.#touched = undefined;
-    // Nothing that is left over counts for anything, so that this fails is no reason to keep the outcome back.
+    // Errors are ignored: what is left over has no effect, and the outcome is known.
     await Promise.allSettled([
       removePointers(this.#context, this.#pointers),
       touched === undefined ? Promise.resolve() : undoTouch(this.#context, touched, this.#touch),

@@ -1,33 +1,36 @@
 import { Binary } from "mongodb";
-import { type MongoContext, stayOf } from "../context.ts";
+import { expiryOf, type MongoContext } from "../context.ts";
 import { blobKey, bytesOf, nameOf } from "../keys.ts";
 import { inlineBytesMax } from "../limits.ts";
 import type { Inline } from "../records.ts";
 
-/** Large bytes that a record names instead of holding them, so that rewriting the record doesn't rewrite them. */
+/** Large bytes in a record of their own, so that an update of the task's record doesn't rewrite them. */
 
-/** The bytes as a record holds them, kept beside it if they are many. They are there before any record names them. */
+/**
+ * Returns the bytes for use in a record, or stores large ones in a blob and returns a reference. The blob is stored
+ * before any record refers to it.
+ */
 export async function putInline(
   context: MongoContext,
-  home: { readonly log: Binary; readonly incarnation: Binary },
+  parent: { readonly log: Binary; readonly incarnation: Binary },
   bytes: Uint8Array,
 ): Promise<Inline> {
   const d = new Binary(bytes);
   if (bytes.byteLength <= inlineBytesMax) {
     return d;
   }
-  const blob = blobKey(home.log);
-  // Named by a record of a task that may run for long, so it stays as long as such a one.
+  const blob = blobKey(parent.log);
+  // The task may run for a long time, so the blob has the expiry of a running task.
   await context.collections.snapshots.insertOne({
     _id: blob,
-    incarnation: home.incarnation,
+    incarnation: parent.incarnation,
     d,
-    ...stayOf(context, { running: true }),
+    ...expiryOf(context, { running: true }),
   });
   return { blob };
 }
 
-/** The bytes of several; undefined for those whose blob is gone, as what names it must be by now. */
+/** The bytes of several values. Undefined for a blob that is gone; the record that referred to it has changed since. */
 export async function readInline(
   context: MongoContext,
   inlines: readonly Inline[],
@@ -45,7 +48,7 @@ export async function readInline(
   });
 }
 
-/** Removes blobs that no record names any more, off the request path. */
+/** Removes blobs that no record refers to any more, off the request path. */
 export function removeBlobsLater(context: MongoContext, inlines: readonly Inline[]): void {
   const blobs = inlines.flatMap((inline) => (isBlob(inline) ? [inline.blob] : []));
   const [first] = blobs;

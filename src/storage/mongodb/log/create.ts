@@ -3,9 +3,9 @@ import type { MessageClaim, TaskAppend } from "../../storage.ts";
 import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { type ClaimAttempt, claimForTask, releaseClaim } from "../claims/claims.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
-import { ensureConversation, heldUntil, holdOf, type Touched, undoTouch } from "../conversations/conversations.ts";
+import { ensureConversation, pinnedUntil, pinOf, type Touched, undoTouch } from "../conversations/conversations.ts";
 import { firstPointer, now, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
 import { trimIfLong } from "../conversations/trim.ts";
 import { allOf, isDuplicateKey } from "../errors.ts";
@@ -24,9 +24,9 @@ import { fitsRecord, writeItem } from "./tail.ts";
 type Create = NonNullable<TaskAppend["create"]>;
 
 /**
- * Creates a task. The claim and the conversation with the hold on it first, both at once; then the task's record, which
- * decides: it holds the first batch and the pointer to the message that made the task. What was done first is undone if
- * the task isn't made.
+ * Creates a task. First, at the same time, the claim is taken and the conversation is touched and pinned. Then the
+ * task's record is inserted, which decides: it contains the first batch and the pointer to the first message. If it
+ * can't be inserted, claim and conversation are put back.
  */
 export async function createTask(
   context: MongoContext,
@@ -38,8 +38,8 @@ export async function createTask(
   const { header, batch, messages } = append;
   const touch: Touch = {
     access: "now",
-    hold: holdOf(context, task, header, batch.entries.length),
-    said: messages.length,
+    pin: pinOf(context, task, header, batch.entries.length),
+    messageCount: messages.length,
     token: newId(),
   };
   const [claimed, touched] = await allOf([
@@ -60,12 +60,12 @@ export async function createTask(
   const pointers = morePointers(context, key, append, record);
   const [rival] = await allOf([insert(context, record), writePointers(context, pointers)]);
   if (rival !== undefined) {
-    // Lost to itself: an earlier try of it was committed, and what goes with it must stay, or come.
+    // If an earlier try of this append was committed, its claim and pointers stay or are completed.
     const again = rival.batch === batch.id || (await readTask(context, key, 0n, 0))[0]?.batch === batch.id;
     const undone = again
       ? [writePointers(context, morePointers(context, key, append, rival))]
       : [undoTouch(context, touched, touch), undoClaim(context, key, claim, claimed)];
-    // Nothing that is left over counts for anything, so that this fails is no reason to keep the outcome back.
+    // Errors are ignored: what is left over has no effect, and the outcome is known.
     await Promise.allSettled([removePointers(context, pointers), ...undone]);
     const { head, replica, fence } = rival;
     return { outcome: "lost", head: BigInt(head), batch: rival.batch, replica, fence: bigintOf(fence) };
@@ -82,10 +82,10 @@ export async function createTask(
     confirmedAt: performance.now(),
   };
   context.hints.set(task, hint);
-  context.running.note(task, hint, touch.hold);
+  context.running.note(task, hint, touch.pin);
   trimIfLong(context, touched.record);
-  if (record.far === true && !isRunning(state)) {
-    context.ended.add(context, { ...hint, until: heldUntil(context, header) });
+  if (record.longLived === true && !isRunning(state)) {
+    context.ended.add(context, { ...hint, until: pinnedUntil(context, header) });
   }
   const otherContent = claimed?.outcome === "accepted" && claimed.otherContent;
   return {
@@ -113,16 +113,16 @@ async function taskRecord(
     putInline(context, owner_, header.summary ?? new Uint8Array()),
   ]);
   const [first] = messages;
-  const stay = stayOf(context, {
+  const expiry = expiryOf(context, {
     running: isRunning(header.state),
-    until: heldUntil(context, header),
+    until: pinnedUntil(context, header),
     covered: record.covered,
   });
   return {
     _id: taskKey(key),
     log: owner_.log,
     conversation: record._id,
-    ...belongingOf(record.incarnation, stay),
+    ...belongingOf(record.incarnation, expiry),
     scope: scopeKey(key),
     tenant,
     owner,
@@ -136,16 +136,16 @@ async function taskRecord(
     tail: [item],
     tailFirst: 1,
     tailBytes: itemBytes(item),
-    requests: [],
+    commands: [],
     watchers: [],
     ...(first !== undefined && { first: firstPointer(key, first) }),
     ...(claim !== undefined && { claim }),
-    ...((!fitsRecord(batch) || messages.length > 1) && { far: true }),
+    ...((!fitsRecord(batch) || messages.length > 1) && { longLived: true }),
     at: now,
   };
 }
 
-/** The pointers that aren't in the task's record. */
+/** The pointers that are not in the task's record. */
 function morePointers(
   context: MongoContext,
   key: TaskKey,
@@ -154,11 +154,14 @@ function morePointers(
 ): readonly MessageRecord[] {
   const { _id: task, log, conversation, contextId, incarnation } = record;
   const of = { scope: key, task, taskId: key.taskId, log, conversation, contextId, incarnation };
-  const stay = stayOf(context, { running: isRunning(header.state), until: heldUntil(context, header) });
-  return pointerRecords(of, 0, batch.id, messages.slice(1), stay);
+  const expiry = expiryOf(context, { running: isRunning(header.state), until: pinnedUntil(context, header) });
+  return pointerRecords(of, 0, batch.id, messages.slice(1), expiry);
 }
 
-/** Inserts the record, in the place of one that can't be found any more. What there is instead, if it can be found. */
+/**
+ * Inserts the record, or replaces one that can't be found any more. Returns the task that exists, if it can be
+ * found.
+ */
 async function insert(context: MongoContext, record: TaskRecord): Promise<FoundTask | undefined> {
   const { tasks } = context.collections;
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
@@ -184,7 +187,9 @@ async function insert(context: MongoContext, record: TaskRecord): Promise<FoundT
       }
     }
   }
-  throw new StorageError("unavailable", `Task "${record.taskId}" is made and removed too fast`, { outcome: "unknown" });
+  throw new StorageError("unavailable", `Task "${record.taskId}" is created and removed too often at once`, {
+    outcome: "unknown",
+  });
 }
 
 async function undoClaim(

@@ -16,22 +16,22 @@ export function encodeEntries(entries: readonly Uint8Array[]): Binary {
   );
 }
 
-/** Throws `StorageError` "corrupt" if it is no batch. */
+/** Throws `StorageError` "corrupt" if the bytes are not a batch. */
 export function decodeEntries(binary: Binary): readonly Uint8Array[] {
   try {
     return fromBinary(EntryBatchSchema, bytesOf(binary)).entries;
   } catch (error) {
-    throw new StorageError("corrupt", "A log holds something other than entries", { cause: error });
+    throw new StorageError("corrupt", "A log contains something other than entries", { cause: error });
   }
 }
 
-/** What an item counts for in `tailBytes`: not less than it takes. */
+/** The size of an item in `tailBytes`: at least what it takes in the record. */
 export function itemBytes(item: LogItem): number {
   const bytes = item.d === undefined ? 48 * (item.x?.pieces.length ?? 0) : item.d.length();
   return bytes + item.b.length + itemOverheadBytes;
 }
 
-/** Entries in pieces that fit a document each: so many as fit `pieceBytesMax`, at least one. */
+/** Splits entries into pieces of at most `pieceBytesMax`, with at least one entry each. */
 export function piecesOf(entries: readonly Uint8Array[]): readonly (readonly Uint8Array[])[] {
   const pieces: Uint8Array[][] = [];
   let bytes = Number.POSITIVE_INFINITY;

@@ -3,25 +3,25 @@ import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskPage, TaskQuery } from "../../storage.ts";
 import { type MongoContext, ttlOf } from "../context.ts";
 import { liveExpression } from "../conversations/conversation-pipelines.ts";
-import { findConversation, joinHome } from "../conversations/conversations.ts";
+import { findConversation, joinParent } from "../conversations/conversations.ts";
 import { allOf } from "../errors.ts";
 import { scopeKey } from "../keys.ts";
 import type { TaskRecord } from "../records.ts";
 import { storedTasks } from "./task-reads.ts";
 
 /**
- * Every state that a header can have, with room for those of later releases: what lists a conversation's tasks goes
- * through them all.
+ * All states that a header can have, with room for those of later releases. A list of a conversation's tasks reads the
+ * range of each.
  */
 const states = Array.from({ length: 16 }, (_, state) => state);
 
 /**
- * Has the tasks of each state in order, which MongoDB merges; left to itself it takes another index of the conversation
- * and sorts.
+ * This index has the tasks of each state in order, and MongoDB merges them. Without the hint it uses another index of
+ * the conversation and sorts.
  */
 const conversationIndex = { incarnation: 1, state: 1, statusTime: -1, taskId: -1 } as const;
 
-/** A page of headers. Whose conversation can't be found is passed over, and not counted. */
+/** A page of headers. Tasks whose conversation can't be found are neither listed nor counted. */
 export async function listTasks(context: MongoContext, query: TaskQuery): Promise<TaskPage> {
   const { scope, contextId, limit } = query;
   const conversation = contextId === undefined ? undefined : await findConversation(context, scope, contextId);
@@ -46,9 +46,9 @@ async function findPage(
     { $match: pageFilter(query, incarnation) },
     { $sort: { statusTime: -1, taskId: -1 } },
     { $unset: "tail" },
-    ...joinHome(context),
-    { $unset: "home" },
-    // One more than asked for tells whether there are more.
+    ...joinParent(context),
+    { $unset: "parent" },
+    // One more than the limit, to see whether there are more.
     { $limit: query.limit + 1 },
   ];
   return tasks
@@ -56,7 +56,7 @@ async function findPage(
     .toArray();
 }
 
-/** Ranges that an index holds in one piece each, so that nothing is read that isn't shown. */
+/** Ranges that are each contiguous in an index, so no record is read that isn't returned. */
 function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarnation: Binary | undefined): Document {
   const of = incarnation === undefined ? { scope: scopeKey(scope) } : { incarnation };
   const inState = state !== undefined ? { state } : incarnation === undefined ? {} : { state: { $in: states } };
@@ -66,8 +66,8 @@ function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarna
   }
   const { statusTimeMs, taskId } = after;
   if (incarnation !== undefined && state === undefined) {
-    // One range of each state: of two, MongoDB wouldn't merge the states in order. Passed over are tasks of the very
-    // same time alone.
+    // One range for each state: with two, MongoDB wouldn't merge the states in order. Only tasks of exactly the same
+    // time are read in vain.
     return {
       ...of,
       ...inState,
@@ -84,8 +84,8 @@ function pageFilter({ scope, state, statusTimeMsMin, after }: TaskQuery, incarna
 }
 
 /**
- * Counts from the conversations that can be found, each one's tasks on an index alone: no task's record is read, and
- * none counts whose conversation is gone while its own record waits for its removal.
+ * Counts the tasks of the conversations that can be found, on an index alone. No task's record is read. A task whose
+ * conversation is gone isn't counted, even if its own record is not removed yet.
  */
 async function countTasks(
   context: MongoContext,

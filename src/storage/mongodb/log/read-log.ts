@@ -9,13 +9,13 @@ import type { LogItem, SegmentRecord } from "../records.ts";
 import { decodeEntries } from "./entries.ts";
 import { findTask } from "./find-task.ts";
 
-/** Segments fetched by one command at most. */
+/** The most segments that one command reads. */
 const segmentsMax = 64;
 
 /**
- * Entries after a sequence: the task's record first, then the segments below its tail. What the record says is below
- * the tail is committed and stays, so nothing is missing and nothing is seen that isn't committed. A hole, which is the
- * end of the task or damage, ends what is read.
+ * Reads the entries after a sequence: the task's record first, then the segments below its tail. Entries below the tail
+ * are committed and don't change, so none is missing and all are committed. Reading ends at a hole: the task was
+ * removed, or the log is damaged.
  */
 export async function readTask(
   context: MongoContext,
@@ -46,7 +46,7 @@ export async function readTask(
   return page.entries;
 }
 
-/** The segment that holds a sequence and some of those behind it, as many as the bytes that are wanted may take. */
+/** The segment that contains a sequence and some of those after it, up to the number of bytes wanted. */
 async function findSegments(
   context: MongoContext,
   log: Binary,
@@ -68,14 +68,14 @@ async function findSegments(
       .limit(limit)
       .toArray(),
   ]);
-  // One that ends before holds nothing of what is wanted: there is a hole, or the next one begins exactly there.
+  // The segment ends before the sequence. There is a hole, or the next segment begins exactly at the sequence.
   return [...first.filter(({ last }) => last >= from), ...more];
 }
 
-/** Collects entries, dense and in order, up to a number of bytes; the first is taken whatever its size. */
+/** Collects entries in order and without holes, up to a number of bytes. The first entry is taken whatever its size. */
 class EntryPage {
   readonly entries: StoredEntry[] = [];
-  /** The sequence that comes next. */
+  /** The next sequence. */
   next: number;
   bytesLeft: number;
   full = false;
@@ -89,7 +89,7 @@ class EntryPage {
     this.bytesLeft = bytesMax;
   }
 
-  /** False if nothing can be added any more: the page is full, or there is a hole. */
+  /** False if no more can be added: the page is full, or there is a hole. */
   async add(items: readonly LogItem[]): Promise<boolean> {
     for (const item of items) {
       if (item.s + item.n <= this.next) {
@@ -112,7 +112,7 @@ class EntryPage {
     let first = item.s;
     for (const [index, { n, z }] of (item.x?.pieces ?? []).entries()) {
       if (first + n > this.next) {
-        // A piece of one entry that doesn't fit needn't be fetched to know that.
+        // A piece of one entry that doesn't fit is not read: its size is known.
         if (n === 1 && z > this.bytesLeft && this.entries.length > 0) {
           this.full = true;
           return false;

@@ -1,7 +1,7 @@
 import { Binary } from "mongodb";
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { Snapshot } from "../../storage.ts";
-import { type MongoContext, stayOf } from "../context.ts";
+import { expiryOf, type MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import { bytesOf, nameOf, newId, pieceKey, taskKey } from "../keys.ts";
 import { snapshotPieceBytes } from "../limits.ts";
@@ -10,8 +10,8 @@ import { isRunning } from "../states.ts";
 import { findTask } from "./find-task.ts";
 
 /**
- * Keeps a snapshot: its pieces first, under an id of their own, then the task's record names them, if that only raises
- * the sequence. The pieces of the one before, or these if they weren't wanted any more, go afterwards.
+ * Stores a snapshot. Its pieces are stored first, under a new id. Then the task's record refers to them, if that raises
+ * the sequence. The pieces of the snapshot before are removed afterwards, or these if they weren't needed.
  */
 export async function storeSnapshot(context: MongoContext, key: TaskKey, { sequence, bytes }: Snapshot): Promise<void> {
   const task = await findTask(context, taskKey(key));
@@ -19,13 +19,13 @@ export async function storeSnapshot(context: MongoContext, key: TaskKey, { seque
   if (task === undefined || at > task.head || at <= (task.snapshot?.sequence ?? 0)) {
     return;
   }
-  const { log, incarnation, home } = task;
-  const stay = stayOf(context, { running: isRunning(task.state), covered: home.covered });
+  const { log, incarnation, parent } = task;
+  const expiry = expiryOf(context, { running: isRunning(task.state), covered: parent.covered });
   const id = newId();
   const pieces = Math.max(1, Math.ceil(bytes.byteLength / snapshotPieceBytes));
   for (let index = 0; index < pieces; index++) {
     const d = new Binary(bytes.subarray(index * snapshotPieceBytes, (index + 1) * snapshotPieceBytes));
-    await context.collections.snapshots.insertOne({ _id: pieceKey(log, id, index), incarnation, d, ...stay });
+    await context.collections.snapshots.insertOne({ _id: pieceKey(log, id, index), incarnation, d, ...expiry });
   }
   const before = await context.collections.tasks.findOneAndUpdate(
     {
@@ -34,7 +34,7 @@ export async function storeSnapshot(context: MongoContext, key: TaskKey, { seque
       head: { $gte: at },
       $or: [{ snapshot: { $exists: false } }, { "snapshot.sequence": { $lt: at } }],
     },
-    { $set: { snapshot: { id, sequence: at, pieces }, far: true } },
+    { $set: { snapshot: { id, sequence: at, pieces }, longLived: true } },
     { returnDocument: "before", projection: { snapshot: 1 } },
   );
   const unwanted = before === null ? { id, sequence: at, pieces } : before.snapshot;
@@ -45,13 +45,13 @@ export async function storeSnapshot(context: MongoContext, key: TaskKey, { seque
   }
 }
 
-/** A snapshot's bytes; undefined if its pieces are gone. */
+/** A snapshot's bytes. Undefined if its pieces are gone. */
 export async function readSnapshot(
   context: MongoContext,
   log: Binary,
   { id, sequence, pieces }: SnapshotRecord,
 ): Promise<Snapshot | undefined> {
-  // One command each: all together may be more than one answer of the database can hold.
+  // One command for each: together they may be too large for one reply of the database.
   const found = await allOf(
     pieceKeys(log, { id, pieces }).map((_id) => context.collections.snapshots.findOne({ _id })),
   );

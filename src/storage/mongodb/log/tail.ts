@@ -1,6 +1,6 @@
 import type { Binary } from "mongodb";
 import type { TaskAppend } from "../../storage.ts";
-import { belongingOf, type MongoContext, stayOf } from "../context.ts";
+import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf, isDuplicateKey } from "../errors.ts";
 import { bigintOf, newId, pieceKey, sameKey, segmentKey } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
@@ -8,20 +8,20 @@ import type { LogItem } from "../records.ts";
 import { encodeEntries, piecesOf, sizeOf } from "./entries.ts";
 import { findTask } from "./find-task.ts";
 
-/** The task that something is written for. */
+/** The task that a record is written for. */
 export interface LogOwner {
   readonly log: Binary;
   readonly incarnation: Binary;
 }
 
-/** A batch small enough for the tail of a task's record. */
+/** Whether a batch is small enough for the tail of a task's record. */
 export function fitsRecord({ entries }: TaskAppend["batch"]): boolean {
   return sizeOf(entries) <= tailBytesMax;
 }
 
 /**
- * The batch as the record names it. One that is too large for the record is written beside it first, under an id of its
- * own: until a record names it, nobody reads it.
+ * The batch as an item of the record. A batch that is too large is stored beside the record first, under a new id. It
+ * isn't read until a record refers to it.
  */
 export async function writeItem(
   context: MongoContext,
@@ -34,21 +34,21 @@ export async function writeItem(
     return { ...place, d: encodeEntries(batch.entries) };
   }
   const id = newId();
-  const stay = stayOf(context, { running: true });
+  const expiry = expiryOf(context, { running: true });
   const pieces = piecesOf(batch.entries);
   await allOf(
     pieces.map((entries, index) =>
       context.collections.batchPieces.insertOne({
         _id: pieceKey(owner.log, id, index),
         d: encodeEntries(entries),
-        ...belongingOf(owner.incarnation, stay),
+        ...belongingOf(owner.incarnation, expiry),
       }),
     ),
   );
   return { ...place, x: { id, pieces: pieces.map((entries) => ({ n: entries.length, z: sizeOf(entries) })) } };
 }
 
-/** Removes the pieces of a batch that didn't get into the log, off the request path. */
+/** Removes the pieces of a batch that was not committed, off the request path. */
 export function removeItemLater(context: MongoContext, { log }: LogOwner, { x }: LogItem): void {
   if (x !== undefined) {
     const keys = x.pieces.map((_, index) => pieceKey(log, x.id, index));
@@ -59,11 +59,11 @@ export function removeItemLater(context: MongoContext, { log }: LogOwner, { x }:
 }
 
 /**
- * Makes room: what the tail holds becomes a segment, which the next append's update then relies on. False if the task
- * isn't where the append wants it, so that there is nothing to make room for.
+ * Makes room in the task's record: the tail is copied to a segment, and the next append's update relies on the segment.
+ * False if the task isn't at the position that the append expects.
  *
- * Invariant: a segment holds committed entries alone. It is made of a record that a majority holds; one that is there
- * already, because somebody got this far before, is a prefix of it, or longer, and the longer one stays.
+ * Invariant: a segment contains only committed entries. It is made from a record that a majority has. A segment that
+ * exists already, from an earlier try, is a prefix of the tail or longer; the longer one is kept.
  */
 export async function moveTail(
   context: MongoContext,
@@ -83,7 +83,7 @@ export async function moveTail(
   }
   const { tail, tailFirst, head, incarnation } = found;
   const { segments } = context.collections;
-  const segment = { last: head, items: tail, ...belongingOf(incarnation, stayOf(context, { running: true })) };
+  const segment = { last: head, items: tail, ...belongingOf(incarnation, expiryOf(context, { running: true })) };
   const shorter = { _id: segmentKey(owner.log, tailFirst), last: { $lt: head } };
   try {
     await segments.updateOne(shorter, { $set: segment }, { upsert: true });
@@ -91,7 +91,7 @@ export async function moveTail(
     if (!isDuplicateKey(error)) {
       throw error;
     }
-    // There is one. If it came in the same moment, it may be shorter all the same; relying on it would leave a hole in
+    // A segment exists. It may be shorter if it was written at the same time, and relying on it would leave a hole in
     // the log.
     await segments.updateOne(shorter, { $set: segment });
   }

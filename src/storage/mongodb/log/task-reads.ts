@@ -1,11 +1,11 @@
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { Snapshot, StoredTask, TaskCommand } from "../../storage.ts";
 import type { MongoContext } from "../context.ts";
-import { joinHome } from "../conversations/conversations.ts";
+import { joinParent } from "../conversations/conversations.ts";
 import { bigintOf, taskKey } from "../keys.ts";
-import { releaseLater } from "../lifetime/repair.ts";
+import { releaseLater } from "../lifetime/pins.ts";
 import { attemptsMax } from "../limits.ts";
-import type { RequestRecord, TaskRecord } from "../records.ts";
+import type { CommandRecord, TaskRecord } from "../records.ts";
 import { readInline } from "./blobs.ts";
 import { findTask } from "./find-task.ts";
 import { readSnapshot } from "./snapshots.ts";
@@ -14,7 +14,7 @@ export async function taskExists(context: MongoContext, key: TaskKey): Promise<b
   const stages = [
     { $match: { _id: taskKey(key) } },
     { $project: { conversation: 1, incarnation: 1 } },
-    ...joinHome(context),
+    ...joinParent(context),
     { $project: { _id: 1 } },
   ];
   return (await context.collections.tasks.aggregate(stages).toArray()).length > 0;
@@ -35,8 +35,8 @@ export async function getTask(
     const snapshot =
       withSnapshot && task.snapshot !== undefined ? await readSnapshot(context, task.log, task.snapshot) : undefined;
     const [stored] = await storedTasks(context, [task]);
-    // A snapshot or a blob was replaced between two reads: the record names the new one by now. A snapshot is only a
-    // cache.
+    // A snapshot or a blob was replaced between two reads, and the record refers to the new one by now. A snapshot may
+    // be missing: it is only a cache.
     const whole = stored !== undefined && (!withSnapshot || task.snapshot === undefined || snapshot !== undefined);
     if (whole || attempt === attemptsMax) {
       return stored === undefined ? undefined : withSnapshotOf(stored, snapshot);
@@ -48,24 +48,24 @@ function withSnapshotOf(stored: StoredTask, snapshot: Snapshot | undefined): Sto
   return snapshot === undefined ? stored : { ...stored, snapshot };
 }
 
-/** What callers see of tasks. One whose blobs were replaced since it was read is left out. */
+/** The tasks in the form that callers get. A task whose blobs were replaced since it was read is left out. */
 export async function storedTasks(context: MongoContext, tasks: readonly TaskRecord[]): Promise<readonly StoredTask[]> {
   const bytes = await readInline(
     context,
-    tasks.flatMap(({ summary, requests }) => [summary, ...requests.map((request) => request.bytes)]),
+    tasks.flatMap(({ summary, commands }) => [summary, ...commands.map((command) => command.bytes)]),
   );
   let at = 0;
   return tasks.flatMap((task) => {
     const summary = bytes[at++];
-    const requests = task.requests.map(({ id }) => ({ id, bytes: bytes[at++] }));
-    if (summary === undefined || requests.some((request) => request.bytes === undefined)) {
+    const commands = task.commands.map(({ id }) => ({ id, bytes: bytes[at++] }));
+    if (summary === undefined || commands.some((command) => command.bytes === undefined)) {
       return [];
     }
-    return [storedTask(task, summary, requests as TaskCommand[])];
+    return [storedTask(task, summary, commands as TaskCommand[])];
   });
 }
 
-function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly TaskCommand[]): StoredTask {
+function storedTask(task: TaskRecord, summary: Uint8Array, commands: readonly TaskCommand[]): StoredTask {
   const { tenant, owner, taskId, contextId, head, batch, state, statusTime, replica, fence, logBytes } = task;
   return {
     key: { tenant, owner, taskId },
@@ -78,20 +78,20 @@ function storedTask(task: TaskRecord, summary: Uint8Array, requests: readonly Ta
     fence: bigintOf(fence),
     summary,
     logBytes,
-    commands: requests,
+    commands: commands,
   };
 }
 
-/** The open requests of a record. One whose blob is gone was answered meanwhile. */
-export async function readRequests(
+/** The open commands of a record. A command whose blob is gone was handled meanwhile. */
+export async function readCommands(
   context: MongoContext,
-  requests: readonly RequestRecord[],
+  commands: readonly CommandRecord[],
 ): Promise<readonly TaskCommand[]> {
   const bytes = await readInline(
     context,
-    requests.map((request) => request.bytes),
+    commands.map((command) => command.bytes),
   );
-  return requests.flatMap(({ id }, index) => {
+  return commands.flatMap(({ id }, index) => {
     const found = bytes[index];
     return found === undefined ? [] : [{ id, bytes: found }];
   });

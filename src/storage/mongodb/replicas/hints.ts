@@ -4,8 +4,8 @@ import { nameOf } from "../keys.ts";
 import { hintsMax } from "../limits.ts";
 
 /**
- * What this process saw of a task's record last. An append relies on it to know what to send, never on its being true:
- * whatever it says is checked by the append's condition, and a hint that was wrong costs a read.
+ * What this process last saw of a task's record. An append uses it to build its update. The update's condition checks
+ * all of it, so a wrong hint only costs a read.
  */
 export interface TaskHint {
   readonly log: Binary;
@@ -14,13 +14,13 @@ export interface TaskHint {
   readonly contextId: string;
   readonly tailBytes: number;
   readonly state: TaskState;
-  /** When the record goes if it isn't renewed; undefined: never. */
+  /** The record's expiry. Undefined: never. */
   readonly expireAt: Date | undefined;
-  /** When this process saw the conversation alive and held last, by its monotonic clock. */
+  /** When this process last saw the conversation live and pinned, by its monotonic clock. */
   readonly confirmedAt: number;
 }
 
-/** The hints of the tasks used last. */
+/** The hints of the most recently used tasks. */
 export class TaskHints {
   readonly #hints = new Map<string, TaskHint>();
 

@@ -8,20 +8,20 @@ import type { WakeRecord } from "../records.ts";
 
 type Wake = (keys: readonly TaskKey[]) => void;
 
-/** How long the server lets one wait for a wake-up before it answers that there is none. */
+/** How long the server waits for a wake-up before it returns an empty reply. */
 const awaitMs = 1_000;
-/** Before a broken inbox is opened anew. */
+/** The pause before a broken inbox is opened again. */
 const reopenMs = 250;
 /**
- * Wake-ups are hints: no majority is waited for, so that readers hear of an append as soon as may be. One that is
- * rolled back wakes for nothing.
+ * Wake-ups are hints, so they don't wait for a majority: readers are to see an append as soon as possible. One that is
+ * rolled back has woken readers in vain.
  */
 const hintConcern = { writeConcern: { w: 1 } } as const;
 
 /**
- * The wake-ups of all replicas: one small capped collection that each replica which watches tails for those that name
- * it. Whenever the tail breaks (a new primary, or a reader that fell behind what the collection holds) it is opened
- * anew, and the replica is woken with no keys at all, which means: look at everything.
+ * The wake-ups of all replicas: one small capped collection. Each replica that watches tails it for the wake-ups that
+ * name it. When the tailed cursor breaks (a new primary, or a reader that is too far behind), it is opened again, and
+ * the replica is woken with no keys, which means: check all tasks.
  */
 export class MongoInbox {
   readonly #collection: Collection<WakeRecord>;
@@ -97,7 +97,7 @@ class Tail {
     }
   }
 
-  /** Reads wake-ups from now on until the tail breaks. */
+  /** Reads new wake-ups until the cursor breaks. */
   async #follow(again: boolean): Promise<void> {
     const options = { readPreference: "primary", readConcern: { level: "local" } } as const;
     const [last] = await this.#collection.find({}, options).sort({ $natural: -1 }).limit(1).toArray();
@@ -111,7 +111,7 @@ class Tail {
       signal,
     });
     try {
-      // Opened now, before anybody is told to look: what comes after the look is then in the tail.
+      // Opened before the replica is told to check all tasks, so later wake-ups are not missed.
       let next = await cursor.tryNext();
       if (again && !signal.aborted) {
         this.#wake([]);

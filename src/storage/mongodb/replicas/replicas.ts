@@ -3,18 +3,18 @@ import { Binary, Long } from "mongodb";
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { ReplicaRecord, TaskClaim } from "../../storage.ts";
 import type { MongoContext } from "../context.ts";
-import { joinHome } from "../conversations/conversations.ts";
+import { joinParent } from "../conversations/conversations.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { bigintOf } from "../keys.ts";
 import { attemptsMax, replicaKeptMs } from "../limits.ts";
 
-/** Adding twice because a try's outcome was unknown does no harm: the counter only ever needs to move. */
+/** Adding twice, after an unknown outcome, does no harm: the counter only has to change. */
 export async function heartbeat(context: MongoContext, replica: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await context.collections.replicas.updateOne(
         { _id: replica },
-        { $inc: { counter: Long.ONE }, $currentDate: { beat: true } },
+        { $inc: { counter: Long.ONE }, $currentDate: { heartbeatAt: true } },
         { upsert: true },
       );
       return;
@@ -36,8 +36,8 @@ export async function listReplicas(context: MongoContext): Promise<readonly Repl
 }
 
 /**
- * Running tasks of the given replicas. They are read in the order of their keys, which are hashes, from a random one
- * on: two callers hardly ever get the same.
+ * Running tasks of the given replicas. They are read in the order of their keys, which are hashes, from a random key
+ * on, so two callers start with different tasks.
  */
 export async function claimTasks(context: MongoContext, { replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {
   const keys: TaskKey[] = [];
@@ -49,7 +49,7 @@ export async function claimTasks(context: MongoContext, { replicas, limit }: Tas
           { $match: { runner: replica, _id: range } },
           { $sort: { _id: 1 } },
           { $project: { tenant: 1, owner: 1, taskId: 1, conversation: 1, incarnation: 1 } },
-          ...joinHome(context),
+          ...joinParent(context),
           { $limit: limit - keys.length },
           { $project: { _id: 0, tenant: 1, owner: 1, taskId: 1 } },
         ];
@@ -60,10 +60,10 @@ export async function claimTasks(context: MongoContext, { replicas, limit }: Tas
   return keys;
 }
 
-/** Forgets replicas that are long gone and have no task that somebody would have to take over. */
+/** Forgets replicas that have been silent for very long and have no task to take over. */
 export async function forgetReplicas(context: MongoContext): Promise<void> {
   const { replicas, tasks } = context.collections;
-  const before = { beat: { $lt: new Date(Date.now() - replicaKeptMs) } };
+  const before = { heartbeatAt: { $lt: new Date(Date.now() - replicaKeptMs) } };
   for (const { _id } of await replicas.find(before).toArray()) {
     if ((await tasks.findOne({ runner: _id }, { projection: { _id: 1 } })) === null) {
       await replicas.deleteOne({ _id, ...before });

@@ -5,9 +5,9 @@ import * as given from "../fixtures.ts";
 
 const key = given.taskKey("task");
 
-export const requestCases: readonly CaseSpec[] = [
+export const commandCases: readonly CaseSpec[] = [
   {
-    name: "every append returns the open requests, oldest first, until one answers them",
+    name: "every append returns the open commands, oldest first, until one handles them",
     async run(storage) {
       let position = await given.commit(storage, key, given.nothing);
       const append = async (parts: given.AppendParts = {}) => {
@@ -18,19 +18,19 @@ export const requestCases: readonly CaseSpec[] = [
         return idsOf(result.commands);
       };
       for (const id of ["z", "a", "m"]) {
-        assert.equal(await storage.sendCommand(key, requestOf(id)), true);
+        assert.equal(await storage.sendCommand(key, commandOf(id)), true);
       }
       assert.deepEqual(await append(), ["z", "a", "m"]);
       assert.deepEqual(await append(), ["z", "a", "m"]);
-      assert.deepEqual(await append({ answered: ["a", "unknown"] }), ["z", "m"]);
-      await storage.sendCommand(key, requestOf("b"));
+      assert.deepEqual(await append({ handled: ["a", "unknown"] }), ["z", "m"]);
+      await storage.sendCommand(key, commandOf("b"));
       assert.deepEqual(idsOf((await given.taskOf(storage, key)).commands), ["z", "m", "b"]);
-      assert.deepEqual(await append({ answered: ["b", "z", "m"] }), []);
+      assert.deepEqual(await append({ handled: ["b", "z", "m"] }), []);
       assert.deepEqual((await given.taskOf(storage, key)).commands, []);
     },
   },
   {
-    name: "a request brings its bytes",
+    name: "a command comes with its bytes",
     async run(storage) {
       const position = await given.commit(storage, key, given.nothing);
       const bytes = given.fillerEntry(5000);
@@ -41,34 +41,34 @@ export const requestCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "the same id again is the same request",
+    name: "the same id again is the same command",
     async run(storage) {
       await given.commit(storage, key, given.nothing);
-      await Promise.all(Array.from({ length: 5 }, () => storage.sendCommand(key, requestOf("one"))));
-      assert.equal(await storage.sendCommand(key, requestOf("two")), true);
-      assert.equal(await storage.sendCommand(key, requestOf("one")), true);
+      await Promise.all(Array.from({ length: 5 }, () => storage.sendCommand(key, commandOf("one"))));
+      assert.equal(await storage.sendCommand(key, commandOf("two")), true);
+      assert.equal(await storage.sendCommand(key, commandOf("one")), true);
       assert.deepEqual(idsOf((await given.taskOf(storage, key)).commands), ["one", "two"]);
     },
   },
   {
-    name: "requests made while the owner appends are all returned sooner or later",
+    name: "commands sent while the owner appends are all returned",
     async run(storage) {
       let position = await given.commit(storage, key, given.nothing);
-      const ids = Array.from({ length: 20 }, (_, index) => `request-${index}`);
-      const asking = Promise.all(ids.map((id) => storage.sendCommand(key, requestOf(id))));
+      const ids = Array.from({ length: 20 }, (_, index) => `command-${index}`);
+      const sending = Promise.all(ids.map((id) => storage.sendCommand(key, commandOf(id))));
       const seen = new Set<string>();
-      let answered: readonly string[] = [];
+      let handled: readonly string[] = [];
       for (let round = 0; round < 10; round++) {
         const batch = `round-${round}`;
-        const result = given.committed(await storage.appendTask(key, given.appendOf(position, { batch, answered })));
+        const result = given.committed(await storage.appendTask(key, given.appendOf(position, { batch, handled })));
         position = { ...position, head: result.head, batch };
-        answered = idsOf(result.commands);
-        for (const id of answered) {
-          assert.ok(!seen.has(id), `An answered request is still open: ${id}`);
+        handled = idsOf(result.commands);
+        for (const id of handled) {
+          assert.ok(!seen.has(id), `A handled command is still open: ${id}`);
           seen.add(id);
         }
       }
-      await asking;
+      await sending;
       for (const { id } of (await given.taskOf(storage, key)).commands) {
         seen.add(id);
       }
@@ -76,19 +76,19 @@ export const requestCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "nothing can be asked of a task that doesn't exist",
+    name: "no command can be sent to a task that doesn't exist",
     async run(storage) {
-      assert.equal(await storage.sendCommand(key, requestOf("one")), false);
+      assert.equal(await storage.sendCommand(key, commandOf("one")), false);
       await given.commit(storage, key, given.nothing);
       assert.deepEqual((await given.taskOf(storage, key)).commands, []);
     },
   },
 ];
 
-function requestOf(id: string): TaskCommand {
+function commandOf(id: string): TaskCommand {
   return { id, bytes: Buffer.from(id) };
 }
 
-function idsOf(requests: readonly TaskCommand[]): readonly string[] {
-  return requests.map(({ id }) => id);
+function idsOf(commands: readonly TaskCommand[]): readonly string[] {
+  return commands.map(({ id }) => id);
 }

@@ -17,12 +17,9 @@ export const groupBytesMax = 16 * 1024 * 1024;
 export const readGroupOperationsMax = 64;
 /** Bytes of answers after which the reader answers what it has. */
 export const readGroupBytesMax = 1024 * 1024;
-/**
- * Operations that wait for one worker. A caller that is refused here knows that the disk can't keep up; memory must not
- * hide it.
- */
+/** Operations that wait for one worker. Beyond it callers are refused, so that they learn that the disk is too slow. */
 export const queueOperationsMax = 20_000;
-/** Bytes that wait for one worker: what the process is ready to lose memory to when the disk stalls. */
+/** Bytes that wait for one worker: the memory that the process spends while the disk stalls. */
 export const queueBytesMax = 256 * 1024 * 1024;
 /**
  * Arrays from this size on change threads without a copy; below, the bookkeeping of a transfer costs more than the

@@ -2,16 +2,18 @@ import { held, live } from "./conditions.ts";
 
 /** Statements on conversations, messages and claims. */
 export const conversationSql = {
-  findConversation: `SELECT c.id, c.last_access_ms, c.message_count, ${live} AS live FROM {conversations} AS c WHERE c.key = :key`,
+  findConversation: `
+    SELECT c.id, c.last_access_ms, c.message_count, ${live} AS live FROM {conversations} AS c WHERE c.key = :key`,
   addConversation: `
     INSERT INTO {conversations} (key, scope, tenant, owner, context_id, last_access_ms, message_count)
     VALUES (:key, :scope, :tenant, :owner, :contextId, :lastAccessMs, 0)`,
   setLastAccess: `UPDATE {conversations} SET last_access_ms = :lastAccessMs WHERE id = :id`,
-  // Without a key nothing finds it, and another of the same context id can be made; the sweep takes its rows away.
+  // Without a key nothing finds the row, and there can be another one of the same context id. The sweep removes it.
   hideConversation: `UPDATE {conversations} SET key = NULL WHERE id = :id`,
   pageConversations: `
     SELECT c.context_id, c.last_access_ms FROM {conversations} AS c
-    WHERE c.scope = :scope AND c.last_access_ms <= :afterMs AND (c.last_access_ms < :afterMs OR c.context_id > :afterContextId) AND ${live}
+    WHERE c.scope = :scope AND c.last_access_ms <= :afterMs
+      AND (c.last_access_ms < :afterMs OR c.context_id > :afterContextId) AND ${live}
     ORDER BY c.last_access_ms DESC, c.context_id LIMIT :limit`,
   // Held conversations are among the result, so that one step reads a bounded number of rows.
   oldConversations: `
@@ -54,15 +56,18 @@ export const conversationSql = {
     SELECT time_ms, task, task_id, sequence, bytes FROM {messages}
     WHERE conversation = :conversation AND (time_ms, task_id, sequence) > (:afterTimeMs, :afterTaskId, :afterSequence)
     ORDER BY time_ms, task_id, sequence LIMIT :limit`,
-  messageIds: `SELECT id, message_id FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence`,
+  messageIds: `
+    SELECT id, message_id FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence`,
 
   // A claim is held for its window, but not beyond the conversation that it led to.
   findClaims: `
-    SELECT k.id, k.content_hash, k.task_id, k.answer, (k.ends_ms > :nowMs AND (k.conversation IS NULL OR ${live})) AS held
+    SELECT k.id, k.content_hash, k.task_id, k.answer,
+      (k.ends_ms > :nowMs AND (k.conversation IS NULL OR ${live})) AS held
     FROM {claims} AS k LEFT JOIN {conversations} AS c ON c.id = k.conversation
     WHERE k.message_key = :messageKey`,
   putClaim: `
-    INSERT INTO {claims} (message_key, content_hash, task_id, ends_ms, conversation) VALUES (:messageKey, :contentHash, :taskId, :endsMs, NULL)
+    INSERT INTO {claims} (message_key, content_hash, task_id, ends_ms, conversation)
+    VALUES (:messageKey, :contentHash, :taskId, :endsMs, NULL)
     ON CONFLICT (message_key, content_hash) DO UPDATE
     SET task_id = excluded.task_id, ends_ms = excluded.ends_ms, conversation = NULL, answer = NULL RETURNING id`,
   settleClaim: `UPDATE {claims} SET conversation = :conversation, answer = :answer WHERE id = :id`,
@@ -71,6 +76,7 @@ export const conversationSql = {
 
 function stats(filter: string): string {
   return `
-    SELECT count(*) AS conversations, coalesce(sum(c.message_count), 0) AS messages, min(c.last_access_ms) AS oldest, max(c.last_access_ms) AS newest
+    SELECT count(*) AS conversations, coalesce(sum(c.message_count), 0) AS messages,
+      min(c.last_access_ms) AS oldest, max(c.last_access_ms) AS newest
     FROM {conversations} AS c WHERE ${filter} ${live}`;
 }

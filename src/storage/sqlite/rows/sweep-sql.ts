@@ -1,11 +1,13 @@
 /**
- * Statements that take away the rows of what was removed. What holds bytes is looked up with its size first, so that
- * one step stays small; `length` of a blob doesn't read it.
+ * Statements that remove the rows of what is hidden. Rows with bytes are found with their size first, so that one step
+ * stays small; `length` of a blob doesn't read it.
  */
 export const sweepSql = {
   removedConversation: `SELECT id FROM {conversations} WHERE key IS NULL LIMIT 1`,
-  conversationMessages: `SELECT id, coalesce(length(bytes), 0) AS size FROM {messages} WHERE conversation = :of LIMIT :limit`,
-  conversationClaims: `SELECT id, coalesce(length(answer), 0) AS size FROM {claims} WHERE conversation = :of LIMIT :limit`,
+  conversationMessages: `
+    SELECT id, coalesce(length(bytes), 0) AS size FROM {messages} WHERE conversation = :of LIMIT :limit`,
+  conversationClaims: `
+    SELECT id, coalesce(length(answer), 0) AS size FROM {claims} WHERE conversation = :of LIMIT :limit`,
   tasksOfConversation: `SELECT id FROM {tasks} WHERE conversation = :conversation LIMIT :limit`,
   removeConversation: `DELETE FROM {conversations} WHERE id = :id`,
 

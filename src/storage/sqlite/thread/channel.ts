@@ -21,9 +21,8 @@ interface Pending {
 }
 
 /**
- * One worker thread and the calls that wait for it. Opened by `openChannel`, it lives until `close`, or until the
- * worker dies: then all that waits and all that comes later is rejected, since a writer that was started anew could not
- * say what became of the calls of the old one.
+ * One worker thread and the calls that wait for it. It lives from `openChannel` until `close`, or until the worker
+ * dies. Then all waiting and later calls are rejected: a new writer could not say what became of the old one's calls.
  */
 export class SqliteChannel<O extends Operations> {
   readonly #worker: Worker;
@@ -93,7 +92,7 @@ export class SqliteChannel<O extends Operations> {
     try {
       this.#post(calls, transfer);
     } catch (error) {
-      // Something that can't be cloned: a fault in the program. Nothing was sent.
+      // An argument can't be cloned, which is a fault in the program. Nothing was sent.
       for (const { id } of calls) {
         this.#settle(id)?.reject(error as Error);
       }

@@ -8,8 +8,8 @@ import { readerOperations, writerOperations } from "./operations.ts";
 import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
 /**
- * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried
- * out, above all while its COMMIT waited for the disk, is the next one.
+ * The entry of both worker threads. A worker carries out calls in groups. The calls that arrive while one group is
+ * carried out, above all while its COMMIT waits for the disk, are the next group.
  */
 function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: WorkerTask): void {
   let context: SqliteContext;
@@ -32,8 +32,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
   port.on("message", (message: ToWorker) => {
     receive(message);
     for (;;) {
-      // Without this, what arrived meanwhile would be seen only after the loop of events came round: one message, and
-      // so one group, each.
+      // Without this, each message would wait for a turn of the event loop, and each would be a group of its own.
       for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
         receive(more.message as ToWorker);
       }

@@ -24,8 +24,8 @@ export function* claimMessage(
 
 /**
  * Ties a claim to the conversation that its outcome is in; the claim ends with that conversation. `held` is what
- * `findHeld` found in this transaction. Makes the claim if there is none. Changes nothing if the claim is held for another task, which is possible once this one's window is
- * over.
+ * `findHeld` found in this transaction. Makes the claim if there is none. Changes nothing if the claim is held for
+ * another task, which is possible once this one's window is over.
  */
 export function* settleClaim(
   tables: Tables,

@@ -36,6 +36,13 @@ export default {
       to: { path: "^src/storage/(memory|sqlite|mongodb)/", pathNot: "^src/storage/$1/" },
     },
     {
+      name: "tables-apart",
+      comment: "The operations know the port of statements, and no engine that implements it.",
+      severity: "error",
+      from: { path: "^src/storage/tables/" },
+      to: { path: "^src/storage/(memory|sqlite|mongodb)/" },
+    },
+    {
       name: "conformance-apart",
       comment: "The suite knows the port, but no engine.",
       severity: "error",

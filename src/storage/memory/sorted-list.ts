@@ -1,6 +1,6 @@
 /**
- * Items in an order, in one array: finding a place takes a binary search, inserting and removing a move of what is
- * behind it. So an order should put at the end what comes and goes most.
+ * Items in an order, in one array. Finding a place takes a binary search; inserting and removing moves the items behind
+ * it. So an order should put at the end what comes and goes most.
  */
 export class SortedList<T> {
   readonly #items: T[] = [];
@@ -15,17 +15,27 @@ export class SortedList<T> {
     return this.#items.length;
   }
 
-  /** In order; not to be changed. */
-  get items(): readonly T[] {
-    return this.#items;
+  /** The item at an index, which must be one of the list. */
+  at(index: number): T {
+    return this.#items[index] as T;
+  }
+
+  /** A copy of the items with indexes from `start` up to but not including `end`. */
+  slice(start?: number, end?: number): T[] {
+    return this.#items.slice(start, end);
   }
 
   insert(item: T): void {
-    this.#items.splice(
-      this.firstIndex((other) => this.#compare(other, item) > 0),
-      0,
-      item,
-    );
+    const last = this.#items.at(-1);
+    if (last === undefined || this.#compare(last, item) < 0) {
+      this.#items.push(item);
+    } else {
+      this.#items.splice(
+        this.firstIndex((other) => this.#compare(other, item) > 0),
+        0,
+        item,
+      );
+    }
   }
 
   /** Must be called before anything changes that the order depends on. */
@@ -34,11 +44,6 @@ export class SortedList<T> {
     if (this.#items[index] === item) {
       this.#items.splice(index, 1);
     }
-  }
-
-  /** Takes that many items from the beginning. */
-  removeFirst(count: number): readonly T[] {
-    return this.#items.splice(0, count);
   }
 
   /**
@@ -50,7 +55,7 @@ export class SortedList<T> {
     let high = this.#items.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (isBehind(this.#items[middle] as T)) {
+      if (isBehind(this.at(middle))) {
         high = middle;
       } else {
         low = middle + 1;

@@ -1,36 +1,40 @@
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope, TaskKey } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
-import type { Retention } from "../storage.ts";
-import type { ClaimRecord, ConversationRecord, MessageRecord, ScopeRecord, TaskRecord } from "./records.ts";
-import { MemoryReplicas } from "./replicas.ts";
+import type { MessageClaim } from "../storage.ts";
+import type { Moment } from "../tables/moment.ts";
+import type { HeaderChange, NewMessage } from "../tables/tables.ts";
+import type {
+  ClaimRecord,
+  ConversationRecord,
+  MessageRecord,
+  ReplicaEntry,
+  ScopeRecord,
+  TaskRecord,
+} from "./records.ts";
 import { SortedList } from "./sorted-list.ts";
+import { TaskIndex } from "./task-index.ts";
 
-/**
- * All records of a memory storage, with what keeps the indexes among them right. Nothing here waits, so whatever a
- * caller does between two awaits is one atomic step.
- */
+const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];
+const interruptedStates = [TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED];
+
+/** All records of a memory storage, and the changes that keep its indexes right. */
 export class MemoryState {
-  readonly maxHistoryLength: number;
-  retention: Retention = { conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: Number.POSITIVE_INFINITY };
-  readonly replicas = new MemoryReplicas();
   readonly scopes = new Map<string, ScopeRecord>();
-  /** Tasks that are SUBMITTED, WORKING or pending, by their replica. */
-  readonly claimableTasks = new Map<string, Set<TaskRecord>>();
+  readonly conversations = new Map<number, ConversationRecord>();
+  readonly tasks = new Map<number, TaskRecord>();
+  readonly messages = new Map<number, MessageRecord>();
+  readonly claims = new Map<number, ClaimRecord>();
+  readonly replicas = new Map<string, ReplicaEntry>();
+  /** In the order of the last access, then of the ids. */
+  readonly conversationsByAccess = new SortedList<ConversationRecord>(
+    (a, b) => a.lastAccessMs - b.lastAccessMs || a.id - b.id,
+  );
+  /** The tasks of each runner, by id. */
+  readonly runningTasks = new Map<string, SortedList<TaskRecord>>();
   /** Those that end first come first. */
-  readonly claimsByEnd = new SortedList<ClaimRecord>((a, b) => a.expiresAtMs - b.expiresAtMs || a.order - b.order);
-  closed = false;
-  #order = 0;
-
-  constructor(maxHistoryLength: number) {
-    this.maxHistoryLength = maxHistoryLength;
-  }
-
-  /** A number larger than every one before. */
-  nextOrder(): number {
-    this.#order += 1;
-    return this.#order;
-  }
+  readonly #claimsByEnd = new SortedList<ClaimRecord>((a, b) => a.endsMs - b.endsMs || a.id - b.id);
+  #lastId = 0;
 
   // ── Scopes ──
 
@@ -38,14 +42,14 @@ export class MemoryState {
     return this.scopes.get(scopeString(scope));
   }
 
-  ensureScope(scope: Scope): ScopeRecord {
-    const name = scopeString(scope);
+  #ensureScope({ tenant, owner }: Scope): ScopeRecord {
+    const name = scopeString({ tenant, owner });
     let record = this.scopes.get(name);
     if (record === undefined) {
       record = {
-        scope: { tenant: scope.tenant, owner: scope.owner },
+        scope: { tenant, owner },
         tasks: new Map(),
-        tasksByStatus: new SortedList(compareTasks),
+        taskIndex: new TaskIndex(),
         conversations: new Map(),
         conversationsByAccess: new SortedList(
           (a, b) => a.lastAccessMs - b.lastAccessMs || compareIds(b.contextId, a.contextId),
@@ -59,181 +63,135 @@ export class MemoryState {
   }
 
   /** Forgets a scope that holds nothing, so that owners who are gone cost nothing. */
-  releaseScope(record: ScopeRecord): void {
-    if (record.conversations.size === 0 && record.claims.size === 0) {
-      this.scopes.delete(scopeString(record.scope));
+  #releaseScope({ scope, conversations, claims }: ScopeRecord): void {
+    if (conversations.size === 0 && claims.size === 0) {
+      this.scopes.delete(scopeString(scope));
     }
   }
 
   // ── Conversations ──
 
-  /** Whether a task keeps the conversation from expiring. */
-  isHeld(conversation: ConversationRecord, nowMs: number): boolean {
-    if (conversation.runningTasks > 0) {
-      return true;
-    }
-    for (const task of conversation.interruptedTasks) {
-      if (task.statusTimeMs + this.retention.interruptedTtlMs > nowMs) {
-        return true;
-      }
-    }
-    return false;
+  conversation(id: number): ConversationRecord {
+    return found(this.conversations.get(id));
   }
 
-  /** Whether the conversation can still be found: not removed and not past its time. */
-  isLive(conversation: ConversationRecord, nowMs: number): boolean {
-    const pastTtl = nowMs > conversation.lastAccessMs + this.retention.conversationTtlMs;
-    return !conversation.removed && (!pastTtl || this.isHeld(conversation, nowMs));
-  }
-
-  findConversation(scope: Scope, contextId: string, nowMs: number): ConversationRecord | undefined {
-    const conversation = this.findScope(scope)?.conversations.get(contextId);
-    return conversation !== undefined && this.isLive(conversation, nowMs) ? conversation : undefined;
-  }
-
-  /** The live conversation of that id; a new one if there is none or if it is past its time. */
-  ensureConversation(scope: Scope, contextId: string, nowMs: number): ConversationRecord {
-    const present = this.findScope(scope)?.conversations.get(contextId);
-    if (present !== undefined) {
-      if (this.isLive(present, nowMs)) {
-        return present;
-      }
-      this.removeConversation(present);
-    }
+  addConversation(scope: Scope, contextId: string, lastAccessMs: number): ConversationRecord {
     const conversation: ConversationRecord = {
-      scope: this.ensureScope(scope),
+      id: this.#nextId(),
+      scope: this.#ensureScope(scope),
       contextId,
-      lastAccessMs: nowMs,
-      tasks: new Set(),
-      runningTasks: 0,
-      interruptedTasks: new Set(),
+      lastAccessMs,
+      taskIndex: new TaskIndex(),
       messages: new SortedList(compareMessages),
       claims: new Set(),
-      removed: false,
     };
+    this.conversations.set(conversation.id, conversation);
     conversation.scope.conversations.set(contextId, conversation);
-    conversation.scope.conversationsByAccess.insert(conversation);
+    this.#indexAccess(conversation);
     return conversation;
   }
 
   setLastAccess(conversation: ConversationRecord, timeMs: number): void {
-    if (conversation.lastAccessMs === timeMs) return;
-    const list = conversation.scope.conversationsByAccess;
-    list.delete(conversation);
-    conversation.lastAccessMs = timeMs;
-    list.insert(conversation);
+    if (conversation.lastAccessMs !== timeMs) {
+      this.#unindexAccess(conversation);
+      conversation.lastAccessMs = timeMs;
+      this.#indexAccess(conversation);
+    }
   }
 
   removeConversation(conversation: ConversationRecord): void {
-    // Messages first: removing a task looks for its messages among those that are left.
-    for (const message of [...conversation.messages.items]) {
+    for (const message of conversation.messages.slice()) {
       this.removeMessage(message);
     }
-    for (const task of [...conversation.tasks]) {
+    for (const task of [...conversation.taskIndex.descending(undefined)]) {
       this.removeTask(task);
     }
     for (const claim of [...conversation.claims]) {
       this.removeClaim(claim);
     }
-    conversation.removed = true;
+    this.conversations.delete(conversation.id);
     conversation.scope.conversations.delete(conversation.contextId);
+    this.#unindexAccess(conversation);
+    this.#releaseScope(conversation.scope);
+  }
+
+  #indexAccess(conversation: ConversationRecord): void {
+    this.conversationsByAccess.insert(conversation);
+    conversation.scope.conversationsByAccess.insert(conversation);
+  }
+
+  #unindexAccess(conversation: ConversationRecord): void {
+    this.conversationsByAccess.delete(conversation);
     conversation.scope.conversationsByAccess.delete(conversation);
-    this.releaseScope(conversation.scope);
   }
 
   // ── Tasks ──
 
-  findTask(key: TaskKey, nowMs: number): TaskRecord | undefined {
-    const task = this.findScope(key)?.tasks.get(key.taskId);
-    return task !== undefined && this.isLive(task.conversation, nowMs) ? task : undefined;
+  task(id: number): TaskRecord {
+    return found(this.tasks.get(id));
   }
 
-  addTask(task: TaskRecord): void {
-    const { conversation } = task;
-    conversation.scope.tasks.set(task.key.taskId, task);
-    conversation.tasks.add(task);
-    this.#index(task);
+  addTask(key: TaskKey, task: Omit<TaskRecord, "id" | "key">): TaskRecord {
+    const record = { ...task, id: this.#nextId(), key: { tenant: key.tenant, owner: key.owner, taskId: key.taskId } };
+    this.tasks.set(record.id, record);
+    record.conversation.scope.tasks.set(key.taskId, record);
+    this.#indexTask(record);
+    return record;
   }
 
-  /** Changes fields of a task that indexes depend on. */
-  updateTask(task: TaskRecord, fields: Pick<TaskRecord, "state" | "statusTimeMs" | "replica" | "pending">): void {
-    const { state, statusTimeMs, replica, pending } = fields;
-    if (
-      task.state === state &&
-      task.statusTimeMs === statusTimeMs &&
-      task.replica === replica &&
-      task.pending === pending
-    ) {
-      return;
-    }
-    this.#unindex(task);
-    Object.assign(task, fields);
-    this.#index(task);
+  /** Changes the fields of a task that indexes depend on. */
+  changeTask(task: TaskRecord, { state, statusTimeMs, replica, runner }: HeaderChange): void {
+    this.#unindexTask(task);
+    task.state = state;
+    task.statusTimeMs = statusTimeMs;
+    task.replica = replica;
+    task.runner = runner;
+    this.#indexTask(task);
   }
 
   removeTask(task: TaskRecord): void {
-    const { conversation } = task;
-    for (const message of conversation.messages.items.filter(
-      ({ source }) => "task" in source && source.task === task,
-    )) {
-      this.removeMessage(message);
-    }
-    this.#unindex(task);
-    conversation.tasks.delete(task);
-    conversation.scope.tasks.delete(task.key.taskId);
+    this.#unindexTask(task);
+    this.tasks.delete(task.id);
+    task.conversation.scope.tasks.delete(task.key.taskId);
   }
 
-  #index(task: TaskRecord): void {
-    const { conversation } = task;
-    conversation.scope.tasksByStatus.insert(task);
-    if (isRunning(task.state)) {
-      conversation.runningTasks += 1;
-    } else if (isInterrupted(task.state)) {
-      conversation.interruptedTasks.add(task);
-    }
-    if (isRunning(task.state) || task.pending) {
-      const claimable = this.claimableTasks.get(task.replica);
-      if (claimable === undefined) {
-        this.claimableTasks.set(task.replica, new Set([task]));
-      } else {
-        claimable.add(task);
-      }
+  #indexTask(task: TaskRecord): void {
+    const { conversation, runner } = task;
+    conversation.taskIndex.insert(task);
+    conversation.scope.taskIndex.insert(task);
+    if (runner !== undefined) {
+      const tasks = this.runningTasks.get(runner) ?? new SortedList<TaskRecord>((a, b) => a.id - b.id);
+      this.runningTasks.set(runner, tasks);
+      tasks.insert(task);
     }
   }
 
-  #unindex(task: TaskRecord): void {
-    const { conversation } = task;
-    conversation.scope.tasksByStatus.delete(task);
-    conversation.interruptedTasks.delete(task);
-    if (isRunning(task.state)) {
-      conversation.runningTasks -= 1;
-    }
-    const claimable = this.claimableTasks.get(task.replica);
-    claimable?.delete(task);
-    if (claimable?.size === 0) {
-      this.claimableTasks.delete(task.replica);
+  #unindexTask(task: TaskRecord): void {
+    const { conversation, runner } = task;
+    conversation.taskIndex.delete(task);
+    conversation.scope.taskIndex.delete(task);
+    const tasks = runner === undefined ? undefined : this.runningTasks.get(runner);
+    tasks?.delete(task);
+    if (runner !== undefined && tasks?.length === 0) {
+      this.runningTasks.delete(runner);
     }
   }
 
-  // ── Messages and claims ──
+  // ── Messages ──
 
-  /** Puts a message into its history, which the oldest ones then leave if it is full. */
-  addMessage(message: MessageRecord): void {
-    const { messages, scope } = message.conversation;
-    messages.insert(message);
-    const sameId = scope.messages.get(message.messageId);
-    if (sameId === undefined) {
-      scope.messages.set(message.messageId, new Set([message]));
-    } else {
-      sameId.add(message);
-    }
-    while (messages.length > this.maxHistoryLength) {
-      this.removeMessage(messages.items[0] as MessageRecord);
-    }
+  addMessage(conversation: ConversationRecord, { messageId, timeMs, source }: NewMessage): void {
+    const id = this.#nextId();
+    const [taskId, sequence] = "task" in source ? [source.taskId, source.sequence] : ["", id];
+    const message = { id, conversation, messageId, timeMs, taskId, sequence, source };
+    this.messages.set(id, message);
+    conversation.messages.insert(message);
+    const { messages } = conversation.scope;
+    messages.set(messageId, (messages.get(messageId) ?? new Set()).add(message));
   }
 
   removeMessage(message: MessageRecord): void {
     const { messages, scope } = message.conversation;
+    this.messages.delete(message.id);
     messages.delete(message);
     const sameId = scope.messages.get(message.messageId);
     sameId?.delete(message);
@@ -242,39 +200,93 @@ export class MemoryState {
     }
   }
 
+  // ── Claims ──
+
+  /** Adds a claim in place of one of the same content. */
+  putClaim(scope: Scope, { messageId, contentHash, taskId }: MessageClaim, endsMs: number): ClaimRecord {
+    const replaced = this.findScope(scope)?.claims.get(messageId)?.get(contentHash);
+    if (replaced !== undefined) {
+      this.removeClaim(replaced);
+    }
+    const record = this.#ensureScope(scope);
+    const claim: ClaimRecord = {
+      id: this.#nextId(),
+      scope: record,
+      messageId,
+      contentHash,
+      taskId,
+      endsMs,
+      answer: undefined,
+      conversation: undefined,
+    };
+    this.claims.set(claim.id, claim);
+    record.claims.set(messageId, (record.claims.get(messageId) ?? new Map()).set(contentHash, claim));
+    this.#claimsByEnd.insert(claim);
+    return claim;
+  }
+
   removeClaim(claim: ClaimRecord): void {
-    this.claimsByEnd.delete(claim);
+    this.claims.delete(claim.id);
+    this.#claimsByEnd.delete(claim);
     claim.conversation?.claims.delete(claim);
     const sameId = claim.scope.claims.get(claim.messageId);
     sameId?.delete(claim.contentHash);
     if (sameId?.size === 0) {
       claim.scope.claims.delete(claim.messageId);
     }
-    this.releaseScope(claim.scope);
+    this.#releaseScope(claim.scope);
+  }
+
+  /**
+   * Drops the claims whose window is over once they are an eighth of all. So each call's share is small, and no more
+   * than that are kept.
+   */
+  dropEndedClaims(nowMs: number): void {
+    const ended = this.#claimsByEnd.firstIndex(({ endsMs }) => endsMs > nowMs);
+    if (ended * 8 >= this.#claimsByEnd.length) {
+      // From the last on, so that removing one moves few others.
+      for (const claim of this.#claimsByEnd.slice(0, ended).reverse()) {
+        this.removeClaim(claim);
+      }
+    }
+  }
+
+  /** A number larger than every one before. */
+  #nextId(): number {
+    this.#lastId += 1;
+    return this.#lastId;
   }
 }
 
-/** The task of a message, empty for one without. */
-export function taskIdOf(message: MessageRecord): string {
-  return "task" in message.source ? message.source.task.key.taskId : "";
+/** Whether a task keeps a conversation from expiring. */
+export function isHeld({ taskIndex }: ConversationRecord, { heldSince }: Moment): boolean {
+  return (
+    runningStates.some((state) => taskIndex.count(state, Number.NEGATIVE_INFINITY) > 0) ||
+    interruptedStates.some((state) => taskIndex.count(state, heldSince + 1) > 0)
+  );
 }
 
-function isRunning(state: TaskState): boolean {
+/** Whether a conversation is not past its time. */
+export function isLive(conversation: ConversationRecord, at: Moment): boolean {
+  return conversation.lastAccessMs >= at.liveSince || isHeld(conversation, at);
+}
+
+export function isRunning(state: TaskState): boolean {
   return state === TaskState.SUBMITTED || state === TaskState.WORKING;
 }
 
-function isInterrupted(state: TaskState): boolean {
-  return state === TaskState.INPUT_REQUIRED || state === TaskState.AUTH_REQUIRED;
-}
-
-function compareTasks(a: TaskRecord, b: TaskRecord): number {
-  return a.statusTimeMs - b.statusTimeMs || compareIds(a.key.taskId, b.key.taskId);
-}
-
 function compareMessages(a: MessageRecord, b: MessageRecord): number {
-  return a.timeMs - b.timeMs || compareIds(taskIdOf(a), taskIdOf(b)) || a.sequence - b.sequence;
+  return a.timeMs - b.timeMs || compareIds(a.taskId, b.taskId) || a.sequence - b.sequence;
 }
 
-function scopeString(scope: Scope): string {
-  return `${scope.tenant.length}:${scope.tenant}${scope.owner}`;
+function scopeString({ tenant, owner }: Scope): string {
+  return `${tenant.length}:${tenant}${owner}`;
+}
+
+/** Operations name only rows that they found in the same step. */
+function found<T>(record: T | undefined): T {
+  if (record === undefined) {
+    throw new Error("There is no row of this id");
+  }
+  return record;
 }

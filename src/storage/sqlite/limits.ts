@@ -17,12 +17,9 @@ export const groupBytesMax = 16 * 1024 * 1024;
 export const readGroupOperationsMax = 64;
 /** Bytes of answers after which the reader answers what it has. */
 export const readGroupBytesMax = 1024 * 1024;
-/**
- * Operations that wait for one worker. A caller that is refused here knows that the disk can't keep up; memory must not
- * hide it.
- */
+/** Operations that wait for one worker. Beyond it callers are refused, so that they learn that the disk is too slow. */
 export const queueOperationsMax = 20_000;
-/** Bytes that wait for one worker: what the process is ready to lose memory to when the disk stalls. */
+/** Bytes that wait for one worker: the memory that the process spends while the disk stalls. */
 export const queueBytesMax = 256 * 1024 * 1024;
 /**
  * Arrays from this size on change threads without a copy; below, the bookkeeping of a transfer costs more than the
@@ -45,22 +42,3 @@ export const walBytesKept = 64 * 1024 * 1024;
 export const commitsPerWalCheck = 64;
 /** The page cache of each connection. */
 export const cacheBytes = 32 * 1024 * 1024;
-/**
- * A snapshot is kept in pieces of this size, so that no row is large, and stored in calls of a few, so that appends get
- * in between.
- */
-export const snapshotPieceBytes = 1024 * 1024;
-export const snapshotCallBytes = 4 * 1024 * 1024;
-/** Conversations looked at in one step of a cleanup. */
-export const cleanupConversationsMax = 20;
-/**
- * Rows removed in one step of a sweep, and bytes of log unless a single row is larger: a few milliseconds between two
- * groups of appends.
- */
-export const sweepRowsMax = 512;
-export const sweepBytesMax = 4 * 1024 * 1024;
-/**
- * A replica without a beat for this long and without a task is forgotten. Far beyond any lease, so that nobody still
- * watches it.
- */
-export const replicaKeptMs = 24 * 60 * 60 * 1000;

@@ -4,14 +4,17 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EntryBatchSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
-import { encodeEntryBatch, entryRanges } from "../../../src/storage/sqlite/rows/entry-batch.ts";
-import { heartbeat, listReplicas } from "../../../src/storage/sqlite/rows/replicas.ts";
 import { migrate, migrations } from "../../../src/storage/sqlite/rows/schema.ts";
 import { allSql, withPrefix } from "../../../src/storage/sqlite/rows/statements.ts";
+import type { SqliteTables } from "../../../src/storage/sqlite/rows/tables.ts";
 import { createSqliteStorage } from "../../../src/storage/sqlite/storage.ts";
 import { openWriter } from "../../../src/storage/sqlite/thread/connection.ts";
 import { createContext, type SqliteContext } from "../../../src/storage/sqlite/thread/context.ts";
 import { runReads, runWrites } from "../../../src/storage/sqlite/thread/group.ts";
+import { encodeEntryBatch, entryRanges } from "../../../src/storage/tables/entry-batch.ts";
+import type { Moment } from "../../../src/storage/tables/moment.ts";
+import { heartbeat, listReplicas } from "../../../src/storage/tables/operations/replicas.ts";
+import { runAtOnce, type Steps, step } from "../../../src/storage/tables/steps.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { creation, taskKey } from "./fixtures.ts";
 
@@ -25,24 +28,25 @@ describe("a group of writes", () => {
 
   const operations = {
     heartbeat,
-    beatAndThrow(context: SqliteContext, args: { readonly replica: string }, nowMs: number) {
-      heartbeat(context, args, nowMs);
+    *beatAndThrow(tables: SqliteTables, args: { readonly replica: string }, at: Moment): Steps<void> {
+      yield* heartbeat(tables, args, at);
       throw new Error("After the change");
     },
-    breakConstraint(context: SqliteContext, { replica }: { readonly replica: string }, nowMs: number) {
-      heartbeat(context, { replica }, nowMs);
+    *breakConstraint(tables: SqliteTables, args: { readonly replica: string }, at: Moment): Steps<void> {
+      yield* heartbeat(tables, args, at);
       context.db.exec("INSERT INTO a2a_replicas SELECT replica, counter, beat_ms FROM a2a_replicas");
     },
-    undoAll(context: SqliteContext) {
-      context.db.exec("ROLLBACK");
+    *undoAll(): Steps<void> {
+      yield* step(context.db.exec("ROLLBACK"));
     },
-    breakCommit(context: SqliteContext) {
-      context.db.exec("PRAGMA defer_foreign_keys = ON; INSERT INTO a2a_summaries (task, bytes) VALUES (12345, x'00')");
+    *breakCommit(): Steps<void> {
+      const sql = "PRAGMA defer_foreign_keys = ON; INSERT INTO a2a_summaries (task, bytes) VALUES (12345, x'00')";
+      yield* step(context.db.exec(sql));
     },
   };
   const calls = (...names: readonly (keyof typeof operations)[]) =>
     names.map((name, id) => ({ id, name, args: { replica: `replica-${id}` }, bytes: 0 }));
-  const replicas = () => listReplicas(context, {}).map(({ replica }) => replica);
+  const replicas = () => runAtOnce(listReplicas(context.tables, {})).map(({ replica }) => replica);
 
   test("keeps what succeeded and nothing of what failed", () => {
     const replies = runWrites(
@@ -96,9 +100,9 @@ describe("a group of writes", () => {
   });
 
   test("reads stop when the answers are large, and leave no transaction open", () => {
-    const readLarge = (context: SqliteContext) => {
-      context.handedOver.push(new ArrayBuffer(800_000));
-    };
+    function* readLarge(): Steps<{ readonly bytes: Uint8Array }> {
+      return { bytes: yield* step(new Uint8Array(800_000)) };
+    }
     const some = Array.from({ length: 5 }, (_, id) => ({ id, name: "readLarge", args: {}, bytes: 0 }));
     expect(runReads(context, { readLarge }, some)).toHaveLength(2);
     expect(context.db.isTransaction).toBe(false);

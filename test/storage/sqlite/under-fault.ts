@@ -11,8 +11,12 @@ import { SqliteChannel } from "../../../src/storage/sqlite/thread/channel.ts";
 import { openReader, openWriter } from "../../../src/storage/sqlite/thread/connection.ts";
 import { createContext, type SqliteContext } from "../../../src/storage/sqlite/thread/context.ts";
 import { runReads, runWrites } from "../../../src/storage/sqlite/thread/group.ts";
-import { Maintenance } from "../../../src/storage/sqlite/thread/maintenance.ts";
-import { readOperations, writeOperations } from "../../../src/storage/sqlite/thread/operations.ts";
+import {
+  type ReaderOperations,
+  readerOperations,
+  type WriterOperations,
+  writerOperations,
+} from "../../../src/storage/sqlite/thread/operations.ts";
 import type { Call, ToWorker } from "../../../src/storage/sqlite/thread/protocol.ts";
 import type { Storage, StorageOptions } from "../../../src/storage/storage.ts";
 
@@ -56,15 +60,15 @@ function openInline(file: string, options: StorageOptions | undefined, trap?: Tr
   const db = trap === undefined ? real : trap.database(real);
   const writing = new InlineWorker(
     createContext(db, { prefix, maxHistoryLength }),
-    (context, calls) => runWrites(context, writeOperations, calls),
+    (context, calls) => runWrites(context, writerOperations, calls),
     trap,
   );
   const reading = new InlineWorker(createContext(openReader(file), { prefix, maxHistoryLength }), (context, calls) =>
-    runReads(context, readOperations, calls),
+    runReads(context, readerOperations, calls),
   );
-  const writer = new SqliteChannel<typeof writeOperations>(writing as unknown as Worker, "writer");
-  const reader = new SqliteChannel<typeof readOperations>(reading as unknown as Worker, "reader");
-  return sqliteStorageOver({ writer, reader, steps: new Maintenance(writer) });
+  const writer = new SqliteChannel<WriterOperations>(writing as unknown as Worker, "writer");
+  const reader = new SqliteChannel<ReaderOperations>(reading as unknown as Worker, "reader");
+  return sqliteStorageOver({ writer, reader });
 }
 
 /** Counts statements, and makes one fail. */
@@ -148,7 +152,7 @@ class InlineWorker extends EventEmitter {
         return;
       }
       this.emit("message", structuredClone(replies));
-      this.#context.handedOver.splice(0);
+      this.#context.handedOver.clear();
       calls = calls.slice(replies.length);
     }
   }

@@ -1,11 +1,8 @@
-/**
- * Conditions that several statements share. The numbers are those of `TaskState`, which a released contract never
- * changes.
- */
+/** Conditions that several statements share. The numbers are those of `TaskState`, which never change. */
 
 /**
- * Whether a task holds conversation `c` although its time is over: one that runs, or one that waits for its client and
- * has not waited too long (`:heldSince`). The first condition is that of the index `tasks_holding`, word for word.
+ * Whether a task holds conversation `c`: one that runs, or one that waits for its client since after `:heldSince`. The
+ * first condition is that of the index `tasks_holding`, word for word, so that SQLite uses the index.
  */
 export const held = `EXISTS (
   SELECT 1 FROM {tasks} AS h

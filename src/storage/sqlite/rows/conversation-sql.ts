@@ -2,19 +2,20 @@ import { held, live } from "./conditions.ts";
 
 /** Statements on conversations, messages and claims. */
 export const conversationSql = {
-  findConversation: `SELECT c.id, c.last_access_ms, c.message_count, ${live} AS live FROM {conversations} AS c WHERE c.key = :key`,
-  insertConversation: `
+  findConversation: `
+    SELECT c.id, c.last_access_ms, c.message_count, ${live} AS live FROM {conversations} AS c WHERE c.key = :key`,
+  addConversation: `
     INSERT INTO {conversations} (key, scope, tenant, owner, context_id, last_access_ms, message_count)
     VALUES (:key, :scope, :tenant, :owner, :contextId, :lastAccessMs, 0)`,
   setLastAccess: `UPDATE {conversations} SET last_access_ms = :lastAccessMs WHERE id = :id`,
-  // Without a key nothing finds it, and another of the same context id can be made; the sweep takes its rows away.
-  removeConversation: `UPDATE {conversations} SET key = NULL WHERE id = :id`,
+  // Without a key nothing finds the row, and there can be another one of the same context id. The sweep removes it.
+  hideConversation: `UPDATE {conversations} SET key = NULL WHERE id = :id`,
   pageConversations: `
     SELECT c.context_id, c.last_access_ms FROM {conversations} AS c
-    WHERE c.scope = :scope AND c.last_access_ms <= :afterMs AND (c.last_access_ms < :afterMs OR c.context_id > :afterContextId) AND ${live}
+    WHERE c.scope = :scope AND c.last_access_ms <= :afterMs
+      AND (c.last_access_ms < :afterMs OR c.context_id > :afterContextId) AND ${live}
     ORDER BY c.last_access_ms DESC, c.context_id LIMIT :limit`,
-  // Who is past its age, a bounded number at a time with the held ones among them, so that one step never reads on and
-  // on past those.
+  // Held conversations are among the result, so that one step reads a bounded number of rows.
   oldConversations: `
     SELECT c.id, c.tenant, c.owner, c.context_id, c.last_access_ms, ${held} AS held FROM {conversations} AS c
     WHERE c.key IS NOT NULL AND c.last_access_ms < :before AND (c.last_access_ms, c.id) > (:afterMs, :afterId)
@@ -28,47 +29,54 @@ export const conversationSql = {
   conversationStatsInScope: stats("c.scope = :scope AND"),
 
   changeMessageCount: `UPDATE {conversations} SET message_count = message_count + :change WHERE id = :id`,
-  noteMessages: `UPDATE {conversations} SET message_count = message_count + :change, last_access_ms = :nowMs WHERE id = :id`,
-  lastMessage: `SELECT coalesce(max(id), 0) AS id FROM {messages}`,
-  insertMessage: `
+  noteMessages: `
+    UPDATE {conversations} SET message_count = message_count + :change, last_access_ms = :lastAccessMs WHERE id = :id`,
+  lastMessageId: `SELECT coalesce(max(id), 0) AS id FROM {messages}`,
+  addMessage: `
     INSERT INTO {messages} (id, key, conversation, time_ms, task_id, sequence, message_id, task, bytes)
     VALUES (:id, :key, :conversation, :timeMs, :taskId, :sequence, :messageId, :task, :bytes)`,
-  oldestMessages: `
-    SELECT id FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence LIMIT :limit`,
-  deleteMessage: `DELETE FROM {messages} WHERE id = :id`,
-  equalMessages: `SELECT id FROM {messages} WHERE key = :key AND conversation = :conversation AND task IS NULL`,
+  removeOldestMessages: `
+    DELETE FROM {messages} WHERE id IN (
+      SELECT id FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence LIMIT :count
+    )`,
+  removeMessage: `DELETE FROM {messages} WHERE id = :id`,
+  messagesWithoutTask: `SELECT id FROM {messages} WHERE key = :key AND conversation = :conversation AND task IS NULL`,
   messagesByKey: `
     SELECT m.id, m.conversation FROM {messages} AS m CROSS JOIN {conversations} AS c ON c.id = m.conversation
     WHERE m.key = :key AND ${live}`,
-  newestMessageByKey: `
-    SELECT m.task, m.task_id, m.sequence, m.bytes, c.context_id
+  lastMessageByKey: `
+    SELECT m.time_ms, m.task, m.task_id, m.sequence, m.bytes, c.context_id
     FROM {messages} AS m CROSS JOIN {conversations} AS c ON c.id = m.conversation
     WHERE m.key = :key AND ${live} ORDER BY m.id DESC LIMIT 1`,
   messagesOfTask: `SELECT id FROM {messages} WHERE task = :task`,
   newestMessages: `
-    SELECT task, task_id, sequence, bytes FROM {messages}
+    SELECT time_ms, task, task_id, sequence, bytes FROM {messages}
     WHERE conversation = :conversation ORDER BY time_ms DESC, task_id DESC, sequence DESC LIMIT :limit`,
   messagesAfter: `
     SELECT time_ms, task, task_id, sequence, bytes FROM {messages}
     WHERE conversation = :conversation AND (time_ms, task_id, sequence) > (:afterTimeMs, :afterTaskId, :afterSequence)
     ORDER BY time_ms, task_id, sequence LIMIT :limit`,
-  messageIds: `SELECT id, message_id FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence`,
+  messageIds: `
+    SELECT id, message_id FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence`,
 
   // A claim is held for its window, but not beyond the conversation that it led to.
   findClaims: `
-    SELECT k.id, k.content_hash, k.task_id, k.answer, (k.ends_ms > :nowMs AND (k.conversation IS NULL OR ${live})) AS held
+    SELECT k.id, k.content_hash, k.task_id, k.answer,
+      (k.ends_ms > :nowMs AND (k.conversation IS NULL OR ${live})) AS held
     FROM {claims} AS k LEFT JOIN {conversations} AS c ON c.id = k.conversation
     WHERE k.message_key = :messageKey`,
   putClaim: `
-    INSERT INTO {claims} (message_key, content_hash, task_id, ends_ms, conversation) VALUES (:messageKey, :contentHash, :taskId, :endsMs, NULL)
+    INSERT INTO {claims} (message_key, content_hash, task_id, ends_ms, conversation)
+    VALUES (:messageKey, :contentHash, :taskId, :endsMs, NULL)
     ON CONFLICT (message_key, content_hash) DO UPDATE
     SET task_id = excluded.task_id, ends_ms = excluded.ends_ms, conversation = NULL, answer = NULL RETURNING id`,
   settleClaim: `UPDATE {claims} SET conversation = :conversation, answer = :answer WHERE id = :id`,
-  deleteClaimsOfTask: `DELETE FROM {claims} WHERE conversation = :conversation AND task_id = :taskId`,
+  removeClaimsOfTask: `DELETE FROM {claims} WHERE conversation = :conversation AND task_id = :taskId`,
 } as const;
 
 function stats(filter: string): string {
   return `
-    SELECT count(*) AS conversations, coalesce(sum(c.message_count), 0) AS messages, min(c.last_access_ms) AS oldest, max(c.last_access_ms) AS newest
+    SELECT count(*) AS conversations, coalesce(sum(c.message_count), 0) AS messages,
+      min(c.last_access_ms) AS oldest, max(c.last_access_ms) AS newest
     FROM {conversations} AS c WHERE ${filter} ${live}`;
 }

@@ -151,7 +151,9 @@ export function migrate(db: DatabaseSync, prefix: string, steps: readonly Migrat
     db.exec(
       withPrefix(
         prefix,
-        `CREATE TABLE IF NOT EXISTS {schema} (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, readable_by INTEGER NOT NULL) STRICT`,
+        `CREATE TABLE IF NOT EXISTS {schema} (
+          id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, readable_by INTEGER NOT NULL
+        ) STRICT`,
       ),
     );
     migrateFrom(db, prefix, steps);
@@ -172,7 +174,8 @@ function migrateFrom(db: DatabaseSync, prefix: string, steps: readonly Migration
   if (readableBy > newest) {
     throw new StorageError(
       "invalid",
-      `The database has schema version ${version}, which releases from schema version ${readableBy} on can read; this release has ${newest}`,
+      `The database has schema version ${version}, which releases from schema version ${readableBy} on can read; ` +
+        `this release has ${newest}`,
     );
   }
   const due = steps.slice(version);

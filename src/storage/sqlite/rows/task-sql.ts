@@ -3,13 +3,17 @@ import { held, live } from "./conditions.ts";
 /** Statements on tasks, their logs and what hangs on one task. */
 export const taskSql = {
   findTask: `
-    SELECT t.id, t.conversation, t.state, t.status_time_ms, t.replica, t.runner, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence,
+    SELECT t.id, t.conversation, t.state, t.status_time_ms, t.replica, t.runner,
+      CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence,
       c.context_id, c.message_count, ${live} AS live
     FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation
     WHERE t.key = :key`,
-  insertTask: `
-    INSERT INTO {tasks} (key, conversation, scope, task_id, state, status_time_ms, replica, runner, fence, head, batch, log_bytes)
-    VALUES (:key, :conversation, :scope, :taskId, :state, :statusTimeMs, :replica, :runner, :fence, :head, :batch, :logBytes)`,
+  addTask: `
+    INSERT INTO {tasks}
+      (key, conversation, scope, task_id, state, status_time_ms, replica, runner, fence, head, batch, log_bytes)
+    VALUES
+      (:key, :conversation, :scope, :taskId, :state, :statusTimeMs, :replica, :runner, :fence, :head, :batch,
+        :logBytes)`,
   // The usual append changes no column that an index holds, so none is written.
   advanceTask: `
     UPDATE {tasks} SET head = :head, batch = :batch, log_bytes = log_bytes + :logBytes, fence = :fence
@@ -18,9 +22,10 @@ export const taskSql = {
     UPDATE {tasks} SET head = :head, batch = :batch, log_bytes = log_bytes + :logBytes, fence = :fence,
       state = :state, status_time_ms = :statusTimeMs, replica = :replica, runner = :runner
     WHERE id = :id AND head = :afterHead AND batch = :afterBatch AND fence = :afterFence`,
-  // The row keeps its number until the sweep has taken away what refers to it; nothing finds it any more.
-  removeTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0, runner = NULL WHERE id = :id`,
-  insertSegment: `INSERT INTO {segments} (task, first, count, batch, bytes) VALUES (:task, :first, :count, :batch, :bytes)`,
+  // Without a key nothing finds the row. It stays until the sweep has removed the rows that refer to it.
+  hideTask: `UPDATE {tasks} SET key = NULL, conversation = NULL, scope = NULL, state = 0, runner = NULL WHERE id = :id`,
+  addSegment: `
+    INSERT INTO {segments} (task, first, count, batch, bytes) VALUES (:task, :first, :count, :batch, :bytes)`,
   putSummary: `
     INSERT INTO {summaries} (task, bytes) VALUES (:task, :bytes)
     ON CONFLICT (task) DO UPDATE SET bytes = excluded.bytes`,
@@ -47,13 +52,16 @@ export const taskSql = {
   ),
   // Counting all and taking away what is past its time reads indexes alone, but for the conversations past their time,
   // which are few.
-  countByScope: `SELECT count(*) AS count FROM {tasks} AS t WHERE t.scope = :scope AND t.status_time_ms >= :statusTimeMsMin`,
+  countByScope: `
+    SELECT count(*) AS count FROM {tasks} AS t
+    WHERE t.scope = :scope AND t.status_time_ms >= :statusTimeMsMin`,
   countByState: `
     SELECT count(*) AS count FROM {tasks} AS t
     WHERE t.scope = :scope AND t.state = :state AND t.status_time_ms >= :statusTimeMsMin`,
   countByConversation: `
     SELECT count(*) AS count FROM {tasks} AS t
-    WHERE t.conversation = :conversation AND t.status_time_ms >= :statusTimeMsMin AND (:state IS NULL OR t.state = :state)`,
+    WHERE t.conversation = :conversation AND t.status_time_ms >= :statusTimeMsMin
+      AND (:state IS NULL OR t.state = :state)`,
   countPast: `
     SELECT count(*) AS count FROM {conversations} AS c CROSS JOIN {tasks} AS t ON t.conversation = c.id
     WHERE c.key IS NOT NULL AND c.scope = :scope AND c.last_access_ms < :liveSince AND NOT ${held}
@@ -63,27 +71,30 @@ export const taskSql = {
     WHERE c.key IS NULL AND c.scope = :scope
       AND t.status_time_ms >= :statusTimeMsMin AND (:state IS NULL OR t.state = :state)`,
 
-  insertSnapshotPiece: `INSERT INTO {snapshots} (task, snapshot, piece, bytes) VALUES (:task, :snapshot, :piece, :bytes)`,
-  nameSnapshot: `UPDATE {tasks} SET snapshot = :snapshot, snapshot_sequence = :sequence WHERE id = :id AND snapshot_sequence < :sequence AND head >= :sequence`,
-  deleteOtherSnapshots: `DELETE FROM {snapshots} WHERE task = :task AND snapshot IS NOT :snapshot`,
+  addSnapshotPiece: `INSERT INTO {snapshots} (task, snapshot, piece, bytes) VALUES (:task, :snapshot, :piece, :bytes)`,
+  nameSnapshot: `
+    UPDATE {tasks} SET snapshot = :snapshot, snapshot_sequence = :sequence
+    WHERE id = :id AND snapshot_sequence < :sequence AND head >= :sequence`,
+  removeOtherSnapshots: `DELETE FROM {snapshots} WHERE task = :task AND snapshot IS NOT :snapshot`,
   countSnapshotPieces: `SELECT count(*) AS count FROM {snapshots} WHERE task = :task AND snapshot = :snapshot`,
   snapshotPieces: `SELECT bytes FROM {snapshots} WHERE task = :task AND snapshot = :snapshot ORDER BY piece`,
 
-  insertRequest: `INSERT INTO {requests} (task, request_id, bytes) VALUES (:task, :requestId, :bytes) ON CONFLICT DO NOTHING`,
-  deleteRequest: `DELETE FROM {requests} WHERE task = :task AND request_id = :requestId`,
-  listRequests: `SELECT request_id, bytes FROM {requests} WHERE task = :task ORDER BY id`,
+  addCommand: `
+    INSERT INTO {requests} (task, request_id, bytes) VALUES (:task, :commandId, :bytes) ON CONFLICT DO NOTHING`,
+  removeCommand: `DELETE FROM {requests} WHERE task = :task AND request_id = :commandId`,
+  listCommands: `SELECT request_id, bytes FROM {requests} WHERE task = :task ORDER BY id`,
 
-  putPushNotification: `
+  putConfig: `
     INSERT INTO {push_notifications} (task, config_id, bytes) VALUES (:task, :configId, :bytes)
     ON CONFLICT (task, config_id) DO UPDATE SET bytes = excluded.bytes`,
-  getPushNotification: `SELECT bytes FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
-  listPushNotifications: `SELECT bytes FROM {push_notifications} WHERE task = :task ORDER BY config_id`,
-  deletePushNotification: `DELETE FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
+  getConfig: `SELECT bytes FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
+  listConfigs: `SELECT bytes FROM {push_notifications} WHERE task = :task ORDER BY config_id`,
+  removeConfig: `DELETE FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
 
-  beat: `
+  heartbeat: `
     INSERT INTO {replicas} (replica, counter, beat_ms) VALUES (:replica, 1, :nowMs)
     ON CONFLICT (replica) DO UPDATE SET counter = counter + 1, beat_ms = excluded.beat_ms`,
-  leave: `DELETE FROM {replicas} WHERE replica = :replica`,
+  deregister: `DELETE FROM {replicas} WHERE replica = :replica`,
   listReplicas: `SELECT replica, counter FROM {replicas} ORDER BY replica`,
   forgetReplicas: `
     DELETE FROM {replicas} WHERE beat_ms < :before
@@ -98,10 +109,11 @@ export const taskSql = {
 /** The index is named, since for a state SQLite would rather walk all tasks of the scope. */
 function page(index: string, filter: string): string {
   return `
-    SELECT t.id, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.log_bytes, t.task_id,
-      c.context_id, s.bytes AS summary
+    SELECT t.id, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch,
+      t.log_bytes, t.task_id, c.context_id, s.bytes AS summary
     FROM {tasks} AS t INDEXED BY ${index}
       CROSS JOIN {conversations} AS c ON c.id = t.conversation CROSS JOIN {summaries} AS s ON s.task = t.id
-    WHERE ${filter} AND (t.status_time_ms, t.task_id) < (:afterTimeMs, :afterTaskId) AND t.status_time_ms >= :statusTimeMsMin AND ${live}
+    WHERE ${filter} AND (t.status_time_ms, t.task_id) < (:afterTimeMs, :afterTaskId)
+      AND t.status_time_ms >= :statusTimeMsMin AND ${live}
     ORDER BY t.status_time_ms DESC, t.task_id DESC LIMIT :limit`;
 }

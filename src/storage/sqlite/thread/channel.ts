@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { StorageError } from "../../storage-error.ts";
+import type { ArgsOf, ResultOf } from "../../tables/operations/operations.ts";
 import { fromWire } from "../errors.ts";
 import { queueBytesMax, queueOperationsMax } from "../limits.ts";
 import type { Operations } from "./operations.ts";
@@ -13,8 +14,6 @@ export interface CallOptions {
   readonly transfer?: readonly ArrayBuffer[];
 }
 
-type Args<O extends Operations, K extends keyof O> = Parameters<O[K]>[1];
-
 interface Pending {
   readonly bytes: number;
   readonly resolve: (value: never) => void;
@@ -22,9 +21,8 @@ interface Pending {
 }
 
 /**
- * One worker thread and the calls that wait for it. Opened by `openChannel`, it lives until `close`, or until the
- * worker dies: then all that waits and all that comes later is rejected, since a writer that was started anew could not
- * say what became of the calls of the old one.
+ * One worker thread and the calls that wait for it. It lives from `openChannel` until `close`, or until the worker
+ * dies. Then all waiting and later calls are rejected: a new writer could not say what became of the old one's calls.
  */
 export class SqliteChannel<O extends Operations> {
   readonly #worker: Worker;
@@ -52,7 +50,7 @@ export class SqliteChannel<O extends Operations> {
     });
   }
 
-  call<K extends keyof O & string>(name: K, args: Args<O, K>, options: CallOptions = {}): Promise<ReturnType<O[K]>> {
+  call<K extends keyof O & string>(name: K, args: ArgsOf<O[K]>, options: CallOptions = {}): Promise<ResultOf<O[K]>> {
     const { bytes = 0, transfer = [] } = options;
     if (this.#died !== undefined) {
       return Promise.reject(
@@ -94,7 +92,7 @@ export class SqliteChannel<O extends Operations> {
     try {
       this.#post(calls, transfer);
     } catch (error) {
-      // Something that can't be cloned: a fault in the program. Nothing was sent.
+      // An argument can't be cloned, which is a fault in the program. Nothing was sent.
       for (const { id } of calls) {
         this.#settle(id)?.reject(error as Error);
       }

@@ -11,7 +11,7 @@ export function openWriter(file: string, prefix: string): DatabaseSync {
       throw new Error(`The file system of "${file}" doesn't allow a write-ahead log`);
     }
     db.exec(`
-      -- Each commit is on the disk before anyone hears of it.
+      -- Each commit is on the disk before it is answered.
       PRAGMA synchronous = FULL;
       PRAGMA wal_autocheckpoint = ${walPagesMax};
       PRAGMA journal_size_limit = ${walBytesKept};
@@ -28,8 +28,8 @@ export function openReader(file: string): DatabaseSync {
 }
 
 /**
- * To be called before each group. SQLite's own checkpoints never wait, so under readers that are never all idle the
- * write-ahead log only grows; when it is long, this one waits the moment that it takes until no reader needs it.
+ * The result is called before each group. SQLite's own checkpoints never wait, so the write-ahead log grows as long as
+ * some reader is always busy. When it is long, this checkpoint waits until no reader needs it.
  */
 export function createWalLimiter(db: DatabaseSync, file: string): () => void {
   let commits = 0;
@@ -42,7 +42,7 @@ export function createWalLimiter(db: DatabaseSync, file: string): () => void {
       try {
         db.exec("PRAGMA wal_checkpoint(RESTART)");
       } catch {
-        // Nothing is lost, and a disk that fails here fails the next commit, whose callers have to hear of it.
+        // Nothing is lost. A disk that fails here fails the next commit as well, whose callers get the error.
       }
     }
   };

@@ -1,14 +1,16 @@
 import { StorageError } from "../../storage-error.ts";
+import { momentOf } from "../../tables/moment.ts";
+import { runAtOnce } from "../../tables/steps.ts";
 import { storageErrorOf, toWire } from "../errors.ts";
 import { readGroupBytesMax } from "../limits.ts";
 import type { SqliteContext } from "./context.ts";
 import type { Operations } from "./operations.ts";
 import type { Call, Reply } from "./protocol.ts";
+import { findTransferable } from "./transfer.ts";
 
 /**
- * Carries out calls in one transaction, each under its own savepoint: one that fails leaves nothing behind and harms no
- * other. The replies exist only after COMMIT returned. If COMMIT fails, nobody knows what is on the disk, so that is
- * what everyone is told.
+ * Carries out calls in one transaction, each under a savepoint of its own. A call that fails leaves nothing behind and
+ * harms no other. The replies exist only after COMMIT returned. If COMMIT fails, the outcome of every call is unknown.
  */
 export function runWrites(context: SqliteContext, operations: Operations, calls: readonly Call[]): readonly Reply[] {
   const { db } = context;
@@ -28,7 +30,7 @@ export function runWrites(context: SqliteContext, operations: Operations, calls:
     db.exec("COMMIT");
   } catch (error) {
     rollBack(context);
-    // SQLite's texts on COMMIT quote nothing, and an operator must see that a disk is full.
+    // SQLite's error texts on COMMIT quote no data, and an operator must see that a disk is full.
     const why = error instanceof Error ? `: ${error.message}` : "";
     return failAll(
       calls,
@@ -42,9 +44,9 @@ export function runWrites(context: SqliteContext, operations: Operations, calls:
 }
 
 /**
- * Carries out calls on one snapshot of the database, which is taken after the last of them arrived and hence holds all
- * that was answered. Stops when the answers are large: those behind wait for the next group rather than the first ones
- * for them.
+ * Carries out calls on one snapshot of the database. It is taken after the last call arrived, so it holds all that was
+ * answered. Stops when the answers are large, so that the first answers don't wait for the last; the other calls are
+ * left to the next group.
  */
 export function runReads(context: SqliteContext, operations: Operations, calls: readonly Call[]): readonly Reply[] {
   const { db } = context;
@@ -53,7 +55,7 @@ export function runReads(context: SqliteContext, operations: Operations, calls: 
     const replies: Reply[] = [];
     for (const call of calls) {
       replies.push(run(context, operations, call));
-      if (context.handedOver.reduce((sum, { byteLength }) => sum + byteLength, 0) > readGroupBytesMax) {
+      if (sizeOf(context.handedOver) > readGroupBytesMax) {
         break;
       }
     }
@@ -87,10 +89,21 @@ function run(context: SqliteContext, operations: Operations, { id, name, args }:
     if (operation === undefined) {
       throw new Error(`There is no operation "${name}"`);
     }
-    return { id, value: operation(context, args as never, Date.now()) };
+    const { tables } = context;
+    const value = runAtOnce(operation(tables, args as never, momentOf(Date.now(), tables.retention)));
+    findTransferable(value, context.handedOver);
+    return { id, value };
   } catch (error) {
     return { id, error: toWire(storageErrorOf(error)) };
   }
+}
+
+function sizeOf(buffers: ReadonlySet<ArrayBuffer>): number {
+  let size = 0;
+  for (const { byteLength } of buffers) {
+    size += byteLength;
+  }
+  return size;
 }
 
 function failAll(calls: readonly Call[], error: unknown): readonly Reply[] {

@@ -3,14 +3,12 @@ import { dirname, resolve } from "node:path";
 import type { StorageOptions } from "../../storage.ts";
 import { StorageError } from "../../storage-error.ts";
 import { openChannel, type SqliteChannel } from "./channel.ts";
-import { Maintenance } from "./maintenance.ts";
-import type { readOperations, writeOperations } from "./operations.ts";
+import type { ReaderOperations, WriterOperations } from "./operations.ts";
 
 /** The two threads of a storage. */
 export interface SqliteChannels {
-  readonly writer: SqliteChannel<typeof writeOperations>;
-  readonly reader: SqliteChannel<typeof readOperations>;
-  readonly steps: Maintenance;
+  readonly writer: SqliteChannel<WriterOperations>;
+  readonly reader: SqliteChannel<ReaderOperations>;
 }
 
 /** Opens a file, made if there is none. Throws what `createSqliteStorage` does. */
@@ -32,7 +30,7 @@ export async function openChannels(file: string, options: Required<StorageOption
   try {
     // Only now: the reader finds the tables that the writer made.
     const reader: SqliteChannels["reader"] = await openChannel({ role: "reader", file: path, ...options });
-    return { writer, reader, steps: new Maintenance(writer) };
+    return { writer, reader };
   } catch (error) {
     await writer.close();
     throw error;

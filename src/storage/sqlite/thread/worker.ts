@@ -4,12 +4,12 @@ import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "../li
 import { createWalLimiter, openReader, openWriter } from "./connection.ts";
 import { createContext, type SqliteContext } from "./context.ts";
 import { runReads, runWrites } from "./group.ts";
-import { readOperations, writeOperations } from "./operations.ts";
+import { readerOperations, writerOperations } from "./operations.ts";
 import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
 /**
- * The entry of both worker threads. A worker carries out calls in groups: what has arrived while one group was carried
- * out, above all while its COMMIT waited for the disk, is the next one.
+ * The entry of both worker threads. A worker carries out calls in groups. The calls that arrive while one group is
+ * carried out, above all while its COMMIT waits for the disk, are the next group.
  */
 function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: WorkerTask): void {
   let context: SqliteContext;
@@ -20,7 +20,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
       maxHistoryLength,
     });
     runGroup =
-      role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readOperations, calls);
+      role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readerOperations, calls);
   } catch (error) {
     post(port, { failed: toWire(storageErrorOf(error)) });
     return;
@@ -32,8 +32,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
   port.on("message", (message: ToWorker) => {
     receive(message);
     for (;;) {
-      // Without this, what arrived meanwhile would be seen only after the loop of events came round: one message, and
-      // so one group, each.
+      // Without this, each message would wait for a turn of the event loop, and each would be a group of its own.
       for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
         receive(more.message as ToWorker);
       }
@@ -42,7 +41,8 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
       }
       const replies = runGroup(waiting.slice(0, groupSize(waiting, operationsMax)));
       waiting = waiting.slice(replies.length);
-      post(port, replies, context.handedOver.splice(0));
+      post(port, replies, [...context.handedOver]);
+      context.handedOver.clear();
     }
     if (closing) {
       context.db.close();
@@ -64,7 +64,7 @@ function createGroupWriter(context: SqliteContext, file: string): (calls: readon
   const limitWal = createWalLimiter(context.db, file);
   return (calls) => {
     limitWal();
-    return runWrites(context, writeOperations, calls);
+    return runWrites(context, writerOperations, calls);
   };
 }
 

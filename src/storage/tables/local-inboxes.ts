@@ -1,24 +1,17 @@
 import type { TaskKey } from "../../domain/scope.ts";
-import type { ReplicaRecord } from "../storage.ts";
 
 type Wake = (keys: readonly TaskKey[]) => void;
 
-/** The counters of replicas and their inboxes, all of them in this process. */
-export class MemoryReplicas {
-  readonly #counters = new Map<string, bigint>();
+/** How wake-ups get to those who watch for them. */
+export interface Inboxes {
+  watch(replica: string, wake: Wake): AsyncDisposable;
+  wake(replicas: readonly string[], keys: readonly TaskKey[]): void | Promise<void>;
+  close(): void | Promise<void>;
+}
+
+/** Wake-ups within this process, for engines that only one process uses at a time. */
+export class LocalInboxes implements Inboxes {
   readonly #inboxes = new Map<string, Set<{ readonly wake: Wake }>>();
-
-  heartbeat(replica: string): void {
-    this.#counters.set(replica, (this.#counters.get(replica) ?? 0n) + 1n);
-  }
-
-  deregister(replica: string): void {
-    this.#counters.delete(replica);
-  }
-
-  list(): readonly ReplicaRecord[] {
-    return Array.from(this.#counters, ([replica, counter]) => ({ replica, counter }));
-  }
 
   watch(replica: string, wake: Wake): AsyncDisposable {
     const inbox = { wake };
@@ -38,7 +31,7 @@ export class MemoryReplicas {
     for (const replica of new Set(replicas)) {
       const inboxes = this.#inboxes.get(replica) ?? new Set();
       for (const inbox of inboxes) {
-        // Later, as from a database: whoever wakes must not run the code of whoever wakes up.
+        // Later: the caller of `wake` must not run the code of those who watch.
         queueMicrotask(() => {
           if (inboxes.has(inbox)) {
             inbox.wake(keys.map((key) => ({ ...key })));
@@ -53,6 +46,5 @@ export class MemoryReplicas {
       inboxes.clear();
     }
     this.#inboxes.clear();
-    this.#counters.clear();
   }
 }

@@ -1,0 +1,184 @@
+import type { Moment } from "../../tables/moment.ts";
+import type {
+  ConversationRow,
+  ConversationTables,
+  FoundMessage,
+  MessageRow,
+  NewMessage,
+  OldConversation,
+} from "../../tables/tables.ts";
+import { idOf, nameKey, type Row, scopeKey } from "./row.ts";
+import type { Statements } from "./statements.ts";
+
+/** The conversations, messages and claims of a database. */
+export function conversationTables(sql: Statements): ConversationTables {
+  return {
+    conversation(scope, contextId, at) {
+      const row = sql.findConversation.get({ key: nameKey(scope, contextId), ...livesOf(at) });
+      return row && conversationRow(row);
+    },
+    addConversation(scope, contextId, lastAccessMs) {
+      const { tenant, owner } = scope;
+      const key = nameKey(scope, contextId);
+      const added = sql.addConversation.run({ key, scope: scopeKey(scope), tenant, owner, contextId, lastAccessMs });
+      return added.lastInsertRowid as number;
+    },
+    updateConversation(id, { messages: change, lastAccessMs }) {
+      if (change === undefined) {
+        sql.setLastAccess.run({ id, lastAccessMs: lastAccessMs as number });
+      } else if (lastAccessMs === undefined) {
+        sql.changeMessageCount.run({ id, change });
+      } else {
+        sql.noteMessages.run({ id, change, lastAccessMs });
+      }
+    },
+    hideConversation(id) {
+      sql.hideConversation.run({ id });
+    },
+    pageConversations(scope, after, limit, at) {
+      const afterMs = after?.lastAccessMs ?? Number.MAX_SAFE_INTEGER;
+      const place = { afterMs, afterContextId: after?.contextId ?? "", limit };
+      return sql.pageConversations
+        .all({ scope: scopeKey(scope), ...place, ...livesOf(at) })
+        .map((row) => ({ contextId: row.context_id as string, lastAccessMs: row.last_access_ms as number }));
+    },
+    oldConversations(scope, { before, after, limit }, { heldSince }) {
+      const range = { before, afterMs: after?.lastAccessMs ?? Number.MIN_SAFE_INTEGER, limit, heldSince };
+      if (scope === undefined) {
+        return sql.oldConversations.all({ ...range, afterId: after?.id ?? 0 }).map(oldConversation);
+      }
+      // Within one time the order is descending, so it begins above every id: with characters beyond those in use.
+      const afterContextId = after?.key.contextId ?? "\u{10ffff}".repeat(65);
+      return sql.oldConversationsInScope.all({ ...range, scope: scopeKey(scope), afterContextId }).map(oldConversation);
+    },
+    conversationStats(scope, at) {
+      const row =
+        scope === undefined
+          ? sql.conversationStats.get(livesOf(at))
+          : sql.conversationStatsInScope.get({ scope: scopeKey(scope), ...livesOf(at) });
+      const { conversations, messages, oldest, newest } = row as Row;
+      return {
+        totalConversations: conversations as number,
+        totalMessages: messages as number,
+        ...(oldest !== null && { oldestAccess: new Date(oldest as number) }),
+        ...(newest !== null && { newestAccess: new Date(newest as number) }),
+      };
+    },
+
+    addMessages(scope, conversation, messages) {
+      for (const { messageId, timeMs, source } of messages) {
+        const id = ((sql.lastMessageId.get() as Row).id as number) + 1;
+        sql.addMessage.run({
+          id,
+          key: nameKey(scope, messageId),
+          conversation,
+          timeMs,
+          messageId,
+          ...sourceColumns(source, id),
+        });
+      }
+    },
+    removeMessages(ids) {
+      for (const id of ids) {
+        sql.removeMessage.run({ id });
+      }
+    },
+    removeOldestMessages(conversation, count) {
+      sql.removeOldestMessages.run({ conversation, count });
+    },
+    messageIds(conversation) {
+      return sql.messageIds
+        .all({ conversation })
+        .map((row) => ({ id: idOf(row), messageId: row.message_id as string }));
+    },
+    messagesOfTask(task) {
+      return sql.messagesOfTask.all({ task }).map(idOf);
+    },
+    messagesWithoutTask(scope, conversation, messageId) {
+      return sql.messagesWithoutTask.all({ key: nameKey(scope, messageId), conversation }).map(idOf);
+    },
+    messagesNamed(scope, messageId, at) {
+      return sql.messagesByKey
+        .all({ key: nameKey(scope, messageId), ...livesOf(at) })
+        .map((row) => ({ id: idOf(row), conversation: row.conversation as number }));
+    },
+    lastMessages(scope, messageIds, at) {
+      const lives = livesOf(at);
+      return messageIds
+        .map((messageId) => sql.lastMessageByKey.get({ key: nameKey(scope, messageId), ...lives }))
+        .filter((row) => row !== undefined)
+        .map((row): FoundMessage => ({ ...messageRow(row), contextId: row.context_id as string }));
+    },
+    newestMessages(conversation, limit) {
+      // To SQLite a negative limit is none.
+      return sql.newestMessages.all({ conversation, limit: limit ?? -1 }).map(messageRow);
+    },
+    messagesAfter(conversation, after, limit) {
+      const place = {
+        afterTimeMs: after?.timeMs ?? Number.MIN_SAFE_INTEGER,
+        afterTaskId: after?.taskId ?? "",
+        afterSequence: after?.sequence ?? 0,
+      };
+      return sql.messagesAfter.all({ conversation, ...place, limit }).map(messageRow);
+    },
+
+    claims(scope, messageId, at) {
+      const { nowMs, liveSince, heldSince } = at;
+      return sql.findClaims.all({ messageKey: nameKey(scope, messageId), nowMs, liveSince, heldSince }).map((row) => ({
+        id: idOf(row),
+        contentHash: row.content_hash as string,
+        taskId: row.task_id as string,
+        answer: (row.answer as Uint8Array | null) ?? undefined,
+        held: row.held === 1,
+      }));
+    },
+    putClaim(scope, { messageId, contentHash, taskId }, endsMs) {
+      return idOf(sql.putClaim.get({ messageKey: nameKey(scope, messageId), contentHash, taskId, endsMs }) as Row);
+    },
+    settleClaim(id, conversation, answer) {
+      sql.settleClaim.run({ id, conversation, answer: answer ?? null });
+    },
+    removeClaimsOfTask(conversation, taskId) {
+      sql.removeClaimsOfTask.run({ conversation, taskId });
+    },
+  };
+}
+
+/** The parameters of the conditions in `conditions.ts`. SQLite refuses a parameter that a statement doesn't have. */
+export function livesOf({ liveSince, heldSince }: Moment): { readonly liveSince: number; readonly heldSince: number } {
+  return { liveSince, heldSince };
+}
+
+function conversationRow(row: Row): ConversationRow {
+  return {
+    id: idOf(row),
+    lastAccessMs: row.last_access_ms as number,
+    messageCount: row.message_count as number,
+    live: row.live === 1,
+  };
+}
+
+function oldConversation(row: Row): OldConversation {
+  return {
+    id: idOf(row),
+    key: { tenant: row.tenant as string, owner: row.owner as string, contextId: row.context_id as string },
+    lastAccessMs: row.last_access_ms as number,
+    held: row.held === 1,
+  };
+}
+
+function sourceColumns(source: NewMessage["source"], id: number) {
+  return "task" in source
+    ? { task: source.task, taskId: source.taskId, sequence: source.sequence, bytes: null }
+    : { task: null, taskId: "", sequence: id, bytes: source.bytes };
+}
+
+function messageRow(row: Row): MessageRow {
+  const bytes = row.bytes as Uint8Array | null;
+  return {
+    timeMs: row.time_ms as number,
+    taskId: row.task_id as string,
+    sequence: row.sequence as number,
+    source: bytes === null ? { task: row.task as number } : { bytes },
+  };
+}

@@ -1,0 +1,51 @@
+import type { StatementSync } from "node:sqlite";
+import type { RemovedKind, RemovedRows } from "../../tables/tables.ts";
+import { idOf } from "./row.ts";
+import type { Statements } from "./statements.ts";
+
+const removeStatements = {
+  conversationMessages: "removeMessage",
+  conversationClaims: "removeClaim",
+  taskMessages: "removeMessage",
+  taskSegments: "removeSegment",
+  taskSnapshots: "removeSnapshot",
+  taskCommands: "removeCommandRow",
+  endedClaims: "removeClaim",
+} as const satisfies Record<RemovedKind, keyof Statements>;
+
+/** The rows of hidden conversations and tasks. */
+export function removedRows(sql: Statements): RemovedRows {
+  return {
+    conversation: () => firstId(sql.removedConversation),
+    task: () => firstId(sql.removedTask),
+    hideTasks(conversation, limit) {
+      const tasks = sql.tasksOfConversation.all({ conversation, limit });
+      for (const row of tasks) {
+        sql.hideTask.run({ id: idOf(row) });
+      }
+      return tasks.length;
+    },
+    rows(kind, of, limit) {
+      return sql[kind].all({ of, limit }).map((row) => ({ id: idOf(row), size: row.size as number }));
+    },
+    removeRows(kind, ids) {
+      const statement = sql[removeStatements[kind]];
+      for (const id of ids) {
+        statement.run({ id });
+      }
+    },
+    removeConversation(id) {
+      sql.removeConversation.run({ id });
+    },
+    removeTask(task) {
+      sql.removeConfigs.run({ task });
+      sql.removeSummary.run({ task });
+      sql.removeTask.run({ id: task });
+    },
+  };
+}
+
+function firstId(statement: StatementSync): number | undefined {
+  const row = statement.get();
+  return row && idOf(row);
+}

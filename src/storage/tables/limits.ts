@@ -1,0 +1,21 @@
+/** Bounds of the operations, with the reason for each. */
+
+/**
+ * A snapshot is stored in pieces of this size, so that no row is large, and a few pieces a transaction, so that appends
+ * run in between.
+ */
+export const snapshotPieceBytes = 1024 * 1024;
+export const snapshotCallBytes = 4 * 1024 * 1024;
+/** Conversations looked at in one transaction of a cleanup. */
+export const cleanupConversationsMax = 20;
+/**
+ * Rows removed in one transaction of a sweep, and their bytes unless one row is larger: a few milliseconds between two
+ * groups of appends.
+ */
+export const sweepRowsMax = 512;
+export const sweepBytesMax = 4 * 1024 * 1024;
+/**
+ * A replica that sent no heartbeat for this long and runs no task is forgotten. Far longer than any lease, so nothing
+ * watches the replica by then.
+ */
+export const replicaKeptMs = 24 * 60 * 60 * 1000;

@@ -1,0 +1,66 @@
+import type { Scope } from "../../../domain/scope.ts";
+import type { MessageClaim } from "../../storage.ts";
+import type { ClaimOutcome } from "../../storage-engine.ts";
+import type { Moment } from "../moment.ts";
+import { type Steps, step } from "../steps.ts";
+import type { ClaimRow, Tables } from "../tables.ts";
+
+/** See `Storage.claimMessage`. */
+export function* claimMessage(
+  tables: Tables,
+  { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim },
+  at: Moment,
+): Steps<ClaimOutcome> {
+  const { same, otherContent } = yield* findHeld(tables, scope, claim, at);
+  if (same !== undefined) {
+    return { outcome: "duplicate", taskId: same.taskId, answer: same.answer };
+  }
+  if (otherContent && claim.strict) {
+    return { outcome: "reused" };
+  }
+  yield* step(tables.putClaim(scope, claim, endOf(claim, at)));
+  return { outcome: "accepted", otherContent };
+}
+
+/**
+ * Ties a claim to the conversation that its outcome is in; the claim ends with that conversation. `held` is what
+ * `findHeld` found in this transaction. Makes the claim if there is none. Changes nothing if the claim is held for
+ * another task, which is possible once this one's window is over.
+ */
+export function* settleClaim(
+  tables: Tables,
+  scope: Scope,
+  claim: MessageClaim,
+  held: HeldClaims,
+  { conversation, answer }: { readonly conversation: number; readonly answer?: Uint8Array },
+  at: Moment,
+): Steps<void> {
+  const { same } = held;
+  if (same !== undefined && same.taskId !== claim.taskId) {
+    return;
+  }
+  const id = same?.id ?? (yield* step(tables.putClaim(scope, claim, endOf(claim, at))));
+  yield* step(tables.settleClaim(id, conversation, answer));
+}
+
+/** The held claims of a message id. */
+export interface HeldClaims {
+  /** The one of this content. */
+  readonly same: ClaimRow | undefined;
+  readonly otherContent: boolean;
+}
+
+export function* findHeld(
+  tables: Tables,
+  scope: Scope,
+  { messageId, contentHash }: MessageClaim,
+  at: Moment,
+): Steps<HeldClaims> {
+  const held = (yield* step(tables.claims(scope, messageId, at))).filter((claim) => claim.held);
+  const same = held.find((claim) => claim.contentHash === contentHash);
+  return { same, otherContent: held.length > (same === undefined ? 0 : 1) };
+}
+
+function endOf({ windowMs }: MessageClaim, { nowMs }: Moment): number {
+  return Math.min(Math.ceil(nowMs + windowMs), Number.MAX_SAFE_INTEGER);
+}

@@ -1,0 +1,142 @@
+import type { ConversationKey, Scope } from "../../../domain/scope.ts";
+import type { ConversationHistory, ConversationPage, ConversationStats, PageQuery } from "../../storage.ts";
+import { cleanupConversationsMax } from "../limits.ts";
+import { before, type Moment } from "../moment.ts";
+import { type Steps, step } from "../steps.ts";
+import type { ConversationRow, OldConversation, Tables } from "../tables.ts";
+import { removeMessages } from "./history.ts";
+
+export interface ConversationArgs {
+  readonly scope: Scope;
+  readonly contextId: string;
+}
+
+/** The live conversation of a context id. */
+export function* findConversation(
+  tables: Tables,
+  scope: Scope,
+  contextId: string,
+  at: Moment,
+): Steps<ConversationRow | undefined> {
+  const conversation = yield* step(tables.conversation(scope, contextId, at));
+  return conversation?.live === true ? conversation : undefined;
+}
+
+/** The live conversation of a context id, made if there is none. One that is past its time is hidden. */
+export function* ensureConversation(
+  tables: Tables,
+  scope: Scope,
+  contextId: string,
+  at: Moment,
+): Steps<Pick<ConversationRow, "id" | "messageCount">> {
+  const present = yield* step(tables.conversation(scope, contextId, at));
+  if (present?.live === true) {
+    return present;
+  }
+  if (present !== undefined) {
+    yield* step(tables.hideConversation(present.id));
+  }
+  return { id: yield* step(tables.addConversation(scope, contextId, at.nowMs)), messageCount: 0 };
+}
+
+export function* storeConversation(
+  tables: Tables,
+  { scope, conversation: stored }: { readonly scope: Scope; readonly conversation: ConversationHistory },
+  at: Moment,
+): Steps<void> {
+  const { id } = yield* ensureConversation(tables, scope, stored.contextId, at);
+  yield* step(tables.updateConversation(id, { lastAccessMs: stored.lastAccessTime.getTime() }));
+  const kept = new Set(stored.messageIds);
+  const messages = yield* step(tables.messageIds(id));
+  const leaving = messages.filter(({ messageId }) => !kept.has(messageId));
+  yield* removeMessages(
+    tables,
+    id,
+    leaving.map((message) => message.id),
+  );
+}
+
+export function* getConversation(
+  tables: Tables,
+  { scope, contextId }: ConversationArgs,
+  at: Moment,
+): Steps<ConversationHistory | undefined> {
+  const conversation = yield* findConversation(tables, scope, contextId, at);
+  if (conversation === undefined) {
+    return undefined;
+  }
+  const messages = yield* step(tables.messageIds(conversation.id));
+  return {
+    contextId,
+    messageIds: messages.map(({ messageId }) => messageId),
+    lastAccessTime: new Date(conversation.lastAccessMs),
+  };
+}
+
+export function* updateConversationAccess(
+  tables: Tables,
+  { scope, contextId }: ConversationArgs,
+  at: Moment,
+): Steps<boolean> {
+  const conversation = yield* findConversation(tables, scope, contextId, at);
+  if (conversation === undefined) {
+    return false;
+  }
+  yield* step(tables.updateConversation(conversation.id, { lastAccessMs: at.nowMs }));
+  return true;
+}
+
+/** Hides the conversation; `sweep` removes its rows. */
+export function* deleteConversation(
+  tables: Tables,
+  { scope, contextId }: ConversationArgs,
+  at: Moment,
+): Steps<boolean> {
+  const conversation = yield* findConversation(tables, scope, contextId, at);
+  if (conversation === undefined) {
+    return false;
+  }
+  yield* step(tables.hideConversation(conversation.id));
+  return true;
+}
+
+export function* listConversations(
+  tables: Tables,
+  { scope, page: { after, limit } }: { readonly scope: Scope; readonly page: PageQuery },
+  at: Moment,
+): Steps<ConversationPage> {
+  // One more than asked for says whether there are more.
+  const found = yield* step(tables.pageConversations(scope, after, limit + 1, at));
+  const conversations = found.slice(0, limit).map(({ contextId, lastAccessMs }) => ({
+    contextId,
+    messageIds: [],
+    lastAccessTime: new Date(lastAccessMs),
+  }));
+  return { conversations, more: found.length > limit };
+}
+
+export function* getConversationStats(
+  tables: Tables,
+  { scope }: { readonly scope: Scope | undefined },
+  at: Moment,
+): Steps<ConversationStats> {
+  return yield* step(tables.conversationStats(scope, at));
+}
+
+export function* getExpiredConversations(
+  tables: Tables,
+  { maxAgeMs, limit, scope }: { readonly maxAgeMs: number; readonly limit: number; readonly scope: Scope | undefined },
+  at: Moment,
+): Steps<readonly ConversationKey[]> {
+  const expired: ConversationKey[] = [];
+  const beforeMs = before(at.nowMs, maxAgeMs);
+  // Some of a page may be held.
+  const pageSize = limit + cleanupConversationsMax;
+  let after: OldConversation | undefined;
+  do {
+    const page = yield* step(tables.oldConversations(scope, { before: beforeMs, after, limit: pageSize }, at));
+    expired.push(...page.filter(({ held }) => !held).map(({ key }) => key));
+    after = page.length < pageSize ? undefined : page.at(-1);
+  } while (after !== undefined && expired.length < limit);
+  return expired.slice(0, limit);
+}

@@ -1,0 +1,41 @@
+import type { Moment } from "../moment.ts";
+import { type Steps, step } from "../steps.ts";
+import type { Tables } from "../tables.ts";
+import { findTask, type TaskArgs } from "./tasks.ts";
+
+interface ConfigArgs extends TaskArgs {
+  readonly configId: string;
+}
+
+/** False if there is no such task. */
+export function* storePushNotification(
+  tables: Tables,
+  { key, configId, bytes }: ConfigArgs & { readonly bytes: Uint8Array },
+  at: Moment,
+): Steps<boolean> {
+  const task = yield* findTask(tables, key, at);
+  if (task === undefined) {
+    return false;
+  }
+  yield* step(tables.putConfig(task.id, configId, bytes));
+  return true;
+}
+
+export function* getPushNotification(
+  tables: Tables,
+  { key, configId }: ConfigArgs,
+  at: Moment,
+): Steps<Uint8Array | undefined> {
+  const task = yield* findTask(tables, key, at);
+  return task && (yield* step(tables.config(task.id, configId)));
+}
+
+export function* listPushNotifications(tables: Tables, { key }: TaskArgs, at: Moment): Steps<readonly Uint8Array[]> {
+  const task = yield* findTask(tables, key, at);
+  return task === undefined ? [] : yield* step(tables.configs(task.id));
+}
+
+export function* deletePushNotification(tables: Tables, { key, configId }: ConfigArgs, at: Moment): Steps<boolean> {
+  const task = yield* findTask(tables, key, at);
+  return task !== undefined && (yield* step(tables.removeConfig(task.id, configId)));
+}

@@ -20,7 +20,7 @@ export interface Child<C extends Commands> extends AsyncDisposable {
 }
 
 /**
- * Two cores at least: one for the server, one for whoever calls it. Without `taskset`, or with one core, processes run
+ * Two cores at least: one for the server, one for its callers. Without `taskset`, or with one core, processes run
  * where they like.
  */
 const canPin = spawnSync("taskset", ["-c", "1", "true"]).status === 0;

@@ -147,7 +147,7 @@ function clientOf(url: string): A2AClient {
   return client;
 }
 
-/** Servers take a client that says nothing for one of version 0.3 (trap 1). */
+/** Servers take a client that says nothing for one of version 0.3 (R138). */
 const namingVersion: Interceptor = (next) => (call) => {
   call.header.set("A2A-Version", "1.0");
   return next(call);

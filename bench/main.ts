@@ -3,7 +3,8 @@
  * `--write` puts the results in RESULTS.md, and the cost per event in event-cost.svg.
  *
  * `npm run bench -- --against COMMIT [NAME…]` compares the working tree with a commit, in about 4 minutes: processor
- * time of `event-cost` and `unary`, counts of `database-work`. It ends with exit code 1 if something got worse, 2 if it could not run.
+ * time of `event-cost` and `unary`, counts of `database-work`. It ends with exit code 1 if something got worse, 2 if it
+ * could not run.
  *
  * To see where time goes, let every process of a benchmark write a profile, and open it in Chrome's developer tools or
  * VS Code: `NODE_OPTIONS="--cpu-prof --cpu-prof-dir=.cache/prof" npm run bench -- unary`. With `--heap-prof`

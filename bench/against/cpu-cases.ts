@@ -28,7 +28,9 @@ export interface CpuRunner extends AsyncDisposable {
   cpuUs(name: string): Promise<number>;
 }
 
-/** Short streams show what a task costs, long ones what an event costs. Each run takes about 0.2 s of processor time. */
+/**
+ * Short streams show what a task costs, long ones what an event costs. Each run takes about 0.2 s of processor time.
+ */
 const eventRuns: Readonly<Record<string, Omit<Parameters<EventCostCommands["run"]>[0], "mongodbUri">>> = {
   "memory, 10 events": { engine: "memory", command: "stream", events: 10, tasks: 250 },
   "memory, 1,000 events": { engine: "memory", command: "stream", events: 1_000, tasks: 15 },

@@ -214,7 +214,9 @@ function streamOf(output: DescMessage, schemas: OpenApiSchemas): JsonObject {
     contentSchema: { oneOf: [schemas.message(output), { $ref: "#/components/schemas/Error" }] },
   };
   return {
-    description: `Server-sent events. The data of each is a ${output.name} as one line of JSON; an event called "error" holds an Error and is the last one`,
+    description:
+      `Server-sent events. The data of each is a ${output.name} as one line of JSON; ` +
+      `an event called "error" holds an Error and is the last one`,
     content: { [eventStreamType]: { schema } },
   };
 }

@@ -1,6 +1,6 @@
 import { type DescEnum, type DescField, type DescMessage, type JsonObject, ScalarType } from "@bufbuild/protobuf";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
-import { isAnnotatedRequired } from "../../src/domain/validate.ts";
+import { isAnnotatedRequired } from "../../src/domain/validation/validate.ts";
 import { descriptionOf } from "./description.ts";
 
 /** The schemas of the types that the document refers to. Each type is described once. */

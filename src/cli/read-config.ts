@@ -3,7 +3,9 @@ import { type Config, configSchema, type Setting, settings, settingTexts } from 
 
 export const variablePrefix = "A2A_TM_";
 
-/** `conversationTtl` → `--conversation-ttl`. The flag of a switch that is on by default turns it off: `--no-cleanup`. */
+/**
+ * `conversationTtl` → `--conversation-ttl`. The flag of a switch that is on by default turns it off: `--no-cleanup`.
+ */
 export function flagOf(setting: Setting): string {
   const turnsOff = placeholderOf(setting) === undefined && defaultOf(setting) === "true";
   return `--${turnsOff ? "no-" : ""}${kebab(setting)}`;

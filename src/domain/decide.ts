@@ -23,12 +23,12 @@ import {
 } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { makeEntry, sameMessage, storedMessage } from "./entry.ts";
 import type { TaskFold } from "./fold.ts";
-import { jsonFault } from "./json-fault.ts";
 import { waitingMessagesMax } from "./limits.ts";
 import type { ProcessorEvent } from "./processor-event.ts";
 import { invalidRequest, messageIdReused, TaskError } from "./task-error.ts";
 import { isInterrupted, isTerminal, mayFollow, stateNames } from "./task-state.ts";
-import { validate } from "./validate.ts";
+import { jsonFault } from "./validation/json-fault.ts";
+import { validate } from "./validation/validate.ts";
 
 /** What pure decisions need from outside: the time, and unique ids. */
 export interface Stamp {

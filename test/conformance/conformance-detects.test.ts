@@ -249,7 +249,7 @@ const faults: readonly Fault[] = [
     methods: () => ({ claimMessage: async () => ({ outcome: "accepted", otherContent: false }) }),
   },
   {
-    name: "creates a task whoever holds its claim",
+    name: "creates a task although another task holds its claim",
     group: "claims",
     methods: (real) => ({
       appendTask: (key, append) =>

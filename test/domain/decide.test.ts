@@ -1,89 +1,44 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
-import { MessageSchema, Role, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type Entry, SendOptionsSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { Role, type TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   agentMessage,
   decideCancel,
   decideCreate,
   decideEvent,
-  decideLost,
   decideMessage,
-  decideTakeover,
-  decideTurn,
   decideTurnAgain,
   decideTurnEnd,
-  type Stamp,
 } from "../../src/domain/decide.ts";
-import { emptyFold, evolve, type TaskFold, taskOf } from "../../src/domain/fold.ts";
+import { type TaskFold, taskOf } from "../../src/domain/fold.ts";
 import { waitingMessagesMax } from "../../src/domain/limits.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
 import { isInterrupted, isSettled, isTerminal, mayFollow, stateNames } from "../../src/domain/task-state.ts";
-
-const { SUBMITTED, WORKING, COMPLETED, FAILED, CANCELED, INPUT_REQUIRED, REJECTED, AUTH_REQUIRED, UNSPECIFIED } =
-  TaskState;
-const nowMs = 1_800_000_000_000;
-const options = create(SendOptionsSchema, { blocking: true });
-const idle = { turnRuns: false, busy: false, whileWorking: "enqueue", join: false } as const;
-const running = { ...idle, turnRuns: true, busy: true } as const;
-
-function stampAt(ms = nowMs): Stamp {
-  let ids = 0;
-  return { nowMs: ms, newId: () => `made-${ids++}` };
-}
-
-function messageOf(messageId: string, changes: { readonly contextId?: string; readonly taskId?: string } = {}) {
-  return create(MessageSchema, {
-    messageId,
-    role: Role.USER,
-    parts: [{ content: { case: "text", value: messageId } }],
-    ...changes,
-  });
-}
-
-const says = (text: string) => ({ parts: [{ content: { case: "text" as const, value: text } }] });
-
-/** A task of message "first", after what each step decides on it. */
-function taskAfter(...steps: readonly ((fold: TaskFold) => readonly Entry[])[]): TaskFold {
-  const fold = emptyFold("task");
-  evolveAll(fold, [decideCreate("context", messageOf("first"), options, stampAt())]);
-  for (const step of steps) evolveAll(fold, step(fold));
-  return fold;
-}
-
-function evolveAll(fold: TaskFold, entries: readonly Entry[]): void {
-  for (const entry of entries) evolve(fold, fold.sequence + 1n, entry);
-}
-
-const turn = (fold: TaskFold) => decideTurn(fold, stampAt());
-const status = (state: TaskState, text?: string) => (fold: TaskFold) =>
-  decideEvent(fold, { statusUpdate: { state, ...(text !== undefined && { message: says(text) }) } }, stampAt());
-const message =
-  (id: string, rules: Parameters<typeof decideMessage>[3] = running) =>
-  (fold: TaskFold) => {
-    const decision = decideMessage(fold, messageOf(id), options, rules, stampAt());
-    return decision.kind === "accept" ? decision.entries : [];
-  };
-const cancel = (fold: TaskFold) => decideCancel(fold, true, undefined, stampAt());
-
-/** Entries in short: what each is about. */
-function shortOf(entries: readonly Entry[]): readonly string[] {
-  return entries.map(({ body }) => {
-    switch (body.case) {
-      case "statusUpdate":
-        return `${stateNames[body.value.status?.state ?? 0]?.replace("TASK_STATE_", "")}${body.value.status?.message ? "+message" : ""}`;
-      case "message":
-        return `message ${body.value.message?.messageId}${body.value.resumes ? " resumes" : ""}`;
-      case "turn":
-        return `turn ${body.value.messageSequence} attempt ${body.value.attempt}`;
-      default:
-        return String(body.case);
-    }
-  });
-}
-
-const reason = (name: string) => expect.objectContaining({ name: "TaskError", reason: name });
+import {
+  AUTH_REQUIRED,
+  CANCELED,
+  COMPLETED,
+  cancel,
+  evolveAll,
+  FAILED,
+  INPUT_REQUIRED,
+  idle,
+  message,
+  messageOf,
+  nowMs,
+  options,
+  REJECTED,
+  reason,
+  running,
+  SUBMITTED,
+  says,
+  shortOf,
+  stampAt,
+  status,
+  taskAfter,
+  turn,
+  UNSPECIFIED,
+  WORKING,
+} from "./decide-fixtures.ts";
 
 describe("the state machine", () => {
   const all = [
@@ -502,74 +457,4 @@ describe("cancel", () => {
       metadata: { why: "late" },
     });
   });
-});
-
-describe("a task whose replica died", () => {
-  const cases: readonly { name: string; fold: TaskFold; fail: readonly string[]; resume: readonly string[] }[] = [
-    { name: "before its first turn", fold: taskAfter(), fail: [], resume: [] },
-    { name: "during a turn", fold: taskAfter(turn), fail: ["FAILED+message"], resume: [] },
-    {
-      name: "during a turn while a message waits",
-      fold: taskAfter(turn, message("second")),
-      fail: ["FAILED+message"],
-      resume: [],
-    },
-    { name: "with a wish to cancel", fold: taskAfter(turn, cancel), fail: ["CANCELED"], resume: ["CANCELED"] },
-    {
-      name: "with a wish to cancel, at a question",
-      fold: taskAfter(turn, status(AUTH_REQUIRED, "sign in"), cancel),
-      fail: ["CANCELED"],
-      resume: ["CANCELED"],
-    },
-    { name: "at a question", fold: taskAfter(turn, status(INPUT_REQUIRED, "what?")), fail: [], resume: [] },
-    { name: "after its end", fold: taskAfter(turn, status(COMPLETED)), fail: [], resume: [] },
-    {
-      name: "between a question's answer and its turn",
-      fold: taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", idle)),
-      fail: [],
-      resume: [],
-    },
-    {
-      name: "between a question's answer and its turn, the turn that asked still at its last steps",
-      fold: taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", running)),
-      fail: ["FAILED+message"],
-      resume: [],
-    },
-  ];
-  test.for(cases)("$name", ({ fold, fail, resume }) => {
-    expect(shortOf(decideLost(fold, "fail", "server", stampAt()))).toEqual(fail);
-    expect(shortOf(decideLost(fold, "resume", "server", stampAt()))).toEqual(resume);
-  });
-  test.for(["server", "storage"] as const)("is told that it was the %s that stopped", (stopped) => {
-    const [entry] = decideLost(taskAfter(turn), "fail", stopped, stampAt());
-    expect(
-      JSON.stringify(entry?.body.value?.valueOf(), (_, value) => (typeof value === "bigint" ? String(value) : value)),
-    ).toContain(`The ${stopped} `);
-  });
-});
-
-test("a clock that jumps back never makes an entry earlier than the one before", () => {
-  const back = stampAt(nowMs - 60_000);
-  const fold = taskAfter(turn, message("second"));
-  const decided = [
-    ...decideTurn(fold, back),
-    ...decideTurnAgain(fold, back),
-    ...decideEvent(fold, { statusUpdate: { state: FAILED, message: says("x") } }, back),
-    ...decideEvent(fold, { statusUpdate: { state: COMPLETED, message: says("x") } }, back),
-    ...decideEvent(fold, { artifactUpdate: { artifact: says("x") } }, back),
-    ...decideTurnEnd(fold, { kind: "failed", text: "x" }, back),
-    ...decideTurnEnd(fold, { kind: "canceled" }, back),
-    ...decideCancel(fold, true, undefined, back),
-    ...decideCancel(fold, false, undefined, back),
-    ...decideLost(fold, "fail", "server", back),
-    decideTakeover(fold, "other", 2n, back),
-  ];
-  const accepted = decideMessage(fold, messageOf("third"), options, running, back);
-  const entries = [...decided, ...(accepted.kind === "accept" ? accepted.entries : [])];
-  expect(entries.length).toBe(12);
-  expect(new Set(entries.map(({ timeMs }) => timeMs))).toEqual(new Set([BigInt(nowMs)]));
-  const statusTimes = entries.flatMap(({ body }) =>
-    body.case === "statusUpdate" && body.value.status?.timestamp ? timestampMs(body.value.status.timestamp) : [],
-  );
-  expect(new Set(statusTimes)).toEqual(new Set([nowMs]));
 });

@@ -17,7 +17,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FieldBehavior, field_behavior } from "../../gen/google/api/field_behavior_pb.ts";
 import { A2AService, PartSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { validate } from "../../src/domain/validate.ts";
+import { validate } from "../../src/domain/validation/validate.ts";
 
 /** Everything below is found through the descriptors and not through the plans that are tested. */
 const requests = [...new Set(A2AService.methods.map((method) => method.input))];

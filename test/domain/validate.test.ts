@@ -16,8 +16,8 @@ import * as a2a from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import * as conversations from "../../gen/taskmanager/v1/conversation_pb.ts";
 import * as tasks from "../../gen/taskmanager/v1/task_manager_pb.ts";
 import { idBytesMax } from "../../src/domain/limits.ts";
-import { validate, violationsMax } from "../../src/domain/validate.ts";
-import { rules } from "../../src/domain/validation-rules.ts";
+import { validate, violationsMax } from "../../src/domain/validation/validate.ts";
+import { rules } from "../../src/domain/validation/validation-rules.ts";
 
 interface Case {
   readonly name: string;

@@ -10,7 +10,8 @@ import { createMongoStorage } from "../../src/storage/mongodb/storage.ts";
 import { createSqliteStorage } from "../../src/storage/sqlite/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { bindings, toldError } from "./bindings.ts";
-import { badCalls, type Call, goodCalls } from "./call-table.ts";
+import type { Call } from "./call-fixtures.ts";
+import { badCalls, goodCalls } from "./call-table.ts";
 
 /** What a call comes to, in a form that is equal if and only if the call is answered equally. */
 type Outcome = { readonly ok: unknown } | { readonly error: ReturnType<typeof toldError> };

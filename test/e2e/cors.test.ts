@@ -4,8 +4,8 @@ import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 
 /**
- * Whatever answers on the port says who may read it, and that the answer depends on who asks, or caches would give it
- * to others.
+ * Every answer on the port says which origin may read it, and that it depends on the origin. Otherwise caches would
+ * give it to other origins.
  */
 
 const page = "https://page.example";

@@ -5,7 +5,7 @@ import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { bindings, toldError } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 
 /** Deadlines as the server keeps them: sent as headers alone, so that no client has one of its own. */
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
 import type { StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type Binding, bindings, type Clients, toldError } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
 /** SIGTERM, as clients on the other side of the wire see it. */
@@ -26,7 +26,8 @@ afterEach(async ({ task }) => {
 const agent = `
   import { existsSync } from "node:fs";
   import { setTimeout as delay } from "node:timers/promises";
-  const chunk = (text, append) => ({ artifactUpdate: { artifact: { artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, append } });
+  const parts = (text) => [{ content: { case: "text", value: text } }];
+  const chunk = (text, append) => ({ artifactUpdate: { artifact: { artifactId: "a", parts: parts(text) }, append } });
   export default {
     async *processMessage({ signal }) {
       yield chunk("0", false);

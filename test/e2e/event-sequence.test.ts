@@ -8,7 +8,7 @@ import { artifact, completed } from "../../src/agent/processor-events.ts";
 import { cursorParameter, eventIdOf, eventSequenceUri, sequenceKey } from "../../src/transport/calls/event-sequence.ts";
 import { eventsOf } from "../transport/listener/raw-server.ts";
 import { bindings, type Clients, toldError } from "./bindings.ts";
-import { sent, userMessage } from "./call-table.ts";
+import { sent, userMessage } from "./call-fixtures.ts";
 import { type Served, served } from "./served.ts";
 
 /** The extension of docs/extensions/event-sequence.md. */

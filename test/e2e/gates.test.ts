@@ -7,7 +7,7 @@ import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { AgentCardInit } from "../../src/transport/agent-card/capabilities.ts";
 import { a2aRoutes, type RoutesOptions } from "../../src/transport/connect/connect-routes.ts";
 import { bindings, clientsOf, toldError } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 import { operations, reasons } from "./operations.ts";
 import { type Served, served } from "./served.ts";
 
@@ -192,7 +192,7 @@ describe("services on a router of the user's own", () => {
     expect((await reasons(clientsOver({ a2aVersion: "lenient" }, {}), toldError)).ListTasks).toBe(undefined);
   });
 
-  test("give each caller the extended card that the router's owner has for him (R113)", async () => {
+  test("give each caller the extended card that the router's owner has for it (R113)", async () => {
     const extendedCard: RoutesOptions["extendedCard"] = async ({ headers }) => ({
       name: `for ${headers.get("x-user")}`,
       version: "2",

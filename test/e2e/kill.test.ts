@@ -15,7 +15,7 @@ import {
 import { eventually } from "../runner/eventually.ts";
 import { randomOf } from "../storage/faulty-storage.ts";
 import { bindings, type Clients } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
 /**
@@ -34,7 +34,8 @@ process.stdout.write(`kill test: KILL_SEED=${seed}\n`);
  */
 const agent = `
   import { setTimeout as delay } from "node:timers/promises";
-  const chunk = (text, append) => ({ artifactUpdate: { artifact: { artifactId: "a", parts: [{ content: { case: "text", value: text } }] }, append } });
+  const parts = (text) => [{ content: { case: "text", value: text } }];
+  const chunk = (text, append) => ({ artifactUpdate: { artifact: { artifactId: "a", parts: parts(text) }, append } });
   export default {
     onLost: process.env.ON_LOST,
     async *processMessage({ attempt, signal, message }) {

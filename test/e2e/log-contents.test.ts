@@ -10,7 +10,7 @@ import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 import { bindings, type Clients } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 
 /** Everything that could put what was said into the log, at its most talkative, and none of it there. */
 

@@ -131,7 +131,8 @@ describe("an agent of the user's own", () => {
       `type Event = object;
        export default {
          async *processMessage(): AsyncIterable<Event> {
-           yield { statusUpdate: { state: 3, message: { parts: [{ content: { case: "text", value: "from a file" } }] } } };
+           const parts = [{ content: { case: "text", value: "from a file" } }];
+           yield { statusUpdate: { state: 3, message: { parts } } };
          },
        };\n`,
     );

@@ -1,5 +1,5 @@
 import type { Clients } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 
 async function readToEnd(events: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of events);

@@ -5,7 +5,7 @@ import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { bindings, type Clients, toldError } from "./bindings.ts";
-import { sent, userMessage } from "./call-table.ts";
+import { sent, userMessage } from "./call-fixtures.ts";
 
 const faulty = new FaultyStorage(createMemoryStorage());
 let server: Server;

@@ -6,7 +6,7 @@ import { type Client, createClient, type Interceptor, type Transport } from "@co
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { A2AService, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 import { type ServeProcess, startServer } from "./serve-process.ts";
 
 /** The real server with a certificate: every protocol over every version of HTTP, agreed on by ALPN. */

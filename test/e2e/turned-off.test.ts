@@ -4,7 +4,7 @@ import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import { type BindingName, bindingNames } from "../../src/transport/binding-names.ts";
 import { bindings, toldError } from "./bindings.ts";
-import { userMessage } from "./call-table.ts";
+import { userMessage } from "./call-fixtures.ts";
 
 /** Which of the clients needs what to be turned on. */
 const needs: Readonly<Record<string, BindingName>> = {

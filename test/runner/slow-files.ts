@@ -33,7 +33,9 @@ export class SlowFilesFirst extends BaseSequencer {
 
 const shownMax = 10;
 
-/** Prints the slowest files at the end of a run, with their hooks. Silent if the run has no more files than it shows. */
+/**
+ * Prints the slowest files at the end of a run, with their hooks. Silent if the run has no more files than it shows.
+ */
 export class SlowFilesReporter implements Reporter {
   #root = "";
 

@@ -1,6 +1,6 @@
 import { type SendMessageRequest, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { checkRequest } from "../../domain/check-request.ts";
 import type { Scope } from "../../domain/scope.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
 import { outOfRange } from "../../log/load-task.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import { currentFold } from "../read/current-task.ts";

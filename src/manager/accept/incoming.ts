@@ -7,10 +7,10 @@ import {
   SendMessageRequestSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type SendOptions, SendOptionsSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
-import { checkRequest } from "../../domain/check-request.ts";
-import { checkInputModes } from "../../domain/input-modes.ts";
 import type { Caller, Scope } from "../../domain/scope.ts";
 import { TaskError } from "../../domain/task-error.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
+import { checkInputModes } from "../../domain/validation/input-modes.ts";
 import type { MessageClaim } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import { contentHash } from "./content-hash.ts";

@@ -15,9 +15,9 @@ import {
   type ListMessagesResponse,
   ListMessagesResponseSchema,
 } from "../../../gen/taskmanager/v1/conversation_pb.ts";
-import { checkRequest } from "../../domain/check-request.ts";
 import type { Scope } from "../../domain/scope.ts";
 import { TaskError, taskNotFound } from "../../domain/task-error.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { ConversationHistory, ConversationStats } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import { countFitting } from "../read/count-fitting.ts";

@@ -1,10 +1,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type ListTasksRequest, ListTasksRequestSchema, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskSummarySchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
-import { checkRequest } from "../../domain/check-request.ts";
 import { type TaskAt, taskAt } from "../../domain/fold.ts";
 import type { Scope } from "../../domain/scope.ts";
 import { TaskError } from "../../domain/task-error.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
 import { loadTask } from "../../log/load-task.ts";
 import type { StoredTask } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";

@@ -8,10 +8,10 @@ import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { invalidAgentResponse } from "../../domain/decide.ts";
 import { makeEntry } from "../../domain/entry.ts";
 import { type TaskFold, taskOf } from "../../domain/fold.ts";
-import { valueFault } from "../../domain/json-fault.ts";
 import type { Caller, Scope, TaskKey } from "../../domain/scope.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import { isTerminal } from "../../domain/task-state.ts";
+import { valueFault } from "../../domain/validation/json-fault.ts";
 import type { TaskWriter } from "../../log/task-writer.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 

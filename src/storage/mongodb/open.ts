@@ -96,8 +96,8 @@ async function checkServer(db: Db, logger: Logger): Promise<void> {
   if (hello.setName === undefined && hello.msg !== "isdbgrid") {
     logger.warn(
       { version },
-      "The MongoDB server is in no replica set: acknowledged writes are lost with its disk, and the driver doesn't retry " +
-        "interrupted writes. Start mongod with --replSet, even for one node",
+      "The MongoDB server is in no replica set: acknowledged writes are lost with its disk, and the driver doesn't " +
+        "retry interrupted writes. Start mongod with --replSet, even for one node",
     );
   }
 }

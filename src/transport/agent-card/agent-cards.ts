@@ -15,8 +15,8 @@ import { contestedPaths, signaturesOf } from "./sign-card.ts";
 
 export const agentCardPath = "/.well-known/agent-card.json";
 /**
- * How long clients may cache a card (R153). A card changes when its server restarts with other settings or keys: clients
- * should see that within minutes.
+ * How long clients may cache a card (R153). A card changes when its server restarts with other settings or keys:
+ * clients should see that within minutes.
  */
 const maxAgeSeconds = 300;
 

@@ -36,7 +36,7 @@ export class ResponseWriter {
   #waitingBytes = 0;
   #room: Promise<void> | undefined;
 
-  /** Whoever creates the writer calls `release` when the response closes. */
+  /** The creator of the writer calls `release` when the response closes. */
   constructor(response: HttpResponse, load: CallLoad) {
     this.#response = response;
     this.#load = load;

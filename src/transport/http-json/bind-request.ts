@@ -10,7 +10,7 @@ import {
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
 import { type FieldViolation, invalidRequest, TaskError } from "../../domain/task-error.ts";
-import { violationsMax } from "../../domain/validate.ts";
+import { violationsMax } from "../../domain/validation/validate.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { fieldsAt, type Route } from "./routes.ts";
 

@@ -7,9 +7,9 @@ import {
   type JsonValue,
   ScalarType,
 } from "@bufbuild/protobuf";
-import { mapKey, pathText } from "../../domain/field-path.ts";
 import type { FieldViolation } from "../../domain/task-error.ts";
-import { violationsMax } from "../../domain/validate.ts";
+import { mapKey, pathText } from "../../domain/validation/field-path.ts";
+import { violationsMax } from "../../domain/validation/validate.ts";
 import { jsonLevelsMax } from "./json-limits.ts";
 import { isJsonObject } from "./json-value.ts";
 import { isPlainScalar, itemFault, libraryFault } from "./library-faults.ts";

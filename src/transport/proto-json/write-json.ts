@@ -7,7 +7,7 @@ import {
   type MessageShape,
   toJson,
 } from "@bufbuild/protobuf";
-import { isAnnotatedRequired } from "../../domain/validate.ts";
+import { isAnnotatedRequired } from "../../domain/validation/validate.ts";
 
 /**
  * A message as A2A's JSON: REQUIRED fields are always there, also if they are empty or zero; other fields only if they

@@ -11,8 +11,8 @@ import {
   SubscribeToTaskRequestSchema,
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
-import { checkRequest } from "../../domain/check-request.ts";
 import { TaskError } from "../../domain/task-error.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import type { A2ACall } from "../calls/a2a-call.ts";
 import { callerFrom } from "../calls/call-context.ts";

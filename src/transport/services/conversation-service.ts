@@ -15,7 +15,7 @@ import {
   UpdateConversationAccessRequestSchema,
   UpdateConversationAccessResponseSchema,
 } from "../../../gen/taskmanager/v1/conversation_pb.ts";
-import { checkRequest } from "../../domain/check-request.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import { callerFrom } from "../calls/call-context.ts";
 

@@ -15,7 +15,7 @@ import {
   WatchTaskResponseSchema,
 } from "../../../gen/taskmanager/v1/task_manager_pb.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
-import { checkRequest } from "../../domain/check-request.ts";
+import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { callerFrom } from "../calls/call-context.ts";

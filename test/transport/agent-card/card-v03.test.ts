@@ -123,7 +123,7 @@ test("a2a-sdk, which names no version either, finds the card of version 1.0 in i
   expect(await resolved("resolve_card.py", "a2a-sdk.txt")).toEqual(json);
 });
 
-test("who names version 1.0 gets the card in that form alone, whatever way he says it", async () => {
+test("a request that names version 1.0 in any way gets only the card in that form", async () => {
   const { json, headers } = await page(named);
   for (const older of ["url", "preferredTransport", "additionalInterfaces", "protocolVersion", "security"])
     expect(json).not.toHaveProperty(older);
@@ -138,7 +138,7 @@ test("who names version 1.0 gets the card in that form alone, whatever way he sa
   expect(all.headers.get("etag")).not.toBe(headers.get("etag"));
 });
 
-test("everybody else gets that of both, whatever version he names", async () => {
+test("a request that names another version or none gets the card in both forms", async () => {
   const { json } = await page();
   expect(json).toHaveProperty("url", server.url.href);
   for (const version of ["", "0.3", "0.3.0", "9.9", "latest", "1.0, 0.3"])

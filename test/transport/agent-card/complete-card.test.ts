@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { AgentCardSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { demoProcessor } from "../../../src/agent/demo-processor.ts";
-import { validate } from "../../../src/domain/validate.ts";
+import { validate } from "../../../src/domain/validation/validate.ts";
 import type { AgentCardInit } from "../../../src/transport/agent-card/capabilities.ts";
 import { cardJson } from "../../../src/transport/agent-card/card-json.ts";
 import { type CardFacts, completeCard } from "../../../src/transport/agent-card/complete-card.ts";
@@ -44,7 +44,7 @@ test.each([
   expect(first?.url).toBe(address);
 });
 
-test("the author's interfaces stay in his order; one without a URL is completed by where its binding is served, and keeps its tenant", () => {
+test("the author's interfaces keep their order; one without a URL is completed by where its binding is served, and keeps its tenant", () => {
   const card = completeCard(
     {
       ...described,
@@ -94,7 +94,7 @@ test("older versions that are served too are listed, but for tenants, which they
 
 test.each<[string, AgentCardInit["capabilities"], boolean, object]>([
   ["streams, if the author doesn't say", undefined, false, { streaming: true }],
-  ["no streams, if he says so, by saying nothing", { streaming: false }, false, {}],
+  ["no streams, if the author declares none", { streaming: false }, false, {}],
   ["no push notifications, which don't exist", { pushNotifications: false }, false, { streaming: true }],
   ["the extended card that there is", undefined, true, { streaming: true, extendedAgentCard: true }],
   ["no extended card where the author denies it", { extendedAgentCard: false }, true, { streaming: true }],
@@ -105,13 +105,13 @@ test.each<[string, AgentCardInit["capabilities"], boolean, object]>([
   expect(declared).toEqual(expected);
 });
 
-test("the author's extensions are kept as he wrote them", () => {
+test("the author's extensions are kept as written", () => {
   const mine = { uri: "urn:example:mine:v1", description: "Mine", required: true, params: { depth: 3 } };
   const { capabilities } = cardJson(completeCard({ ...described, capabilities: { extensions: [mine] } }, facts));
   expect(capabilities).toHaveProperty("extensions[0]", mine);
 });
 
-test("optional fields that are set to nothing are left out, so that both readings of a signature agree (trap 28)", () => {
+test("optional fields that are set to nothing are left out, so that both readings of a signature agree (R157)", () => {
   const json = cardJson(completeCard({ ...described, documentationUrl: "", iconUrl: "" }, facts));
   expect(json).not.toHaveProperty("documentationUrl");
   expect(json).not.toHaveProperty("iconUrl");

@@ -9,7 +9,7 @@ const extendedCard = {
   skills: [{ id: "secret", name: "s", description: "s", tags: ["s"] }],
 };
 
-test("isn't given to everybody by mistake: it needs a word that nobody is asked who he is (R112, R114)", async () => {
+test("isn't public by mistake: it needs allowAnonymous, since callers aren't authenticated (R112, R114)", async () => {
   await expect(served({ processor: demoProcessor, card: { extended: extendedCard } })).rejects.toThrow(
     /card\.extended: needs allowAnonymous/,
   );

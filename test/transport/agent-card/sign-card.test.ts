@@ -109,7 +109,7 @@ describe("a signed card is verified by programs that share nothing with ours", (
     ]);
   });
 
-  test("whatever its texts and numbers are, and what its author denies (R157, trap 28)", async () => {
+  test("any texts and numbers, and capabilities that are declared false (R157)", async () => {
     const { ec256 } = generated;
     const card = await servedCard({
       card: { agent: awkward, keys: [{ key: pem(ec256), kid: "k" }] },

@@ -2,7 +2,7 @@ import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { createServiceImplSpec } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { TaskError } from "../../../src/domain/task-error.ts";
-import { violationsMax } from "../../../src/domain/validate.ts";
+import { violationsMax } from "../../../src/domain/validation/validate.ts";
 import { bindRequest } from "../../../src/transport/http-json/bind-request.ts";
 import { findPath, routesOf } from "../../../src/transport/http-json/routes.ts";
 import { EverythingSchema, TestService } from "../test-protos.ts";

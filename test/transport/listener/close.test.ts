@@ -89,7 +89,7 @@ describe("closing a port", () => {
     await closed;
   });
 
-  it("doesn't wait for an HTTP/2 stream that its client has broken off, whoever still writes to it", async () => {
+  it("doesn't wait for an HTTP/2 stream that its client has reset, even while a call writes to it", async () => {
     const asked = Promise.withResolvers<Http2ServerResponse>();
     const { port, number } = await open({
       handler: (_, response) => {

@@ -82,7 +82,7 @@ describe("a server that lets pages of one origin call", () => {
   });
 });
 
-it.each([page, "null"])("a server that lets all pages call answers alike whoever asks: %s", async (origin) => {
+it.each([page, "null"])("a server that allows all origins gives each the same answer: %s", async (origin) => {
   const { headers } = await ask(["*"], "POST", { origin });
   expect([headers["access-control-allow-origin"], headers.vary]).toEqual(["*", undefined]);
 });

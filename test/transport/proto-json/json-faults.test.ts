@@ -2,7 +2,7 @@ import { type DescMessage, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AgentCardSchema, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { violationsMax } from "../../../src/domain/validate.ts";
+import { violationsMax } from "../../../src/domain/validation/validate.ts";
 import { jsonFaults } from "../../../src/transport/proto-json/json-faults.ts";
 import { readJson } from "../../../src/transport/proto-json/read-json.ts";
 import { taskErrorOf } from "../errors/thrown.ts";

@@ -2,7 +2,7 @@ import { create, type DescMessage, type JsonValue, toJson } from "@bufbuild/prot
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ListTasksRequestSchema, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../../src/domain/task-error.ts";
-import { violationsMax } from "../../../src/domain/validate.ts";
+import { violationsMax } from "../../../src/domain/validation/validate.ts";
 import { parseJson, parseJsonRpc, readJson } from "../../../src/transport/proto-json/read-json.ts";
 import { EverythingSchema } from "../test-protos.ts";
 

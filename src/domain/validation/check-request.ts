@@ -1,5 +1,5 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { invalidRequest } from "./task-error.ts";
+import { invalidRequest } from "../task-error.ts";
 import { validate } from "./validate.ts";
 
 /** Throws TaskError INVALID_REQUEST, which names every fault (R4, R5). */

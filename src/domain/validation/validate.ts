@@ -8,10 +8,10 @@ import {
   type Message,
 } from "@bufbuild/protobuf";
 import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
-import { FieldBehavior, field_behavior } from "../../gen/google/api/field_behavior_pb.ts";
+import { FieldBehavior, field_behavior } from "../../../gen/google/api/field_behavior_pb.ts";
+import type { FieldViolation } from "../task-error.ts";
 import { mapKey, pathText } from "./field-path.ts";
 import { jsonFault, valueFault } from "./json-fault.ts";
-import type { FieldViolation } from "./task-error.ts";
 import { type FieldRule, rules } from "./validation-rules.ts";
 
 /** An error with so many violations fits a gRPC trailer, which most clients limit to 8 KiB. */

@@ -1,8 +1,8 @@
 import type { Message as ProtoMessage } from "@bufbuild/protobuf";
-import { Role, type SendMessageRequest } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { ListMessagesRequest } from "../../gen/taskmanager/v1/conversation_pb.ts";
-import { idBytesMax } from "./limits.ts";
-import type { FieldViolation } from "./task-error.ts";
+import { Role, type SendMessageRequest } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { ListMessagesRequest } from "../../../gen/taskmanager/v1/conversation_pb.ts";
+import { idBytesMax } from "../limits.ts";
+import type { FieldViolation } from "../task-error.ts";
 
 /** The rules of a field or oneof that its descriptor does not state. */
 export interface FieldRule {

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { AgentCardSchema, Message } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { TaskError } from "./task-error.ts";
+import type { AgentCardSchema, Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { TaskError } from "../task-error.ts";
 
 /**
  * Refuses a part whose media type is neither in the card's default input modes nor in those of a skill (R24). A card

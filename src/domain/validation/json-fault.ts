@@ -1,6 +1,6 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { Value } from "@bufbuild/protobuf/wkt";
-import { nestingMax } from "./limits.ts";
+import { nestingMax } from "../limits.ts";
 
 /**
  * How much an object and an array add to the nesting of messages on the wire, for the strictest parsers: Struct, map

@@ -84,8 +84,3 @@ export interface ClaimRecord {
   /** The conversation it was settled with. */
   conversation: ConversationRecord | undefined;
 }
-
-export interface ReplicaEntry {
-  counter: bigint;
-  heartbeatMs: number;
-}

@@ -40,6 +40,10 @@ export class SortedList<T> {
 
   /** Must be called before anything changes that the order depends on. */
   delete(item: T): void {
+    if (this.#items.at(-1) === item) {
+      this.#items.pop();
+      return;
+    }
     const index = this.firstIndex((other) => this.#compare(other, item) >= 0);
     if (this.#items[index] === item) {
       this.#items.splice(index, 1);

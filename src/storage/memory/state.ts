@@ -4,14 +4,7 @@ import { compareIds } from "../compare-ids.ts";
 import type { MessageClaim } from "../storage.ts";
 import type { Moment } from "../tables/moment.ts";
 import type { HeaderChange, NewMessage } from "../tables/tables.ts";
-import type {
-  ClaimRecord,
-  ConversationRecord,
-  MessageRecord,
-  ReplicaEntry,
-  ScopeRecord,
-  TaskRecord,
-} from "./records.ts";
+import type { ClaimRecord, ConversationRecord, MessageRecord, ScopeRecord, TaskRecord } from "./records.ts";
 import { SortedList } from "./sorted-list.ts";
 import { TaskIndex } from "./task-index.ts";
 
@@ -25,7 +18,8 @@ export class MemoryState {
   readonly tasks = new Map<number, TaskRecord>();
   readonly messages = new Map<number, MessageRecord>();
   readonly claims = new Map<number, ClaimRecord>();
-  readonly replicas = new Map<string, ReplicaEntry>();
+  /** The counters of replicas. */
+  readonly replicas = new Map<string, bigint>();
   /** In the order of the last access, then of the ids. */
   readonly conversationsByAccess = new SortedList<ConversationRecord>(
     (a, b) => a.lastAccessMs - b.lastAccessMs || a.id - b.id,

@@ -25,11 +25,8 @@ export class TaskIndex<T extends IndexedTask> {
 
   /** Must be called before the state or the status time changes. */
   delete(task: T): void {
-    const list = this.#byState.get(task.state);
-    list?.delete(task);
-    if (list?.length === 0) {
-      this.#byState.delete(task.state);
-    }
+    // A list that is empty now stays: tasks come back to their states, and there are few.
+    this.#byState.get(task.state)?.delete(task);
   }
 
   /** The number of tasks of a state, or of all states, with a status time from `statusTimeMsMin` on. */

@@ -128,21 +128,15 @@ export function taskTables(state: MemoryState): TaskTables {
     },
     removeConfig: (task, configId) => state.task(task).configs?.delete(configId) ?? false,
 
-    heartbeat(replica, heartbeatMs) {
-      const counter = (state.replicas.get(replica)?.counter ?? 0n) + 1n;
-      state.replicas.set(replica, { counter, heartbeatMs });
+    heartbeat(replica) {
+      state.replicas.set(replica, (state.replicas.get(replica) ?? 0n) + 1n);
     },
     deregister(replica) {
       state.replicas.delete(replica);
     },
-    replicas: () => Array.from(state.replicas, ([replica, { counter }]) => ({ replica, counter })),
-    forgetReplicas(beforeMs) {
-      for (const [replica, { heartbeatMs }] of state.replicas) {
-        if (heartbeatMs < beforeMs && !state.runningTasks.has(replica)) {
-          state.replicas.delete(replica);
-        }
-      }
-    },
+    replicas: () => Array.from(state.replicas, ([replica, counter]) => ({ replica, counter })),
+    // Every replica is in this process. One that stopped without `deregister` is gone with it.
+    forgetReplicas: () => undefined,
     lastRunningTask(replica) {
       const tasks = state.runningTasks.get(replica);
       return tasks?.at(tasks.length - 1).id;

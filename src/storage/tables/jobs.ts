@@ -55,8 +55,10 @@ export class Jobs {
           total += removed;
           from = next;
           await this.#sweep();
-          // An engine that doesn't wait for anything would keep the event loop from turning.
-          await setImmediate();
+          if (from !== undefined) {
+            // An engine that doesn't wait for anything would keep the event loop from turning.
+            await setImmediate();
+          }
         } while (from !== undefined && !this.#closed);
         await this.#transactions.write("forgetReplicas", {});
       } catch (error) {

@@ -184,7 +184,7 @@ describe("the command of the packed package", () => {
   test("finds the MongoDB driver if it is installed", () => {
     const url = "mongodb://127.0.0.1:1/a2a?serverSelectionTimeoutMS=200";
     const { status, stderr } = installed.node(command, "serve", "--storage", url);
-    expect(stderr).toMatch(/^Storage mongodb:.*: MongoDB can't be reached or refuses: /);
+    expect(stderr).toMatch(/^Storage mongodb:.*: MongoDB can't be reached or refused the call: /);
     expect(status).toBe(1);
   });
 

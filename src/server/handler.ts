@@ -1,4 +1,4 @@
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as AlphaServerReflection } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -13,7 +13,7 @@ import type { ServedBinding } from "../transport/agent-card/complete-card.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import type { CallSettings } from "../transport/calls/call-settings.ts";
 import { connectHandler } from "../transport/connect/connect-handler.ts";
-import { callSettings, connectProtocols, connectRoutes } from "../transport/connect/connect-routes.ts";
+import { callSettings, connectProtocols, connectRoutes, enterCall } from "../transport/connect/connect-routes.ts";
 import { connectErrorOf } from "../transport/errors/errors.ts";
 import { grpcHandler } from "../transport/grpc/grpc-handler.ts";
 import { httpJsonHandler } from "../transport/http-json/http-json-handler.ts";
@@ -161,6 +161,7 @@ function connectServices(
   );
   const watching = {
     ...connectProtocols(settings),
+    requestGate: (context: HandlerContext) => enterCall(context, settings),
     shutdownSignal: ending.watches.signal,
     readMaxBytes: questionBytesMax,
   };

@@ -60,7 +60,10 @@ export function connectRoutes(
   const { readBytesMax, shutdownSignal } = settings;
   const handlerOptions: Partial<ConnectRouterOptions> = {
     ...connectProtocols(settings),
-    requestGate: async (context) => enterCall(context, settings),
+    requestGate: (context) => {
+      describeRefusals(context);
+      return enterCall(context, settings);
+    },
     readMaxBytes: readBytesMax,
     interceptors: [unaryCalls(settings), takeReadMessage],
     ...(shutdownSignal && { shutdownSignal }),
@@ -77,11 +80,10 @@ export function connectRoutes(
 }
 
 /**
- * The way of a call up to its request, as in `runCall`. Connect asks it before it reads the body, and aborts the call's
- * signal when the call is over, with the error if there is one (docs/adr/0008).
+ * The way of a call up to its request, as in `runCall`: the `requestGate` of every route. Connect asks it before it
+ * reads the body, and aborts the call's signal when the call is over, with the error if there is one (docs/adr/0008).
  */
-async function enterCall(context: HandlerContext, settings: CallSettings): Promise<void> {
-  describeRefusals(context);
+export async function enterCall(context: HandlerContext, settings: CallSettings): Promise<void> {
   const end = beginCall(context, settings);
   const { signal } = context;
   const onAbort = () => end(signal.reason instanceof ConnectError ? signal.reason : undefined);

@@ -316,8 +316,10 @@ class Manager implements TaskManager {
     caller?: Caller,
   ): Promise<{ readonly task: Task; readonly head: bigint }> {
     return this.#call(async () => {
-      const loaded = await loadTaskAt(this.#deps.storage, keyOf(id, caller), sequence);
+      const key = keyOf(id, caller);
+      const loaded = await loadTaskAt(this.#deps.storage, key, sequence);
       if (loaded === undefined) throw taskNotFound(id);
+      this.#deps.hub.noteRead(key, loaded.head);
       return { task: taskOf(loaded.fold), head: loaded.head };
     });
   }

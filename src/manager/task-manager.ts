@@ -199,8 +199,8 @@ class Manager implements TaskManager {
   }
 
   /**
-   * Takes over the tasks of dead servers, in the background. A call for one of these tasks takes it over by itself, and
-   * waits for no other.
+   * Takes over the tasks of dead servers, in the background. A call that needs such a task takes it over at once, and
+   * waits for no other task.
    */
   recover(dead: readonly string[]): void {
     if (dead.length === 0) return;

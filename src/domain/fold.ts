@@ -232,7 +232,7 @@ function ownCopy(artifact: Artifact): Artifact {
 
 /** How much of a task to show. */
 export interface TaskView {
-  /** At most so many messages, the newest; 0 is none, absent is all (R62–R64). */
+  /** The number of newest messages to show. 0: none. Absent: all (R62–R64). */
   readonly historyLength?: number | undefined;
   /** Default true. */
   readonly artifacts?: boolean;
@@ -267,8 +267,8 @@ function newest(history: readonly Message[], length: number | undefined): Messag
 }
 
 /**
- * An equal fold that can be evolved by itself. Its cost grows with the task, so it is made once per run, not per event.
- * The elements of its lists, and its status, never change and are shared.
+ * An equal fold that can be evolved independently. Its cost grows with the task, so it is made once per run, not per
+ * event. The elements of its lists, and its status, never change and are shared.
  */
 export function copyFold(fold: TaskFold): TaskFold {
   return {

@@ -20,7 +20,7 @@ export const waitingMessagesMax = 16;
 /** The nesting of a message's JSON values. Most protobuf parsers have this limit. */
 export const nestingMax = 100;
 /**
- * Characters of a text chunk: `artifactFrom` joins at most so many, and chunks up to this length are encoded in a
- * buffer that is kept. Larger ones are few, and the buffer stays small.
+ * The most characters of a text chunk that `artifactFrom` joins. A chunk up to this length is encoded in a buffer that
+ * is kept, so the limit keeps that buffer small. Longer chunks are rare.
  */
 export const textChunkLengthMax = 16 * 1024;

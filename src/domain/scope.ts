@@ -8,7 +8,8 @@ export interface Scope {
 }
 
 /**
- * Who makes a call, as far as the transport knows. The scope decides what is visible; the rest is for the processor.
+ * The sender of a call, as the transport identified it. Its scope decides what is visible. The rest is for the
+ * processor.
  */
 export interface Caller extends Scope {
   readonly claims: Readonly<Record<string, unknown>>;

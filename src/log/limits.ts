@@ -9,7 +9,7 @@ export const appendRetryMs = 120_000;
 export const createRetryMs = 10_000;
 /** The waits between those tries. */
 export const appendBackoff = { firstMs: 25, mostMs: 5_000 } as const;
-/** A snapshot is due only after at least so many bytes of log: short logs are cheap to fold. */
+/** The fewest bytes of log between two snapshots. A shorter log is cheap to fold. */
 export const snapshotBytesMin = 64 * 1024;
-/** One read of a log: large enough that a cold task needs few reads, small enough for many readers at once. */
+/** The most bytes of one read of a log: a cold task needs few reads, and many readers fit in memory. */
 export const readBytesMax = 1024 * 1024;

@@ -159,11 +159,11 @@ export class TaskWriter {
     for (const { encoded } of entries) {
       const { byteLength } = encoded;
       if (byteLength > limits.eventBytesMax)
-        throw tooLarge(key.taskId, `${byteLength} bytes are more than one event may have, ${limits.eventBytesMax}`);
+        throw tooLarge(key.taskId, `the event has ${byteLength} bytes; the limit is ${limits.eventBytesMax} bytes`);
       total += byteLength;
     }
     if (total > limits.taskBytesMax)
-      throw tooLarge(key.taskId, `with ${total} bytes the task would be larger than ${limits.taskBytesMax}`);
+      throw tooLarge(key.taskId, `its log would have ${total} bytes; the limit is ${limits.taskBytesMax} bytes`);
   }
 
   /** Whether the next entry fits the batch that is being collected. */

@@ -199,8 +199,8 @@ class Manager implements TaskManager {
   }
 
   /**
-   * Takes over the tasks of dead servers, in the background. A call for one of these tasks takes it over by itself, and
-   * waits for no other.
+   * Takes over the tasks of dead servers, in the background. A call that needs such a task takes it over at once, and
+   * waits for no other task.
    */
   recover(dead: readonly string[]): void {
     if (dead.length === 0) return;
@@ -316,8 +316,10 @@ class Manager implements TaskManager {
     caller?: Caller,
   ): Promise<{ readonly task: Task; readonly head: bigint }> {
     return this.#call(async () => {
-      const loaded = await loadTaskAt(this.#deps.storage, keyOf(id, caller), sequence);
+      const key = keyOf(id, caller);
+      const loaded = await loadTaskAt(this.#deps.storage, key, sequence);
       if (loaded === undefined) throw taskNotFound(id);
+      this.#deps.hub.noteRead(key, loaded.head);
       return { task: taskOf(loaded.fold), head: loaded.head };
     });
   }

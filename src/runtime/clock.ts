@@ -2,7 +2,7 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Calls back once after so many milliseconds. The result cancels that. Never keeps the process alive. */
+  /** Calls `callback` once after `ms`. The result cancels the timer. The timer never keeps the process alive. */
   after(ms: number, callback: () => void): () => void;
 }
 
@@ -18,7 +18,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after so many milliseconds. Rejects with the signal's reason once the signal is aborted. */
+/** Resolves after `ms`. Rejects with the signal's reason once the signal is aborted. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {

@@ -13,6 +13,7 @@ export class TaskFeed {
   #entries: PlacedEntry[] = [];
   #bytes = 0;
   #head = 0n;
+  #readTo = 0n;
   #wakeCount = 0;
   #waiters: (() => void)[] = [];
   /** The log may have more entries than are known here. */
@@ -38,6 +39,18 @@ export class TaskFeed {
    */
   get wakeCount(): number {
     return this.#wakeCount;
+  }
+
+  /**
+   * The newest sequence that a read of the log has shown in this process. The log may be ahead of the run here: an
+   * append is in the log before its answer arrives.
+   */
+  get readTo(): bigint {
+    return this.#readTo;
+  }
+
+  noteRead(sequence: bigint): void {
+    if (sequence > this.#readTo) this.#readTo = sequence;
   }
 
   /** Adds entries that became durable in this process, and wakes the readers. */
@@ -153,6 +166,11 @@ export class TaskHub {
     feed.users--;
     const id = taskKeyString(feed.key);
     if (feed.users === 0 && this.#feeds.get(id) === feed) this.#feeds.delete(id);
+  }
+
+  /** Notes a sequence that a read of the log has shown, see `TaskFeed.readTo`. */
+  noteRead(key: TaskKey, sequence: bigint): void {
+    this.#feeds.get(taskKeyString(key))?.noteRead(sequence);
   }
 
   /** Wakes the readers of a task, if there are any. */

@@ -60,6 +60,8 @@ export class TaskReader {
   async #look(cursor: bigint): Promise<readonly PlacedEntry[]> {
     const { key } = this.#feed;
     const entries = await readEntries(this.#storage, key, this.#contextId, cursor);
+    const last = entries.at(-1);
+    if (last !== undefined) this.#feed.noteRead(last.sequence);
     // At the head. A removed task never grows again, so its readers must not wait.
     if (entries.length === 0 && !(await this.#storage.taskExists(key))) throw taskNotFound(key.taskId);
     return entries;

@@ -306,7 +306,7 @@ test("A violation says the reason and what would have been accepted", () => {
   const message = { messageId: "", role: 99 as a2a.Role, parts: [{}], contextId: "a".repeat(300) };
   expect(validate(a2a.SendMessageRequestSchema, create(a2a.SendMessageRequestSchema, { message }))).toEqual([
     { field: "message.message_id", description: "is missing: a value that is not empty is required" },
-    { field: "message.context_id", description: "is longer than 256 bytes of UTF-8: at most so many are accepted" },
+    { field: "message.context_id", description: "must have at most 256 bytes of UTF-8" },
     { field: "message.role", description: "is 99, which Role doesn't have: one of ROLE_USER, ROLE_AGENT is accepted" },
     { field: "message.parts[0].content", description: "is not set: exactly one of text, raw, url, data is required" },
   ]);

@@ -1,5 +1,6 @@
+import { create } from "@bufbuild/protobuf";
 import { vi } from "vitest";
-import type { Message, StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { ListTasksRequestSchema, type Message, type StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskSubscriber } from "../../src/agent/task-subscriber.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
@@ -11,7 +12,7 @@ import { act, acts } from "./schedule-acts.ts";
 
 /** A call and what became of it. */
 export interface Call {
-  readonly what: "send" | "stream" | "cancel" | "watch";
+  readonly what: "send" | "stream" | "cancel" | "watch" | "get" | "list";
   readonly messageId: string;
   taskId: string;
   /**
@@ -27,6 +28,8 @@ export interface Reader {
   readonly subscriber: TaskSubscriber;
   /** What it has seen, with the cursor after each. */
   readonly seen: { readonly cursor: bigint; readonly event: string }[];
+  /** The cursor that it began after; undefined if it began with the task. */
+  readonly after: bigint | undefined;
   hungUp: boolean;
 }
 
@@ -48,6 +51,8 @@ interface Server {
   readonly faulty: FaultyStorage;
   readonly clock: ManualClock;
   readonly agent: ScriptedAgent;
+  /** The newest sequence that a call to this server has shown, by task. */
+  readonly shown: Map<string, bigint>;
 }
 
 /**
@@ -128,7 +133,7 @@ export class Play {
       faults,
       methods: ["appendTask", "readTask", "getTask", "taskExists"],
     });
-    this.#server = { manager, faulty, clock, agent };
+    this.#server = { manager, faulty, clock, agent, shown: new Map() };
   }
 
   async #kill(): Promise<void> {
@@ -143,6 +148,9 @@ export class Play {
       () => this.#send(),
       () => this.#stream(),
       () => this.#watch(),
+      () => this.#resume(),
+      () => this.#get(),
+      () => this.#list(),
       () => this.#below(4) === 0 && this.#cancel(this.#one([...this.tasks])),
       () => this.#act(),
       () => this.#act(),
@@ -212,14 +220,58 @@ export class Play {
     );
   }
 
-  #read(call: Call, subscriber: TaskSubscriber): void {
-    const reader: Reader = { call, subscriber, seen: [], hungUp: false };
+  /** Goes on after what some reader has seen, as a client does whose connection broke. */
+  #resume(): void {
+    const { call, subscriber, seen } = this.#one(this.readers) ?? {};
+    if (call === undefined || subscriber === undefined || seen?.length === 0) return;
+    const { manager, shown } = this.server;
+    const { taskId } = call;
+    const { cursor } = subscriber;
+    // A server that only seems dead may show an entry that its successor has not loaded.
+    if (cursor > (shown.get(taskId) ?? 0n)) return;
+    this.#read(
+      this.#track("watch", "", taskId),
+      this.#below(2) === 0 ? manager.watchTask(taskId, cursor) : manager.subscribeToTask(taskId, cursor),
+      cursor,
+    );
+  }
+
+  /** Gets a task, or its head: neither may be older than what this server has shown before. */
+  #get(): void {
+    const id = this.#one([...this.tasks]);
+    if (id === undefined) return;
+    const { manager, shown } = this.server;
+    const before = shown.get(id) ?? 0n;
+    const answer =
+      this.#below(2) === 0
+        ? manager.getTask(id).then(({ sequence }) => sequence)
+        : manager.getTaskAt(id, 1n).then(({ head }) => head);
+    this.#settle(
+      this.#track("get", "", id),
+      answer.then((sequence) => show(shown, id, sequence, before)),
+    );
+  }
+
+  #list(): void {
+    const { manager, shown } = this.server;
+    const before = new Map(shown);
+    const answer = manager.listTasks(create(ListTasksRequestSchema)).then(({ tasks }) => {
+      const outcomes = tasks.map(({ task, sequence }) => show(shown, task.id, sequence, before.get(task.id) ?? 0n));
+      return outcomes.find((outcome) => outcome !== "ok") ?? "ok";
+    });
+    this.#settle(this.#track("list", "", ""), answer);
+  }
+
+  #read(call: Call, subscriber: TaskSubscriber, after?: bigint): void {
+    const reader: Reader = { call, subscriber, seen: [], after, hungUp: false };
     this.readers.push(reader);
+    const { shown } = this.server;
     const follow = async () => {
       for await (const event of subscriber) {
         call.taskId = taskIdOf(event);
         this.tasks.add(call.taskId);
         reader.seen.push({ cursor: subscriber.cursor, event: brief(event) });
+        show(shown, call.taskId, subscriber.cursor, 0n);
       }
       return reader.seen.length > 0 ? "ok" : "left";
     };
@@ -269,6 +321,12 @@ export class Play {
     }
     await clock.advanceUntil(Promise.resolve(manager[Symbol.asyncDispose]()));
   }
+}
+
+/** Notes that a sequence was shown; "ok" unless it is older than what was shown before. */
+function show(shown: Map<string, bigint>, id: string, sequence: bigint, before: bigint): string {
+  if (sequence > (shown.get(id) ?? 0n)) shown.set(id, sequence);
+  return sequence >= before ? "ok" : `older: ${sequence} after ${before}`;
 }
 
 function taskIdOf({ payload }: StreamResponse): string {

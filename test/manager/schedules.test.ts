@@ -57,10 +57,11 @@ function eventsBetween(
 
 const ends = /INPUT_REQUIRED|COMPLETED|FAILED|CANCELED|REJECTED/;
 
-function checkReader({ call, seen, hungUp }: Reader, history: History, what: string): void {
-  const [first, ...rest] = seen;
-  expect(first?.event ?? "task:", what).toMatch(/^task:/);
-  expect(rest, what).toEqual(eventsBetween(history, first?.cursor ?? 0n, rest.at(-1)?.cursor ?? 0n));
+function checkReader({ call, seen, after, hungUp }: Reader, history: History, what: string): void {
+  const [first, ...later] = seen;
+  expect(after === undefined ? (first?.event ?? "task:") : "task:", what).toMatch(/^task:/);
+  const rest = after === undefined ? later : seen;
+  expect(rest, what).toEqual(eventsBetween(history, after ?? first?.cursor ?? 0n, rest.at(-1)?.cursor ?? 0n));
   // One that wasn't hung up ends where the task ends, or where the agent asks.
   const last = seen.at(-1)?.event ?? "";
   expect(hungUp || call.outcome !== "ok" || ends.test(last), `${what} ends at "${last}"`).toBe(true);

@@ -14,13 +14,13 @@ import { mapKey, pathText } from "./field-path.ts";
 import { jsonFault, valueFault } from "./json-fault.ts";
 import { type FieldRule, rules } from "./validation-rules.ts";
 
-/** An error with so many violations fits a gRPC trailer, which most clients limit to 8 KiB. */
+/** The most violations in one error. They fit a gRPC trailer, which most clients limit to 8 KiB. */
 export const violationsMax = 20;
 
 /**
- * The faults of a message by itself: REQUIRED fields, enum values, JSON and times that cannot be encoded, and the table
- * of rules. Gives the first `violationsMax` in the order of the proto; none for a valid message. Never throws for what
- * a client sent.
+ * The faults that a message alone can show: REQUIRED fields, enum values, JSON and times that cannot be encoded, and
+ * the table of rules. Gives the first `violationsMax` in the order of the proto; none for a valid message. Never throws
+ * for what a client sent.
  */
 export function validate(schema: DescMessage, message: Message): readonly FieldViolation[] {
   const walk: Walk = { violations: [], path: [] };
@@ -247,7 +247,7 @@ function acceptedValues(
 
 function bytesCheck(max: number): ValueCheck {
   const encoder = new TextEncoder();
-  const fault = `is longer than ${max} bytes of UTF-8: at most so many are accepted`;
+  const fault = `must have at most ${max} bytes of UTF-8`;
   return (value, walk) => {
     // A UTF-16 unit takes one to three bytes, so most ids and all huge ones are decided without encoding.
     const { length } = value as string;

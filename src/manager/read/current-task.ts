@@ -10,13 +10,18 @@ import type { TaskRuns } from "../run/task-runs.ts";
  * The committed fold of a task: from the run of it on this replica, else from the log. The caller must not change it,
  * and must read it before its next await, because the fold of a run moves on. Throws TaskError TASK_NOT_FOUND.
  *
- * Invariant: nothing is shown that is not committed.
+ * Invariants:
+ * - Nothing is shown that is not committed.
+ * - Nothing older is shown than what this process has shown of the task before. An entry is in the log before the run
+ *   gets the answer to its append, so a reader of the log may be ahead of the run. The log is read then.
  */
 export async function currentFold(deps: ManagerDeps, runs: TaskRuns, key: TaskKey): Promise<TaskFold> {
   const run = runs.peek(key);
-  if (run !== undefined && run.lost === undefined) return run.writer.committed;
+  if (run !== undefined && run.lost === undefined && run.writer.committed.sequence >= run.feed.readTo)
+    return run.writer.committed;
   const loaded = await loadTask(deps.storage, key);
   if (loaded === undefined) throw taskNotFound(key.taskId);
+  deps.hub.noteRead(key, loaded.head);
   return loaded.fold;
 }
 

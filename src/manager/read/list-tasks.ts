@@ -60,6 +60,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
   const tasks = fromHeaders
     ? stored.map(summaryOf)
     : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength });
+  for (const { key, head } of stored) deps.hub.noteRead(key, head);
   const last = stored.at(-1);
   const more = page.more || stored.length < page.tasks.length;
   return {

@@ -90,7 +90,10 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
       }
     }
     if (left)
-      throw new TaskError("UNAVAILABLE", "Another server took this one for dead while it started; start it again");
+      throw new TaskError(
+        "UNAVAILABLE",
+        "Another server removed the record of this server while it started; start it again",
+      );
     if (first.size > 0) logger.info({ replicas: first.size }, "The previous server ended without deregistering");
     return { dead: [...first.keys()], replaced, leave };
   } catch (error) {

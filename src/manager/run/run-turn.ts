@@ -69,9 +69,9 @@ export async function runTurn(
 }
 
 /**
- * After so many events of one agent the event loop runs on. An agent whose events are appended waits for the storage
- * anyway. But an agent that yields nothing but WORKING, which changes nothing, would otherwise block the process, and
- * with it its own time limits.
+ * The number of events after which a turn lets the event loop run. An agent whose events are appended waits for the
+ * storage anyway. An agent that yields nothing but WORKING, which changes nothing, would otherwise block the process,
+ * and with it its own time limits.
  */
 const eventsAtOnce = 256;
 
@@ -82,7 +82,7 @@ function entriesOf(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent)
   try {
     return decideEvent(writer.tentative, event, stampOf(deps));
   } catch (error) {
-    throw error instanceof TaskError ? error : invalidAgentResponse("not an event", error);
+    throw error instanceof TaskError ? error : invalidAgentResponse("what it yielded is not an event", error);
   }
 }
 

@@ -292,7 +292,7 @@ export class TaskRun implements TurnHost {
     this.#enqueue({ again: tentative.turnOpen && !isInterrupted(state) });
   }
 
-  /** idle → queued. Any other phase comes to the waiting messages by itself. */
+  /** idle → queued. In every other phase the work under way comes to the waiting messages. */
   #enqueue({ again = false }: { readonly again?: boolean } = {}): void {
     if (this.#phase.kind !== "idle") return;
     const leave = new AbortController();

@@ -40,6 +40,8 @@ export class TaskRuns {
   #stopped = false;
   /** Cancels the next try to take up a task that was lost to the storage, by task. */
   readonly #retries = new Map<string, () => void>();
+  /** How often in a row the storage has failed the run of a task, by task. */
+  readonly #failures = new Map<string, number>();
 
   constructor(deps: ManagerDeps, queue: RunQueue, contexts: TaskContextFactory) {
     this.#deps = deps;
@@ -125,18 +127,21 @@ export class TaskRuns {
    * Takes a task up again after the storage failed its run for good. This replica is alive and still owns the task, so
    * no other replica will. It is taken up like a task of a dead replica, once the storage is back.
    */
-  #retryLater(key: TaskKey, id: string, attempt: number): void {
+  #retryLater(key: TaskKey, id: string): void {
     if (this.#stopped || this.#retries.has(id)) return;
+    const failures = (this.#failures.get(id) ?? 0) + 1;
+    this.#failures.set(id, failures);
     const { clock, logger } = this.#deps;
     const retry = () => {
       this.#retries.delete(id);
-      this.use(key, (run) => run.recover()).catch((error: unknown) => {
-        if (error instanceof TaskError && error.reason === "TASK_NOT_FOUND") return;
+      const settled = () => this.#failures.delete(id);
+      this.use(key, (run) => run.recover()).then(settled, (error: unknown) => {
+        if (error instanceof TaskError && error.reason === "TASK_NOT_FOUND") return settled();
         logger.warn({ taskId: key.taskId, err: error }, "Failed to take up a lost task; trying again later");
-        this.#retryLater(key, id, attempt + 1);
+        return this.#retryLater(key, id);
       });
     };
-    this.#retries.set(id, clock.after(backoffMs(appendBackoff, attempt), retry));
+    this.#retries.set(id, clock.after(backoffMs(appendBackoff, failures), retry));
   }
 
   #place(key: TaskKey, id: string): Place {
@@ -174,7 +179,7 @@ export class TaskRuns {
       feed: place.feed,
       onIdle: () => this.#forgetIfIdle(place),
       onLost: (error: Error) => {
-        if (error instanceof StorageError) this.#retryLater(key, place.id, 1);
+        if (error instanceof StorageError) this.#retryLater(key, place.id);
       },
     };
     return new TaskRun(this.#deps, key, start, parts);

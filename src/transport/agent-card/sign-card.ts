@@ -30,7 +30,7 @@ export async function signaturesOf(
 /** The text that signatures cover: JCS (RFC 8785) of the card without signatures. */
 function canonicalCard({ signatures: _, ...signed }: JsonObject): string {
   const text = canonicalize(signed);
-  if (text === undefined) throw new Error("A card has no canonical form");
+  if (text === undefined) throw new Error("The agent card cannot be written as canonical JSON");
   return text;
 }
 

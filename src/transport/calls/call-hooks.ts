@@ -16,7 +16,7 @@ export interface CallLoad {
   bodyBytes: number;
   /** Calls between their admission and their end, open streams included. */
   calls: number;
-  /** Bytes of answers that wait for clients to read, beyond what each response buffers by itself. */
+  /** Bytes of answers that wait for clients to read, beyond the buffer of each response. */
   answerBytes: number;
 }
 

@@ -35,8 +35,8 @@ export const cursorParameter = "Last-Event-ID";
 export const eventSequence: MessageInitShape<typeof AgentExtensionSchema> = {
   uri: eventSequenceUri,
   description:
-    "Tasks and events tell their sequence in metadata; " +
-    "Last-Event-ID on SubscribeToTask and SendStreamingMessage goes on after one",
+    "Tasks and events have their sequence in metadata; " +
+    "Last-Event-ID on SubscribeToTask and SendStreamingMessage is the sequence to continue after",
 };
 
 const sequenceMax = 2n ** 64n - 1n;

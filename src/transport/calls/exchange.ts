@@ -4,7 +4,7 @@ import type { CallHooks, Identity } from "./call-hooks.ts";
 import type { CallSettings } from "./call-settings.ts";
 import { type HttpResponse, ResponseWriter } from "./response-writer.ts";
 
-/** The exchange of a call that comes by Connect. Undefined on somebody else's router. */
+/** The exchange of a call that comes by Connect. Undefined on a router of the embedding application. */
 export const exchangeKey = createContextKey<Exchange | undefined>(undefined, { description: "the HTTP exchange" });
 
 /** What ends a call before its time. */

@@ -99,7 +99,7 @@ function allBytes(
   });
 }
 
-/** Counts the pieces of a body that somebody else reads, until the body is complete or no longer read. */
+/** Counts the pieces of a body that Connect reads, until the body is complete or no longer read. */
 export function countedBody(body: AsyncIterable<Uint8Array>, load: CallLoad): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]() {

@@ -82,8 +82,8 @@ export function beginCall(context: HandlerContext, { hooks }: CallSettings): (er
 }
 
 /**
- * Identifies the sender of a call and admits it, or throws or rejects with the refusal. Without an exchange, on
- * somebody else's Connect router, the sender is anonymous. `prepare` runs between the two.
+ * Identifies the sender of a call and admits it. Throws or rejects with the refusal. `prepare` runs between the two.
+ * On a Connect router of the embedding application there is no exchange, and the sender is anonymous.
  */
 export function admitCall(
   context: HandlerContext,

@@ -95,7 +95,7 @@ function withPlainMessage(trailer: Headers): Headers {
   return trailer;
 }
 
-/** Connect answers with a bare status what is a call of none of its protocols. */
+/** Connect answers a request with a bare status if the request belongs to none of its protocols. */
 function reject(
   { allowedMethods }: UniversalHandler,
   status: number,

@@ -115,7 +115,7 @@ async function allBytes(body: Bytes, wire: Wire): Promise<Buffer<ArrayBuffer>> {
   return Buffer.concat(chunks, bytes);
 }
 
-/** What follows the first prefix, whose flags may say "compressed" and nothing else. */
+/** The bytes after the first prefix. Its only defined flag is "compressed". */
 function firstMessage(whole: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | undefined {
   const [flags = 0] = whole;
   if (whole.byteLength < prefixBytes || flags > 1) return undefined;

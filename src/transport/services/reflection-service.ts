@@ -124,7 +124,7 @@ class DescriptorIndex {
         };
       }
       case undefined:
-        return errorResponse(Code.InvalidArgument, "The request asks for nothing that is known here");
+        return errorResponse(Code.InvalidArgument, "The request has none of the known queries");
       default:
         return asked satisfies never;
     }

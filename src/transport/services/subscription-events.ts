@@ -15,7 +15,7 @@ export async function* subscriptionEvents<T>(
   toEvents: (subscriber: TaskSubscriber) => AsyncIterable<T>,
 ): AsyncGenerator<T> {
   let subscriber: TaskSubscriber | undefined;
-  // A generator that waits can't be told to return, but a subscription can be closed.
+  // `return` has no effect on a generator that waits. Closing the subscription ends its wait.
   const onAbort = () => void subscriber?.close();
   try {
     // To open begins what the request asks for. A call that is over already, by a deadline of 0 or a client that left,

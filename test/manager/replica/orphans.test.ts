@@ -106,3 +106,21 @@ describe("a running task whose storage is away for longer than its appends are t
     expect(clock.waiting).toBe(0);
   });
 });
+
+it("a task whose every append the storage refuses is taken up ever more rarely, and ends once it accepts them", async () => {
+  const agent = new ScriptedAgent();
+  const { manager, faulty, clock } = await setup(agent);
+  const { id } = await begun(manager, "go");
+  const turn = await agent.turn();
+  await settle();
+  faulty.fail({ methods: "appendTask", fault: "invalid" });
+  const before = faulty.callsOf("appendTask").length;
+  await turn.yield(working("unheard"));
+  await clock.advance(60_000);
+  // Doubled from 25 ms up to 5 s, at least half of each: 8 tries in the first 6 s, then at most 22.
+  expect(faulty.callsOf("appendTask").length - before).toBeLessThan(40);
+  faulty.heal();
+  await clock.advance(5_000);
+  expect(stateOf(await manager.getTask(id))).toBe("FAILED");
+  expect(clock.waiting).toBe(idleTimers);
+});

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { artifact, authRequired, completed, inputRequired, working } from "../../../src/agent/processor-events.ts";
 import { settle } from "../../runtime/manual-clock.ts";
+import { FaultyStorage } from "../../storage/faulty-storage.ts";
 import { crashed, restarted } from "../crash.ts";
 import {
   begun,
@@ -11,6 +12,7 @@ import {
   reading,
   ScriptedAgent,
   sent,
+  setup,
   stateOf,
   statusText,
   textsOf,
@@ -54,6 +56,25 @@ describe("after a crash", () => {
       0,
     ]);
     expect(kindsOf(await logOf(faulty, id)).slice(-2)).toEqual(["takeover", "status:FAILED"]);
+  });
+
+  it("a last append of the dead server that arrives during the takeover doesn't prevent it", async () => {
+    let id = "";
+    const { storage, agent: before } = await crashed(async ({ manager }, agent) => {
+      id = (await begun(manager, "go")).id;
+      await agent.turn();
+    });
+    const faulty = new FaultyStorage(storage);
+    faulty.fail({ methods: ["appendTask"], fault: "held", times: 1 });
+    const { manager } = await setup(new ScriptedAgent(), { faulty });
+    await settle(5);
+    expect(faulty.held).toBe(1);
+    await before.turns[0]?.yield(working("late"));
+    await settle(5);
+    faulty.release();
+    await settle(5);
+    expect(stateOf((await manager.getTask(id)).task)).toBe("FAILED");
+    expect(kindsOf(await logOf(faulty, id)).slice(-3)).toEqual(["status:WORKING", "takeover", "status:FAILED"]);
   });
 
   it("it is run again where the agent can, with its steps, its attempt and a larger fence", async () => {

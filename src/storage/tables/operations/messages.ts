@@ -133,6 +133,7 @@ function createEntryReader(): (segment: SegmentRow | undefined, sequence: number
       last = { segment, ranges: entryRanges(segment.bytes) };
     }
     const range = last.ranges[sequence - segment.first];
-    return range && segment.bytes.slice(range.begin, range.end);
+    // Not `slice`: a Buffer is a Uint8Array, too, and its `slice` copies nothing.
+    return range && new Uint8Array(segment.bytes.subarray(range.begin, range.end));
   };
 }

@@ -7,7 +7,10 @@ export const conversationSql = {
   addConversation: `
     INSERT INTO {conversations} (key, scope, tenant, owner, context_id, last_access_ms, message_count)
     VALUES (:key, :scope, :tenant, :owner, :contextId, :lastAccessMs, 0)`,
-  setLastAccess: `UPDATE {conversations} SET last_access_ms = :lastAccessMs WHERE id = :id`,
+  updateConversation: `
+    UPDATE {conversations}
+    SET message_count = message_count + :change, last_access_ms = coalesce(:lastAccessMs, last_access_ms)
+    WHERE id = :id`,
   // Without a key nothing finds the row, and there can be another one of the same context id. The sweep removes it.
   hideConversation: `UPDATE {conversations} SET key = NULL WHERE id = :id`,
   pageConversations: `
@@ -28,9 +31,6 @@ export const conversationSql = {
   conversationStats: stats(""),
   conversationStatsInScope: stats("c.scope = :scope AND"),
 
-  changeMessageCount: `UPDATE {conversations} SET message_count = message_count + :change WHERE id = :id`,
-  noteMessages: `
-    UPDATE {conversations} SET message_count = message_count + :change, last_access_ms = :lastAccessMs WHERE id = :id`,
   lastMessageId: `SELECT coalesce(max(id), 0) AS id FROM {messages}`,
   addMessage: `
     INSERT INTO {messages} (id, key, conversation, time_ms, task_id, sequence, message_id, task, bytes)

@@ -25,15 +25,8 @@ export function conversationTables(sql: Statements): ConversationTables {
       const added = sql.addConversation.run({ key, scope: scopeKey(scope), tenant, owner, contextId, lastAccessMs });
       return added.lastInsertRowid as number;
     },
-    updateConversation(id, { messages: change, lastAccessMs }) {
-      if (change === undefined) {
-        sql.setLastAccess.run({ id, lastAccessMs: lastAccessMs as number });
-      } else if (lastAccessMs === undefined) {
-        sql.changeMessageCount.run({ id, change });
-      } else {
-        sql.noteMessages.run({ id, change, lastAccessMs });
-      }
-    },
+    updateConversation: (id, { messages: change = 0, lastAccessMs = null }) =>
+      run(sql.updateConversation, { id, change, lastAccessMs }),
     hideConversation: (id) => run(sql.hideConversation, { id }),
     pageConversations(scope, after, limit, at) {
       const afterMs = after?.lastAccessMs ?? Number.MAX_SAFE_INTEGER;

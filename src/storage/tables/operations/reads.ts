@@ -1,7 +1,7 @@
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { StoredTask, TaskPage, TaskQuery } from "../../storage.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type EntryRun, entryRanges } from "../entry-batch.ts";
+import { concat, type EntryRun, entryRanges } from "../entry-batch.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { SegmentRow, Tables } from "../tables.ts";
@@ -102,14 +102,4 @@ function partOf(
 
 function hole({ taskId }: TaskKey, sequence: number): StorageError {
   return new StorageError("corrupt", `Entry ${sequence} of task "${taskId}" is missing`);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.byteLength;
-  }
-  return bytes;
 }

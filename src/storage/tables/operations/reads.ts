@@ -1,5 +1,6 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { StoredTask, TaskPage, TaskQuery } from "../../storage.ts";
+import type { StoredTask, TaskPage } from "../../storage.ts";
+import type { OperationArgs } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { concat, type EntryRun, entryRanges } from "../entry-batch.ts";
 import type { Moment } from "../moment.ts";
@@ -11,7 +12,7 @@ import { findTask, type TaskArgs } from "./tasks.ts";
 
 export function* getTask(
   tables: Tables,
-  { key, snapshot }: TaskArgs & { readonly snapshot: boolean },
+  { key, snapshot }: OperationArgs<"getTask">,
   at: Moment,
 ): Steps<StoredTask | undefined> {
   const row = yield* step(tables.header(key, at));
@@ -19,7 +20,7 @@ export function* getTask(
   return found === undefined ? row?.task : { ...(row?.task as StoredTask), snapshot: found };
 }
 
-export function* listTasks(tables: Tables, { query }: { readonly query: TaskQuery }, at: Moment): Steps<TaskPage> {
+export function* listTasks(tables: Tables, { query }: OperationArgs<"listTasks">, at: Moment): Steps<TaskPage> {
   const { scope, contextId, state, statusTimeMsMin = Number.MIN_SAFE_INTEGER, after, limit } = query;
   let conversation: number | undefined;
   if (contextId !== undefined) {

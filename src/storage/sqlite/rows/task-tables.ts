@@ -13,14 +13,16 @@ export function taskTables(sql: Statements): TaskTables {
   return {
     task(key, at) {
       const row = sql.findTask.get({ key: taskKey(key), liveSince: at.liveSince, heldSince: at.heldSince });
+      // Into the row itself, since a copy costs a quarter of the statement.
       return (
         row &&
-        as<TaskRow>({
-          ...row,
-          runner: row.runner ?? undefined,
-          fence: BigInt(row.fence as string),
-          live: row.live === 1,
-        })
+        as<TaskRow>(
+          Object.assign(row, {
+            runner: row.runner ?? undefined,
+            fence: BigInt(row.fence as string),
+            live: row.live === 1,
+          }),
+        )
       );
     },
     header(key, at) {
@@ -28,8 +30,8 @@ export function taskTables(sql: Statements): TaskTables {
       if (row === undefined) {
         return undefined;
       }
-      const { snapshot: number, sequence, ...columns } = row;
-      return { ...headerRow(columns, key), ...(number !== null && { snapshot: as({ number, sequence }) }) };
+      const { snapshot: number, sequence } = row;
+      return { ...headerRow(row, key), ...(number !== null && { snapshot: as({ number, sequence }) }) };
     },
     addTask(key, task) {
       const keys = { key: taskKey(key), scope: scopeKey(key), taskId: key.taskId };
@@ -109,12 +111,13 @@ export function taskTables(sql: Statements): TaskTables {
     runningTasks: (replica, { from, to }, limit) => sql.runningTasks.all({ replica, from, to, limit }).map(as<TaskKey>),
   };
 
-  function headerRow({ id, taskId, fence, ...columns }: Row, { tenant, owner }: Scope): HeaderRow {
+  function headerRow(row: Row, { tenant, owner }: Scope): HeaderRow {
+    const { id, taskId, contextId, batch, state, statusTimeMs, replica, summary, logBytes } = row;
     const key = { tenant, owner, taskId };
-    const head = BigInt(columns.head as number);
+    const end = { head: BigInt(row.head as number), batch, fence: BigInt(row.fence as string), logBytes };
     return as({
       id,
-      task: { key, ...columns, head, fence: BigInt(fence as string), commands: commands(id as number) },
+      task: { key, contextId, ...end, state, statusTimeMs, replica, summary, commands: commands(id as number) },
     });
   }
 }

@@ -36,7 +36,7 @@ export function conversationTables(state: MemoryState): ConversationTables {
         let index = after === undefined ? list.length : list.firstIndex((record) => !isBefore(record, after));
         for (index -= 1; index >= 0 && page.length < limit; index--) {
           const record = list.at(index);
-          if (isLive(record, at)) {
+          if (record !== undefined && isLive(record, at)) {
             page.push({ contextId: record.contextId, lastAccessMs: record.lastAccessMs });
           }
         }

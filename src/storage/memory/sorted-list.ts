@@ -1,10 +1,15 @@
+/** Items in one chunk at most. Inserting and removing moves the items of one chunk. */
+const chunkItemsMax = 1024;
+
 /**
- * Items in an order, in one array. Finding a place takes a binary search; inserting and removing moves the items behind
- * it. So an order should put at the end what comes and goes most.
+ * Items in an order, in chunks. Finding, inserting and removing an item takes a binary search and a walk over the
+ * lengths of the chunks, so that a list of a million items costs little more than one of a thousand.
  */
 export class SortedList<T> {
-  readonly #items: T[] = [];
+  /** No chunk is empty. */
+  readonly #chunks: T[][] = [];
   readonly #compare: (a: T, b: T) => number;
+  #length = 0;
 
   /** `compare` must tell any two items of the list apart. */
   constructor(compare: (a: T, b: T) => number) {
@@ -12,41 +17,75 @@ export class SortedList<T> {
   }
 
   get length(): number {
-    return this.#items.length;
+    return this.#length;
   }
 
-  /** The item at an index, which must be one of the list. */
-  at(index: number): T {
-    return this.#items[index] as T;
+  /** The item at an index; undefined beyond the end. */
+  at(index: number): T | undefined {
+    let rest = index;
+    for (const chunk of this.#chunks) {
+      if (rest < chunk.length) {
+        return chunk[rest];
+      }
+      rest -= chunk.length;
+    }
+    return undefined;
   }
 
   /** A copy of the items with indexes from `start` up to but not including `end`. */
-  slice(start?: number, end?: number): T[] {
-    return this.#items.slice(start, end);
+  slice(start = 0, end = this.#length): T[] {
+    const parts: T[][] = [];
+    let first = 0;
+    for (const chunk of this.#chunks) {
+      if (first + chunk.length > start && first < end) {
+        parts.push(chunk.slice(Math.max(0, start - first), end - first));
+      }
+      first += chunk.length;
+    }
+    return parts.flat();
+  }
+
+  /** The items in order. The list must not change meanwhile. */
+  *[Symbol.iterator](): Iterator<T> {
+    for (const chunk of this.#chunks) {
+      yield* chunk;
+    }
   }
 
   insert(item: T): void {
-    const last = this.#items.at(-1);
-    if (last === undefined || this.#compare(last, item) < 0) {
-      this.#items.push(item);
-    } else {
-      this.#items.splice(
-        this.firstIndex((other) => this.#compare(other, item) > 0),
-        0,
-        item,
-      );
+    this.#length += 1;
+    const last = this.#chunks.at(-1);
+    if (last === undefined || this.#compare(last[last.length - 1] as T, item) < 0) {
+      // Full chunks stay full, since most orders grow at their end.
+      if (last === undefined || last.length === chunkItemsMax) {
+        this.#chunks.push([item]);
+      } else {
+        last.push(item);
+      }
+      return;
+    }
+    const { chunk, at } = this.#find((other) => this.#compare(other, item) > 0);
+    const items = this.#chunks[chunk] as T[];
+    items.splice(at, 0, item);
+    if (items.length > chunkItemsMax) {
+      this.#chunks.splice(chunk + 1, 0, items.splice(chunkItemsMax / 2));
     }
   }
 
   /** Must be called before anything changes that the order depends on. */
   delete(item: T): void {
-    if (this.#items.at(-1) === item) {
-      this.#items.pop();
-      return;
-    }
-    const index = this.firstIndex((other) => this.#compare(other, item) >= 0);
-    if (this.#items[index] === item) {
-      this.#items.splice(index, 1);
+    const { chunk, at } = this.#find((other) => this.#compare(other, item) >= 0);
+    const items = this.#chunks[chunk];
+    if (items?.[at] === item) {
+      items.splice(at, 1);
+      this.#length -= 1;
+      // Small chunks are joined, so that the number of chunks stays small.
+      const next = this.#chunks[chunk + 1];
+      if (items.length === 0) {
+        this.#chunks.splice(chunk, 1);
+      } else if (next !== undefined && items.length + next.length <= chunkItemsMax / 2) {
+        this.#chunks.splice(chunk, 2, items.concat(next));
+      }
     }
   }
 
@@ -55,16 +94,32 @@ export class SortedList<T> {
    * others.
    */
   firstIndex(isBehind: (item: T) => boolean): number {
-    let low = 0;
-    let high = this.#items.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (isBehind(this.at(middle))) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
+    const { chunk, at } = this.#find(isBehind);
+    let index = at;
+    for (let before = 0; before < chunk; before++) {
+      index += (this.#chunks[before] as T[]).length;
     }
-    return low;
+    return index;
   }
+
+  /** Where the first item is that is behind a place. The chunk doesn't exist if there is no such item. */
+  #find(isBehind: (item: T) => boolean): { readonly chunk: number; readonly at: number } {
+    const chunk = lowest(this.#chunks, (items) => isBehind(items[items.length - 1] as T));
+    return { chunk, at: lowest(this.#chunks[chunk] ?? [], isBehind) };
+  }
+}
+
+/** The index of the first item that passes a test, which fails for the items before it and passes for those after. */
+function lowest<T>(items: readonly T[], passes: (item: T) => boolean): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (passes(items[middle] as T)) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
 }

@@ -9,6 +9,8 @@ import { SortedList } from "./sorted-list.ts";
 import { TaskIndex } from "./task-index.ts";
 
 const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];
+/** Claims dropped in one call. */
+const endedClaimsMax = 16;
 const interruptedStates = [TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED];
 
 /** All records of a memory storage, and the changes that keep its indexes right. */
@@ -231,17 +233,14 @@ export class MemoryState {
     this.#releaseScope(claim.scope);
   }
 
-  /**
-   * Drops the claims whose window is over once they are an eighth of all. So each call's share is small, and no more
-   * than that are kept.
-   */
+  /** Drops some claims whose window is over: more than a call adds, and so few that no call takes long. */
   dropEndedClaims(nowMs: number): void {
-    const ended = this.#claimsByEnd.firstIndex(({ endsMs }) => endsMs > nowMs);
-    if (ended * 8 >= this.#claimsByEnd.length) {
-      // From the last on, so that removing one moves few others.
-      for (const claim of this.#claimsByEnd.slice(0, ended).reverse()) {
-        this.removeClaim(claim);
+    for (let dropped = 0; dropped < endedClaimsMax; dropped++) {
+      const first = this.#claimsByEnd.at(0);
+      if (first === undefined || first.endsMs > nowMs) {
+        return;
       }
+      this.removeClaim(first);
     }
   }
 

@@ -40,21 +40,15 @@ export class TaskIndex<T extends IndexedTask> {
 
   /** The tasks of a state, or of all states, in descending order; those after a place in it. Looks at no others. */
   *descending(state: TaskState | undefined, after?: TaskPlace): Iterable<T> {
-    const heads: { readonly list: SortedList<T>; index: number; task: T }[] = [];
+    const heads: { readonly list: SortedList<T>; index: number; task: T | undefined }[] = [];
     for (const list of this.#lists(state)) {
       const end = after === undefined ? list.length : list.firstIndex((task) => compareToPlace(task, after) >= 0);
-      if (end > 0) {
-        heads.push({ list, index: end - 1, task: list.at(end - 1) });
-      }
+      heads.push({ list, index: end - 1, task: list.at(end - 1) });
     }
-    for (let head = largest(heads); head !== undefined; head = largest(heads)) {
+    for (let head = largest(heads); head?.task !== undefined; head = largest(heads)) {
       yield head.task;
-      if (head.index === 0) {
-        heads.splice(heads.indexOf(head), 1);
-      } else {
-        head.index -= 1;
-        head.task = head.list.at(head.index);
-      }
+      head.index -= 1;
+      head.task = head.list.at(head.index);
     }
   }
 
@@ -67,10 +61,11 @@ export class TaskIndex<T extends IndexedTask> {
   }
 }
 
-function largest<T extends { readonly task: IndexedTask }>(heads: readonly T[]): T | undefined {
+/** The one with the last task. Those without a task come before all others. */
+function largest<T extends { readonly task: IndexedTask | undefined }>(heads: readonly T[]): T | undefined {
   let found = heads[0];
   for (const head of heads) {
-    if (found !== undefined && compareTasks(head.task, found.task) > 0) {
+    if (head.task !== undefined && (found?.task === undefined || compareTasks(head.task, found.task) > 0)) {
       found = head;
     }
   }

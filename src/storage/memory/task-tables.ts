@@ -139,7 +139,7 @@ export function taskTables(state: MemoryState): TaskTables {
     forgetReplicas: () => undefined,
     lastRunningTask(replica) {
       const tasks = state.runningTasks.get(replica);
-      return tasks?.at(tasks.length - 1).id;
+      return tasks?.at(tasks.length - 1)?.id;
     },
     runningTasks(replica, { from, to }, limit) {
       const tasks = state.runningTasks.get(replica);
@@ -230,11 +230,9 @@ function countTasks(state: MemoryState, filter: TaskFilter, at: Moment): number 
 }
 
 function countPast(state: MemoryState, scope: Scope, filter: TaskFilter, at: Moment): number {
-  const conversations = state.findScope(scope)?.conversationsByAccess;
   let count = 0;
-  for (let index = 0; index < (conversations?.length ?? 0); index++) {
-    const conversation = conversations?.at(index);
-    if (conversation === undefined || conversation.lastAccessMs >= at.liveSince) {
+  for (const conversation of state.findScope(scope)?.conversationsByAccess ?? []) {
+    if (conversation.lastAccessMs >= at.liveSince) {
       break;
     }
     if (!isLive(conversation, at)) {

@@ -113,3 +113,14 @@ export function encodedBatch(
   }
   return { id, count: entries.length, logBytes, bytes: encodeEntryBatch(entries, allocate) };
 }
+
+/** All bytes one after another, in a buffer of their own. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
+}

@@ -4,6 +4,13 @@ import type { MaybePromise, OperationArgs, OperationName, OperationResult, Stora
 import { encodedBatch, entriesOf } from "./entry-batch.ts";
 import { Jobs } from "./jobs.ts";
 import { type Inboxes, LocalInboxes } from "./local-inboxes.ts";
+import {
+  type ReadOperations,
+  readOperations,
+  type TableOperation,
+  type WriteOperations,
+  writeOperations,
+} from "./operations/operations.ts";
 import type { Transactions } from "./transactions.ts";
 
 /**
@@ -18,8 +25,21 @@ export function tablesEngine(
   return new TablesEngine(traits, transactions, inboxes);
 }
 
+/** The calls that are more than one operation. */
 type Calls = {
-  readonly [Name in OperationName]: (args: OperationArgs<Name>) => MaybePromise<OperationResult<Name>>;
+  readonly [Name in
+    | "appendTask"
+    | "readTask"
+    | "storeSnapshot"
+    | "deleteTask"
+    | "deleteConversation"
+    | "cleanupExpiredConversations"
+    | "claimTasks"]: (args: OperationArgs<Name>) => MaybePromise<OperationResult<Name>>;
+};
+
+/** Every other call is the operation of its name, with the same arguments and result. */
+({ ...readOperations, ...writeOperations }) satisfies {
+  readonly [Name in Exclude<OperationName, keyof Calls>]: TableOperation<OperationArgs<Name>, OperationResult<Name>>;
 };
 
 class TablesEngine implements StorageEngine {
@@ -42,7 +62,15 @@ class TablesEngine implements StorageEngine {
   }
 
   call<Name extends OperationName>(name: Name, args: OperationArgs<Name>): MaybePromise<OperationResult<Name>> {
-    return this.#calls[name](args);
+    let result: unknown;
+    if (name in this.#calls) {
+      result = this.#calls[name as keyof Calls](args as never);
+    } else if (name in readOperations) {
+      result = this.#transactions.read(name as keyof ReadOperations, args as never);
+    } else {
+      result = this.#transactions.write(name as keyof WriteOperations, args as never);
+    }
+    return result as MaybePromise<OperationResult<Name>>;
   }
 
   watch(replica: string, wake: (keys: readonly TaskKey[]) => void): AsyncDisposable {
@@ -61,57 +89,25 @@ class TablesEngine implements StorageEngine {
 }
 
 function callsOf(transactions: Transactions, jobs: Jobs): Calls {
+  const thenSweep = async (deleting: MaybePromise<boolean>): Promise<boolean> => {
+    const deleted = await deleting;
+    if (deleted) {
+      await jobs.sweep();
+    }
+    return deleted;
+  };
   return {
     appendTask: ({ key, append }) =>
       transactions.write("appendTask", {
         key,
         append: { ...append, batch: encodedBatch(append.batch, transactions.allocate) },
       }),
-    getTask: (args) => transactions.read("getTask", args),
     readTask: ({ key, after, bytesMax }) =>
       whenDone(transactions.read("readTask", { key, after: Number(after), bytesMax }), (run) => entriesOf(run, after)),
-    taskExists: (args) => transactions.read("taskExists", args),
-    listTasks: (args) => transactions.read("listTasks", args),
     storeSnapshot: ({ key, snapshot }) => jobs.storeSnapshot(key, snapshot),
-    deleteTask: async (args) => {
-      const deleted = await transactions.write("deleteTask", args);
-      if (deleted) {
-        await jobs.sweep();
-      }
-      return deleted;
-    },
-    sendCommand: (args) => transactions.write("sendCommand", args),
-
-    getMessages: (args) => transactions.read("getMessages", args),
-    listMessages: (args) => transactions.read("listMessages", args),
-    listMessagePage: (args) => transactions.read("listMessagePage", args),
-    storeMessages: (args) => transactions.write("storeMessages", args),
-    deleteMessage: (args) => transactions.write("deleteMessage", args),
-    claimMessage: (args) => transactions.write("claimMessage", args),
-
-    storeConversation: (args) => transactions.write("storeConversation", args),
-    getConversation: (args) => transactions.read("getConversation", args),
-    listConversations: (args) => transactions.read("listConversations", args),
-    updateConversationAccess: (args) => transactions.write("updateConversationAccess", args),
-    deleteConversation: async (args) => {
-      const deleted = await transactions.write("deleteConversation", args);
-      if (deleted) {
-        await jobs.sweep();
-      }
-      return deleted;
-    },
-    getExpiredConversations: (args) => transactions.read("getExpiredConversations", args),
+    deleteTask: (args) => thenSweep(transactions.write("deleteTask", args)),
+    deleteConversation: (args) => thenSweep(transactions.write("deleteConversation", args)),
     cleanupExpiredConversations: ({ maxAgeMs, scope }) => jobs.cleanup(maxAgeMs, scope),
-    getConversationStats: (args) => transactions.read("getConversationStats", args),
-
-    storePushNotification: (args) => transactions.write("storePushNotification", args),
-    getPushNotification: (args) => transactions.read("getPushNotification", args),
-    listPushNotifications: (args) => transactions.read("listPushNotifications", args),
-    deletePushNotification: (args) => transactions.write("deletePushNotification", args),
-
-    heartbeat: (args) => transactions.write("heartbeat", args),
-    deregister: (args) => transactions.write("deregister", args),
-    listReplicas: (args) => transactions.read("listReplicas", args),
     claimTasks: ({ claim: { replicas, limit } }) => {
       const args = { replicas: shuffle([...new Set(replicas)]), limit, random: Math.random() };
       return whenDone(transactions.read("claimTasks", args), (keys) => shuffle([...keys]));

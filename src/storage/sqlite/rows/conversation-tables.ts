@@ -1,5 +1,7 @@
+import type { ConversationPlace } from "../../storage.ts";
 import type { Moment } from "../../tables/moment.ts";
 import type {
+  ClaimRow,
   ConversationRow,
   ConversationTables,
   FoundMessage,
@@ -7,7 +9,7 @@ import type {
   NewMessage,
   OldConversation,
 } from "../../tables/tables.ts";
-import { idOf, nameKey, type Row, scopeKey } from "./row.ts";
+import { as, idOf, nameKey, type Row, run, scopeKey } from "./row.ts";
 import type { Statements } from "./statements.ts";
 
 /** The conversations, messages and claims of a database. */
@@ -15,7 +17,7 @@ export function conversationTables(sql: Statements): ConversationTables {
   return {
     conversation(scope, contextId, at) {
       const row = sql.findConversation.get({ key: nameKey(scope, contextId), ...livesOf(at) });
-      return row && conversationRow(row);
+      return row && as<ConversationRow>({ ...row, live: row.live === 1 });
     },
     addConversation(scope, contextId, lastAccessMs) {
       const { tenant, owner } = scope;
@@ -23,24 +25,13 @@ export function conversationTables(sql: Statements): ConversationTables {
       const added = sql.addConversation.run({ key, scope: scopeKey(scope), tenant, owner, contextId, lastAccessMs });
       return added.lastInsertRowid as number;
     },
-    updateConversation(id, { messages: change, lastAccessMs }) {
-      if (change === undefined) {
-        sql.setLastAccess.run({ id, lastAccessMs: lastAccessMs as number });
-      } else if (lastAccessMs === undefined) {
-        sql.changeMessageCount.run({ id, change });
-      } else {
-        sql.noteMessages.run({ id, change, lastAccessMs });
-      }
-    },
-    hideConversation(id) {
-      sql.hideConversation.run({ id });
-    },
+    updateConversation: (id, { messages: change = 0, lastAccessMs = null }) =>
+      run(sql.updateConversation, { id, change, lastAccessMs }),
+    hideConversation: (id) => run(sql.hideConversation, { id }),
     pageConversations(scope, after, limit, at) {
       const afterMs = after?.lastAccessMs ?? Number.MAX_SAFE_INTEGER;
       const place = { afterMs, afterContextId: after?.contextId ?? "", limit };
-      return sql.pageConversations
-        .all({ scope: scopeKey(scope), ...place, ...livesOf(at) })
-        .map((row) => ({ contextId: row.context_id as string, lastAccessMs: row.last_access_ms as number }));
+      return sql.pageConversations.all({ scope: scopeKey(scope), ...place, ...livesOf(at) }).map(as<ConversationPlace>);
     },
     oldConversations(scope, { before, after, limit }, { heldSince }) {
       const range = { before, afterMs: after?.lastAccessMs ?? Number.MIN_SAFE_INTEGER, limit, heldSince };
@@ -83,31 +74,24 @@ export function conversationTables(sql: Statements): ConversationTables {
         sql.removeMessage.run({ id });
       }
     },
-    removeOldestMessages(conversation, count) {
-      sql.removeOldestMessages.run({ conversation, count });
-    },
+    removeOldestMessages: (conversation, count) => run(sql.removeOldestMessages, { conversation, count }),
     messageIds(conversation) {
-      return sql.messageIds
-        .all({ conversation })
-        .map((row) => ({ id: idOf(row), messageId: row.message_id as string }));
+      return sql.messageIds.all({ conversation }).map(as<{ id: number; messageId: string }>);
     },
-    messagesOfTask(task) {
-      return sql.messagesOfTask.all({ task }).map(idOf);
-    },
-    messagesWithoutTask(scope, conversation, messageId) {
-      return sql.messagesWithoutTask.all({ key: nameKey(scope, messageId), conversation }).map(idOf);
-    },
+    messagesOfTask: (task) => sql.messagesOfTask.all({ task }).map(idOf),
+    messagesWithoutTask: (scope, conversation, messageId) =>
+      sql.messagesWithoutTask.all({ key: nameKey(scope, messageId), conversation }).map(idOf),
     messagesNamed(scope, messageId, at) {
       return sql.messagesByKey
         .all({ key: nameKey(scope, messageId), ...livesOf(at) })
-        .map((row) => ({ id: idOf(row), conversation: row.conversation as number }));
+        .map(as<{ id: number; conversation: number }>);
     },
     lastMessages(scope, messageIds, at) {
       const lives = livesOf(at);
       return messageIds
         .map((messageId) => sql.lastMessageByKey.get({ key: nameKey(scope, messageId), ...lives }))
         .filter((row) => row !== undefined)
-        .map((row): FoundMessage => ({ ...messageRow(row), contextId: row.context_id as string }));
+        .map((row): FoundMessage => ({ ...messageRow(row), contextId: row.contextId as string }));
     },
     newestMessages(conversation, limit) {
       // To SQLite a negative limit is none.
@@ -124,23 +108,14 @@ export function conversationTables(sql: Statements): ConversationTables {
 
     claims(scope, messageId, at) {
       const { nowMs, liveSince, heldSince } = at;
-      return sql.findClaims.all({ messageKey: nameKey(scope, messageId), nowMs, liveSince, heldSince }).map((row) => ({
-        id: idOf(row),
-        contentHash: row.content_hash as string,
-        taskId: row.task_id as string,
-        answer: (row.answer as Uint8Array | null) ?? undefined,
-        held: row.held === 1,
-      }));
+      return sql.findClaims
+        .all({ messageKey: nameKey(scope, messageId), nowMs, liveSince, heldSince })
+        .map((row) => as<ClaimRow>({ ...row, answer: row.answer ?? undefined, held: row.held === 1 }));
     },
-    putClaim(scope, { messageId, contentHash, taskId }, endsMs) {
-      return idOf(sql.putClaim.get({ messageKey: nameKey(scope, messageId), contentHash, taskId, endsMs }) as Row);
-    },
-    settleClaim(id, conversation, answer) {
-      sql.settleClaim.run({ id, conversation, answer: answer ?? null });
-    },
-    removeClaimsOfTask(conversation, taskId) {
-      sql.removeClaimsOfTask.run({ conversation, taskId });
-    },
+    putClaim: (scope, { messageId, contentHash, taskId }, endsMs) =>
+      idOf(sql.putClaim.get({ messageKey: nameKey(scope, messageId), contentHash, taskId, endsMs }) as Row),
+    settleClaim: (id, conversation, answer) => run(sql.settleClaim, { id, conversation, answer: answer ?? null }),
+    removeClaimsOfTask: (conversation, taskId) => run(sql.removeClaimsOfTask, { conversation, taskId }),
   };
 }
 
@@ -149,22 +124,8 @@ export function livesOf({ liveSince, heldSince }: Moment): { readonly liveSince:
   return { liveSince, heldSince };
 }
 
-function conversationRow(row: Row): ConversationRow {
-  return {
-    id: idOf(row),
-    lastAccessMs: row.last_access_ms as number,
-    messageCount: row.message_count as number,
-    live: row.live === 1,
-  };
-}
-
-function oldConversation(row: Row): OldConversation {
-  return {
-    id: idOf(row),
-    key: { tenant: row.tenant as string, owner: row.owner as string, contextId: row.context_id as string },
-    lastAccessMs: row.last_access_ms as number,
-    held: row.held === 1,
-  };
+function oldConversation({ id, tenant, owner, contextId, lastAccessMs, held }: Row): OldConversation {
+  return as({ id, key: { tenant, owner, contextId }, lastAccessMs, held: held === 1 });
 }
 
 function sourceColumns(source: NewMessage["source"], id: number) {
@@ -173,12 +134,6 @@ function sourceColumns(source: NewMessage["source"], id: number) {
     : { task: null, taskId: "", sequence: id, bytes: source.bytes };
 }
 
-function messageRow(row: Row): MessageRow {
-  const bytes = row.bytes as Uint8Array | null;
-  return {
-    timeMs: row.time_ms as number,
-    taskId: row.task_id as string,
-    sequence: row.sequence as number,
-    source: bytes === null ? { task: row.task as number } : { bytes },
-  };
+function messageRow({ timeMs, taskId, sequence, task, bytes }: Row): MessageRow {
+  return as({ timeMs, taskId, sequence, source: bytes === null ? { task } : { bytes } });
 }

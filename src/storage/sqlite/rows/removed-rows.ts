@@ -1,6 +1,6 @@
 import type { StatementSync } from "node:sqlite";
 import type { RemovedKind, RemovedRows } from "../../tables/tables.ts";
-import { idOf } from "./row.ts";
+import { idOf, run } from "./row.ts";
 import type { Statements } from "./statements.ts";
 
 const removeStatements = {
@@ -25,18 +25,14 @@ export function removedRows(sql: Statements): RemovedRows {
       }
       return tasks.length;
     },
-    rows(kind, of, limit) {
-      return sql[kind].all({ of, limit }).map((row) => ({ id: idOf(row), size: row.size as number }));
-    },
+    rows: (kind, of, limit) => sql[kind].all({ of, limit }).map((row) => ({ id: idOf(row), size: row.size as number })),
     removeRows(kind, ids) {
       const statement = sql[removeStatements[kind]];
       for (const id of ids) {
         statement.run({ id });
       }
     },
-    removeConversation(id) {
-      sql.removeConversation.run({ id });
-    },
+    removeConversation: (id) => run(sql.removeConversation, { id }),
     removeTask(task) {
       sql.removeConfigs.run({ task });
       sql.removeSummary.run({ task });

@@ -1,11 +1,16 @@
 import { held, live } from "./conditions.ts";
 
+/** The columns of a header. A fence is read as text: it may be any 64-bit number, and a JavaScript number holds 53 bits. */
+const header = `t.id, t.task_id AS taskId, c.context_id AS contextId, t.head, t.batch, t.state,
+      t.status_time_ms AS statusTimeMs, t.replica, CAST(t.fence AS TEXT) AS fence, s.bytes AS summary,
+      t.log_bytes AS logBytes`;
+
 /** Statements on tasks, their logs and what hangs on one task. */
 export const taskSql = {
   findTask: `
-    SELECT t.id, t.conversation, t.state, t.status_time_ms, t.replica, t.runner,
-      CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence,
-      c.context_id, c.message_count, ${live} AS live
+    SELECT t.id, t.conversation, t.state, t.status_time_ms AS statusTimeMs, t.replica, t.runner,
+      CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.snapshot_sequence AS snapshotSequence,
+      c.message_count AS messageCount, ${live} AS live
     FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation
     WHERE t.key = :key`,
   addTask: `
@@ -31,8 +36,7 @@ export const taskSql = {
     ON CONFLICT (task) DO UPDATE SET bytes = excluded.bytes`,
 
   getTask: `
-    SELECT t.id, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch, t.log_bytes,
-      t.snapshot, t.snapshot_sequence, t.task_id, c.context_id, s.bytes AS summary
+    SELECT ${header}, t.snapshot, t.snapshot_sequence AS sequence
     FROM {tasks} AS t JOIN {conversations} AS c ON c.id = t.conversation JOIN {summaries} AS s ON s.task = t.id
     WHERE t.key = :key AND ${live}`,
   readSegments: `
@@ -82,7 +86,7 @@ export const taskSql = {
   addCommand: `
     INSERT INTO {requests} (task, request_id, bytes) VALUES (:task, :commandId, :bytes) ON CONFLICT DO NOTHING`,
   removeCommand: `DELETE FROM {requests} WHERE task = :task AND request_id = :commandId`,
-  listCommands: `SELECT request_id, bytes FROM {requests} WHERE task = :task ORDER BY id`,
+  listCommands: `SELECT request_id AS id, bytes FROM {requests} WHERE task = :task ORDER BY {requests}.id`,
 
   putConfig: `
     INSERT INTO {push_notifications} (task, config_id, bytes) VALUES (:task, :configId, :bytes)
@@ -101,7 +105,7 @@ export const taskSql = {
       AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.runner = {replicas}.replica)`,
   lastRunningTask: `SELECT max(id) AS id FROM {tasks} WHERE runner = :replica`,
   runningTasks: `
-    SELECT t.id, t.task_id, c.tenant, c.owner FROM {tasks} AS t CROSS JOIN {conversations} AS c ON c.id = t.conversation
+    SELECT c.tenant, c.owner, t.task_id AS taskId FROM {tasks} AS t CROSS JOIN {conversations} AS c ON c.id = t.conversation
     WHERE t.runner = :replica AND t.id >= :from AND t.id < :to AND c.key IS NOT NULL
     ORDER BY t.id LIMIT :limit`,
 } as const;
@@ -109,8 +113,7 @@ export const taskSql = {
 /** The index is named, since for a state SQLite would rather walk all tasks of the scope. */
 function page(index: string, filter: string): string {
   return `
-    SELECT t.id, t.state, t.status_time_ms, t.replica, CAST(t.fence AS TEXT) AS fence, t.head, t.batch,
-      t.log_bytes, t.task_id, c.context_id, s.bytes AS summary
+    SELECT ${header}
     FROM {tasks} AS t INDEXED BY ${index}
       CROSS JOIN {conversations} AS c ON c.id = t.conversation CROSS JOIN {summaries} AS s ON s.task = t.id
     WHERE ${filter} AND (t.status_time_ms, t.task_id) < (:afterTimeMs, :afterTaskId)

@@ -1,38 +1,28 @@
-import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { TaskKey } from "../../../domain/scope.ts";
-import type { StoredTask, TaskCommand } from "../../storage.ts";
+import type { Scope, TaskKey } from "../../../domain/scope.ts";
+import type { TaskCommand } from "../../storage.ts";
 import type { Moment } from "../../tables/moment.ts";
-import type { HeaderRow, SegmentRow, TaskFilter, TaskTables } from "../../tables/tables.ts";
+import type { HeaderRow, SegmentRow, TaskFilter, TaskRow, TaskTables } from "../../tables/tables.ts";
 import { livesOf } from "./conversation-tables.ts";
-import { type Row, scopeKey, taskKey } from "./row.ts";
+import { as, type Row, run, scopeKey, taskKey } from "./row.ts";
 import type { Statements } from "./statements.ts";
 
 /** The tasks of a database, what hangs on one task, and the replicas. */
 export function taskTables(sql: Statements): TaskTables {
-  const commands = (task: number): readonly TaskCommand[] => {
-    const rows = sql.listCommands.all({ task });
-    return rows.map((row) => ({ id: row.request_id as string, bytes: row.bytes as Uint8Array }));
-  };
+  const commands = (task: number) => sql.listCommands.all({ task }).map(as<TaskCommand>);
 
   return {
     task(key, at) {
       const row = sql.findTask.get({ key: taskKey(key), liveSince: at.liveSince, heldSince: at.heldSince });
+      // Into the row itself, since a copy costs a quarter of the statement.
       return (
-        row && {
-          id: row.id as number,
-          conversation: row.conversation as number,
-          head: row.head as number,
-          batch: row.batch as string,
-          state: row.state as TaskState,
-          statusTimeMs: row.status_time_ms as number,
-          replica: row.replica as string,
-          runner: (row.runner as string | null) ?? undefined,
-          // A fence may be any 64-bit number; it is read as text, since a number holds 53 bits.
-          fence: BigInt(row.fence as string),
-          snapshotSequence: row.snapshot_sequence as number,
-          messageCount: row.message_count as number,
-          live: row.live === 1,
-        }
+        row &&
+        as<TaskRow>(
+          Object.assign(row, {
+            runner: row.runner ?? undefined,
+            fence: BigInt(row.fence as string),
+            live: row.live === 1,
+          }),
+        )
       );
     },
     header(key, at) {
@@ -40,52 +30,23 @@ export function taskTables(sql: Statements): TaskTables {
       if (row === undefined) {
         return undefined;
       }
-      const { snapshot, snapshot_sequence: sequence } = row;
-      return {
-        ...headerRow(row, key),
-        ...(snapshot !== null && { snapshot: { number: snapshot as number, sequence: sequence as number } }),
-      };
+      const { snapshot: number, sequence } = row;
+      return { ...headerRow(row, key), ...(number !== null && { snapshot: as({ number, sequence }) }) };
     },
-    addTask(key, { conversation, state, statusTimeMs, replica, runner, fence, head, batch, logBytes }) {
-      const added = sql.addTask.run({
-        key: taskKey(key),
-        conversation,
-        scope: scopeKey(key),
-        taskId: key.taskId,
-        state,
-        statusTimeMs,
-        replica,
-        runner: runner ?? null,
-        fence,
-        head,
-        batch,
-        logBytes,
-      });
-      return added.lastInsertRowid as number;
+    addTask(key, task) {
+      const keys = { key: taskKey(key), scope: scopeKey(key), taskId: key.taskId };
+      return sql.addTask.run({ ...keys, ...task, runner: task.runner ?? null }).lastInsertRowid as number;
     },
-    advanceTask(id, after, { head, batch, fence, logBytes }, change) {
-      const progress = {
-        id,
-        head,
-        batch,
-        fence,
-        logBytes,
-        afterHead: after.head,
-        afterBatch: after.batch,
-        afterFence: after.fence,
-      };
+    advanceTask(id, after, next, change) {
+      const progress = { id, ...next, afterHead: after.head, afterBatch: after.batch, afterFence: after.fence };
       const { changes } =
         change === undefined
           ? sql.advanceTask.run(progress)
           : sql.changeTask.run({ ...progress, ...change, runner: change.runner ?? null });
       return changes === 1;
     },
-    hideTask(id) {
-      sql.hideTask.run({ id });
-    },
-    putSummary(task, bytes) {
-      sql.putSummary.run({ task, bytes });
-    },
+    hideTask: (id) => run(sql.hideTask, { id }),
+    putSummary: (task, bytes) => run(sql.putSummary, { task, bytes }),
     pageTasks(filter, after, limit, at) {
       const place = {
         statusTimeMsMin: filter.statusTimeMsMin,
@@ -93,36 +54,25 @@ export function taskTables(sql: Statements): TaskTables {
         afterTaskId: after?.taskId ?? "",
         limit,
       };
-      const { tenant, owner } = filter.scope;
-      return pageRows(sql, filter, { ...place, ...livesOf(at) }).map((row) =>
-        headerRow(row, { tenant, owner, taskId: row.task_id as string }),
-      );
+      return pageRows(sql, filter, { ...place, ...livesOf(at) }).map((row) => headerRow(row, filter.scope));
     },
-    countTasks(filter, at) {
-      return countTasks(sql, filter, at);
-    },
+    countTasks: (filter, at) => countTasks(sql, filter, at),
 
-    addSegment(task, first, { id: batch, count, bytes }) {
-      sql.addSegment.run({ task, first, count, batch, bytes });
-    },
-    segments(task, from) {
-      return segmentRows(sql.readSegments.iterate({ task, from }));
-    },
+    addSegment: (task, first, { id: batch, count, bytes }) => run(sql.addSegment, { task, first, count, batch, bytes }),
+    segments: (task, from) => segmentRows(sql.readSegments.iterate({ task, from })),
     segmentsAt(places) {
       let last: (SegmentRow & { readonly task: number }) | undefined;
       return places.map(({ task, sequence }) => {
         if (last?.task !== task || sequence < last.first || sequence >= last.first + last.count) {
           const row = sql.findSegment.get({ task, sequence });
-          last = row && { ...segmentRow(row), task };
+          last = row && as({ ...row, task });
         }
         return last;
       });
     },
 
     commands,
-    addCommand(task, { id: commandId, bytes }) {
-      sql.addCommand.run({ task, commandId, bytes });
-    },
+    addCommand: (task, { id: commandId, bytes }) => run(sql.addCommand, { task, commandId, bytes }),
     removeCommands(task, ids) {
       for (const commandId of ids) {
         sql.removeCommand.run({ task, commandId });
@@ -134,71 +84,41 @@ export function taskTables(sql: Statements): TaskTables {
         sql.addSnapshotPiece.run({ task, snapshot, piece: first + index, bytes });
       }
     },
-    countSnapshotPieces(task, snapshot) {
-      return countOf(sql.countSnapshotPieces.get({ task, snapshot }));
-    },
+    countSnapshotPieces: (task, snapshot) => countOf(sql.countSnapshotPieces.get({ task, snapshot })),
     nameSnapshot(task, snapshot, sequence) {
       sql.nameSnapshot.run({ id: task, snapshot, sequence });
       sql.removeOtherSnapshots.run({ task, snapshot });
     },
-    snapshotPieces(task, snapshot) {
-      return sql.snapshotPieces.all({ task, snapshot }).map(bytesOf);
-    },
+    snapshotPieces: (task, snapshot) => sql.snapshotPieces.all({ task, snapshot }).map(bytesOf),
 
-    putConfig(task, configId, bytes) {
-      sql.putConfig.run({ task, configId, bytes });
-    },
+    putConfig: (task, configId, bytes) => run(sql.putConfig, { task, configId, bytes }),
     config(task, configId) {
       const row = sql.getConfig.get({ task, configId });
       return row && bytesOf(row);
     },
-    configs(task) {
-      return sql.listConfigs.all({ task }).map(bytesOf);
-    },
-    removeConfig(task, configId) {
-      return sql.removeConfig.run({ task, configId }).changes === 1;
-    },
+    configs: (task) => sql.listConfigs.all({ task }).map(bytesOf),
+    removeConfig: (task, configId) => sql.removeConfig.run({ task, configId }).changes === 1,
 
-    heartbeat(replica, nowMs) {
-      sql.heartbeat.run({ replica, nowMs });
-    },
-    deregister(replica) {
-      sql.deregister.run({ replica });
-    },
+    heartbeat: (replica, nowMs) => run(sql.heartbeat, { replica, nowMs }),
+    deregister: (replica) => run(sql.deregister, { replica }),
     replicas() {
       return sql.listReplicas
         .all()
         .map((row) => ({ replica: row.replica as string, counter: BigInt(row.counter as number) }));
     },
-    forgetReplicas(before) {
-      sql.forgetReplicas.run({ before });
-    },
-    lastRunningTask(replica) {
-      return ((sql.lastRunningTask.get({ replica }) as Row).id as number | null) ?? undefined;
-    },
-    runningTasks(replica, { from, to }, limit) {
-      return sql.runningTasks
-        .all({ replica, from, to, limit })
-        .map((row) => ({ tenant: row.tenant as string, owner: row.owner as string, taskId: row.task_id as string }));
-    },
+    forgetReplicas: (before) => run(sql.forgetReplicas, { before }),
+    lastRunningTask: (replica) => ((sql.lastRunningTask.get({ replica }) as Row).id as number | null) ?? undefined,
+    runningTasks: (replica, { from, to }, limit) => sql.runningTasks.all({ replica, from, to, limit }).map(as<TaskKey>),
   };
 
-  function headerRow(row: Row, { tenant, owner, taskId }: TaskKey): HeaderRow {
-    const id = row.id as number;
-    const task: StoredTask = {
-      key: { tenant, owner, taskId },
-      contextId: row.context_id as string,
-      head: BigInt(row.head as number),
-      batch: row.batch as string,
-      state: row.state as TaskState,
-      statusTimeMs: row.status_time_ms as number,
-      replica: row.replica as string,
-      fence: BigInt(row.fence as string),
-      summary: row.summary as Uint8Array,
-      logBytes: row.log_bytes as number,
-      commands: commands(id),
-    };
-    return { id, task };
+  function headerRow(row: Row, { tenant, owner }: Scope): HeaderRow {
+    const { id, taskId, contextId, batch, state, statusTimeMs, replica, summary, logBytes } = row;
+    const key = { tenant, owner, taskId };
+    const end = { head: BigInt(row.head as number), batch, fence: BigInt(row.fence as string), logBytes };
+    return as({
+      id,
+      task: { key, contextId, ...end, state, statusTimeMs, replica, summary, commands: commands(id as number) },
+    });
   }
 }
 
@@ -247,17 +167,8 @@ function bytesOf(row: Row): Uint8Array {
   return row.bytes as Uint8Array;
 }
 
-function segmentRow(row: Row): SegmentRow {
-  return {
-    first: row.first as number,
-    count: row.count as number,
-    batch: row.batch as string,
-    bytes: bytesOf(row),
-  };
-}
-
 function* segmentRows(rows: Iterable<Row>): Iterable<SegmentRow> {
   for (const row of rows) {
-    yield segmentRow(row);
+    yield as(row);
   }
 }

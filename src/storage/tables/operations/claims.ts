@@ -1,6 +1,6 @@
 import type { Scope } from "../../../domain/scope.ts";
 import type { MessageClaim } from "../../storage.ts";
-import type { ClaimOutcome } from "../../storage-engine.ts";
+import type { ClaimOutcome, OperationArgs } from "../../storage-engine.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { ClaimRow, Tables } from "../tables.ts";
@@ -8,7 +8,7 @@ import type { ClaimRow, Tables } from "../tables.ts";
 /** See `Storage.claimMessage`. */
 export function* claimMessage(
   tables: Tables,
-  { scope, claim }: { readonly scope: Scope; readonly claim: MessageClaim },
+  { scope, claim }: OperationArgs<"claimMessage">,
   at: Moment,
 ): Steps<ClaimOutcome> {
   const { same, otherContent } = yield* findHeld(tables, scope, claim, at);

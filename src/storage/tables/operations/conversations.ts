@@ -1,15 +1,11 @@
 import type { ConversationKey, Scope } from "../../../domain/scope.ts";
-import type { ConversationHistory, ConversationPage, ConversationStats, PageQuery } from "../../storage.ts";
+import type { ConversationHistory, ConversationPage, ConversationStats } from "../../storage.ts";
+import type { OperationArgs } from "../../storage-engine.ts";
 import { cleanupConversationsMax } from "../limits.ts";
 import { before, type Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { ConversationRow, OldConversation, Tables } from "../tables.ts";
 import { removeMessages } from "./history.ts";
-
-export interface ConversationArgs {
-  readonly scope: Scope;
-  readonly contextId: string;
-}
 
 /** The live conversation of a context id. */
 export function* findConversation(
@@ -41,7 +37,7 @@ export function* ensureConversation(
 
 export function* storeConversation(
   tables: Tables,
-  { scope, conversation: stored }: { readonly scope: Scope; readonly conversation: ConversationHistory },
+  { scope, conversation: stored }: OperationArgs<"storeConversation">,
   at: Moment,
 ): Steps<void> {
   const { id } = yield* ensureConversation(tables, scope, stored.contextId, at);
@@ -58,7 +54,7 @@ export function* storeConversation(
 
 export function* getConversation(
   tables: Tables,
-  { scope, contextId }: ConversationArgs,
+  { scope, contextId }: OperationArgs<"getConversation">,
   at: Moment,
 ): Steps<ConversationHistory | undefined> {
   const conversation = yield* findConversation(tables, scope, contextId, at);
@@ -75,7 +71,7 @@ export function* getConversation(
 
 export function* updateConversationAccess(
   tables: Tables,
-  { scope, contextId }: ConversationArgs,
+  { scope, contextId }: OperationArgs<"getConversation">,
   at: Moment,
 ): Steps<boolean> {
   const conversation = yield* findConversation(tables, scope, contextId, at);
@@ -89,7 +85,7 @@ export function* updateConversationAccess(
 /** Hides the conversation; `sweep` removes its rows. */
 export function* deleteConversation(
   tables: Tables,
-  { scope, contextId }: ConversationArgs,
+  { scope, contextId }: OperationArgs<"getConversation">,
   at: Moment,
 ): Steps<boolean> {
   const conversation = yield* findConversation(tables, scope, contextId, at);
@@ -102,7 +98,7 @@ export function* deleteConversation(
 
 export function* listConversations(
   tables: Tables,
-  { scope, page: { after, limit } }: { readonly scope: Scope; readonly page: PageQuery },
+  { scope, page: { after, limit } }: OperationArgs<"listConversations">,
   at: Moment,
 ): Steps<ConversationPage> {
   // One more than asked for says whether there are more.
@@ -125,7 +121,7 @@ export function* getConversationStats(
 
 export function* getExpiredConversations(
   tables: Tables,
-  { maxAgeMs, limit, scope }: { readonly maxAgeMs: number; readonly limit: number; readonly scope: Scope | undefined },
+  { maxAgeMs, limit, scope }: OperationArgs<"getExpiredConversations">,
   at: Moment,
 ): Steps<readonly ConversationKey[]> {
   const expired: ConversationKey[] = [];

@@ -1,6 +1,5 @@
-import type { Scope } from "../../../domain/scope.ts";
-import type { MessageClaim, MessagePlace } from "../../storage.ts";
-import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
+import type { MessagePlace } from "../../storage.ts";
+import type { OperationArgs, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { type EntryRange, entryRanges } from "../entry-batch.ts";
 import type { Moment } from "../moment.ts";
@@ -12,14 +11,9 @@ import { addMessages, removeMessages } from "./history.ts";
 
 export function* storeMessages(
   tables: Tables,
-  args: {
-    readonly scope: Scope;
-    readonly messages: readonly EncodedMessage[];
-    readonly settle: MessageClaim | undefined;
-  },
+  { scope, messages, settle }: OperationArgs<"storeMessages">,
   at: Moment,
 ): Steps<void> {
-  const { scope, messages, settle } = args;
   for (const [index, { messageId, contextId, bytes }] of messages.entries()) {
     const { id, messageCount } = yield* ensureConversation(tables, scope, contextId, at);
     // A caller that doesn't know the outcome stores a message again; the history must not hold it twice.
@@ -36,7 +30,7 @@ export function* storeMessages(
 
 export function* deleteMessage(
   tables: Tables,
-  { scope, messageId }: { readonly scope: Scope; readonly messageId: string },
+  { scope, messageId }: OperationArgs<"deleteMessage">,
   at: Moment,
 ): Steps<boolean> {
   const messages = yield* step(tables.messagesNamed(scope, messageId, at));
@@ -48,7 +42,7 @@ export function* deleteMessage(
 
 export function* getMessages(
   tables: Tables,
-  { scope, messageIds }: { readonly scope: Scope; readonly messageIds: readonly string[] },
+  { scope, messageIds }: OperationArgs<"getMessages">,
   at: Moment,
 ): Steps<readonly StoredMessage[]> {
   return yield* readMessages(tables, yield* step(tables.lastMessages(scope, messageIds, at)));
@@ -56,10 +50,9 @@ export function* getMessages(
 
 export function* listMessages(
   tables: Tables,
-  args: { readonly scope: Scope; readonly contextId: string; readonly limit: number | undefined },
+  { scope, contextId, limit }: OperationArgs<"listMessages">,
   at: Moment,
 ): Steps<readonly StoredMessage[]> {
-  const { scope, contextId, limit } = args;
   const conversation = yield* findConversation(tables, scope, contextId, at);
   if (conversation === undefined) {
     return [];
@@ -70,15 +63,9 @@ export function* listMessages(
 
 export function* listMessagePage(
   tables: Tables,
-  args: {
-    readonly scope: Scope;
-    readonly contextId: string;
-    readonly after: MessagePlace | undefined;
-    readonly limit: number;
-  },
+  { scope, contextId, after, limit }: OperationArgs<"listMessagePage">,
   at: Moment,
 ): Steps<StoredMessagePage> {
-  const { scope, contextId, after, limit } = args;
   const conversation = yield* findConversation(tables, scope, contextId, at);
   if (conversation === undefined) {
     return { messages: [] };
@@ -133,6 +120,7 @@ function createEntryReader(): (segment: SegmentRow | undefined, sequence: number
       last = { segment, ranges: entryRanges(segment.bytes) };
     }
     const range = last.ranges[sequence - segment.first];
-    return range && segment.bytes.slice(range.begin, range.end);
+    // Not `slice`: a Buffer is a Uint8Array, too, and its `slice` copies nothing.
+    return range && new Uint8Array(segment.bytes.subarray(range.begin, range.end));
   };
 }

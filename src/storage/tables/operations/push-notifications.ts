@@ -1,16 +1,13 @@
+import type { OperationArgs } from "../../storage-engine.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { Tables } from "../tables.ts";
 import { findTask, type TaskArgs } from "./tasks.ts";
 
-interface ConfigArgs extends TaskArgs {
-  readonly configId: string;
-}
-
 /** False if there is no such task. */
 export function* storePushNotification(
   tables: Tables,
-  { key, configId, bytes }: ConfigArgs & { readonly bytes: Uint8Array },
+  { key, configId, bytes }: OperationArgs<"storePushNotification">,
   at: Moment,
 ): Steps<boolean> {
   const task = yield* findTask(tables, key, at);
@@ -23,7 +20,7 @@ export function* storePushNotification(
 
 export function* getPushNotification(
   tables: Tables,
-  { key, configId }: ConfigArgs,
+  { key, configId }: OperationArgs<"getPushNotification">,
   at: Moment,
 ): Steps<Uint8Array | undefined> {
   const task = yield* findTask(tables, key, at);
@@ -35,7 +32,11 @@ export function* listPushNotifications(tables: Tables, { key }: TaskArgs, at: Mo
   return task === undefined ? [] : yield* step(tables.configs(task.id));
 }
 
-export function* deletePushNotification(tables: Tables, { key, configId }: ConfigArgs, at: Moment): Steps<boolean> {
+export function* deletePushNotification(
+  tables: Tables,
+  { key, configId }: OperationArgs<"getPushNotification">,
+  at: Moment,
+): Steps<boolean> {
   const task = yield* findTask(tables, key, at);
   return task !== undefined && (yield* step(tables.removeConfig(task.id, configId)));
 }

@@ -1,7 +1,8 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { StoredTask, TaskPage, TaskQuery } from "../../storage.ts";
+import type { StoredTask, TaskPage } from "../../storage.ts";
+import type { OperationArgs } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type EntryRun, entryRanges } from "../entry-batch.ts";
+import { concat, type EntryRun, entryRanges } from "../entry-batch.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { SegmentRow, Tables } from "../tables.ts";
@@ -11,7 +12,7 @@ import { findTask, type TaskArgs } from "./tasks.ts";
 
 export function* getTask(
   tables: Tables,
-  { key, snapshot }: TaskArgs & { readonly snapshot: boolean },
+  { key, snapshot }: OperationArgs<"getTask">,
   at: Moment,
 ): Steps<StoredTask | undefined> {
   const row = yield* step(tables.header(key, at));
@@ -19,7 +20,7 @@ export function* getTask(
   return found === undefined ? row?.task : { ...(row?.task as StoredTask), snapshot: found };
 }
 
-export function* listTasks(tables: Tables, { query }: { readonly query: TaskQuery }, at: Moment): Steps<TaskPage> {
+export function* listTasks(tables: Tables, { query }: OperationArgs<"listTasks">, at: Moment): Steps<TaskPage> {
   const { scope, contextId, state, statusTimeMsMin = Number.MIN_SAFE_INTEGER, after, limit } = query;
   let conversation: number | undefined;
   if (contextId !== undefined) {
@@ -102,14 +103,4 @@ function partOf(
 
 function hole({ taskId }: TaskKey, sequence: number): StorageError {
   return new StorageError("corrupt", `Entry ${sequence} of task "${taskId}" is missing`);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.byteLength;
-  }
-  return bytes;
 }

@@ -1,19 +1,16 @@
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { ReplicaRecord } from "../../storage.ts";
+import type { OperationArgs } from "../../storage-engine.ts";
 import { replicaKeptMs } from "../limits.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { Tables } from "../tables.ts";
 
-interface ReplicaArgs {
-  readonly replica: string;
-}
-
-export function* heartbeat(tables: Tables, { replica }: ReplicaArgs, { nowMs }: Moment): Steps<void> {
+export function* heartbeat(tables: Tables, { replica }: OperationArgs<"heartbeat">, { nowMs }: Moment): Steps<void> {
   yield* step(tables.heartbeat(replica, nowMs));
 }
 
-export function* deregister(tables: Tables, { replica }: ReplicaArgs): Steps<void> {
+export function* deregister(tables: Tables, { replica }: OperationArgs<"deregister">): Steps<void> {
   yield* step(tables.deregister(replica));
 }
 

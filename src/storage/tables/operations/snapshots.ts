@@ -1,5 +1,6 @@
 import type { TaskKey } from "../../../domain/scope.ts";
 import type { Snapshot } from "../../storage.ts";
+import { concat } from "../entry-batch.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { HeaderRow, Tables } from "../tables.ts";
@@ -47,11 +48,5 @@ export function* readSnapshot(tables: Tables, { id, snapshot }: HeaderRow): Step
     return undefined;
   }
   const pieces = yield* step(tables.snapshotPieces(id, snapshot.number));
-  const bytes = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.byteLength;
-  }
-  return { sequence: BigInt(snapshot.sequence), bytes };
+  return { sequence: BigInt(snapshot.sequence), bytes: concat(pieces) };
 }

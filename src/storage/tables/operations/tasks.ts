@@ -1,5 +1,5 @@
 import type { TaskKey } from "../../../domain/scope.ts";
-import type { TaskCommand } from "../../storage.ts";
+import type { OperationArgs } from "../../storage-engine.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { Tables, TaskRow } from "../tables.ts";
@@ -33,7 +33,7 @@ export function* deleteTask(tables: Tables, { key }: TaskArgs, at: Moment): Step
 
 export function* sendCommand(
   tables: Tables,
-  { key, command }: TaskArgs & { readonly command: TaskCommand },
+  { key, command }: OperationArgs<"sendCommand">,
   at: Moment,
 ): Steps<boolean> {
   const task = yield* findTask(tables, key, at);

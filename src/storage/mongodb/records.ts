@@ -74,7 +74,9 @@ export interface TaskRecord extends Belonging {
   /** Some records of the task have the expiry of a running task. It is lowered when the task has ended. */
   longLived?: boolean;
   /** The pointer to the first message. It is in the task's record, so that creating a task writes no other. */
-  first?: FirstPointer;
+  first?: InnerPointer;
+  /** The pointer to the message that ended the task. It is set by the update that appends the message. */
+  last?: InnerPointer & { readonly at: Timestamp };
   /** The claim that the task was created with. */
   claim?: ClaimPointer;
   /** The server's time of the creation. It orders messages of one id. */
@@ -87,7 +89,8 @@ export interface SnapshotRecord {
   readonly pieces: number;
 }
 
-export interface FirstPointer {
+/** A pointer in its task's record. */
+export interface InnerPointer {
   readonly time: number;
   readonly sequence: number;
   readonly messageId: string;

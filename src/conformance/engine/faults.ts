@@ -96,6 +96,14 @@ export const faultCases: readonly FaultSpec[] = [
     },
   },
   {
+    name: "an answer that was cut off is the one that a repeat gets, or is in no history, whatever command fails",
+    async run(open) {
+      for (const kind of faultKinds) {
+        await atEveryCommand(open, kind, answerTwice);
+      }
+    },
+  },
+  {
     name: "messages stored at once with the claim that they settle are there whole or not at all",
     async run(open) {
       for (const kind of usualKinds) {
@@ -347,6 +355,25 @@ const exchange = [
   given.messageOf("question", "question", "context"),
   given.messageOf("answer", "x".repeat(5_000), "context"),
 ];
+
+/** The first answer is interrupted. The repeat gets it, or asks again and stores another answer. */
+async function answerTwice(run: FaultRun): Promise<void> {
+  await run.storage.claimMessage(scope, question);
+  run.arm();
+  const { error } = await run.once((storage) => storage.storeMessages(scope, exchange, question));
+  const storage = await run.end();
+  const repeat = await storage.claimMessage(scope, question);
+  const answered = repeat.outcome === "duplicate" && repeat.answer !== undefined;
+  assert.ok(answered || error !== undefined, "An acknowledged answer is lost");
+  if (!answered) {
+    const again = [given.messageOf("question", "question", "context"), given.messageOf("other", "other", "context")];
+    await storage.storeMessages(scope, again, question);
+  }
+  const answer = answered ? "answer" : "other";
+  assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), ["question", answer]);
+  const last = await storage.claimMessage(scope, question);
+  assert.equal(last.outcome === "duplicate" ? last.answer?.messageId : undefined, answer);
+}
 
 async function exchangeIn(storage: Storage): Promise<"nothing" | "in part" | "whole"> {
   const history = given.idsOf(await storage.listMessagesByContextId(scope, "context"));

@@ -188,6 +188,14 @@ export interface ClaimEntry {
   readonly conversation?: Binary;
   readonly incarnation?: Binary;
   readonly answer?: Inline;
+  /** What was settled with the answer and may not be stored yet. Absent once it is. */
+  readonly unstored?: UnstoredMessages;
+}
+
+/** Messages that follow from a claim: whole `MessageRecord`s as BSON. */
+export interface UnstoredMessages {
+  readonly id: Binary;
+  readonly records: readonly Inline[];
 }
 
 /** A claim's place: the record's `_id` and the entry's token. */

@@ -2,8 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { MessageSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { OpenUnderFault } from "../../src/conformance/index.ts";
+import type { TaskKey } from "../../src/domain/scope.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
-import type { Storage } from "../../src/storage/storage.ts";
+import type { Storage, TaskAppend } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
 import { failuresOf, withMethods } from "./mutant-storage.ts";
 
@@ -164,6 +165,45 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
   },
 ];
 
+/** Engines that write the pointers to messages too late, and the part of a case's name that must find each. */
+const lateEngines: readonly { readonly name: string; readonly engine: Engine; readonly found: string }[] = [
+  {
+    name: "adds messages to the history after the append, or when it is sent again",
+    engine: (database) => ({
+      async appendTask(key, append) {
+        const result = await database.appendTask(key, { ...append, messages: [] });
+        if (result.outcome === "committed" || (result.outcome === "lost" && result.batch === append.batch.id)) {
+          await storeLater(database, key, append);
+        }
+        return result;
+      },
+    }),
+    found: "no batch is sent again",
+  },
+  {
+    name: "adds messages to the history after the append, and takes an append that makes room as complete when it is in the log",
+    engine: (database) => ({
+      async appendTask(key, append) {
+        const result = await database.appendTask(key, { ...append, messages: [] });
+        const makesRoom = append.after.head > 0n && append.batch.entries.some(({ byteLength }) => byteLength > 20_000);
+        if (
+          result.outcome === "committed" ||
+          (result.outcome === "lost" && result.batch === append.batch.id && !makesRoom)
+        ) {
+          await storeLater(database, key, append);
+        }
+        return result;
+      },
+    }),
+    found: "makes room in the log",
+  },
+];
+
+async function storeLater(database: Storage, key: TaskKey, { messages }: TaskAppend): Promise<void> {
+  const stored = messages.map(({ messageId }) => create(MessageSchema, { messageId, contextId: "context" }));
+  await database.storeMessages(key, stored);
+}
+
 describe("with a fault at every command, the conformance suite finds a storage that", () => {
   test.for(engines)("$name", { timeout: 60_000 }, async ({ engine }) => {
     const failures = await failuresOf("faults", async () => createMemoryStorage(), {
@@ -171,6 +211,13 @@ describe("with a fault at every command, the conformance suite finds a storage t
       faults: underFault(engine),
     });
     expect(failures).toEqual([expect.stringMatching(/With a fault (before|after) command/)]);
+  });
+});
+
+describe("with a fault at every command, the case made for it finds a storage that", () => {
+  test.for(lateEngines)("$name", { timeout: 60_000 }, async ({ engine, found }) => {
+    const failures = await failuresOf("faults", async () => createMemoryStorage(), { faults: underFault(engine) });
+    expect(failures).toContainEqual(expect.stringMatching(new RegExp(`${found}.*With a fault (before|after) command`)));
   });
 });
 

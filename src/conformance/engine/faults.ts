@@ -17,6 +17,22 @@ export const faultCases: readonly FaultSpec[] = [
     }),
   ),
   {
+    name: "the process ends anywhere in a task's life, and no batch is sent again: each message in the log is in its history",
+    async run(open) {
+      for (const kind of crashes) {
+        await atEveryCommand(open, kind, dieOnce);
+      }
+    },
+  },
+  {
+    name: "one command of an append that makes room in the log fails, and it is sent again: its message is in the history",
+    async run(open) {
+      for (const kind of faultKinds) {
+        await atEveryCommand(open, kind, moveAndSay);
+      }
+    },
+  },
+  {
     name: "an append with an unknown outcome is either in the log, or never will be after another took its place",
     async run(open) {
       const found = { inLog: 0, notInLog: 0 };
@@ -76,6 +92,14 @@ export const faultCases: readonly FaultSpec[] = [
           await run.sure((storage) => storage.storeMessages(scope, exchange, question));
           assert.equal(await exchangeIn(await run.end()), "whole");
         });
+      }
+    },
+  },
+  {
+    name: "an answer that was cut off is the one that a repeat gets, or is in no history, whatever command fails",
+    async run(open) {
+      for (const kind of faultKinds) {
+        await atEveryCommand(open, kind, answerTwice);
       }
     },
   },
@@ -184,6 +208,39 @@ async function liveThrough(run: FaultRun): Promise<void> {
   // No task holds the conversation any more.
   await given.setLastAccess(storage, "context", new Date(Date.now() - 2 * 3_600_000));
   assert.equal(await storage.taskExists(key), false);
+}
+
+/** Like a server that restarts: it knows nothing of the append that was cut off. */
+async function dieOnce(run: FaultRun): Promise<void> {
+  run.arm();
+  for (const append of appends) {
+    const { error } = await run.once((storage) => storage.appendTask(key, append));
+    if (error !== undefined) {
+      break;
+    }
+  }
+  const storage = await run.end();
+  const batches = new Set((await given.readAll(storage, key)).map(({ batch }) => batch));
+  const messageIds = appends
+    .filter(({ batch }) => batches.has(batch.id))
+    .flatMap(({ messages }) => messages.map(({ messageId }) => messageId));
+  assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), messageIds);
+  assert.deepEqual((await storage.getConversation(scope, "context"))?.messageIds ?? [], messageIds);
+  assert.deepEqual(given.idsOf(await storage.getMessages(scope, messageIds)), messageIds);
+}
+
+/** An append that doesn't fit beside the one before it. So its record is made anew, and what it names is written first. */
+async function moveAndSay(run: FaultRun): Promise<void> {
+  const first = await given.commit(run.storage, key, given.nothing, { entries: [given.fillerEntry(60_000)] });
+  const parts = { entries: [given.messageEntry("m1"), given.fillerEntry(30_000)], batch: "mine" };
+  const append = given.appendOf(first, { ...parts, messages: [{ index: 0, messageId: "m1", timeMs: 1 }] });
+  run.arm();
+  const { result } = await run.sure((storage) => storage.appendTask(key, append));
+  assert.ok(result.outcome === "committed" || given.lost(result).batch === "mine");
+  const storage = await run.end();
+  assert.equal(await isInLog(storage, append), true);
+  assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), ["m1"]);
+  assert.deepEqual(given.idsOf(await storage.getMessages(scope, ["m1"])), ["m1"]);
 }
 
 async function isInLog(storage: Storage, append: TaskAppend): Promise<boolean> {
@@ -298,6 +355,25 @@ const exchange = [
   given.messageOf("question", "question", "context"),
   given.messageOf("answer", "x".repeat(5_000), "context"),
 ];
+
+/** The first answer is interrupted. The repeat gets it, or asks again and stores another answer. */
+async function answerTwice(run: FaultRun): Promise<void> {
+  await run.storage.claimMessage(scope, question);
+  run.arm();
+  const { error } = await run.once((storage) => storage.storeMessages(scope, exchange, question));
+  const storage = await run.end();
+  const repeat = await storage.claimMessage(scope, question);
+  const answered = repeat.outcome === "duplicate" && repeat.answer !== undefined;
+  assert.ok(answered || error !== undefined, "An acknowledged answer is lost");
+  if (!answered) {
+    const again = [given.messageOf("question", "question", "context"), given.messageOf("other", "other", "context")];
+    await storage.storeMessages(scope, again, question);
+  }
+  const answer = answered ? "answer" : "other";
+  assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")), ["question", answer]);
+  const last = await storage.claimMessage(scope, question);
+  assert.equal(last.outcome === "duplicate" ? last.answer?.messageId : undefined, answer);
+}
 
 async function exchangeIn(storage: Storage): Promise<"nothing" | "in part" | "whole"> {
   const history = given.idsOf(await storage.listMessagesByContextId(scope, "context"));

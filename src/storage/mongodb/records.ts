@@ -74,7 +74,9 @@ export interface TaskRecord extends Belonging {
   /** Some records of the task have the expiry of a running task. It is lowered when the task has ended. */
   longLived?: boolean;
   /** The pointer to the first message. It is in the task's record, so that creating a task writes no other. */
-  first?: FirstPointer;
+  first?: InnerPointer;
+  /** The pointer to the message that ended the task. It is set by the update that appends the message. */
+  last?: InnerPointer & { readonly at: Timestamp };
   /** The claim that the task was created with. */
   claim?: ClaimPointer;
   /** The server's time of the creation. It orders messages of one id. */
@@ -87,7 +89,8 @@ export interface SnapshotRecord {
   readonly pieces: number;
 }
 
-export interface FirstPointer {
+/** A pointer in its task's record. */
+export interface InnerPointer {
   readonly time: number;
   readonly sequence: number;
   readonly messageId: string;
@@ -185,6 +188,14 @@ export interface ClaimEntry {
   readonly conversation?: Binary;
   readonly incarnation?: Binary;
   readonly answer?: Inline;
+  /** What was settled with the answer and may not be stored yet. Absent once it is. */
+  readonly unstored?: UnstoredMessages;
+}
+
+/** Messages that follow from a claim: whole `MessageRecord`s as BSON. */
+export interface UnstoredMessages {
+  readonly id: Binary;
+  readonly records: readonly Inline[];
 }
 
 /** A claim's place: the record's `_id` and the entry's token. */

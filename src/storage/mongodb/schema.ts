@@ -28,6 +28,8 @@ const indexes: { readonly [collection in Indexed]: readonly Index[] } = {
     [{ incarnation: 1, state: 1, statusTime: -1, taskId: -1 }],
     [{ incarnation: 1, "first.time": 1, taskId: 1, "first.sequence": 1 }],
     [{ "first.key": 1, at: -1 }],
+    [{ incarnation: 1, "last.time": 1, taskId: 1, "last.sequence": 1 }],
+    [{ "last.key": 1, "last.at": -1 }],
     [{ runner: 1, _id: 1 }, { partialFilterExpression: { runner: { $exists: true } } }],
   ],
   segments: [ttl, byIncarnation],

@@ -13,7 +13,7 @@ registerStorageConformance({
     "faults: a creation that was refused leaves no conversation, whatever command of the refusal fails":
       "Claim and conversation are taken at once, before the task that needs them. What a crash leaves is an empty conversation, which expires",
     "faults: messages stored at once with the claim that they settle are there whole or not at all":
-      "They are several records, and a transaction that a crash leaves open blocks them for some 20 s. Storing them again, as for any unknown outcome, completes them",
+      "The claim decides, and the messages follow. What a crash leaves after it is completed when the message is repeated; what it leaves before it is an empty conversation, which expires",
   },
   async reopen(storage) {
     const database = databases.get(storage);

@@ -1,15 +1,16 @@
-import { Binary, type Document } from "mongodb";
+import type { Binary, Document } from "mongodb";
 import type { Scope } from "../../../domain/scope.ts";
 import type { MessageClaim } from "../../storage.ts";
 import type { ClaimOutcome, HeldClaim } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import type { MongoContext, Parent } from "../context.ts";
-import { isDuplicateKey } from "../errors.ts";
-import { blobKey, messageKey, newId, sameKey } from "../keys.ts";
-import { answerInlineBytesMax, attemptsMax, claimsPerMessageMax } from "../limits.ts";
-import { readInline } from "../log/blobs.ts";
-import type { ClaimEntry, ClaimPointer, ClaimRecord, Inline } from "../records.ts";
+import { allOf, isDuplicateKey } from "../errors.ts";
+import { messageKey, newId, sameKey } from "../keys.ts";
+import { attemptsMax, claimsPerMessageMax } from "../limits.ts";
+import { readInline, removeBlobsLater } from "../log/blobs.ts";
+import type { ClaimEntry, ClaimPointer, ClaimRecord, MessageRecord } from "../records.ts";
 import { liveClaims } from "./claim-life.ts";
+import { insertOrReplace, markStored, putAnswer, storeUnstored, unstoredOf } from "./unstored-messages.ts";
 
 /**
  * Claims. All contents under one message id are in one record, so one update decides among them. Times are the
@@ -65,7 +66,7 @@ async function take(
     if (held !== undefined) {
       return same === undefined
         ? { outcome: "reused" }
-        : { outcome: "duplicate", ...(await duplicateOf(context, held)) };
+        : { outcome: "duplicate", ...(await duplicateOf(context, _id, held)) };
     }
     const dead = rivals.map((entry) => entry.token);
     await context.collections.claims.updateOne({ _id }, { $pull: { entries: { token: { $in: dead } } } });
@@ -76,23 +77,41 @@ async function take(
 }
 
 /**
- * Stores the answer of a claim, and takes the claim first if it is not held. A claim that another task holds, because
- * this one's window is over, is left alone.
+ * Stores the answer of a claim and the messages that follow from it, and takes the claim first if it is not held. This
+ * update decides: the messages are stored only after it, by this call or by the next one that meets the claim. So a
+ * process that ends before it leaves no message, and one that ends after it leaves none that a repeat doesn't get.
+ *
+ * The first answer in a conversation counts. A claim that another task holds, because this one's window is over, is left
+ * alone, and the messages are stored without it.
  */
 export async function settleClaim(
   context: MongoContext,
   scope: Scope,
   claim: MessageClaim,
   parent: Parent,
-  bytes: Uint8Array,
+  { answer: bytes, messages }: { readonly answer: Uint8Array; readonly messages: readonly MessageRecord[] },
 ): Promise<void> {
-  const answer = await putAnswer(context, parent, claim, bytes);
-  const settled = { conversation: parent.conversation, incarnation: parent.incarnation, answer };
+  const [answer, unstored] = await allOf([
+    putAnswer(context, parent, claim, bytes),
+    unstoredOf(context, parent, claim, messages),
+  ]);
+  const settled = { conversation: parent.conversation, incarnation: parent.incarnation, answer, unstored };
+  const isAnswered = {
+    $and: [{ $ne: [{ $type: "$$this.answer" }, "missing"] }, { $eq: ["$$this.incarnation", parent.incarnation] }],
+  };
   const stages = [
     ...takeStages({ ...claim, strict: false }, newId(), undefined),
-    { $set: { entries: merged(claim.contentHash, claim.taskId, settled) } },
+    { $set: { entries: merged(claim.contentHash, claim.taskId, settled, isAnswered) } },
   ];
-  await update(context, scope, stages, claim);
+  const { _id, entries } = await update(context, scope, stages, claim);
+  const held = entries.find(({ hash, task }) => hash === claim.contentHash && task === claim.taskId);
+  if (held === undefined || sameKey(held.unstored?.id, unstored.id)) {
+    await insertOrReplace(context, messages);
+    markStored(context, _id, unstored);
+  } else {
+    removeBlobsLater(context, [answer, ...unstored.records]);
+    await storeUnstored(context, _id, held);
+  }
 }
 
 /** Gives up a claim that was taken for a task that was not created. */
@@ -141,9 +160,15 @@ function takeStages(
   ];
 }
 
-/** The entries, with more fields in the entry of a content if the given task holds it. */
-function merged(contentHash: string, taskId: string, fields: Document): Document {
-  const isMine = { $and: [{ $eq: ["$$this.hash", literal(contentHash)] }, { $eq: ["$$this.task", literal(taskId)] }] };
+/** The entries, with more fields in the entry of a content if the given task holds it and `unless` is false. */
+function merged(contentHash: string, taskId: string, fields: Document, unless: unknown = false): Document {
+  const isMine = {
+    $and: [
+      { $eq: ["$$this.hash", literal(contentHash)] },
+      { $eq: ["$$this.task", literal(taskId)] },
+      { $not: [unless] },
+    ],
+  };
   return {
     $map: { input: "$entries", in: { $cond: [isMine, { $mergeObjects: ["$$this", literal(fields)] }, "$$this"] } },
   };
@@ -174,27 +199,10 @@ async function update(
   throw new StorageError("unavailable", `Message "${messageId}" is claimed too often at once`, { outcome: "unknown" });
 }
 
-async function putAnswer(
-  context: MongoContext,
-  { incarnation }: Parent,
-  { windowMs }: MessageClaim,
-  bytes: Uint8Array,
-): Promise<Inline> {
-  const d = new Binary(bytes);
-  if (bytes.byteLength <= answerInlineBytesMax) {
-    return d;
-  }
-  const blob = blobKey(newId());
-  await context.collections.snapshots.insertOne({
-    _id: blob,
-    incarnation,
-    d,
-    expireAt: new Date(Date.now() + 2 * Math.min(windowMs, 8e14) + 60_000),
-  });
-  return { blob };
-}
-
-async function duplicateOf(context: MongoContext, { task, answer }: ClaimEntry): Promise<HeldClaim> {
+/** The first answer of a claim is given only after its messages are stored. */
+async function duplicateOf(context: MongoContext, key: Binary, entry: ClaimEntry): Promise<HeldClaim> {
+  const { task, answer } = entry;
+  await storeUnstored(context, key, entry);
   const [bytes] = answer === undefined ? [] : await readInline(context, [answer]);
   return { taskId: task, answer: bytes };
 }

@@ -36,12 +36,12 @@ export async function getConversationStats(
   scope: Scope | undefined,
 ): Promise<ConversationStats> {
   const { conversations, messages, tasks } = context.collections;
-  const count = (from: string, match: Document) => ({
+  const count = (from: string, match: Document, as = from) => ({
     $lookup: {
       from,
       localField: "incarnation",
       foreignField: "incarnation",
-      as: from,
+      as,
       pipeline: [{ $match: match }, { $count: "count" }],
     },
   });
@@ -49,7 +49,8 @@ export async function getConversationStats(
     { $match: { ...(scope !== undefined && { scope: scopeKey(scope) }), $expr: liveExpression(ttlOf(context)) } },
     { $project: { incarnation: 1, lastAccess: 1 } },
     count(messages.collectionName, { time: { $gte: Number.MIN_SAFE_INTEGER } }),
-    count(tasks.collectionName, { "first.time": { $gte: Number.MIN_SAFE_INTEGER } }),
+    count(tasks.collectionName, { "first.time": { $gte: Number.MIN_SAFE_INTEGER } }, "first"),
+    count(tasks.collectionName, { "last.time": { $gte: Number.MIN_SAFE_INTEGER } }, "last"),
     {
       $group: {
         _id: null,
@@ -59,7 +60,7 @@ export async function getConversationStats(
           $sum: {
             $min: [
               context.maxHistoryLength,
-              { $add: [countIn(messages.collectionName), countIn(tasks.collectionName)] },
+              { $add: [countIn(messages.collectionName), countIn("first"), countIn("last")] },
             ],
           },
         },

@@ -7,9 +7,10 @@ import type { LogItem, SegmentRecord } from "../records.ts";
 
 /** A message's place in a history. The pointer is a record of its own, or part of its task's record. */
 export interface Pointer {
-  /** The message's record, or that of the task that the message created. */
+  /** The pointer's record, or that of its task. */
   readonly _id: Binary;
-  readonly isFirst: boolean;
+  /** The field of the task's record that is the pointer. Undefined for a pointer in a record of its own. */
+  readonly field?: "first" | "last" | undefined;
   readonly messageId: string;
   readonly contextId: string;
   readonly time: number;

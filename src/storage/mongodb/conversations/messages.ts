@@ -3,6 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, MessageClaim, MessagePlace } from "../../storage.ts";
 import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { settleClaim } from "../claims/claims.ts";
+import { insertOrReplace } from "../claims/unstored-messages.ts";
 import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import { bareMessageKey, messageKey, nameOf, newId } from "../keys.ts";
@@ -11,7 +12,7 @@ import type { Touch } from "./conversation-pipelines.ts";
 import { ensureConversation, findConversation } from "./conversations.ts";
 import { locate, type Pointer, readMessages } from "./history.ts";
 import { deletePointers, findPointers, findPointersByKey, type KeyedPointer, walkPointers } from "./pointer-queries.ts";
-import { isOnlyDuplicates, now } from "./pointers.ts";
+import { now } from "./pointers.ts";
 import { trimIfLong, trimmed } from "./trim.ts";
 
 /** Messages of one id that are read at once. There is nearly always one. */
@@ -23,8 +24,7 @@ const pointerPage = 200;
 
 /**
  * Stores messages without a task. Their conversations are touched first, which gives each message its time and
- * sequence. The messages of one conversation are stored by one command. The claim is settled last, so a caller that
- * gets its answer finds the messages.
+ * sequence. A claim is settled next: its record decides, and holds the messages until they are stored.
  */
 export async function storeMessages(
   context: MongoContext,
@@ -39,18 +39,23 @@ export async function storeMessages(
     of.delete(messageId);
     encoded.set(contextId, of.set(messageId, bytes));
   }
-  const parents = await allOf(
-    [...encoded].map(([contextId, of]) => storeInConversation(context, scope, contextId, of)),
-  );
+  const places = await allOf([...encoded].map(([contextId, of]) => placeInConversation(context, scope, contextId, of)));
+  const records = places.flatMap((place) => place.records);
   const last = messages.at(-1);
-  const index = last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId);
-  const parent = parents[index];
+  const parent = places[last === undefined ? -1 : [...encoded.keys()].indexOf(last.contextId)]?.touched;
   if (settle !== undefined && parent !== undefined && last !== undefined) {
-    await settleClaim(context, scope, settle, parent, last.bytes);
+    const { _id: conversation, incarnation } = parent;
+    await settleClaim(context, scope, settle, { conversation, incarnation }, { answer: last.bytes, messages: records });
+  } else if (records.length > 0) {
+    await insertOrReplace(context, records);
+  }
+  for (const { touched } of places) {
+    trimIfLong(context, touched);
   }
 }
 
-async function storeInConversation(
+/** Touches a conversation and gives messages their places in it. */
+async function placeInConversation(
   context: MongoContext,
   scope: Scope,
   contextId: string,
@@ -76,25 +81,7 @@ async function storeInConversation(
       ...belongingOf(incarnation, expiry),
     }),
   );
-  await insertOrReplace(context, records);
-  trimIfLong(context, record);
-  return { conversation, incarnation };
-}
-
-/** A message that is stored again, after an unknown outcome, replaces its own record. */
-async function insertOrReplace(context: MongoContext, records: readonly MessageRecord[]): Promise<void> {
-  const { messages } = context.collections;
-  try {
-    await messages.insertMany(records, { ordered: false });
-  } catch (error) {
-    if (!isOnlyDuplicates(error)) {
-      throw error;
-    }
-    for (const { index } of error.result.getWriteErrors()) {
-      const { _id, ...replacement } = records[index] as MessageRecord;
-      await messages.replaceOne({ _id }, replacement, { upsert: true });
-    }
-  }
+  return { records, touched: record };
 }
 
 export async function getMessages(

@@ -18,13 +18,17 @@ export interface Place {
 const timeMin = Number.MIN_SAFE_INTEGER;
 
 /** The names of a pointer's fields, in a record of its own and in its task's record. */
-const ownFields = { time: "time", sequence: "sequence", key: "key" } as const;
-const firstFields = { time: "first.time", sequence: "first.sequence", key: "first.key" } as const;
-type Fields = typeof ownFields | typeof firstFields;
+const ownFields = { time: "time", sequence: "sequence", key: "key", at: "at" } as const;
+const innerFields = {
+  first: { time: "first.time", sequence: "first.sequence", key: "first.key", at: "at" },
+  last: { time: "last.time", sequence: "last.sequence", key: "last.key", at: "last.at" },
+} as const;
+type InnerField = keyof typeof innerFields;
+type Fields = typeof ownFields | (typeof innerFields)[InnerField];
 
 /**
  * The next pointers of a history from a place on, in its order ("up") or in reverse ("down"). At most `limit`, from
- * both collections.
+ * all three places.
  */
 export async function findPointers(
   context: MongoContext,
@@ -37,11 +41,20 @@ export async function findPointers(
   const order = direction === "up" ? 1 : -1;
   const sort = (fields: Fields) =>
     ({ [fields.time]: order, taskId: order, [fields.sequence]: order }) as Record<string, 1 | -1>;
-  const [own, first] = await allOf([
+  const inner = async (field: InnerField) => {
+    const fields = innerFields[field];
+    const found = tasks
+      .find(filter(fields), { projection: innerProjection(field) })
+      .sort(sort(fields))
+      .limit(limit);
+    return (await found.toArray()).map((record) => innerPointerOf(record, field));
+  };
+  const [own, first, last] = await allOf([
     messages.find(filter(ownFields)).sort(sort(ownFields)).limit(limit).toArray(),
-    tasks.find(filter(firstFields), { projection: firstProjection }).sort(sort(firstFields)).limit(limit).toArray(),
+    inner("first"),
+    inner("last"),
   ]);
-  const pointers = [...own.map(ownPointer), ...first.map(firstPointer)];
+  const pointers = [...own.map(ownPointer), ...first, ...last];
   return pointers.sort((a, b) => order * comparePlaces(a, b)).slice(0, limit);
 }
 
@@ -84,10 +97,9 @@ export async function findPointersByKey(
   limit: number,
 ): Promise<readonly KeyedPointer[]> {
   const { messages, tasks } = context.collections;
-  const until = before === undefined ? {} : { at: { $lt: before } };
   const stages = (fields: Fields, more: Document = {}) => [
-    { $match: { [fields.key]: key, ...until } },
-    { $sort: { at: -1 } },
+    { $match: { [fields.key]: key, ...(before !== undefined && { [fields.at]: { $lt: before } }) } },
+    { $sort: { [fields.at]: -1 } },
     ...joinParent(context),
     { $limit: limit },
     {
@@ -98,52 +110,67 @@ export async function findPointersByKey(
     ...(Object.keys(more).length > 0 ? [{ $project: more }] : []),
   ];
   type Joined<T> = T & { readonly parent: PointerParent };
-  const [own, first] = await allOf([
+  const inner = async (field: InnerField) => {
+    const projection = { ...innerProjection(field), at: 1, parent: 1 };
+    const found = await tasks.aggregate<Joined<TaskRecord>>(stages(innerFields[field], projection)).toArray();
+    return found.map((record) => ({
+      ...innerPointerOf(record, field),
+      at: field === "last" ? (record.last?.at ?? record.at) : record.at,
+      parent: record.parent,
+    }));
+  };
+  const [own, first, last] = await allOf([
     messages.aggregate<Joined<MessageRecord>>(stages(ownFields)).toArray(),
-    tasks.aggregate<Joined<TaskRecord>>(stages(firstFields, { ...firstProjection, at: 1, parent: 1 })).toArray(),
+    inner("first"),
+    inner("last"),
   ]);
   const pointers = [
     ...own.map((record) => ({ ...ownPointer(record), at: record.at, parent: record.parent })),
-    ...first.map((record) => ({ ...firstPointer(record), at: record.at, parent: record.parent })),
+    ...first,
+    ...last,
   ];
   return pointers.sort((a, b) => b.at.compare(a.at)).slice(0, limit);
 }
 
 /** Removes pointers from their histories. */
 export async function deletePointers(context: MongoContext, pointers: readonly Pointer[]): Promise<void> {
-  const own = pointers.filter(({ isFirst }) => !isFirst).map(({ _id }) => _id);
-  // With the log: the task's id may be in use again.
-  const first = pointers.filter(({ isFirst }) => isFirst).map(({ _id, log }) => ({ _id, log: log as Binary }));
+  const own = pointers.filter(({ field }) => field === undefined).map(({ _id }) => _id);
+  const inner = async (of: InnerField) => {
+    // With the log: the task's id may be in use again.
+    const tasks = pointers.filter(({ field }) => field === of).map(({ _id, log }) => ({ _id, log: log as Binary }));
+    if (tasks.length > 0) {
+      await context.collections.tasks.updateMany({ $or: tasks }, { $unset: { [of]: "" } });
+    }
+  };
   await allOf([
     own.length === 0 ? Promise.resolve() : context.collections.messages.deleteMany({ _id: { $in: own } }),
-    first.length === 0
-      ? Promise.resolve()
-      : context.collections.tasks.updateMany({ $or: first }, { $unset: { first: "" } }),
+    inner("first"),
+    inner("last"),
   ]);
 }
 
-const firstProjection = { first: 1, contextId: 1, taskId: 1, log: 1 } as const;
+function innerProjection(field: InnerField) {
+  return { [field]: 1, contextId: 1, taskId: 1, log: 1 };
+}
 
 function ownPointer(record: MessageRecord): Pointer {
   const { _id, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified } = record;
-  return { _id, isFirst: false, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified };
+  return { _id, messageId, contextId, time, taskId, sequence, task, log, batch, bytes, verified };
 }
 
-function firstPointer({
-  _id,
-  first,
-  contextId,
-  taskId,
-  log,
-}: Pick<TaskRecord, "_id" | "first" | "contextId" | "taskId" | "log">): Pointer {
-  const { messageId = "", time = 0, sequence = 0 } = first ?? {};
-  return { _id, isFirst: true, messageId, contextId, time, taskId, sequence, task: _id, log };
+function innerPointerOf(
+  record: Pick<TaskRecord, "_id" | InnerField | "contextId" | "taskId" | "log">,
+  field: InnerField,
+): Pointer {
+  const { _id, contextId, taskId, log } = record;
+  const { messageId = "", time = 0, sequence = 0 } = record[field] ?? {};
+  return { _id, field, messageId, contextId, time, taskId, sequence, task: _id, log };
 }
 
 /** Ranges that are each contiguous in the index, so no record is read that isn't returned. */
 function beyond({ time, sequence }: Fields, direction: "up" | "down", after: Place | undefined): Document {
   if (after === undefined) {
-    // Tasks without a first message are not in these ranges.
+    // Tasks without such a message are not in these ranges.
     return { [time]: { $gte: timeMin } };
   }
   const compare = direction === "up" ? "$gt" : "$lt";

@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import type { MessagePointer } from "../../storage.ts";
 import { belongingOf, type MongoContext } from "../context.ts";
 import { messageKey, pointerKey } from "../keys.ts";
-import type { FirstPointer, MessageRecord } from "../records.ts";
+import type { InnerPointer, MessageRecord } from "../records.ts";
 
 /** The server replaces an empty timestamp in a new record by the present time, later than all before. */
 export const now = new Timestamp({ t: 0, i: 0 });
@@ -45,8 +45,8 @@ export function pointerRecords(
 }
 
 /** A pointer in its task's record. */
-export function firstPointer(scope: Scope, { index, messageId, timeMs }: MessagePointer): FirstPointer {
-  return { time: timeMs, sequence: index + 1, messageId, key: messageKey(scope, messageId) };
+export function innerPointer(scope: Scope, after: number, { index, messageId, timeMs }: MessagePointer): InnerPointer {
+  return { time: timeMs, sequence: after + index + 1, messageId, key: messageKey(scope, messageId) };
 }
 
 /** Writes pointers. A pointer that exists is from an earlier try of the same append, and equal. */

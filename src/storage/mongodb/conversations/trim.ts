@@ -67,7 +67,11 @@ async function trim(
   await deletePointers(context, lost);
   await messages.updateMany(
     {
-      _id: { $in: seen.filter(({ isFirst, verified }) => !isFirst && verified !== true).map((pointer) => pointer._id) },
+      _id: {
+        $in: seen
+          .filter(({ field, verified }) => field === undefined && verified !== true)
+          .map((pointer) => pointer._id),
+      },
     },
     { $set: { verified: true } },
   );

@@ -4,7 +4,7 @@ import { databaseNowMs, expiryOf, type MongoContext, pinMsOf, ttlOf } from "../c
 import { pinnedUntil } from "../conversations/conversations.ts";
 import { longOf } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
-import type { Inline, LogItem, TaskRecord } from "../records.ts";
+import type { Inline, InnerPointer, LogItem, TaskRecord } from "../records.ts";
 import type { TaskHint } from "../replicas/hints.ts";
 import { isRunning } from "../states.ts";
 import { itemBytes, sizeOf } from "./entries.ts";
@@ -19,6 +19,8 @@ export interface AppendParts {
   readonly longLived: boolean;
   /** The new expiry of the task's record. Empty: as before. */
   readonly expiry: { readonly expireAt?: Date };
+  /** The pointer that the update puts into the record. */
+  readonly last: InnerPointer | undefined;
 }
 
 /** The condition of an append. It includes the room in the tail, because the hint may be out of date. */
@@ -26,7 +28,7 @@ export function appendFilter(
   task: Binary,
   hint: TaskHint,
   { after }: TaskAppend,
-  { item, moved }: AppendParts,
+  { item, moved, last }: AppendParts,
 ): Filter<TaskRecord> {
   return {
     _id: task,
@@ -35,12 +37,13 @@ export function appendFilter(
     batch: after.batch,
     fence: longOf(after.fence),
     ...(!moved && { tailBytes: { $lte: tailBytesMax - itemBytes(item) } }),
+    ...(last !== undefined && { "last.time": { $exists: false } }),
   };
 }
 
 export function appendUpdate(
   { after, batch, header, handled }: TaskAppend,
-  { item, moved, summary, longLived, expiry }: AppendParts,
+  { item, moved, summary, longLived, expiry, last }: AppendParts,
 ): UpdateFilter<TaskRecord> {
   const head = Number(after.head) + batch.entries.length;
   const size = itemBytes(item);
@@ -53,7 +56,9 @@ export function appendUpdate(
       ...(moved && { tail: [item], tailFirst: item.s, tailBytes: size }),
       ...(longLived && { longLived: true }),
       ...expiry,
+      ...Object.fromEntries(Object.entries(last ?? {}).map(([name, value]) => [`last.${name}`, value])),
     },
+    ...(last !== undefined && { $currentDate: { "last.at": { $type: "timestamp" } } }),
     ...(!hasRunner(header) && { $unset: { runner: "" } }),
     $inc: { logBytes: sizeOf(batch.entries), ...(!moved && { tailBytes: size }) },
     ...(!moved && { $push: { tail: item } }),

@@ -1,19 +1,26 @@
 import type { Binary } from "mongodb";
 import type { TaskKey } from "../../../domain/scope.ts";
+import { isTerminal } from "../../../domain/task-state.ts";
 import type { TaskAppend } from "../../storage.ts";
 import type { AppendOutcome } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { expiryOf, type MongoContext } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
 import { pinnedUntil, pinOf, type Touched, touchConversation, undoTouch } from "../conversations/conversations.ts";
-import { type PointedLog, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
+import {
+  innerPointer,
+  type PointedLog,
+  pointerRecords,
+  removePointers,
+  writePointers,
+} from "../conversations/pointers.ts";
 import { trimIfLong } from "../conversations/trim.ts";
 import { allOf } from "../errors.ts";
 import { bigintOf, newId, taskKey } from "../keys.ts";
 import { coverTaskLater } from "../lifetime/expiry.ts";
 import { confirmMsOf } from "../lifetime/pins.ts";
 import { attemptsMax, tailBytesMax } from "../limits.ts";
-import type { Inline, LogItem, MessageRecord, TaskRecord } from "../records.ts";
+import type { Inline, InnerPointer, LogItem, MessageRecord, TaskRecord } from "../records.ts";
 import type { TaskHint } from "../replicas/hints.ts";
 import { isRunning } from "../states.ts";
 import { type AppendParts, appendFilter, appendUpdate, expiryChange } from "./append-update.ts";
@@ -26,11 +33,16 @@ import { readCommands } from "./task-reads.ts";
 
 /**
  * Appends to an existing task. One conditional update of the task's record decides.
- * - Before it: the records that the update refers to (pieces of a large batch, the segment that makes room). If the
- *   task starts to run, also the pin on its conversation, so that the conversation can't expire first.
- * - At the same time: the pointers to messages, which count only if their batch is in the log, and the access to the
- *   conversation, which is undone if the append is lost. Only the owner under the present fence touches the
- *   conversation, so an old owner can't release the pin of a new one.
+ * - Before it: the records that the update refers to (pieces of a large batch, the segment that makes room), and the
+ *   pointers to messages, which count only if their batch is in the log. If the task starts to run, also the pin on its
+ *   conversation, so that the conversation can't expire first.
+ * - At the same time: the access to the conversation, which is undone if the append is lost. Only the owner under the
+ *   present fence touches the conversation, so an old owner can't release the pin of a new one.
+ *
+ * Pointers that are written at the same time as the update are lost by two short histories: (update, end of the
+ * process), because nobody sends the batch again; and (update, failed insert, same batch again), because that try is
+ * refused before it comes to its pointers. So they are written first. The pointer to the message that ends a task is in
+ * the update itself, so that an end waits for no more than its update.
  */
 export async function advanceTask(context: MongoContext, key: TaskKey, append: TaskAppend): Promise<AppendOutcome> {
   const task = taskKey(key);
@@ -56,8 +68,9 @@ async function readHint(context: MongoContext, task: Binary): Promise<TaskHint |
 }
 
 export function hintOf(record: Omit<TaskRecord, "tail">, confirmedAt: number): TaskHint {
-  const { log, conversation, incarnation, contextId, tailBytes, state, expireAt } = record;
-  return { log, conversation, incarnation, contextId, tailBytes, state, expireAt, confirmedAt };
+  const { log, conversation, incarnation, contextId, tailBytes, state, expireAt, last } = record;
+  const lastSequence = last?.sequence ?? 0;
+  return { log, conversation, incarnation, contextId, tailBytes, state, expireAt, lastSequence, confirmedAt };
 }
 
 /**
@@ -76,7 +89,10 @@ class Attempt {
   readonly #append: TaskAppend;
   readonly #hint: TaskHint;
   readonly #touch: Touch;
+  /** The pointers that are records of their own. */
   readonly #pointers: readonly MessageRecord[];
+  /** The pointer that the update puts into the task's record. */
+  readonly #last: InnerPointer | undefined;
   #touched: Touched | undefined;
 
   constructor(context: MongoContext, key: TaskKey, task: Binary, append: TaskAppend, hint: TaskHint) {
@@ -95,7 +111,12 @@ class Attempt {
     };
     const log: PointedLog = { scope: key, task, taskId: key.taskId, ...hint };
     const expiry = expiryOf(context, { running: isRunning(header.state), until: pinnedUntil(context, header) });
-    this.#pointers = pointerRecords(log, Number(after.head), batch.id, messages, expiry);
+    // If the record points beyond `after`, this append is in the log, or lost. Its message has one pointer all the same.
+    const isFree = hint.lastSequence === 0 || hint.lastSequence > Number(after.head);
+    const last = isTerminal(header.state) && isFree ? messages.at(-1) : undefined;
+    const own = last === undefined ? messages : messages.slice(0, -1);
+    this.#last = last && innerPointer(key, Number(after.head), last);
+    this.#pointers = pointerRecords(log, Number(after.head), batch.id, own, expiry);
   }
 
   async run(): Promise<AppendOutcome | "again"> {
@@ -111,7 +132,7 @@ class Attempt {
       writeItem(this.#context, hint, Number(after.head) + 1, batch),
       header.summary === undefined ? Promise.resolve(undefined) : putInline(this.#context, hint, header.summary),
       begins ? this.#access() : Promise.resolve(),
-      begins ? writePointers(this.#context, this.#pointers) : Promise.resolve(),
+      writePointers(this.#context, this.#pointers),
     ]);
     if (begins && this.#touched === undefined) {
       this.#removeUnnamed(item, summary);
@@ -124,10 +145,10 @@ class Attempt {
     }
     const longLived = !fitsRecord(batch) || moved || (running && messages.length > 0);
     const expiry = expiryChange(this.#context, hint, header);
+    const parts = { item, summary, moved, longLived, expiry, last: this.#last };
     const [before] = await allOf([
-      this.#update({ item, summary, moved, longLived, expiry }),
+      this.#update(parts),
       accesses && !begins && !(ends && takesOver) ? this.#access() : Promise.resolve(),
-      begins ? Promise.resolve() : writePointers(this.#context, this.#pointers),
     ]);
     if (before === null) {
       return this.#refused(item, summary);
@@ -136,9 +157,7 @@ class Attempt {
       // After the takeover was committed: before, the pin belongs to another replica.
       await this.#access();
     }
-    return accesses && this.#touched === undefined
-      ? { outcome: "gone" }
-      : this.#committed(before, { item, summary, moved, longLived, expiry });
+    return accesses && this.#touched === undefined ? { outcome: "gone" } : this.#committed(before, parts);
   }
 
   async #access(): Promise<void> {
@@ -157,7 +176,7 @@ class Attempt {
 
   async #committed(
     before: UpdatedTask,
-    { item, summary, moved, longLived, expiry }: AppendParts,
+    { item, summary, moved, longLived, expiry, last }: AppendParts,
   ): Promise<AppendOutcome> {
     const context = this.#context;
     const { after, batch, header, handled } = this.#append;
@@ -168,6 +187,7 @@ class Attempt {
       tailBytes: moved ? size : before.tailBytes + size,
       state: header.state,
       expireAt: expiry.expireAt ?? before.expireAt,
+      lastSequence: last?.sequence ?? this.#hint.lastSequence,
       confirmedAt: touched === undefined ? this.#hint.confirmedAt : performance.now(),
     };
     context.hints.set(this.#task, hint);
@@ -207,8 +227,9 @@ class Attempt {
     const { head, batch, replica } = found;
     const fence = bigintOf(found.fence);
     if (head === Number(after.head) && batch === after.batch && fence === after.fence) {
-      // The hint was wrong about the log or its tail, or an append that was first has been rolled back.
-      await this.#undo();
+      // The hint was wrong about the log or its tail, or an append that was first has been rolled back. The pointers
+      // stay: an earlier try of this append may still be carried out, and the next one needs them anyway.
+      await this.#undoAccess();
       return "again";
     }
     context.hints.set(this.#task, hintOf(found, this.#hint.confirmedAt));
@@ -238,12 +259,14 @@ class Attempt {
   }
 
   async #undo(): Promise<void> {
+    // Errors are ignored: what is left over has no effect, and the outcome is known.
+    await Promise.allSettled([removePointers(this.#context, this.#pointers), this.#undoAccess()]);
+  }
+
+  /** Errors are ignored, as above. */
+  async #undoAccess(): Promise<void> {
     const touched = this.#touched;
     this.#touched = undefined;
-    // Errors are ignored: what is left over has no effect, and the outcome is known.
-    await Promise.allSettled([
-      removePointers(this.#context, this.#pointers),
-      touched === undefined ? Promise.resolve() : undoTouch(this.#context, touched, this.#touch),
-    ]);
+    await Promise.allSettled(touched === undefined ? [] : [undoTouch(this.#context, touched, this.#touch)]);
   }
 }

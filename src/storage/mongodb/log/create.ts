@@ -6,7 +6,7 @@ import { type ClaimAttempt, claimForTask, releaseClaim } from "../claims/claims.
 import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import type { Touch } from "../conversations/conversation-pipelines.ts";
 import { ensureConversation, pinnedUntil, pinOf, type Touched, undoTouch } from "../conversations/conversations.ts";
-import { firstPointer, now, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
+import { innerPointer, now, pointerRecords, removePointers, writePointers } from "../conversations/pointers.ts";
 import { trimIfLong } from "../conversations/trim.ts";
 import { allOf, isDuplicateKey } from "../errors.ts";
 import { bigintOf, conversationKey, newId, scopeKey, taskKey } from "../keys.ts";
@@ -25,8 +25,8 @@ type Create = NonNullable<TaskAppend["create"]>;
 
 /**
  * Creates a task. First, at the same time, the claim is taken and the conversation is touched and pinned. Then the
- * task's record is inserted, which decides: it contains the first batch and the pointer to the first message. If it
- * can't be inserted, claim and conversation are put back.
+ * task's record is inserted, which decides: it contains the first batch and the pointer to the first message. Pointers
+ * to further messages are written before it. If it can't be inserted, claim and conversation are put back.
  */
 export async function createTask(
   context: MongoContext,
@@ -58,13 +58,12 @@ export async function createTask(
   }
   const record = await taskRecord(context, key, append, contextId, touched, claimed?.held);
   const pointers = morePointers(context, key, append, record);
-  const [rival] = await allOf([insert(context, record), writePointers(context, pointers)]);
+  await writePointers(context, pointers);
+  const rival = await insert(context, record);
   if (rival !== undefined) {
-    // If an earlier try of this append was committed, its claim and pointers stay or are completed.
+    // If an earlier try of this append was committed, its claim stays. Its pointers are those of another log.
     const again = rival.batch === batch.id || (await readTask(context, key, 0n, 0))[0]?.batch === batch.id;
-    const undone = again
-      ? [writePointers(context, morePointers(context, key, append, rival))]
-      : [undoTouch(context, touched, touch), undoClaim(context, key, claim, claimed)];
+    const undone = again ? [] : [undoTouch(context, touched, touch), undoClaim(context, key, claim, claimed)];
     // Errors are ignored: what is left over has no effect, and the outcome is known.
     await Promise.allSettled([removePointers(context, pointers), ...undone]);
     const { head, replica, fence } = rival;
@@ -79,6 +78,7 @@ export async function createTask(
     tailBytes,
     state,
     expireAt,
+    lastSequence: 0,
     confirmedAt: performance.now(),
   };
   context.hints.set(task, hint);
@@ -138,7 +138,7 @@ async function taskRecord(
     tailBytes: itemBytes(item),
     commands: [],
     watchers: [],
-    ...(first !== undefined && { first: firstPointer(key, first) }),
+    ...(first !== undefined && { first: innerPointer(key, 0, first) }),
     ...(claim !== undefined && { claim }),
     ...((!fitsRecord(batch) || messages.length > 1) && { longLived: true }),
     at: now,

@@ -16,6 +16,8 @@ export interface TaskHint {
   readonly state: TaskState;
   /** The record's expiry. Undefined: never. */
   readonly expireAt: Date | undefined;
+  /** The sequence of the message that the record points to as the last one. 0 if it points to none. */
+  readonly lastSequence: number;
   /** When this process last saw the conversation live and pinned, by its monotonic clock. */
   readonly confirmedAt: number;
 }

@@ -12,6 +12,8 @@ export interface SettingText {
   readonly description: string;
   /** The placeholder of the value in `--help`. Absent for a switch. */
   readonly value?: string;
+  /** The value may hold a password: no text shows it. */
+  readonly secret?: true;
 }
 
 /** The texts of the settings below. `read-config.ts` makes the options of the command line from them. */
@@ -77,7 +79,7 @@ const publicUrl = matching((given) => {
     url.username === "" &&
     url.password === ""
   );
-}, "an http or https URL without query").transform((given) => new URL(given));
+}, "an http or https URL without user, password, query and fragment").transform((given) => new URL(given));
 
 /** `FILE:KID,…`. The text after the last colon is the key's id, unless it has a slash and so belongs to the path. */
 function keyFiles(given: string): readonly { readonly file: string; readonly kid?: string }[] {
@@ -166,10 +168,12 @@ export const configSchema = z
       }),
     cardKeysUrl: publicUrl.optional().register(settingTexts, {
       value: "URL",
+      secret: true,
       description: "URL of the public keys, written to the jku of the card's signatures",
     }),
     publicUrl: publicUrl.optional().register(settingTexts, {
       value: "URL",
+      secret: true,
       description: "URL of the server in the agent card. The default is the address that the server listens on",
     }),
     storage: z
@@ -181,8 +185,13 @@ export const configSchema = z
       .prefault("sqlite:./data/tasks.db")
       .register(settingTexts, {
         value: "URL",
+        secret: true,
         description: "Database of the tasks: sqlite:PATH, mongodb://HOST/DATABASE, or memory: for tests",
       }),
+    storageFile: path.optional().register(settingTexts, {
+      value: "FILE",
+      description: "File that holds the URL of --storage, so that a password in it appears in no list of processes",
+    }),
     tablePrefix: matching((given) => /^[A-Za-z0-9_]{0,32}$/.test(given), "at most 32 letters, digits and underscores")
       .prefault("a2a_")
       .register(settingTexts, { value: "NAME", description: "Prefix of all table and collection names" }),

@@ -8,11 +8,13 @@ import { MissingDriverError, openStorage, shownStorageUrl } from "../server/open
 import { createServer, type Server } from "../server/server.ts";
 import { StorageError } from "../storage/storage-error.ts";
 import { type Config, durationText } from "./config.ts";
+import { readKeyFile } from "./key-file.ts";
 import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
 import { readConfig } from "./read-config.ts";
 import { createServerLog } from "./server-log.ts";
 import { serverOptions, storageOptions } from "./server-options.ts";
+import { readStorageUrl } from "./storage-url.ts";
 
 /** A fault that the user must correct before the server can start. Printed in one line, without a stack. */
 class StartError extends Error {
@@ -28,6 +30,8 @@ const endSignals = ["SIGTERM", "SIGINT"] as const;
 const endMarginMs = 10_000;
 
 const invocation = readConfig(process.argv.slice(2), process.env, versionOf());
+// Replaces the arguments in the list of processes: the URL of a storage may hold a password.
+process.title = "a2a-task-manager";
 switch (invocation.kind) {
   case "text":
     process.stdout.write(invocation.text);
@@ -67,9 +71,10 @@ async function serve(config: Config): Promise<void> {
   const extendedCard = await readCard("--extended-card", config.extendedCard);
   const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
   const tls = readTls(config);
+  const storageUrl = readUrl(config);
   const openOptions = { ...storageOptions(config), logger };
-  const storage = await openStorage(config.storage, openOptions).catch((error: unknown) =>
-    startError(`Storage ${shownStorageUrl(config.storage)}`, error instanceof MissingDriverError ? 2 : 1)(error),
+  const storage = await openStorage(storageUrl, openOptions).catch((error: unknown) =>
+    startError(`Storage ${shownStorageUrl(storageUrl)}`, error instanceof MissingDriverError ? 2 : 1)(error),
   );
   const files = { card, extendedCard, cardKeys, tls };
   const server = await createServer({ ...serverOptions(config, files), processor, storage, logger }).catch(
@@ -85,7 +90,7 @@ async function serve(config: Config): Promise<void> {
       });
     }
   });
-  process.stdout.write(greeting(config, server));
+  process.stdout.write(greeting(config, server, storageUrl));
   const why = await Promise.race([stopped, replaced(server)]);
   // A storage that doesn't answer must not keep the process alive.
   const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
@@ -133,9 +138,17 @@ async function readCard(flag: string, file: string | undefined) {
   return file === undefined ? undefined : loadCard(file).catch(startError(`${flag} "${file}"`, 2));
 }
 
+function readUrl(config: Config): string {
+  try {
+    return readStorageUrl(config);
+  } catch (error) {
+    return startError(`--storage-file "${config.storageFile}"`, 2)(error);
+  }
+}
+
 function readTls({ tlsCert, tlsKey }: Config) {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  const tls = { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey) };
+  const tls = { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey, readKeyFile) };
   try {
     // Also fails for a key that doesn't belong to the certificate.
     createSecureContext(tls);
@@ -145,20 +158,20 @@ function readTls({ tlsCert, tlsKey }: Config) {
   }
 }
 
-function readPem(flag: string, file: string): Buffer {
+function readPem(flag: string, file: string, read: (file: string) => Buffer = readFileSync): Buffer {
   try {
-    return readFileSync(file);
+    return read(file);
   } catch (error) {
     return startError(`${flag} "${file}"`, 2)(error);
   }
 }
 
-function greeting(config: Config, { url }: Server): string {
+function greeting(config: Config, { url }: Server, storageUrl: string): string {
   const kept = config.cleanup ? "" : ", not deleted but invisible (--no-cleanup)";
   return [
     `A2A Task Manager ${versionOf()}`,
     `  address   ${url.origin}  (${config.bindings.join(", ")}; HTTP/1.1 and HTTP/2)`,
-    `  storage   ${shownStorageUrl(config.storage)}`,
+    `  storage   ${shownStorageUrl(storageUrl)}`,
     `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${kept}`,
     `  agent     ${config.processor ?? "demo: say hello, stream 10, count 5 1000, ask, fail, ..."}`,
     "",

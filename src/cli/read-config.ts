@@ -45,7 +45,14 @@ export function readConfig(
     if (setting === undefined) faults.push(`${name}: unknown variable; see --help`);
     else given[setting] = value;
   }
-  const result = configSchema.safeParse({ ...given, ...flags.given });
+  const all = { ...given, ...flags.given };
+  // Checked here: the schema has a default for the one, and cannot tell whether it was given.
+  if (all.storage !== undefined && all.storageFile !== undefined)
+    faults.push(
+      `${flagOf("storageFile")} (${variableOf("storageFile")}): must be left out, since ` +
+        `${flagOf("storage")} (${variableOf("storage")}) is given`,
+    );
+  const result = configSchema.safeParse(all);
   if (result.success && faults.length === 0) return { kind: "serve", config: result.data };
   for (const issue of result.error?.issues ?? []) {
     const setting = issue.path[0] as Setting;
@@ -53,7 +60,8 @@ export function readConfig(
     // First the name by which the value was given, then the other.
     const names = [flagOf(setting), variableOf(setting)];
     if (value !== undefined && flags.given[setting] === undefined) names.reverse();
-    faults.push(`${names[0]} (${names[1]}): must be ${issue.message}${value === undefined ? "" : `, not "${value}"`}`);
+    const shown = value === undefined || isSecret(setting) ? "" : `, not "${value}"`;
+    faults.push(`${names[0]} (${names[1]}): must be ${issue.message}${shown}`);
   }
   return { kind: "faults", faults };
 }
@@ -99,8 +107,11 @@ function parseFlags(args: readonly string[], version: string): Flags {
     };
   }
   const faults = command.args.flatMap((word, index) => {
-    if (word.startsWith("-")) return [`${word}: unknown option; see --help`];
-    return index === 0 && word === "serve" ? [] : [`${word}: unknown command; the only command is serve`];
+    // Only names are shown: the value of a mistyped option may be a URL with a password.
+    const [name] = /^--?[\w-]*/.exec(word) ?? [];
+    if (name !== undefined) return [`${name}: unknown option; see --help`];
+    if (index === 0 && word === "serve") return [];
+    return [`${/^[\w-]+$/.test(word) ? word : `Argument ${index + 1}`}: unknown command; the only command is serve`];
   });
   const given: Partial<Record<Setting, string>> = {};
   for (const setting of settings) {
@@ -129,6 +140,11 @@ function optionOf(setting: Setting): Option {
 /** The placeholder of the value in `--help`; undefined for a switch. */
 function placeholderOf(setting: Setting): string | undefined {
   return settingTexts.get(configSchema.shape[setting])?.value;
+}
+
+/** Whether texts must not show the value of a setting. */
+function isSecret(setting: Setting): boolean {
+  return settingTexts.get(configSchema.shape[setting])?.secret === true;
 }
 
 /** The default of a setting, as the user would write it. */

@@ -7,7 +7,7 @@ import { closed } from "../domain/task-error.ts";
 import { createTaskManager, type TaskManager } from "../manager/task-manager.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { silentLogger } from "../runtime/logger.ts";
-import { AgentCards } from "../transport/agent-card/agent-cards.ts";
+import { AgentCards, agentCardPath } from "../transport/agent-card/agent-cards.ts";
 import { readCardKey } from "../transport/agent-card/card-key.ts";
 import type { ServedBinding } from "../transport/agent-card/complete-card.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
@@ -23,10 +23,12 @@ import { withV03Members } from "../transport/json-rpc-v03/card-v03.ts";
 import { dialectV03, isV03 } from "../transport/json-rpc-v03/dialect-v03.ts";
 import type { ListenerHandler } from "../transport/listener/listener.ts";
 import { firstOf, type RequestHandler } from "../transport/listener/request-handler.ts";
+import { checkHost } from "../transport/pages/check-host.ts";
 import { allowOrigins } from "../transport/pages/cors.ts";
 import { healthPages } from "../transport/pages/health-pages.ts";
 import { notFoundPage } from "../transport/pages/not-found.ts";
 import { checkOrigin } from "../transport/pages/origin-check.ts";
+import { safeHeaders } from "../transport/pages/safe-headers.ts";
 import { healthService } from "../transport/services/health-service.ts";
 import { questionBytesMax, reflectionServices } from "../transport/services/reflection-service.ts";
 import { type ServedService, servedServices } from "../transport/services/services.ts";
@@ -117,9 +119,16 @@ function pageHandlers(
 ): readonly RequestHandler[] {
   const { allowed = [], localNamesOnly = !allowAnonymous } = origins ?? {};
   return [
+    safeHeaders,
+    checkHost,
     ...(allowed.length > 0 ? [allowOrigins(allowed)] : []),
     healthPages(readiness),
-    checkOrigin({ corsOrigins: allowed, publicUrl, isLocal: localNamesOnly }),
+    checkOrigin({
+      corsOrigins: allowed,
+      publicUrl,
+      isLocal: localNamesOnly,
+      openPaths: ["/", "/openapi.json", agentCardPath],
+    }),
     ...(cards ? [cards.page] : []),
   ];
 }

@@ -39,11 +39,25 @@ const engines: Readonly<Record<string, Engine>> = {
   "mongodb+srv": mongo("mongodb+srv://HOST/DATABASE"),
 };
 
+/**
+ * Hosts with their ports and a database, as in `//a:1,[::1]:2/tasks`. Nothing else fits: text that is not a host, such
+ * as half of a password, must neither be shown nor reach the driver, which repeats host names in its errors.
+ */
+const hostsAndDatabase =
+  /^(?:[\w.%-]+|\[[\da-fA-F:.]+\])(?::\d+)?(?:,(?:[\w.%-]+|\[[\da-fA-F:.]+\])(?::\d+)?)*(?:\/[\w.%~-]*)?$/;
+
 function mongo(form: string): Engine {
+  const scheme = form.slice(0, form.indexOf("//"));
   return {
     form,
-    fault: (rest) =>
-      /^\/\/[^/]/.test(rest) ? undefined : `${form.slice(0, form.indexOf("//"))}//, hosts and the name of a database`,
+    fault(rest) {
+      if (!/^\/\/[^/]/.test(rest)) return `${scheme}//, hosts and the name of a database`;
+      const [, shown] = /^\/\/(?:[^@/?#]*@)?([^@?]*)(?:\?[^@]*)?$/.exec(rest) ?? [];
+      return shown !== undefined && hostsAndDatabase.test(shown)
+        ? undefined
+        : `${scheme}//USER:PASSWORD@, hosts with their ports, / and the name of a database. ` +
+            "In users, passwords and options the characters @ / ? # are written %40 %2F %3F %23";
+    },
     open: async (url, _rest, options) => {
       const { createMongoStorage } = await import("../storage/mongodb/storage.ts").catch(driverMissing("mongodb", 7));
       return createMongoStorage(url, options);
@@ -62,9 +76,20 @@ function driverMissing(driver: string, version: number): (error: unknown) => nev
   };
 }
 
-/** A storage URL that is safe to print: without the password in it. */
+/**
+ * A storage URL that is safe to print: its scheme, hosts and database. Nothing behind the first `?` or before the last
+ * `@` is shown, and nothing at all of a URL with an unknown scheme.
+ */
 export function shownStorageUrl(url: string): string {
-  return url.replace(/(\/\/[^:@/]*):[^@/]*@/, "$1:***@");
+  const { engine, rest } = parse(url);
+  if (engine === undefined) return "of an unknown scheme";
+  const scheme = url.slice(0, url.length - rest.length);
+  const from = rest.lastIndexOf("@") + 1;
+  const mark = rest.indexOf("?");
+  const place = mark < 0 ? rest.slice(from) : rest.slice(from, Math.max(from, mark));
+  if (!scheme.startsWith("mongodb")) return `${scheme}${from > 0 ? "***@" : ""}${place}`;
+  const hosts = from > 0 ? place : place.slice(2);
+  return `${scheme}//${from > 0 ? "***@" : ""}${hostsAndDatabase.test(hosts) ? hosts : "***"}`;
 }
 
 /** What a storage URL must be if it is wrong; undefined if it is right. */
@@ -84,8 +109,7 @@ export function storageUrlFault(url: string): string | undefined {
 export async function openStorage(url: string, options: OpenStorageOptions = {}): Promise<Storage> {
   const fault = storageUrlFault(url);
   const { engine, rest } = parse(url);
-  if (engine === undefined || fault !== undefined)
-    throw new Error(`Storage "${shownStorageUrl(url)}": must be ${fault}`);
+  if (engine === undefined || fault !== undefined) throw new Error(`The storage URL must be ${fault}`);
   return engine.open(url, rest, options);
 }
 

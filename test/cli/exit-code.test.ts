@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -11,6 +11,11 @@ beforeAll(() => {
   writeFileSync(join(folder, "empty.ts"), "export default {};\n");
   writeFileSync(join(folder, "broken.ts"), "export default {\n");
   writeFileSync(join(folder, "file"), "");
+  writeFileSync(join(folder, "none-in-it"), "", { mode: 0o600 });
+  writeFileSync(join(folder, "open.pem"), "");
+  // By itself, so that the mask of the user that runs the test doesn't count.
+  chmodSync(join(folder, "open.pem"), 0o644);
+  writeFileSync(join(folder, "url"), "mongodbb://user:hidden@host/db\n");
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -58,9 +63,33 @@ const cases: readonly {
   },
   {
     name: "a certificate that is none",
-    args: () => [...memory, "--tls-cert", join(folder, "file"), "--tls-key", join(folder, "file")],
+    args: () => [...memory, "--tls-cert", join(folder, "file"), "--tls-key", join(folder, "none-in-it")],
     code: 2,
     stderr: /^--tls-cert, --tls-key: not a PEM certificate with its PEM private key: .*\n$/,
+  },
+  {
+    name: "a TLS key that all users can read",
+    args: () => [...memory, "--tls-cert", join(folder, "file"), "--tls-key", join(folder, "open.pem")],
+    code: 2,
+    stderr: /^--tls-key ".*": All users can access the private key in ".*open\.pem"; run chmod o-rw on it\n$/,
+  },
+  {
+    name: "a card key that all users can read",
+    args: () => [...memory, "--card-key", join(folder, "open.pem")],
+    code: 2,
+    stderr: /^--card-key: All users can access the private key in ".*open\.pem"; run chmod o-rw on it\n$/,
+  },
+  {
+    name: "a file without a storage URL, without what is in it",
+    args: () => ["--port", "0", "--storage-file", join(folder, "url")],
+    code: 2,
+    stderr: /^--storage-file ".*url": must hold (?!.*hidden)one of memory:, .*\n$/,
+  },
+  {
+    name: "a MongoDB URL whose password has an @, without the password",
+    args: () => ["--port", "0", "--storage", "mongodb://user:s3@hidden@127.0.0.1:1/x"],
+    code: 2,
+    stderr: /^--storage \(A2A_TM_STORAGE\): must be (?!.*hidden)mongodb:.*\n$/,
   },
   {
     name: "a storage that can't be opened",

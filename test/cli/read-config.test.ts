@@ -197,23 +197,23 @@ describe("settings that are refused", () => {
       name: "an unknown storage",
       args: ["--storage", "redis://x"],
       fault:
-        '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "redis://x"',
+        "--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE",
     },
     {
       name: "a storage without a scheme",
       args: ["--storage", "tasks.db"],
       fault:
-        '--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE, not "tasks.db"',
+        "--storage (A2A_TM_STORAGE): must be one of memory:, sqlite:PATH, mongodb://HOST/DATABASE, mongodb+srv://HOST/DATABASE",
     },
     {
       name: "a storage in memory with a name",
       args: ["--storage", "memory:x"],
-      fault: '--storage (A2A_TM_STORAGE): must be memory: with nothing behind it, not "memory:x"',
+      fault: "--storage (A2A_TM_STORAGE): must be memory: with nothing behind it",
     },
     ...["sqlite:", "sqlite::memory:", "sqlite://data/x.db"].map((url) => ({
       name: `the file in ${url}`,
       args: ["--storage", url],
-      fault: `--storage (A2A_TM_STORAGE): must be sqlite: and the path of a file, such as sqlite:./data/tasks.db, not "${url}"`,
+      fault: `--storage (A2A_TM_STORAGE): must be sqlite: and the path of a file, such as sqlite:./data/tasks.db`,
     })),
     {
       name: "a prefix",
@@ -282,6 +282,30 @@ describe("settings that are refused", () => {
       env: { A2A_TM_PROT: "1" },
       fault: "A2A_TM_PROT: unknown variable; see --help",
     },
+    {
+      name: "a value of an unknown flag",
+      args: ["--storag=mongodb://u:pw@h"],
+      fault: "--storag: unknown option; see --help",
+    },
+    {
+      name: "a URL without its flag",
+      args: ["mongodb://u:pw@h/db"],
+      fault: "Argument 1: unknown command; the only command is serve",
+    },
+    {
+      name: "a storage and its file",
+      args: ["--storage", "memory:"],
+      env: { A2A_TM_STORAGE_FILE: "url" },
+      fault: "--storage-file (A2A_TM_STORAGE_FILE): must be left out, since --storage (A2A_TM_STORAGE) is given",
+    },
+    ...[
+      ["--public-url", "A2A_TM_PUBLIC_URL"],
+      ["--card-keys-url", "A2A_TM_CARD_KEYS_URL"],
+    ].map(([flag = "", variable]) => ({
+      name: `the password in ${flag}`,
+      args: [flag, "https://user:secret@host"],
+      fault: `${flag} (${variable}): must be an http or https URL without user, password, query and fragment`,
+    })),
     { name: "another command", args: ["run"], fault: "run: unknown command; the only command is serve" },
   ];
 

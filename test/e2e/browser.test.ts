@@ -134,8 +134,31 @@ it("nothing of what a page of another origin sends past CORS is carried out", as
       ),
     );
   }, server.url.origin);
-  // The one was answered, though the page can't see how.
-  expect(types).toEqual([expect.stringContaining("Failed to fetch"), "opaque"]);
+  // Of the answer without CORS, cross-origin-resource-policy hides even that there is one.
+  expect(types).toEqual([expect.stringContaining("Failed to fetch"), expect.stringContaining("Failed to fetch")]);
   expect(await stats()).toBe(before);
   await page.close();
+});
+
+it("a GET of another site runs for an allowed origin, and not for a link, which has no origin", async () => {
+  const strict = await startServer(["--storage", "memory:", "--cors-origins", origins.other]);
+  try {
+    const page = await open(origins.other);
+    const got = await page.evaluate(async (url) => {
+      const response = await fetch(`${url}/tasks`, { headers: { "A2A-Version": "1.0" } });
+      return { status: response.status, body: await response.json() };
+    }, strict.url.origin);
+    expect(got).toMatchObject({ status: 200, body: { tasks: [] } });
+    await page.evaluate((url) => {
+      const { location } = globalThis as unknown as { readonly location: { assign(to: string): void } };
+      location.assign(`${url}/tasks?A2A-Version=1.0`);
+    }, strict.url.origin);
+    await page.waitForFunction(() => {
+      const { document } = globalThis as unknown as { readonly document: { readonly body: { innerText: string } } };
+      return document.body.innerText.includes("need an allowed Origin");
+    });
+    await page.close();
+  } finally {
+    await strict.end("SIGKILL");
+  }
 });

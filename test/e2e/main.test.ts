@@ -111,6 +111,27 @@ describe("what it prints", () => {
   });
 });
 
+describe("the URL of the storage", () => {
+  it("comes from a file, and is in no list of processes and in no output", async () => {
+    await using standalone = await startStandalone();
+    const hidden = `hidden-${crypto.randomUUID()}`;
+    const url = `${standalone.uri}tasks-db?appName=${hidden}`;
+    const file = join(newFolder(), "url");
+    writeFileSync(file, `${url}\n`);
+    for (const server of [
+      await startServer(["--storage-file", file, "--log-level", "trace", "--table-prefix", "one_"]),
+      await startServer([], { A2A_TM_STORAGE_FILE: file, A2A_TM_TABLE_PREFIX: "two_" }),
+      await startServer(["--storage", url, "--table-prefix", "three_"]),
+    ]) {
+      running.push(server);
+      expect(server.stdout()).toContain("/tasks-db\n");
+      const processes = spawnSync("ps", ["-A", "-o", "args"], { encoding: "utf8" }).stdout;
+      expect(processes).toContain("a2a-task-manager");
+      expect(processes + server.stdout() + server.stderr()).not.toContain(hidden);
+    }
+  });
+});
+
 describe("what isn't a call", () => {
   it("a path that is no call is answered with an error that says so", async () => {
     const server = await start();
@@ -182,10 +203,11 @@ describe("the agent card", () => {
       privateKeyEncoding: { type: "pkcs8", format: "pem" },
       publicKeyEncoding: { type: "spki", format: "pem" },
     });
-    writeFileSync(join(folder, "a.pem"), privateKey);
+    writeFileSync(join(folder, "a.pem"), privateKey, { mode: 0o600 });
     writeFileSync(
       join(folder, "b.json"),
       JSON.stringify({ ...generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" }), kid: "b" }),
+      { mode: 0o600 },
     );
     const server = await start(
       "--log-level",
@@ -208,7 +230,7 @@ describe("the agent card", () => {
     expect(await server.end("SIGTERM")).toBe(0);
     const secret = privateKey.split("\n")[1] ?? "no key";
     expect(server.stdout() + server.stderr()).not.toContain(secret);
-    writeFileSync(join(folder, "broken.pem"), privateKey.slice(0, 100));
+    writeFileSync(join(folder, "broken.pem"), privateKey.slice(0, 100), { mode: 0o600 });
     const broken = runMain(["--storage", "memory:", "--port", "0", "--card-key", join(folder, "broken.pem")]);
     expect(await broken.exited).toBe(1);
     expect(broken.text.stderr).toContain("card.keys[0]: must be a private key without a passphrase");

@@ -16,7 +16,7 @@ export interface StreamEvent {
 /** Headers that proxies understand: never cached, never changed, never held back. */
 const streamHeaders = {
   "content-type": eventStreamType,
-  "cache-control": "no-cache, no-transform",
+  "cache-control": "no-store, no-transform",
   "x-accel-buffering": "no",
 };
 

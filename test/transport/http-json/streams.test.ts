@@ -40,7 +40,7 @@ describe.each(["http1", "http2"] as const)("a stream over %s", (http) => {
     expect(status).toBe(200);
     expect(headers).toMatchObject({
       "content-type": "text/event-stream",
-      "cache-control": "no-cache, no-transform",
+      "cache-control": "no-store, no-transform",
       "x-accel-buffering": "no",
     });
     expect(body.split("\n\n").every((block) => block === "" || /^data: \{.*\}$/.test(block))).toBe(true);

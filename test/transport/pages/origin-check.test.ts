@@ -83,6 +83,63 @@ describe("a server for its own machine", () => {
   });
 });
 
+describe("what a page of another site loads without an Origin, as images and links", () => {
+  let raw: RawServer;
+  beforeAll(async () => {
+    raw = await startRawServer({ origins: { allowed: ["https://page.example"] } });
+  });
+  afterAll(() => raw[Symbol.asyncDispose]());
+  const image = { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image" };
+
+  test.each([
+    "/tasks",
+    "/tasks/none:subscribe",
+    "/taskmanager/v1/conversations:stats",
+    "/lf.a2a.v1.A2AService/ListTasks?connect=v1&encoding=json&message=%7B%7D",
+    "/nothing/here/at/all",
+  ])("is refused before it runs: %s", async (path) => {
+    for (const method of ["GET", "HEAD"])
+      for (const http of ["http1", "http2"] as const)
+        expect((await raw[http](path, { method, headers: image })).status).toBe(403);
+    expect((await raw.http1(path, { headers: image })).json).toEqual({
+      error: { ...refused.error, message: expect.stringContaining("--cors-origins") },
+    });
+  });
+
+  test.each([
+    "/healthz",
+    "/readyz",
+    "/.well-known/agent-card.json",
+    "/openapi.json",
+    "/",
+  ])("is served where it says the same to everyone: %s", async (path) => {
+    expect((await raw.http1(path, { headers: image })).status).toBe(200);
+  });
+
+  test("is served to an allowed origin, to the server's own pages, and to what is no browser", async () => {
+    for (const headers of [
+      { ...image, origin: "https://page.example" },
+      { "sec-fetch-site": "same-origin" },
+      { "sec-fetch-site": "none" },
+      {},
+    ])
+      expect([headers, (await raw.http1("/tasks", { headers })).status]).toEqual([headers, 200]);
+  });
+});
+
+test.each([
+  ["an origin", { origin: "https://page.example" }, "--cors-origins"],
+  ["a host", { ":authority": "evil.example" }, "--public-url"],
+])("%s that is refused over gRPC is a status of gRPC, and names the setting", async (_, headers, setting) => {
+  await using raw = await startRawServer();
+  const path = "/lf.a2a.v1.A2AService/ListTasks";
+  for (const type of ["application/grpc", "application/grpc+proto"]) {
+    const answer = await raw.http2(path, { method: "POST", headers: { "content-type": type, ...headers } });
+    expect([answer.status, answer.headers["content-type"], answer.headers["grpc-status"]]).toEqual([200, type, "7"]);
+    expect(decodeURI(String(answer.headers["grpc-message"]))).toContain(setting);
+  }
+});
+
 test("pages of named origins and of the public URL may call, others may not", async () => {
   await using raw = await startRawServer({
     origins: { allowed: ["https://page.example"] },

@@ -165,7 +165,7 @@ const engines: readonly { readonly name: string; readonly engine: Engine }[] = [
   },
 ];
 
-/** Engines that write the pointers to messages too late, and the part of a case's name that must find each. */
+/** Engines that write to the histories at the wrong time, and the part of a case's name that must find each. */
 const lateEngines: readonly { readonly name: string; readonly engine: Engine; readonly found: string }[] = [
   {
     name: "adds messages to the history after the append, or when it is sent again",
@@ -196,6 +196,16 @@ const lateEngines: readonly { readonly name: string; readonly engine: Engine; re
       },
     }),
     found: "makes room in the log",
+  },
+  {
+    name: "stores messages before it settles their claim",
+    engine: (database) => ({
+      async storeMessages(scope, messages, settle) {
+        await database.storeMessages(scope, messages);
+        await database.storeMessages(scope, messages, settle);
+      },
+    }),
+    found: "an answer that was cut off",
   },
 ];
 

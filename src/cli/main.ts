@@ -1,20 +1,19 @@
 #!/usr/bin/env node
 // The command. It is the only file of src that uses `process`.
 import { readFileSync } from "node:fs";
-import { createSecureContext } from "node:tls";
 import { pino } from "pino";
 import { systemClock } from "../runtime/clock.ts";
 import { MissingDriverError, openStorage, shownStorageUrl } from "../server/open-storage.ts";
 import { createServer, type Server } from "../server/server.ts";
 import { StorageError } from "../storage/storage-error.ts";
 import { type Config, durationText } from "./config.ts";
-import { readKeyFile } from "./key-file.ts";
 import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
 import { readConfig } from "./read-config.ts";
 import { createServerLog } from "./server-log.ts";
 import { serverOptions, storageOptions } from "./server-options.ts";
 import { readStorageUrl } from "./storage-url.ts";
+import { readTlsFiles, type Tls, type TlsFiles, watchTlsFiles } from "./tls-files.ts";
 
 /** A fault that the user must correct before the server can start. Printed in one line, without a stack. */
 class StartError extends Error {
@@ -70,7 +69,8 @@ async function serve(config: Config): Promise<void> {
   const card = await readCard("--card", config.card);
   const extendedCard = await readCard("--extended-card", config.extendedCard);
   const cardKeys = await Promise.all((config.cardKey ?? []).map(loadCardKey)).catch(startError("--card-key", 2));
-  const tls = readTls(config);
+  const tlsFiles = tlsFilesOf(config);
+  const tls = tlsFiles && readTls(tlsFiles);
   const storageUrl = readUrl(config);
   const openOptions = { ...storageOptions(config), logger };
   const storage = await openStorage(storageUrl, openOptions).catch((error: unknown) =>
@@ -81,6 +81,10 @@ async function serve(config: Config): Promise<void> {
     startError("Cannot create the server", 1),
   );
   await server.listen().catch(startError(`${config.host}:${config.port}`, 1));
+  if (tlsFiles !== undefined && tls !== undefined) {
+    const reload = watchTlsFiles(tlsFiles, tls, (next) => server.replaceTls(next), { clock: systemClock, logger });
+    process.on("SIGHUP", reload);
+  }
   const stopped = new Promise<"stopped">((resolve) => {
     for (const signal of endSignals) {
       process.off(signal, endAtOnce);
@@ -146,23 +150,15 @@ function readUrl(config: Config): string {
   }
 }
 
-function readTls({ tlsCert, tlsKey }: Config) {
-  if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  const tls = { cert: readPem("--tls-cert", tlsCert), key: readPem("--tls-key", tlsKey, readKeyFile) };
-  try {
-    // Also fails for a key that doesn't belong to the certificate.
-    createSecureContext(tls);
-    return tls;
-  } catch (error) {
-    return startError("--tls-cert, --tls-key: not a PEM certificate with its PEM private key", 2)(error);
-  }
+function tlsFilesOf({ tlsCert, tlsKey }: Config): TlsFiles | undefined {
+  return tlsCert === undefined || tlsKey === undefined ? undefined : { cert: tlsCert, key: tlsKey };
 }
 
-function readPem(flag: string, file: string, read: (file: string) => Buffer = readFileSync): Buffer {
+function readTls(files: TlsFiles): Tls {
   try {
-    return read(file);
+    return readTlsFiles(files);
   } catch (error) {
-    return startError(`${flag} "${file}"`, 2)(error);
+    throw new StartError(reasonOf(error).replaceAll(/\s+/g, " "), 2, error);
   }
 }
 

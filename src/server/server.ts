@@ -12,6 +12,11 @@ export interface Server extends AsyncDisposable {
   /** Rejects with Node's error, such as EADDRINUSE. */
   listen(): Promise<void>;
   /**
+   * Connections that begin from now on get this certificate; open ones go on. Throws Node's error for what can't be
+   * used, and changes nothing then. Only for a server that was created with a certificate.
+   */
+  replaceTls(tls: NonNullable<ServerListenerOptions["tls"]>): void;
+  /**
    * Drains the server: it reports "not ready" (`/readyz`, gRPC health), rejects new work and signals running turns to
    * end. Then waiting calls are answered, streams end after the last committed event, and the port closes. Calls that
    * are open after the drain timeout end with UNAVAILABLE.
@@ -84,6 +89,10 @@ class ListeningServer implements Server {
     url.port = String(port);
     this.#url = url;
     await this.#handler.publish(url);
+  }
+
+  replaceTls(tls: NonNullable<ServerListenerOptions["tls"]>): void {
+    this.#listener.replaceTls(tls);
   }
 
   drain(): Promise<void> {

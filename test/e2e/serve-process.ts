@@ -11,6 +11,8 @@ export interface ServeProcess {
   readonly stdout: () => string;
   readonly stderr: () => string;
   readonly exited: Promise<number | null>;
+  /** Sends a signal that doesn't end it. */
+  signal(signal: NodeJS.Signals): void;
   /** Sends a signal and resolves with the exit code, null for a process that was killed. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -55,6 +57,7 @@ export async function startServer(
     stdout: () => text.stdout,
     stderr: () => text.stderr,
     exited,
+    signal: (signal) => void child.kill(signal),
     end(signal) {
       child.kill(signal);
       return exited;

@@ -14,7 +14,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, Server as TlsServer } from "node:tls";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import { readFirstBytes } from "./detect-protocol.ts";
@@ -44,6 +44,11 @@ export interface Listener {
   /** Resolves to the address. Rejects with Node's error, such as EADDRINUSE. To be called once. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
   /**
+   * Connections that begin from now on get this certificate; open ones go on. Throws Node's error for what can't be
+   * used, and changes nothing then. Only for a listener that was created with a certificate.
+   */
+  replaceTls(tls: NonNullable<ListenerOptions["tls"]>): void;
+  /**
    * Stops accepting, lets open requests end for `graceMs`, then cuts the rest. No socket is open when it resolves. A
    * second call joins the first.
    */
@@ -58,6 +63,9 @@ export interface Listener {
 export function createListener(options: ListenerOptions): Listener {
   return new OnePort(options);
 }
+
+/** Older versions are broken (R187). Set here, so that no command-line option of Node's allows them. */
+const tlsVersionMin = "TLSv1.2";
 
 /** The state of an open connection. */
 interface Connection {
@@ -116,6 +124,11 @@ class OnePort implements Listener {
     return { host: address.address, port: address.port };
   }
 
+  replaceTls({ cert, key }: NonNullable<ListenerOptions["tls"]>): void {
+    if (!(this.#front instanceof TlsServer)) throw new Error("The listener has no TLS");
+    this.#front.setSecureContext({ cert, key, minVersion: tlsVersionMin });
+  }
+
   close(graceMs: number): Promise<void> {
     this.#closing ??= this.#close(graceMs);
     return this.#closing;
@@ -147,10 +160,15 @@ class OnePort implements Listener {
       front = createTcpServer(tcp, (socket) => this.#accept(socket));
     } else {
       const { cert, key } = tls;
-      // Older versions are broken (R187). Set here, so that no command-line option of Node's allows them.
-      const minVersion = "TLSv1.2";
       front = createTlsServer(
-        { ...tcp, cert, key, minVersion, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: firstBytesMs },
+        {
+          ...tcp,
+          cert,
+          key,
+          minVersion: tlsVersionMin,
+          ALPNProtocols: ["h2", "http/1.1"],
+          handshakeTimeout: firstBytesMs,
+        },
         (socket) => {
           this.#handshakes.delete(remoteOf(socket));
           this.#accept(socket);

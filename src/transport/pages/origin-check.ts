@@ -24,8 +24,9 @@ export interface PageSettings {
 /**
  * Rejects requests from pages of other origins with 403 before they run. CORS alone would only hide the response: a
  * form's POST would run. Only browsers send `Origin`, and a page can't forge it. They leave it out for images, scripts
- * and links, which `Sec-Fetch-Site` shows: such a GET may open a stream or count as an access. With `isLocal` the `Host` must also be
- * a loopback name, against DNS rebinding: a site whose name resolves to this machine has the origin of the server.
+ * and links, which `Sec-Fetch-Site` shows: such a GET may open a stream or count as an access.
+ * With `isLocal` the `Host` must also be a loopback name, against DNS rebinding: a site whose name resolves to this
+ * machine has the origin of the server.
  */
 export function checkOrigin({ corsOrigins, publicUrl, isLocal, openPaths }: PageSettings): RequestHandler {
   const origins = new Set([...corsOrigins, ...(publicUrl ? [publicUrl.origin] : [])]);

@@ -1,49 +1,21 @@
-import { promisify } from "node:util";
-import { brotliDecompress, gunzip, inflate } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { TaskError } from "../../domain/task-error.ts";
 import type { NodeRequest } from "../listener/request-handler.ts";
+import { decompress } from "../request-bounds/decompress.ts";
+import { requestTooLarge } from "../request-bounds/request-faults.ts";
 import type { CallLoad } from "./call-hooks.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Pieces of a body that are kept before they are joined: a piece of one byte takes as much memory as one of sixty. */
 const chunksMax = 1024;
 
-const decoders = {
-  gzip: promisify(gunzip),
-  "x-gzip": promisify(gunzip),
-  deflate: promisify(inflate),
-  br: promisify(brotliDecompress),
-};
-
 /**
- * The whole body of a request, decompressed. Throws what `readBytes` does, TaskError CONTENT_TYPE_NOT_SUPPORTED for an
- * unknown encoding, and INVALID_REQUEST for broken compression.
+ * The whole body of a request, decompressed. Throws what `readBytes` and `decompress` do.
  */
 export async function readBody(exchange: Exchange, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array> {
   const bytes = await readBytes(exchange, bytesMax, signal);
   const encoding = String(exchange.request.headers["content-encoding"] ?? "identity").toLowerCase();
   if (encoding === "identity" || bytes.byteLength === 0) return bytes;
-  if (!isKnown(encoding)) {
-    throw new TaskError(
-      "CONTENT_TYPE_NOT_SUPPORTED",
-      `The content encoding "${encoding}" is not supported: ${Object.keys(decoders).join(", ")} or none are`,
-    );
-  }
-  try {
-    return await decoders[encoding](bytes, { maxOutputLength: bytesMax });
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
-    throw new TaskError("INVALID_REQUEST", `The body is not valid ${encoding}`, { cause: error });
-  }
-}
-
-function isKnown(encoding: string): encoding is keyof typeof decoders {
-  return Object.hasOwn(decoders, encoding);
-}
-
-function tooLarge(): TaskError {
-  return new TaskError("TOO_LARGE", "The request is larger than requests may be");
+  return decompress(bytes, encoding, bytesMax);
 }
 
 /**
@@ -56,7 +28,7 @@ export async function readBytes(
   bytesMax: number,
   signal?: AbortSignal,
 ): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw requestTooLarge();
   signal?.throwIfAborted();
   return allBytes(request, hooks.load, bytesMax, signal);
 }
@@ -85,7 +57,7 @@ function allBytes(
     const onData = (chunk: Buffer) => {
       bytes += chunk.byteLength;
       load.bodyBytes += chunk.byteLength;
-      if (bytes > bytesMax) return fail(tooLarge());
+      if (bytes > bytesMax) return fail(requestTooLarge());
       chunks.push(chunk);
       if (chunks.length < chunksMax) return;
       joined.push(Buffer.concat(chunks));

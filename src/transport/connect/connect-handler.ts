@@ -1,6 +1,6 @@
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { dropFarDeadlines } from "../calls/deadlines.ts";
 import { Exchange, exchangeKey } from "../calls/exchange.ts";
@@ -15,6 +15,7 @@ import {
   type RequestHandler,
   respond,
 } from "../listener/request-handler.ts";
+import { connectCompressions } from "../request-bounds/decompress.ts";
 
 /**
  * Calls over gRPC, gRPC-Web and Connect; passes on all other requests. It replaces Connect's own adapter, which writes
@@ -22,7 +23,7 @@ import {
  * of what waits.
  */
 export function connectHandler(routes: (router: ConnectRouter) => void, settings: CallSettings): RequestHandler {
-  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
+  const router = createConnectRouter({ acceptCompression: [...connectCompressions] });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {

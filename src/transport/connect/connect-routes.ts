@@ -1,3 +1,4 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   ConnectError,
   type ConnectRouter,
@@ -14,13 +15,15 @@ import { type BindingName, bindingNames } from "../binding-names.ts";
 import type { VersionMode } from "../calls/a2a-version.ts";
 import { admission } from "../calls/admission.ts";
 import { defaultHooks } from "../calls/call-hooks.ts";
+import { streamedMessageBytesMax } from "../calls/call-limits.ts";
 import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
 import { untilAborted } from "../calls/deadlines.ts";
 import { exchangeKey } from "../calls/exchange.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
+import { connectCompressions } from "../request-bounds/decompress.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
-import { takeReadMessage, withReadJson } from "./connect-json.ts";
+import { takeReadMessage, withReadMessage } from "./read-request.ts";
 
 export interface RoutesOptions {
   readonly logger?: Logger;
@@ -64,19 +67,28 @@ export function connectRoutes(
       describeRefusals(context);
       return enterCall(context, settings);
     },
-    readMaxBytes: readBytesMax,
+    acceptCompression: [...connectCompressions],
     interceptors: [unaryCalls(settings), takeReadMessage],
     ...(shutdownSignal && { shutdownSignal }),
   };
   return (router) => {
     const before = router.handlers.length;
     for (const { methods } of services)
-      for (const { method, impl } of Object.values(methods)) router.rpc(method, impl as never, handlerOptions);
+      for (const { method, impl } of Object.values(methods)) {
+        const readMaxBytes = messageBytesMax(method, readBytesMax);
+        router.rpc(method, impl as never, { ...handlerOptions, readMaxBytes });
+      }
     for (let index = before; index < router.handlers.length; index++) {
       const handler = router.handlers[index];
-      if (handler !== undefined) router.handlers[index] = withReadJson(handler, readBytesMax);
+      if (handler !== undefined)
+        router.handlers[index] = withReadMessage(handler, messageBytesMax(handler.method, readBytesMax));
     }
   };
+}
+
+function messageBytesMax({ methodKind }: DescMethod, readBytesMax: number): number {
+  const isStreamed = methodKind === "bidi_streaming" || methodKind === "client_streaming";
+  return isStreamed ? Math.min(streamedMessageBytesMax, readBytesMax) : readBytesMax;
 }
 
 /**

@@ -1,9 +1,10 @@
-import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
+import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 import type { Exchange } from "../calls/exchange.ts";
 import { readBytes } from "../calls/read-body.ts";
-import { connectParseText } from "../errors/errors.ts";
+import { readBinary } from "../proto-binary/read-binary.ts";
+import { requestTooLarge } from "../request-bounds/request-faults.ts";
 
 /** Before each message: a byte of flags, of which only "compressed" is defined, and the length in four bytes. */
 export const prefixBytes = 5;
@@ -38,7 +39,7 @@ export async function readMessage(
   const { byteLength, byteOffset, buffer } = body;
   const view = new DataView(buffer, byteOffset);
   const end = prefixBytes + view.getUint32(1);
-  if (end > prefixBytes + bytesMax) throw new TaskError("TOO_LARGE", "The request is larger than requests may be");
+  if (end > prefixBytes + bytesMax) throw requestTooLarge();
   if (end > byteLength) throw cutOff();
   if (end < byteLength) throw new ConnectError("The call has more than one request message", Code.Unimplemented);
   if (view.getUint8(0) !== 0)
@@ -46,13 +47,7 @@ export async function readMessage(
       "The request message is flagged as compressed, but there is no grpc-encoding",
       Code.Internal,
     );
-  try {
-    return fromBinary(schema, body.subarray(prefixBytes));
-  } catch (error) {
-    throw new TaskError("INVALID_REQUEST", `${connectParseText}${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
-  }
+  return readBinary(schema, body.subarray(prefixBytes));
 }
 
 function cutOff(): TaskError {

@@ -87,6 +87,7 @@ class RpcExchange {
     try {
       return parseJsonRpc(bytes);
     } catch (error) {
+      if (error instanceof TaskError && error.reason === "TOO_LARGE") throw error;
       const message = `Invalid JSON payload: ${error instanceof Error ? error.message : error}`;
       throw new RpcFault({ code: rpcCodes.parse, message });
     }

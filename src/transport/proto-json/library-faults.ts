@@ -2,6 +2,16 @@ import { type DescField, fromJson, type JsonValue, ScalarType } from "@bufbuild/
 
 // The library says what is wrong with JSON, not where. So it is asked about one field at a time.
 
+/** The longest text of a 64-bit integer that is read. More than the type needs: zeros and an exponent are accepted. */
+const integerLengthMax = 64;
+const longIntegers: ReadonlySet<ScalarType> = new Set([
+  ScalarType.INT64,
+  ScalarType.SINT64,
+  ScalarType.SFIXED64,
+  ScalarType.UINT64,
+  ScalarType.FIXED64,
+]);
+
 /** Padded base64 of whole groups, which the library decodes. */
 const plainBase64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
@@ -42,6 +52,9 @@ export function isPlainScalar(scalar: ScalarType, json: JsonValue): boolean {
  * if it accepts the value.
  */
 export function itemFault(field: DescField, json: JsonValue): string | undefined {
+  // The library makes a BigInt of the text, which takes seconds for millions of digits.
+  if (typeof json === "string" && json.length > integerLengthMax && longIntegers.has(field.scalar as ScalarType))
+    return `has ${json.length} characters: at most ${integerLengthMax} are accepted`;
   switch (field.fieldKind) {
     case "list":
       return libraryFault(field, [json])?.replace(/^list item #1: /, "");
@@ -71,5 +84,6 @@ export function libraryFault({ parent, jsonName }: DescField, json: JsonValue): 
 
 /** "cannot decode field a.b.C.d from JSON: expected number" without its beginning, which names generated types. */
 export function reasonOf(error: unknown): string {
+  if (error instanceof RangeError && /call stack/i.test(error.message)) return "nests too deeply";
   return (error instanceof Error ? error.message : String(error)).replace(/^cannot decode .*? from JSON:? /, "");
 }

@@ -10,7 +10,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
  * Parses JSON. Throws TaskError INVALID_REQUEST for bytes that are not JSON in UTF-8, and for an object that has a
- * member twice, since readers differ on which of the two counts.
+ * member twice, since readers differ on which of the two counts. Throws TaskError TOO_LARGE for more than
+ * `requestValuesMax` values, before it parses any.
  */
 export function parseJson(bytes: Uint8Array): JsonValue {
   return parse(bytes, new Map());
@@ -36,6 +37,7 @@ function parse(bytes: Uint8Array, ids: Map<number, string>): JsonValue {
     if (repeated !== undefined) throw new Error(`duplicate object key "${repeated}"`);
     return json;
   } catch (error) {
+    if (error instanceof TaskError) throw error;
     throw new TaskError("INVALID_REQUEST", `The body is not valid JSON: ${reasonOf(error)}`, { cause: error });
   }
 }

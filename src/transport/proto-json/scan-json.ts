@@ -1,3 +1,6 @@
+import { requestValuesMax } from "../calls/call-limits.ts";
+import { tooManyValues } from "../request-bounds/request-faults.ts";
+
 /**
  * An open array (undefined), or an open object with the names of its members so far: none (null), one (a string), or
  * several. A level without names costs no object, so that deep nesting costs little memory.
@@ -11,9 +14,17 @@ type Level = undefined | null | string | Set<string>;
  * Puts the ids of JSON-RPC that JavaScript would round into `ids`, as they are written: numbers in a member "id" of the
  * top-level object (key 0), or of the objects in a top-level array (key: the index).
  *
- * Bounds on the number of values and levels belong here: no memory has been spent on the values yet.
+ * Throws TaskError TOO_LARGE at the first value more than `requestValuesMax`: no memory has been spent on the values
+ * yet. A value is an object, an array, a string, a number or a literal, wherever it is. Names are none.
  */
 export function scanJson(text: string, ids: Map<number, string>): string | undefined {
+  let values = 0;
+  // A member is counted by its name. So text with names and no values, which is no JSON, is bounded as well.
+  let isCounted = false;
+  const count = () => {
+    if (!isCounted && ++values > requestValuesMax) throw tooManyValues();
+    isCounted = false;
+  };
   const levels: Level[] = [];
   let isName = false;
   let place = 0;
@@ -22,7 +33,9 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
     switch (text[at]) {
       case '"': {
         const end = endOfString(text, at);
+        count();
         if (isName) {
+          isCounted = true;
           const name = nameOf(text.slice(at + 1, end));
           const names = levels.at(-1);
           if (names === null) levels[levels.length - 1] = name;
@@ -39,10 +52,12 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
         break;
       }
       case "{":
+        count();
         levels.push(null);
         isName = true;
         break;
       case "[":
+        count();
         levels.push(undefined);
         isName = false;
         break;
@@ -50,15 +65,31 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
       case "]":
         levels.pop();
         isName = false;
+        isCounted = false;
         break;
       case ",":
+        isCounted = false;
         isName = levels.at(-1) !== undefined;
         if (levels.length === 1 && !isName) place++;
         break;
+      case " ":
+      case "\t":
+      case "\n":
+      case "\r":
+      case ":":
+        break;
+      default:
+        // A number or a literal, up to its end.
+        count();
+        plain.lastIndex = at + 1;
+        if (plain.test(text)) at = plain.lastIndex - 1;
     }
   }
   return repeated;
 }
+
+/** The rest of a number or a literal. */
+const plain = /[^\s"{}[\],:]+/y;
 
 /** The index of the quote that ends a string, or the end of the text. */
 function endOfString(text: string, start: number): number {

@@ -66,9 +66,14 @@ export async function startRawServer(options: Partial<ServerOptions> = {}): Prom
           stream.once("response", resolve);
           stream.once("error", reject);
         });
+        let trailers: IncomingHttpHeaders = {};
+        stream.once("trailers", (received) => {
+          trailers = received;
+        });
         stream.end(body);
         const received = await head;
-        return answerOf(Number(received[":status"]), received, await text(stream));
+        const content = await text(stream);
+        return answerOf(Number(received[":status"]), { ...received, ...trailers }, content);
       } finally {
         session.close();
       }

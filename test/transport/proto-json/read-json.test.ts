@@ -117,7 +117,8 @@ describe("parsing", () => {
   });
 
   test("a million brackets are refused without harm", () => {
-    expect(fault(() => parse("[".repeat(1_000_000))).reason).toBe("INVALID_REQUEST");
+    expect(fault(() => parse("[".repeat(1_000_000))).reason).toBe("TOO_LARGE");
+    expect(fault(() => parse("[".repeat(100_000))).reason).toBe("INVALID_REQUEST");
   });
 });
 

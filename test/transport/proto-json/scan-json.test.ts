@@ -83,3 +83,17 @@ test("finds what the library's own search finds", () => {
     { numRuns: 2000 },
   );
 });
+
+test.each<[string, (count: number) => string]>([
+  ["numbers", (count) => `[${"-1.5e3 , ".repeat(count - 2)}0]`],
+  ["literals", (count) => `[${"true,".repeat(count - 2)}null]`],
+  ["strings", (count) => `[${'"a,[{",'.repeat(count - 2)}""]`],
+  ["empty objects", (count) => `[${"{},".repeat(count - 2)}{}]`],
+  ["arrays in each other", (count) => "[".repeat(count) + "]".repeat(count)],
+  ["members", (count) => `{${Array.from({ length: count - 1 }, (_, at) => `"${at}" : "a"`).join(",")}}`],
+  ["names without values", (count) => `{${'"a",'.repeat(count - 2)}"b"`],
+  ["texts without commas", (count) => `[${'"a" '.repeat(count - 1)}`],
+])("100,000 values pass and one more is refused: %s", (_name, textOf) => {
+  expect(() => scan(textOf(100_000))).not.toThrow();
+  expect(() => scan(textOf(100_001))).toThrow("The request has more than 100000 values");
+});

@@ -1,21 +1,25 @@
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type ConnectRouter, createContextKey, createContextValues, type Interceptor } from "@connectrpc/connect";
-import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import { TaskError } from "../../domain/task-error.ts";
 import { connectErrorOf } from "../errors/errors.ts";
+import { readBinary } from "../proto-binary/read-binary.ts";
 import { parseJson, readJson } from "../proto-json/read-json.ts";
+import { connectCompressions } from "../request-bounds/decompress.ts";
+import { requestTooLarge } from "../request-bounds/request-faults.ts";
 
 type UniversalHandler = ConnectRouter["handlers"][number];
 type UniversalRequest = Parameters<UniversalHandler>[0];
 type Bytes = AsyncIterable<Uint8Array>;
+type Format = "json" | "proto";
 
-const empty = Buffer.from("{}");
-/** How requests are compressed, with the empty object in that form. */
-const compressions = [
-  { ...compressionGzip, empty: gzipSync(empty) },
-  { ...compressionBrotli, empty: brotliCompressSync(empty) },
-];
+/** An empty message in both formats, plain and compressed. Connect decompresses no bytes to no bytes. */
+const emptyJson = Buffer.from("{}");
+const emptyMessages: Readonly<Record<Format, Readonly<Record<string, Buffer>>>> = {
+  json: { identity: emptyJson, gzip: gzipSync(emptyJson), br: brotliCompressSync(emptyJson) },
+  proto: {},
+};
+const noBytes = Buffer.alloc(0);
 /** Flags and length before each message of a stream, and of gRPC. */
 const prefixBytes = 5;
 
@@ -25,27 +29,35 @@ const encodingHeaders: Readonly<Record<string, string>> = {
   connect: "connect-content-encoding",
 };
 
-/** The message of a request in JSON, once it is read. */
+/** The message of a request, once it is read. */
 const readMessage = createContextKey<{ readonly message?: Message } | undefined>(undefined);
 
+/** The forms of a message: alone or in an envelope, with the format. gRPC and gRPC-Web may leave out protobuf's. */
+const messageType = /^application\/(?:(?:(connect|grpc|grpc-web)\+)?(json|proto)\b|(grpc-web|grpc)\b)/i;
+
 /**
- * The handler with requests in JSON read as the other JSON bindings read them: decompressed and parsed once, by
- * `readJson`, which refuses unknown enum values and names fields at fault. Connect gets an empty object in their place,
- * and `takeReadMessage` puts the message into the call. Binary requests pass untouched.
+ * The handler with requests read as the other bindings read them: decompressed and parsed once, by `readJson`, which
+ * refuses unknown enum values and names fields at fault, or by `readBinary`. Both refuse too many values before they
+ * parse. Connect gets an empty message in their place, and `takeReadMessage` puts the message into the call. Binary
+ * messages of a client's stream pass untouched: they are read as they come.
  */
-export function withReadJson(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
+export function withReadMessage(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
   const { protocolNames, service, method, requestPath, allowedMethods, supportedContentType } = handler;
+  const hasOneMessage = method.methodKind === "unary" || method.methodKind === "server_streaming";
   const reading = (request: UniversalRequest) => {
     const { body, header } = request;
-    const [isJson, form] =
-      /^application\/(?:(connect|grpc|grpc-web)\+)?json\b/i.exec(header.get("content-type") ?? "") ?? [];
-    if (isJson === undefined || !isBytes(body)) return handler(request);
+    const type = messageType.exec(header.get("content-type") ?? "");
+    if (type === null || !isBytes(body)) return handler(request);
+    const form = (type[1] ?? type[3])?.toLowerCase();
+    const format = type[2]?.toLowerCase() === "json" ? "json" : "proto";
+    if (format === "proto" && !hasOneMessage) return handler(request);
     const wire = {
+      format,
       isEnveloped: form !== undefined,
-      encoding: header.get(encodingHeaders[form?.toLowerCase() ?? ""] ?? "grpc-encoding"),
+      encoding: header.get(encodingHeaders[form ?? ""] ?? "grpc-encoding"),
       promisedBytes: Number(header.get("content-length") ?? 0),
       readBytesMax,
-    };
+    } as const;
     // Connect gets fewer bytes.
     header.delete("content-length");
     const contextValues = request.contextValues ?? createContextValues();
@@ -56,7 +68,7 @@ export function withReadJson(handler: UniversalHandler, readBytesMax: number): U
   return Object.assign(reading, { protocolNames, service, method, requestPath, allowedMethods, supportedContentType });
 }
 
-/** Gives a call the message that was read from JSON. */
+/** Gives a call the message that was read. */
 export const takeReadMessage: Interceptor = (next) => (request) => {
   const read = request.contextValues.get(readMessage);
   if (read === undefined) return next(request);
@@ -64,12 +76,13 @@ export const takeReadMessage: Interceptor = (next) => (request) => {
   return next({ ...request, message: read.message ?? request.message });
 };
 
-/** The message is read when Connect has taken the empty object from the stream. */
+/** The message is read when Connect has taken the empty message from the stream. */
 async function* eachTaken(messages: AsyncIterable<Message>, read: { readonly message?: Message }) {
   for await (const message of messages) yield read.message ?? message;
 }
 
 interface Wire {
+  readonly format: Format;
   readonly isEnveloped: boolean;
   readonly encoding: string | null;
   readonly promisedBytes: number;
@@ -86,23 +99,25 @@ async function* taken(
   const whole = await allBytes(body, wire);
   const data = wire.isEnveloped ? firstMessage(whole) : whole;
   const isCompressed = !wire.isEnveloped || whole[0] === 1;
-  const compression = isCompressed ? compressions.find(({ name }) => name === wire.encoding) : undefined;
+  const compression = isCompressed ? connectCompressions.find(({ name }) => name === wire.encoding) : undefined;
   // Connect refuses a message that is cut off, and a compressed one without the name of its compression.
   if (data === undefined || (wire.isEnveloped && isCompressed && compression === undefined)) return yield whole;
   const plain = compression === undefined ? data : await compression.decompress(data, wire.readBytesMax);
   try {
-    read.message = readJson(schema, parseJson(plain));
+    read.message = wire.format === "json" ? readJson(schema, parseJson(plain)) : readBinary(schema, plain);
   } catch (error) {
     throw error instanceof TaskError ? connectErrorOf(error) : error;
   }
-  if (!wire.isEnveloped) return yield compression?.empty ?? empty;
+  const empty = emptyMessages[wire.format];
+  if (!wire.isEnveloped) return yield empty[compression?.name ?? "identity"] ?? noBytes;
+  const plainEmpty = empty.identity ?? noBytes;
   const prefix = Buffer.alloc(prefixBytes);
-  prefix.writeUInt32BE(empty.byteLength, 1);
-  yield Buffer.concat([prefix, empty, whole.subarray(prefixBytes + data.byteLength)]);
+  prefix.writeUInt32BE(plainEmpty.byteLength, 1);
+  yield Buffer.concat([prefix, plainEmpty, whole.subarray(prefixBytes + data.byteLength)]);
 }
 
 async function allBytes(body: Bytes, wire: Wire): Promise<Buffer<ArrayBuffer>> {
-  const tooLarge = () => connectErrorOf(new TaskError("TOO_LARGE", "The request is larger than requests may be"));
+  const tooLarge = () => connectErrorOf(requestTooLarge());
   const bytesMax = wire.readBytesMax + (wire.isEnveloped ? prefixBytes : 0);
   if (wire.promisedBytes > bytesMax) throw tooLarge();
   const chunks: Uint8Array[] = [];

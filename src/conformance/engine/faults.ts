@@ -229,7 +229,7 @@ async function dieOnce(run: FaultRun): Promise<void> {
   assert.deepEqual(given.idsOf(await storage.getMessages(scope, messageIds)), messageIds);
 }
 
-/** An append that doesn't fit beside the one before it. So its record is made anew, and what it names is written first. */
+/** An append that doesn't fit beside the one before it, so it makes room in the log first. */
 async function moveAndSay(run: FaultRun): Promise<void> {
   const first = await given.commit(run.storage, key, given.nothing, { entries: [given.fillerEntry(60_000)] });
   const parts = { entries: [given.messageEntry("m1"), given.fillerEntry(30_000)], batch: "mine" };

@@ -81,8 +81,8 @@ async function take(
  * update decides: the messages are stored only after it, by this call or by the next one that meets the claim. So a
  * process that ends before it leaves no message, and one that ends after it leaves none that a repeat doesn't get.
  *
- * The first answer in a conversation counts. A claim that another task holds, because this one's window is over, is left
- * alone, and the messages are stored without it.
+ * The first answer in a conversation counts. A claim that another task holds, because this one's window is over, is
+ * left alone, and the messages are stored without it.
  */
 export async function settleClaim(
   context: MongoContext,

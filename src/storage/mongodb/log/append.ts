@@ -111,7 +111,8 @@ class Attempt {
     };
     const log: PointedLog = { scope: key, task, taskId: key.taskId, ...hint };
     const expiry = expiryOf(context, { running: isRunning(header.state), until: pinnedUntil(context, header) });
-    // If the record points beyond `after`, this append is in the log, or lost. Its message has one pointer all the same.
+    // If the record points beyond `after`, this append is in the log or lost. A message that is in the log must not get
+    // a second pointer.
     const isFree = hint.lastSequence === 0 || hint.lastSequence > Number(after.head);
     const last = isTerminal(header.state) && isFree ? messages.at(-1) : undefined;
     const own = last === undefined ? messages : messages.slice(0, -1);

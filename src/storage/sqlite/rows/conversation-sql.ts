@@ -3,7 +3,8 @@ import { held, live } from "./conditions.ts";
 /** Statements on conversations, messages and claims. */
 export const conversationSql = {
   findConversation: `
-    SELECT c.id, c.last_access_ms AS lastAccessMs, c.message_count AS messageCount, ${live} AS live FROM {conversations} AS c WHERE c.key = :key`,
+    SELECT c.id, c.last_access_ms AS lastAccessMs, c.message_count AS messageCount, ${live} AS live
+    FROM {conversations} AS c WHERE c.key = :key`,
   addConversation: `
     INSERT INTO {conversations} (key, scope, tenant, owner, context_id, last_access_ms, message_count)
     VALUES (:key, :scope, :tenant, :owner, :contextId, :lastAccessMs, 0)`,
@@ -20,11 +21,13 @@ export const conversationSql = {
     ORDER BY c.last_access_ms DESC, c.context_id LIMIT :limit`,
   // Held conversations are among the result, so that one step reads a bounded number of rows.
   oldConversations: `
-    SELECT c.id, c.tenant, c.owner, c.context_id AS contextId, c.last_access_ms AS lastAccessMs, ${held} AS held FROM {conversations} AS c
+    SELECT c.id, c.tenant, c.owner, c.context_id AS contextId, c.last_access_ms AS lastAccessMs, ${held} AS held
+    FROM {conversations} AS c
     WHERE c.key IS NOT NULL AND c.last_access_ms < :before AND (c.last_access_ms, c.id) > (:afterMs, :afterId)
     ORDER BY c.last_access_ms, c.id LIMIT :limit`,
   oldConversationsInScope: `
-    SELECT c.id, c.tenant, c.owner, c.context_id AS contextId, c.last_access_ms AS lastAccessMs, ${held} AS held FROM {conversations} AS c
+    SELECT c.id, c.tenant, c.owner, c.context_id AS contextId, c.last_access_ms AS lastAccessMs, ${held} AS held
+    FROM {conversations} AS c
     WHERE c.key IS NOT NULL AND c.scope = :scope AND c.last_access_ms < :before
       AND c.last_access_ms >= :afterMs AND (c.last_access_ms > :afterMs OR c.context_id < :afterContextId)
     ORDER BY c.last_access_ms, c.context_id DESC LIMIT :limit`,
@@ -57,7 +60,8 @@ export const conversationSql = {
     WHERE conversation = :conversation AND (time_ms, task_id, sequence) > (:afterTimeMs, :afterTaskId, :afterSequence)
     ORDER BY time_ms, task_id, sequence LIMIT :limit`,
   messageIds: `
-    SELECT id, message_id AS messageId FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence`,
+    SELECT id, message_id AS messageId
+    FROM {messages} WHERE conversation = :conversation ORDER BY time_ms, task_id, sequence`,
 
   // A claim is held for its window, but not beyond the conversation that it led to.
   findClaims: `

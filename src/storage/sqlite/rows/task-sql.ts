@@ -1,6 +1,8 @@
 import { held, live } from "./conditions.ts";
 
-/** The columns of a header. A fence is read as text: it may be any 64-bit number, and a JavaScript number holds 53 bits. */
+/**
+ * The columns of a header. A fence is read as text: it may be any 64-bit number, and a JavaScript number holds 53 bits.
+ */
 const header = `t.id, t.task_id AS taskId, c.context_id AS contextId, t.head, t.batch, t.state,
       t.status_time_ms AS statusTimeMs, t.replica, CAST(t.fence AS TEXT) AS fence, s.bytes AS summary,
       t.log_bytes AS logBytes`;
@@ -105,7 +107,8 @@ export const taskSql = {
       AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.runner = {replicas}.replica)`,
   lastRunningTask: `SELECT max(id) AS id FROM {tasks} WHERE runner = :replica`,
   runningTasks: `
-    SELECT c.tenant, c.owner, t.task_id AS taskId FROM {tasks} AS t CROSS JOIN {conversations} AS c ON c.id = t.conversation
+    SELECT c.tenant, c.owner, t.task_id AS taskId
+    FROM {tasks} AS t CROSS JOIN {conversations} AS c ON c.id = t.conversation
     WHERE t.runner = :replica AND t.id >= :from AND t.id < :to AND c.key IS NOT NULL
     ORDER BY t.id LIMIT :limit`,
 } as const;

@@ -19,7 +19,6 @@ test.each([
   ["JSON-RPC", "POST", "/", json, rpc, 200],
   ["Connect", "POST", "/lf.a2a.v1.A2AService/ListTasks", json, "{}", 200],
   ["gRPC-Web", "POST", "/lf.a2a.v1.A2AService/ListTasks", "application/grpc-web+proto", "\0\0\0\0\0", 200],
-  ["gRPC", "POST", "/lf.a2a.v1.A2AService/ListTasks", "application/grpc", "\0\0\0\0\0", 200],
   ["what isn't there", "GET", "/nothing/here/at/all", undefined, undefined, 404],
 ] as const)("no answer may be guessed at, shown by other sites or kept: %s", async (_, method, path, type, body, status) => {
   const request = { method, headers: type ? { "content-type": type } : {}, ...(body !== undefined && { body }) };
@@ -34,6 +33,15 @@ test.each([
       },
     ]);
   }
+});
+
+test("answers to plain gRPC, which no browser can send, don't have them", async () => {
+  const headers = { "content-type": "application/grpc" };
+  const request = { method: "POST", headers, body: "\0\0\0\0\0" };
+  const answer = await raw.http2("/lf.a2a.v1.A2AService/ListTasks", request);
+  expect(answer.headers).toMatchObject({ "content-type": "application/grpc+proto" });
+  expect(answer.headers).not.toHaveProperty("x-content-type-options");
+  expect(answer.headers).not.toHaveProperty("cache-control");
 });
 
 test("the card may be kept, and has the other two", async () => {

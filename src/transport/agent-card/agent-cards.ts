@@ -164,7 +164,7 @@ function namesServedVersion({ headers, url = "" }: NodeRequest): boolean {
   try {
     return (
       namedVersion({
-        requestHeader: new Headers(named === undefined ? {} : { [versionParameter]: String(named) }),
+        lines: new Headers(named === undefined ? {} : { [versionParameter]: String(named) }),
         url,
       }) === servedVersion
     );

@@ -8,7 +8,7 @@ import { TaskError } from "../../domain/task-error.ts";
 export const extensionsParameter = "A2A-Extensions";
 
 /** The URIs that a request lists, in several lines or with commas between, each once. */
-export function requestedExtensions(header: Headers): ReadonlySet<string> {
+export function requestedExtensions(header: Pick<Headers, "get">): ReadonlySet<string> {
   const listed = header.get(extensionsParameter) ?? "";
   return new Set(
     listed

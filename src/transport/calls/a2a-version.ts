@@ -1,4 +1,3 @@
-import type { HandlerContext } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
 
 /** The served version of the contract, as in the card and in `A2A-Version`. */
@@ -13,7 +12,10 @@ export const versionParameter = "A2A-Version";
 export type VersionMode = "strict" | "lenient";
 
 /** The parts of a request that name its version. */
-export type VersionSource = Pick<HandlerContext, "requestHeader" | "url">;
+export interface VersionSource {
+  readonly lines: Pick<Headers, "get">;
+  readonly url: string;
+}
 
 /** Major.Minor. A patch number may follow and doesn't count (R139). */
 const form = /^((?:0|[1-9]\d{0,3})\.(?:0|[1-9]\d{0,3}))(?:\.\d{1,4})?$/;
@@ -23,10 +25,8 @@ const form = /^((?:0|[1-9]\d{0,3})\.(?:0|[1-9]\d{0,3}))(?:\.\d{1,4})?$/;
  * if it names none. Equal values count once. Throws TaskError VERSION_NOT_SUPPORTED for a malformed version and for
  * several versions.
  */
-export function namedVersion({ requestHeader, url }: VersionSource): string | undefined {
-  const values = [...(requestHeader.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) =>
-    value.trim(),
-  );
+export function namedVersion({ lines, url }: VersionSource): string | undefined {
+  const values = [...(lines.get(versionParameter) ?? "").split(","), ...queryValues(url)].map((value) => value.trim());
   const [version, ...others] = new Set(values.filter((value) => value !== "").map(majorMinor));
   if (others.length > 0) throw versionNotSupported("names several versions");
   return version;

@@ -5,6 +5,7 @@ import type { Capabilities } from "../agent-card/capabilities.ts";
 import type { A2ACall } from "./a2a-call.ts";
 import { activeExtensions, extensionsParameter, requestedExtensions } from "./a2a-extensions.ts";
 import { checkVersion, type VersionMode } from "./a2a-version.ts";
+import { linesOf } from "./call-context.ts";
 
 /**
  * Admits a call of `A2AService` or throws a TaskError. Calls of other services pass. It is asked before the request is
@@ -41,10 +42,10 @@ export function admission(
     if (before !== undefined) return before;
     // Our own services have neither this version nor these extensions.
     if (context.service.typeName !== A2AService.typeName) return otherService;
-    if (!context.values.get(translated)) checkVersion(context, a2aVersion);
+    if (!context.values.get(translated)) checkVersion({ lines: linesOf(context), url: context.url }, a2aVersion);
     const refusal = closed[context.method.localName];
     if (refusal !== undefined) throw refusal();
-    const active = activeExtensions(extensions, requestedExtensions(context.requestHeader));
+    const active = activeExtensions(extensions, requestedExtensions(linesOf(context)));
     if (active.size > 0) context.responseHeader.set(extensionsParameter, [...active].join(", "));
     const call: A2ACall = { extensions: active };
     context.values.set(admitted, call);

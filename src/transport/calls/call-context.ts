@@ -1,57 +1,129 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import { Code, ConnectError, createContextKey, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
+import type { OutgoingHttpHeaders } from "node:http";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+} from "@connectrpc/connect";
 import type { Caller } from "../../domain/scope.ts";
-import type { NodeRequest } from "../listener/request-handler.ts";
-import { anonymous } from "./call-hooks.ts";
+import { anonymous, type Identity } from "./call-hooks.ts";
 import type { Exchange } from "./exchange.ts";
-
-/** A context that its creator ends by `endContext` when the call is over. */
-export type CallContext = HandlerContext & { abort(reason?: unknown): void };
+import { RequestLines } from "./request-lines.ts";
+import { nodeHeaders } from "./response-writer.ts";
 
 /** Who sends the call. */
 export const identityKey = createContextKey(anonymous, { description: "the authenticated sender of a call" });
 
-/** One error for all ends: without a reason each abort would create an error with its stack. */
-const over = new ConnectError("The call is over", Code.Canceled);
+/**
+ * The context of a call that doesn't come by Connect. Its signal is that of its exchange: aborted by the client that
+ * hangs up, the end of the server, and the deadline. It is not aborted when the call ends.
+ */
+export class CallContext implements HandlerContext {
+  readonly method: DescMethod;
+  readonly protocolName: string;
+  readonly values: ContextValues = createContextValues();
+  readonly requestLines: RequestLines;
+  readonly #exchange: Exchange;
+  readonly #deadlineMs: number | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
 
-/** Releases what the context of a call holds: its timer and the listeners of its signal. */
-export function endContext(context: CallContext): void {
-  context.abort(over);
+  /** `timeoutMs` counts from now. A call with a deadline is the only one of its exchange. */
+  constructor(exchange: Exchange, method: DescMethod, protocolName: string, timeoutMs?: number) {
+    this.method = method;
+    this.protocolName = protocolName;
+    this.requestLines = new RequestLines(exchange.request.headers);
+    this.#exchange = exchange;
+    if (timeoutMs === undefined) return;
+    this.#deadlineMs = performance.now() + timeoutMs;
+    const end = () => exchange.abort(new ConnectError("The call's deadline is over", Code.DeadlineExceeded));
+    if (timeoutMs <= 0) end();
+    else this.#timer = setTimeout(end, timeoutMs);
+  }
+
+  /** Releases what the context holds. Its creator calls it when the call is over. */
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  get service(): DescService {
+    return this.method.parent;
+  }
+
+  get signal(): AbortSignal {
+    return this.#exchange.signal;
+  }
+
+  timeoutMs(): number | undefined {
+    return this.#deadlineMs === undefined ? undefined : this.#deadlineMs - performance.now();
+  }
+
+  get requestMethod(): string {
+    return this.#exchange.request.method ?? "";
+  }
+
+  get url(): string {
+    const { headers, socket, url } = this.#exchange.request;
+    const { host = "localhost", ":authority": authority = host } = headers;
+    return `${"encrypted" in socket && socket.encrypted ? "https" : "http"}://${authority}${url}`;
+  }
+
+  get requestHeader(): Headers {
+    return this.requestLines.headers;
+  }
+
+  get responseHeader(): Headers {
+    this.#responseHeader ??= new Headers();
+    return this.#responseHeader;
+  }
+
+  get responseTrailer(): Headers {
+    this.#responseTrailer ??= new Headers();
+    return this.#responseTrailer;
+  }
+
+  /** The headers that the call has set for its answer. */
+  get answerHeader(): OutgoingHttpHeaders {
+    return this.#responseHeader === undefined ? {} : nodeHeaders(this.#responseHeader);
+  }
+
+  /** The trailers that the call has set for its answer. */
+  get answerTrailer(): OutgoingHttpHeaders {
+    return this.#responseTrailer === undefined ? {} : nodeHeaders(this.#responseTrailer);
+  }
 }
 
-/** Creates the context of a call that doesn't come by Connect. `timeoutMs` counts from now. */
-export function callContext(
-  { request, signals }: Exchange,
-  method: DescMethod,
-  protocolName: string,
-  timeoutMs?: number,
-): CallContext {
-  const { host = "localhost", ":authority": authority = host } = request.headers;
-  const scheme = "encrypted" in request.socket && request.socket.encrypted ? "https" : "http";
-  return createHandlerContext({
-    service: method.parent,
-    method,
-    protocolName,
-    requestMethod: request.method ?? "",
-    requestHeader: headerLines(request),
-    ...signals,
-    ...(timeoutMs !== undefined && { timeoutMs }),
-    url: `${scheme}://${authority}${request.url}`,
-  });
+/** The headers of any call, for those who need a few of them. */
+export function linesOf(context: HandlerContext): Pick<Headers, "get"> {
+  return context instanceof CallContext ? context.requestLines : context.requestHeader;
 }
 
 /** The caller of a request: its tenant and the authenticated sender. */
-export function callerFrom(request: { readonly tenant: string }, { values, requestHeader }: HandlerContext): Caller {
-  const { owner, claims } = values.get(identityKey);
-  return { tenant: request.tenant, owner, claims, headers: requestHeader };
+export function callerFrom(request: { readonly tenant: string }, context: HandlerContext): Caller {
+  const sender = context.values.get(identityKey);
+  const lines = context instanceof CallContext ? context.requestLines : { headers: context.requestHeader };
+  return new CallCaller(request.tenant, sender, lines);
 }
 
-/** The headers without HTTP/2's pseudo-headers, one entry for each line. */
-export function headerLines({ headers }: NodeRequest): [name: string, value: string][] {
-  const lines: [string, string][] = [];
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || name.startsWith(":")) continue;
-    for (const one of Array.isArray(value) ? value : [value]) lines.push([name, one]);
+/** A caller whose `Headers` are made when they are asked for. It may outlive its request, and doesn't hold it. */
+class CallCaller implements Caller {
+  readonly tenant: string;
+  readonly owner: string;
+  readonly claims: Caller["claims"];
+  readonly #lines: Pick<RequestLines, "headers">;
+
+  constructor(tenant: string, { owner, claims }: Identity, lines: Pick<RequestLines, "headers">) {
+    this.tenant = tenant;
+    this.owner = owner;
+    this.claims = claims;
+    this.#lines = lines;
   }
-  return lines;
+
+  get headers(): Headers {
+    return this.#lines.headers;
+  }
 }

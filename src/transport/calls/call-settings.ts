@@ -5,6 +5,7 @@ import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";
 import type { Admission } from "./admission.ts";
 import type { CallHooks } from "./call-hooks.ts";
+import type { OpenExchanges } from "./exchange.ts";
 
 /**
  * The extended card for a caller, undefined if there is none for it. The provider decides who may see it (R114);
@@ -25,6 +26,8 @@ export interface CallSettings {
   readonly bindings: ReadonlySet<BindingName>;
   /** The largest request body that is read, bytes. */
   readonly readBytesMax: number;
+  /** The open exchanges of our own bindings, which `shutdownSignal` ends. */
+  readonly openExchanges: OpenExchanges;
   /** Ends every open call when it is aborted. Its reason is a ConnectError, which clients get. */
   readonly shutdownSignal?: AbortSignal;
   /** Silence on a stream after which a heartbeat is sent, milliseconds. */

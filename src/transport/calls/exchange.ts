@@ -7,40 +7,76 @@ import { type HttpResponse, ResponseWriter } from "./response-writer.ts";
 /** The exchange of a call that comes by Connect. Undefined on a router of the embedding application. */
 export const exchangeKey = createContextKey<Exchange | undefined>(undefined, { description: "the HTTP exchange" });
 
-/** What ends a call before its time. */
-export interface CallSignals {
-  /** Aborted when the client hangs up. */
-  readonly requestSignal: AbortSignal;
-  /** Aborted when the server ends. */
-  readonly shutdownSignal?: AbortSignal;
-}
-
 /** One HTTP request and its answer: what all calls share that it carries. */
 export class Exchange {
   readonly request: NodeRequest;
   readonly response: ResponseWriter;
-  readonly signals: CallSignals;
   readonly hooks: CallHooks;
+  readonly #controller = new AbortController();
   #identity: Identity | Promise<Identity> | undefined;
 
-  constructor(request: NodeRequest, response: HttpResponse, { hooks, shutdownSignal }: CallSettings) {
+  constructor(request: NodeRequest, response: HttpResponse, { hooks, openExchanges }: CallSettings) {
     this.request = request;
     this.hooks = hooks;
     const writer = new ResponseWriter(response, hooks.load);
     this.response = writer;
-    const controller = new AbortController();
-    this.signals = { requestSignal: controller.signal, ...(shutdownSignal && { shutdownSignal }) };
+    openExchanges.add(this);
     // A broken connection also closes the response, which says all that matters.
     response.on("error", () => undefined);
     response.once("close", () => {
       writer.release();
-      if (!response.writableEnded) controller.abort(new ConnectError("The client has hung up", Code.Canceled));
+      openExchanges.delete(this);
+      if (!response.writableEnded) this.abort(new ConnectError("The client has hung up", Code.Canceled));
     });
+  }
+
+  /** Aborted when the calls of the exchange have to end. Its reason is a ConnectError, which clients get. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ends the calls of the exchange. Only the first reason counts. */
+  abort(reason: ConnectError): void {
+    this.#controller.abort(reason);
   }
 
   /** Who sends the request, asked once. Throws or rejects with the refusal. */
   get identity(): Identity | Promise<Identity> {
     this.#identity ??= this.hooks.authenticate(this.request);
     return this.#identity;
+  }
+}
+
+/**
+ * The exchanges that the end of the server aborts. One listener serves all: a signal looks through its listeners for
+ * each one that is added, which thousands of streams would make slow.
+ */
+export class OpenExchanges {
+  readonly #open = new Set<Exchange>();
+  readonly #shutdownSignal: AbortSignal | undefined;
+
+  constructor(shutdownSignal: AbortSignal | undefined) {
+    this.#shutdownSignal = shutdownSignal;
+    shutdownSignal?.addEventListener(
+      "abort",
+      () => {
+        for (const exchange of this.#open) exchange.abort(shutdownSignal.reason);
+      },
+      { once: true },
+    );
+  }
+
+  /** Aborts the exchange at once if the server has ended already. */
+  add(exchange: Exchange): void {
+    if (this.#shutdownSignal?.aborted) exchange.abort(this.#shutdownSignal.reason);
+    else this.#open.add(exchange);
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  delete(exchange: Exchange): void {
+    this.#open.delete(exchange);
   }
 }

@@ -1,7 +1,7 @@
 import { create, type DescMessage, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type MethodImplSpec } from "@connectrpc/connect";
 import { toConnectError } from "../errors/errors.ts";
-import { type CallContext, endContext, identityKey } from "./call-context.ts";
+import { type CallContext, identityKey } from "./call-context.ts";
 import { anonymous } from "./call-hooks.ts";
 import type { CallSettings } from "./call-settings.ts";
 import { untilAborted } from "./deadlines.ts";
@@ -62,7 +62,7 @@ export async function runCall(
     failure = toConnectError(error, settings.logger);
     await form.fail(failure);
   } finally {
-    endContext(context);
+    context.end();
     end(failure);
   }
 }

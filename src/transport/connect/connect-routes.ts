@@ -18,7 +18,7 @@ import { defaultHooks } from "../calls/call-hooks.ts";
 import { streamedMessageBytesMax } from "../calls/call-limits.ts";
 import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
 import { untilAborted } from "../calls/deadlines.ts";
-import { exchangeKey } from "../calls/exchange.ts";
+import { exchangeKey, OpenExchanges } from "../calls/exchange.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
@@ -147,6 +147,7 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
   return {
     admit,
     hooks: defaultHooks(),
+    openExchanges: new OpenExchanges(shutdownSignal),
     extendedCard,
     logger,
     clock: systemClock,

@@ -1,9 +1,9 @@
 import type { Http2ServerResponse } from "node:http2";
 import { type Message, toBinary } from "@bufbuild/protobuf";
-import type { ConnectError, HandlerContext, MethodImplSpec } from "@connectrpc/connect";
+import type { ConnectError, MethodImplSpec } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { TaskError } from "../../domain/task-error.ts";
-import { callContext } from "../calls/call-context.ts";
+import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { timerMs } from "../calls/deadlines.ts";
 import { Exchange } from "../calls/exchange.ts";
@@ -56,7 +56,7 @@ async function serveCall(exchange: Exchange, method: MethodImplSpec, settings: C
     exchange.request.headers["grpc-timeout"]?.toString() ?? null,
     Number.POSITIVE_INFINITY,
   );
-  const context = callContext(exchange, method.method, protocolName, timerMs(timeoutMs));
+  const context = new CallContext(exchange, method.method, protocolName, timerMs(timeoutMs));
   const answer = new GrpcAnswer(exchange.response, method, context);
   const read = () => {
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
@@ -69,10 +69,10 @@ async function serveCall(exchange: Exchange, method: MethodImplSpec, settings: C
 class GrpcAnswer implements AnswerForm {
   readonly #response: ResponseWriter;
   readonly #method: MethodImplSpec;
-  readonly #context: HandlerContext;
+  readonly #context: CallContext;
   #frames: FrameWriter | undefined;
 
-  constructor(response: ResponseWriter, method: MethodImplSpec, context: HandlerContext) {
+  constructor(response: ResponseWriter, method: MethodImplSpec, context: CallContext) {
     this.#response = response;
     this.#method = method;
     this.#context = context;
@@ -108,17 +108,17 @@ class GrpcAnswer implements AnswerForm {
     if (this.#response.isBegun) this.#response.end(undefined, nodeHeaders(status));
     else
       this.#response.endWithHead({
-        ...nodeHeaders(this.#context.responseHeader),
+        ...this.#context.answerHeader,
         ...nodeHeaders(status),
         "content-type": contentType,
       });
   }
 
   #begin(): void {
-    this.#response.begin(200, { ...nodeHeaders(this.#context.responseHeader), "content-type": contentType });
+    this.#response.begin(200, { ...this.#context.answerHeader, "content-type": contentType });
   }
 
   #trailers() {
-    return { ...nodeHeaders(this.#context.responseTrailer), "grpc-status": "0" };
+    return { ...this.#context.answerTrailer, "grpc-status": "0" };
   }
 }

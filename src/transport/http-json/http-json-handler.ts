@@ -1,13 +1,12 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue, Message } from "@bufbuild/protobuf";
-import type { ConnectError, HandlerContext } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import { callContext } from "../calls/call-context.ts";
+import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
 import { Exchange } from "../calls/exchange.ts";
 import { readBody } from "../calls/read-body.ts";
-import { nodeHeaders } from "../calls/response-writer.ts";
 import { type AnswerForm, runCall } from "../calls/run-call.ts";
 import { type NodeRequest, pathOf, queryOf, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
@@ -49,7 +48,7 @@ async function serveRequest(exchange: Exchange, found: FoundPath, settings: Call
     return;
   }
   const { route, variables } = target;
-  const context = callContext(exchange, route.call.method, protocolName);
+  const context = new CallContext(exchange, route.call.method, protocolName);
   const answer = new HttpJsonAnswer(exchange, type, route, context, settings);
   const read = async () => {
     const json =
@@ -123,11 +122,11 @@ class HttpJsonAnswer implements AnswerForm {
   readonly #exchange: Exchange;
   readonly #type: JsonType;
   readonly #route: Route;
-  readonly #context: HandlerContext;
+  readonly #context: CallContext;
   readonly #settings: CallSettings;
   #events: EventStreamWriter | undefined;
 
-  constructor(exchange: Exchange, type: JsonType, route: Route, context: HandlerContext, settings: CallSettings) {
+  constructor(exchange: Exchange, type: JsonType, route: Route, context: CallContext, settings: CallSettings) {
     this.#exchange = exchange;
     this.#type = type;
     this.#route = route;
@@ -178,7 +177,7 @@ class HttpJsonAnswer implements AnswerForm {
   }
 
   #headers(): OutgoingHttpHeaders {
-    return nodeHeaders(this.#context.responseHeader);
+    return this.#context.answerHeader;
   }
 }
 

@@ -2,12 +2,12 @@ import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
 import type { VersionSource } from "../calls/a2a-version.ts";
-import { type CallContext, callContext, headerLines } from "../calls/call-context.ts";
+import { CallContext } from "../calls/call-context.ts";
 import { batchCallsMax } from "../calls/call-limits.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { Exchange } from "../calls/exchange.ts";
 import { readBody } from "../calls/read-body.ts";
-import { nodeHeaders } from "../calls/response-writer.ts";
+import { RequestLines } from "../calls/request-lines.ts";
 import { type AnswerForm, runCall } from "../calls/run-call.ts";
 import { toConnectError } from "../errors/errors.ts";
 import { isJsonBody } from "../http-json/media-types.ts";
@@ -60,7 +60,7 @@ class RpcExchange {
     this.#current = current;
     this.#options = options;
     const { request } = exchange;
-    this.#version = { requestHeader: new Headers(headerLines(request)), url: request.url ?? "" };
+    this.#version = { lines: new RequestLines(request.headers), url: request.url ?? "" };
   }
 
   /** Never rejects: every error is answered. */
@@ -134,7 +134,7 @@ class RpcExchange {
       // The first call sets the headers, such as the active extensions. An entry that is no call has none, and its
       // answer is short: it waits for the first call.
       if (context === undefined) continue;
-      if (!response.isBegun) headers = { ...headers, ...nodeHeaders(context.responseHeader) };
+      if (!response.isBegun) headers = { ...headers, ...context.answerHeader };
       if (text === "") continue;
       if (!response.isBegun) response.begin(200, { ...headers, ...jsonHeaders });
       await response.write(Buffer.from(text));
@@ -168,7 +168,7 @@ class RpcExchange {
     params: JsonObject,
     answerOf: (context: CallContext) => AnswerForm,
   ): Promise<CallContext> {
-    const context = callContext(this.#exchange, method.method, protocolName);
+    const context = new CallContext(this.#exchange, method.method, protocolName);
     const form = Object.assign(answerOf(context), {
       read: () => read(params, context),
       ...(prepare && { prepare }),

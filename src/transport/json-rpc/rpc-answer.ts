@@ -1,9 +1,10 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { Message } from "@bufbuild/protobuf";
-import type { ConnectError, HandlerContext } from "@connectrpc/connect";
+import type { ConnectError } from "@connectrpc/connect";
+import type { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
-import { nodeHeaders, type ResponseWriter } from "../calls/response-writer.ts";
+import type { ResponseWriter } from "../calls/response-writer.ts";
 import type { AnswerForm } from "../calls/run-call.ts";
 import { EventStreamWriter } from "../http-json/event-stream.ts";
 import type { Dialect, DialectMethod } from "./dialect.ts";
@@ -36,12 +37,12 @@ export function sendNoContent(response: ResponseWriter, headers: OutgoingHttpHea
 /** The answer of a single call: a response object, or server-sent events with one in each. */
 export class SingleAnswer implements AnswerForm {
   readonly #response: ResponseWriter;
-  readonly #context: HandlerContext;
+  readonly #context: CallContext;
   readonly #form: RpcForm;
   readonly #settings: CallSettings;
   #events: EventStreamWriter | undefined;
 
-  constructor(response: ResponseWriter, context: HandlerContext, form: RpcForm, settings: CallSettings) {
+  constructor(response: ResponseWriter, context: CallContext, form: RpcForm, settings: CallSettings) {
     this.#response = response;
     this.#context = context;
     this.#form = form;
@@ -85,17 +86,17 @@ export class SingleAnswer implements AnswerForm {
   }
 
   #headers(): OutgoingHttpHeaders {
-    return nodeHeaders(this.#context.responseHeader);
+    return this.#context.answerHeader;
   }
 }
 
 /** A notification: the call is made, and nothing is answered. A stream is closed after its first event. */
 export class NoAnswer implements AnswerForm {
   readonly #response: ResponseWriter;
-  readonly #context: HandlerContext;
+  readonly #context: CallContext;
   readonly isDone = true;
 
-  constructor(response: ResponseWriter, context: HandlerContext) {
+  constructor(response: ResponseWriter, context: CallContext) {
     this.#response = response;
     this.#context = context;
   }
@@ -117,7 +118,7 @@ export class NoAnswer implements AnswerForm {
   }
 
   #send(): void {
-    sendNoContent(this.#response, nodeHeaders(this.#context.responseHeader));
+    sendNoContent(this.#response, this.#context.answerHeader);
   }
 }
 

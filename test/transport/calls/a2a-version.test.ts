@@ -4,7 +4,7 @@ import { taskErrorOf } from "../errors/thrown.ts";
 
 function source(header: string | undefined, query = "") {
   return {
-    requestHeader: new Headers(header === undefined ? {} : { "a2a-version": header }),
+    lines: new Headers(header === undefined ? {} : { "a2a-version": header }),
     url: `http://localhost/tasks${query}`,
   };
 }

@@ -1,4 +1,4 @@
-import { getEventListeners, once } from "node:events";
+import { once } from "node:events";
 import { create } from "@bufbuild/protobuf";
 import { createServiceImplSpec, type HandlerContext } from "@connectrpc/connect";
 import { afterEach, expect, test } from "vitest";
@@ -34,7 +34,8 @@ const service = createServiceImplSpec(TestService, {
 
 async function served(settings: Partial<CallSettings> = {}) {
   const ending = new AbortController();
-  const handler = httpJsonHandler([service], testSettings({ shutdownSignal: ending.signal, ...settings }));
+  const given = testSettings({ shutdownSignal: ending.signal, ...settings });
+  const handler = httpJsonHandler([service], given);
   const { number } = await open({ handler: firstOf([handler], echo) });
   const call = (
     path: string,
@@ -49,7 +50,7 @@ async function served(settings: Partial<CallSettings> = {}) {
       ...(body !== undefined && { body }),
       ...(signal && { signal }),
     });
-  return { call, waiting: () => getEventListeners(ending.signal, "abort").length };
+  return { call, waiting: () => given.openExchanges.size };
 }
 
 test("a call that is over leaves nothing waiting for the end of the server", async () => {

@@ -105,8 +105,11 @@ export function conversationTables(state: MemoryState): ConversationTables {
 
     claims(scope, messageId, at) {
       state.dropEndedClaims(at.nowMs);
-      const claims = state.findScope(scope)?.claims.get(messageId)?.values() ?? [];
-      return Array.from(claims, ({ id, contentHash, taskId, answer, endsMs, conversation }) => ({
+      const claims = state.findScope(scope)?.claims.get(messageId);
+      if (claims === undefined) {
+        return [];
+      }
+      return Array.from(claims.values(), ({ id, contentHash, taskId, answer, endsMs, conversation }) => ({
         id,
         contentHash,
         taskId,
@@ -162,7 +165,8 @@ function oldConversations(
 
 /** In the order in which they were added. */
 function messagesNamed(state: MemoryState, scope: Scope, messageId: string): readonly MessageRecord[] {
-  return [...(state.findScope(scope)?.messages.get(messageId) ?? [])];
+  const messages = state.findScope(scope)?.messages.get(messageId);
+  return messages === undefined ? [] : [...messages];
 }
 
 /** Whether a conversation is before a place in the order of `conversationsByAccess` of a scope. */

@@ -74,6 +74,12 @@ export class SortedList<T> {
 
   /** Must be called before anything changes that the order depends on. */
   delete(item: T): void {
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && last.length > 1 && last[last.length - 1] === item) {
+      last.pop();
+      this.#length -= 1;
+      return;
+    }
     const { chunk, at } = this.#find((other) => this.#compare(other, item) >= 0);
     const items = this.#chunks[chunk];
     if (items?.[at] === item) {

@@ -30,18 +30,24 @@ export class MemoryState {
   readonly runningTasks = new Map<string, SortedList<TaskRecord>>();
   /** Those that end first come first. */
   readonly #claimsByEnd = new SortedList<ClaimRecord>((a, b) => a.endsMs - b.endsMs || a.id - b.id);
+  /** The scope that was asked for last: an operation asks for its scope several times. */
+  #lastScope: ScopeRecord | undefined;
   #lastId = 0;
 
   // ── Scopes ──
 
   findScope(scope: Scope): ScopeRecord | undefined {
-    return this.scopes.get(scopeString(scope));
+    const last = this.#lastScope?.scope;
+    if (last === undefined || last.owner !== scope.owner || last.tenant !== scope.tenant) {
+      this.#lastScope = this.scopes.get(scopeString(scope));
+    }
+    return this.#lastScope;
   }
 
-  #ensureScope({ tenant, owner }: Scope): ScopeRecord {
-    const name = scopeString({ tenant, owner });
-    let record = this.scopes.get(name);
+  #ensureScope(scope: Scope): ScopeRecord {
+    let record = this.findScope(scope);
     if (record === undefined) {
+      const { tenant, owner } = scope;
       record = {
         scope: { tenant, owner },
         tasks: new Map(),
@@ -53,7 +59,7 @@ export class MemoryState {
         messages: new Map(),
         claims: new Map(),
       };
-      this.scopes.set(name, record);
+      this.scopes.set(scopeString(scope), record);
     }
     return record;
   }
@@ -62,6 +68,7 @@ export class MemoryState {
   #releaseScope({ scope, conversations, claims }: ScopeRecord): void {
     if (conversations.size === 0 && claims.size === 0) {
       this.scopes.delete(scopeString(scope));
+      this.#lastScope = undefined;
     }
   }
 

@@ -10,7 +10,8 @@ import { hasMoreValues } from "./count-values.ts";
  * and INVALID_REQUEST for what can't be decoded.
  */
 export function readBinary(schema: DescMessage, bytes: Uint8Array): Message {
-  if (hasMoreValues(schema, bytes, requestValuesMax)) throw tooManyValues();
+  // A value takes a byte at least, so only a longer message needs to be counted.
+  if (bytes.byteLength > requestValuesMax && hasMoreValues(schema, bytes, requestValuesMax)) throw tooManyValues();
   try {
     return fromBinary(schema, bytes);
   } catch (error) {

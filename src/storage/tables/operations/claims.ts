@@ -56,9 +56,18 @@ export function* findHeld(
   { messageId, contentHash }: MessageClaim,
   at: Moment,
 ): Steps<HeldClaims> {
-  const held = (yield* step(tables.claims(scope, messageId, at))).filter((claim) => claim.held);
-  const same = held.find((claim) => claim.contentHash === contentHash);
-  return { same, otherContent: held.length > (same === undefined ? 0 : 1) };
+  let same: ClaimRow | undefined;
+  let otherContent = false;
+  for (const claim of yield* step(tables.claims(scope, messageId, at))) {
+    if (claim.held) {
+      if (claim.contentHash === contentHash) {
+        same = claim;
+      } else {
+        otherContent = true;
+      }
+    }
+  }
+  return { same, otherContent };
 }
 
 function endOf({ windowMs }: MessageClaim, { nowMs }: Moment): number {

@@ -18,7 +18,9 @@ export function* storeMessages(
     const { id, messageCount } = yield* ensureConversation(tables, scope, contextId, at);
     // A caller that doesn't know the outcome stores a message again; the history must not hold it twice.
     const equal = yield* step(tables.messagesWithoutTask(scope, id, messageId));
-    yield* removeMessages(tables, id, equal);
+    if (equal.length > 0) {
+      yield* removeMessages(tables, id, equal);
+    }
     const message = { messageId, timeMs: at.nowMs, source: { bytes } };
     yield* addMessages(tables, scope, { id, messageCount: messageCount - equal.length }, [message], at);
     if (settle !== undefined && index === messages.length - 1) {

@@ -1,3 +1,4 @@
+import { strict as assert } from "node:assert";
 import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as given from "../../../src/conformance/fixtures.ts";
@@ -9,6 +10,7 @@ import { StorageError } from "../../../src/storage/storage-error.ts";
 import { type Mongod, type MongodSet, startMongodSet } from "../../mongod/mongod.ts";
 import { eventually } from "../../runner/eventually.ts";
 
+const majority = { readConcern: { level: "majority" } } as const;
 let set: MongodSet;
 
 beforeAll(async () => {
@@ -79,6 +81,42 @@ describe("three nodes", () => {
     expect(await outcome).not.toMatchObject({ outcome: "committed" });
     await settledSet();
     expect(await batchesOf(storage, key)).toEqual([first.batch, "rival"]);
+  });
+
+  test("what a primary acknowledged is there for the next one, which doesn't show it to a majority's reader yet", {
+    timeout: 180_000,
+  }, async () => {
+    const [primary, next] = await settledSet();
+    assert(next !== undefined);
+    await using storage = await open("elected");
+    const earlier = given.taskKey("earlier");
+    await given.commit(storage, earlier, given.nothing);
+    // From here on its readers of a majority see nothing new.
+    await failPoint(next, "disableSnapshotting", "alwaysOn");
+    const key = given.taskKey("acknowledged");
+    const first = await given.commit(storage, key, given.nothing, { entries: [given.fillerEntry(60_000)] });
+    await onNode(next, (client) => client.db("admin").command({ replSetStepUp: 1 }));
+    // Or it would take its role back before the calls below.
+    await onNode(primary, (client) => client.db("admin").command({ replSetFreeze: 60 }));
+    expect(await patiently(() => storage.taskExists(earlier))).toBe(true);
+    const shown = await onNode(next, (client) =>
+      client.db("elected").collection("a2a_tasks").find({}, majority).toArray(),
+    );
+    expect(shown.map(({ taskId }) => taskId)).toEqual([earlier.taskId]);
+
+    // This append doesn't fit into the task's record, so it begins with a read.
+    const append = given.appendOf(first, { entries: [given.fillerEntry(60_000)] });
+    const calls = [
+      patiently(() => storage.taskExists(key)),
+      patiently(async () => (await storage.getTask(key))?.batch),
+      settle(storage, key, append),
+    ] as const;
+    expect(await patiently(() => storage.taskExists(earlier))).toBe(true);
+    await failPoint(next, "disableSnapshotting", "off");
+    const [exists, batch, outcome] = await Promise.all(calls);
+    expect([exists, outcome]).toEqual([true, "committed"]);
+    expect([first.batch, append.batch.id]).toContain(batch);
+    await onNode(primary, (client) => client.db("admin").command({ replSetFreeze: 0 }));
   });
 
   test("the primary dies under load: every acknowledged batch is in its log once, and wake-ups go on", {

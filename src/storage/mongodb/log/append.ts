@@ -210,12 +210,12 @@ class Attempt {
     return { outcome: "committed", head, watchers: before.watchers, commands: await readCommands(context, open) };
   }
 
-  /** The condition of the update failed. Finds out why from what a majority has. */
+  /** The condition of the update failed. Finds out why from the latest state. */
   async #refused(item: LogItem, summary: Inline | undefined): Promise<AppendOutcome | "again"> {
     const context = this.#context;
     const { after } = this.#append;
     this.#removeUnnamed(item, summary);
-    const found = await findTask(context, this.#task);
+    const found = await findTask(context, this.#task, { latest: true });
     // The task may go on running here if the append was lost to an earlier try of itself.
     if (found === undefined || !isRunning(found.state) || bigintOf(found.fence) > this.#append.header.fence) {
       context.running.forget(this.#task);

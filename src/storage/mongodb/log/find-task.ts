@@ -1,14 +1,17 @@
 import type { Binary, Document } from "mongodb";
 import type { MongoContext } from "../context.ts";
 import { joinParent } from "../conversations/conversations.ts";
+import { majorityTimeoutMs } from "../limits.ts";
 import type { ConversationRecord, TaskRecord } from "../records.ts";
 
 /** A task's record with its conversation. Without the tail, unless it was requested. */
 export type FoundTask = TaskRecord & { readonly parent: Pick<ConversationRecord, "_id" | "pins" | "covered"> };
 
-/** Which part of the tail to read: the batches that end after a sequence. Default: none. */
 export interface FindOptions {
+  /** Which part of the tail to read: the batches that end after a sequence. Default: none. */
   readonly tailAfter?: number;
+  /** Read the latest state, as `readLatest` does. */
+  readonly latest?: boolean;
 }
 
 /** Finds a task. Its conversation must exist and not be past its time. */
@@ -18,8 +21,18 @@ export async function findTask(
   options: FindOptions = {},
 ): Promise<FoundTask | undefined> {
   const stages = [{ $match: { _id } }, tailStage(options), ...joinParent(context), parentStage];
-  const [task] = await context.collections.tasks.aggregate<FoundTask>(stages).toArray();
-  return task;
+  const [found] = options.latest === true ? [] : await context.collections.tasks.aggregate<FoundTask>(stages).toArray();
+  return found ?? (await readLatest<FoundTask>(context, stages))[0];
+}
+
+/**
+ * Reads tasks as of the last acknowledged write. Needed before anything is concluded from a record that is missing or
+ * behind: a primary that was elected just now serves reads of "majority" from before writes that its predecessor has
+ * acknowledged, until it has committed a write of its own. Waits for a majority, so it is for rare cases only.
+ */
+export function readLatest<T extends Document>(context: MongoContext, stages: Document[]): Promise<T[]> {
+  const options = { readConcern: { level: "linearizable" }, maxTimeMS: majorityTimeoutMs } as const;
+  return context.collections.tasks.aggregate<T>(stages, options).toArray();
 }
 
 /** Cuts the tail first, because most readers need little or nothing of it. */

@@ -6,7 +6,7 @@ import { bigintOf, newId, pieceKey, sameKey, segmentKey } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
 import type { LogItem } from "../records.ts";
 import { encodeEntries, piecesOf, sizeOf } from "./entries.ts";
-import { findTask } from "./find-task.ts";
+import { type FoundTask, findTask } from "./find-task.ts";
 
 /** The task that a record is written for. */
 export interface LogOwner {
@@ -71,14 +71,17 @@ export async function moveTail(
   owner: LogOwner,
   after: TaskAppend["after"],
 ): Promise<boolean> {
-  const found = await findTask(context, task, { tailAfter: 0 });
-  const expected =
+  const isExpected = (found: FoundTask | undefined): found is FoundTask =>
     found !== undefined &&
     sameKey(found.log, owner.log) &&
     found.head === Number(after.head) &&
     found.batch === after.batch &&
     bigintOf(found.fence) === after.fence;
-  if (!expected) {
+  let found = await findTask(context, task, { tailAfter: 0 });
+  if (!isExpected(found)) {
+    found = await findTask(context, task, { tailAfter: 0, latest: true });
+  }
+  if (!isExpected(found)) {
     return false;
   }
   const { tail, tailFirst, head, incarnation } = found;

@@ -28,8 +28,8 @@ interface Verdict {
 }
 
 /**
- * Compares the working tree with a commit, prints tables and a verdict, and returns the exit code: 0 if every case of
- * `database-work` is equal and no case of the others takes over 5 % more processor time. Takes about 4 minutes on two
+ * Compares the working tree with a commit, prints tables and a verdict, and returns the exit code: 0 if no case of
+ * `database-work` is more and no case of the others takes over 5 % more processor time. Takes about 4 minutes on two
  * free cores, at most twice that if cases are measured again.
  */
 export async function runAgainst(commit: string, names: readonly string[]): Promise<number> {
@@ -50,7 +50,7 @@ export async function runAgainst(commit: string, names: readonly string[]): Prom
   for (const benchmark of cpuBenchmarks)
     if (chosen.includes(benchmark.name))
       report(benchmark.name, await compareCpu(benchmark, before, now, { mongodbUri: mongod.uri, load }));
-  const limits = `${databaseWorkName} equal, processor time at most ${tolerance * 100} % more`;
+  const limits = `${databaseWorkName} no more, processor time at most ${tolerance * 100} % more`;
   console.log(faults.length === 0 ? `PASSED: ${limits}` : `FAILED: ${limits}\n${faults.join("\n")}`);
   return faults.length === 0 ? 0 : 1;
 }
@@ -68,7 +68,10 @@ async function compareDatabaseWork(before: Checkout, now: Checkout): Promise<Ver
   const rows = cases.map((name) => [name, old.get(name) ?? "none", current.get(name) ?? "none"]);
   return {
     text: tableText(["case", "before", "now"], rows),
-    faults: rows.flatMap(([name, then, is]) => (then === is ? [] : [`${name}: ${then} before, ${is} now`])),
+    // A case that one of the two doesn't have is a fault as well.
+    faults: rows.flatMap(([name, then, is]) =>
+      Number(is) <= Number(then) ? [] : [`${name}: ${then} before, ${is} now`],
+    ),
   };
 }
 

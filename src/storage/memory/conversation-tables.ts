@@ -105,11 +105,8 @@ export function conversationTables(state: MemoryState): ConversationTables {
 
     claims(scope, messageId, at) {
       state.dropEndedClaims(at.nowMs);
-      const claims = state.findScope(scope)?.claims.get(messageId);
-      if (claims === undefined) {
-        return [];
-      }
-      return Array.from(claims.values(), ({ id, contentHash, taskId, answer, endsMs, conversation }) => ({
+      const claims = state.findScope(scope)?.claims.get(messageId) ?? [];
+      return claims.map(({ id, contentHash, taskId, answer, endsMs, conversation }) => ({
         id,
         contentHash,
         taskId,
@@ -165,8 +162,7 @@ function oldConversations(
 
 /** In the order in which they were added. */
 function messagesNamed(state: MemoryState, scope: Scope, messageId: string): readonly MessageRecord[] {
-  const messages = state.findScope(scope)?.messages.get(messageId);
-  return messages === undefined ? [] : [...messages];
+  return state.findScope(scope)?.messages.get(messageId) ?? [];
 }
 
 /** Whether a conversation is before a place in the order of `conversationsByAccess` of a scope. */

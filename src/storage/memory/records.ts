@@ -16,9 +16,9 @@ export interface ScopeRecord {
   /** In the order of the last access, then by context id, descending: lists read it backwards. */
   readonly conversationsByAccess: SortedList<ConversationRecord>;
   /** By message id: all places where a message of that id is in a history. */
-  readonly messages: Map<string, Set<MessageRecord>>;
-  /** By message id, then by content hash. */
-  readonly claims: Map<string, Map<string, ClaimRecord>>;
+  readonly messages: Map<string, MessageRecord[]>;
+  /** By message id: one for each content. */
+  readonly claims: Map<string, ClaimRecord[]>;
 }
 
 /** One incarnation of a conversation. */

@@ -7,7 +7,7 @@ const chunkItemsMax = 1024;
  */
 export class SortedList<T> {
   /** No chunk is empty. */
-  readonly #chunks: T[][] = [];
+  #chunks: T[][] = [];
   readonly #compare: (a: T, b: T) => number;
   #length = 0;
 
@@ -57,7 +57,10 @@ export class SortedList<T> {
     const last = this.#chunks.at(-1);
     if (last === undefined || this.#compare(last[last.length - 1] as T, item) < 0) {
       // Full chunks stay full, since most orders grow at their end.
-      if (last === undefined || last.length === chunkItemsMax) {
+      if (last === undefined) {
+        // Not by `push`, which makes room for many: most lists are short.
+        this.#chunks = [[item]];
+      } else if (last.length === chunkItemsMax) {
         this.#chunks.push([item]);
       } else {
         last.push(item);

@@ -189,25 +189,23 @@ export class MemoryState {
     this.messages.set(id, message);
     conversation.messages.insert(message);
     const { messages } = conversation.scope;
-    messages.set(messageId, (messages.get(messageId) ?? new Set()).add(message));
+    addTo(messages, messageId, message);
   }
 
   removeMessage(message: MessageRecord): void {
     const { messages, scope } = message.conversation;
     this.messages.delete(message.id);
     messages.delete(message);
-    const sameId = scope.messages.get(message.messageId);
-    sameId?.delete(message);
-    if (sameId?.size === 0) {
-      scope.messages.delete(message.messageId);
-    }
+    removeFrom(scope.messages, message.messageId, message);
   }
 
   // ── Claims ──
 
   /** Adds a claim in place of one of the same content. */
   putClaim(scope: Scope, { messageId, contentHash, taskId }: MessageClaim, endsMs: number): ClaimRecord {
-    const replaced = this.findScope(scope)?.claims.get(messageId)?.get(contentHash);
+    const replaced = this.findScope(scope)
+      ?.claims.get(messageId)
+      ?.find((claim) => claim.contentHash === contentHash);
     if (replaced !== undefined) {
       this.removeClaim(replaced);
     }
@@ -223,7 +221,7 @@ export class MemoryState {
       conversation: undefined,
     };
     this.claims.set(claim.id, claim);
-    record.claims.set(messageId, (record.claims.get(messageId) ?? new Map()).set(contentHash, claim));
+    addTo(record.claims, messageId, claim);
     this.#claimsByEnd.insert(claim);
     return claim;
   }
@@ -232,11 +230,7 @@ export class MemoryState {
     this.claims.delete(claim.id);
     this.#claimsByEnd.delete(claim);
     claim.conversation?.claims.delete(claim);
-    const sameId = claim.scope.claims.get(claim.messageId);
-    sameId?.delete(claim.contentHash);
-    if (sameId?.size === 0) {
-      claim.scope.claims.delete(claim.messageId);
-    }
+    removeFrom(claim.scope.claims, claim.messageId, claim);
     this.#releaseScope(claim.scope);
   }
 
@@ -277,6 +271,26 @@ export function isRunning(state: TaskState): boolean {
 
 function compareMessages(a: MessageRecord, b: MessageRecord): number {
   return a.timeMs - b.timeMs || compareIds(a.taskId, b.taskId) || a.sequence - b.sequence;
+}
+
+/** Lists of one item, as nearly all are, take a fraction of the memory of a set. */
+function addTo<T>(lists: Map<string, T[]>, name: string, item: T): void {
+  const list = lists.get(name);
+  if (list === undefined) {
+    lists.set(name, [item]);
+  } else {
+    list.push(item);
+  }
+}
+
+function removeFrom<T>(lists: Map<string, T[]>, name: string, item: T): void {
+  const list = lists.get(name);
+  const at = list?.indexOf(item) ?? -1;
+  if (list?.length === 1 && at === 0) {
+    lists.delete(name);
+  } else if (at >= 0) {
+    list?.splice(at, 1);
+  }
 }
 
 function scopeString({ tenant, owner }: Scope): string {

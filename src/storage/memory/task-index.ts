@@ -10,29 +10,42 @@ interface IndexedTask {
   readonly statusTimeMs: number;
 }
 
+interface TasksOfState<T> {
+  state: TaskState;
+  readonly tasks: SortedList<T>;
+}
+
 /**
  * Tasks by state, those of a state in the order (status time, task id). There are few states, so a change moves a task
  * in few lists, and a reader of all states merges them.
  */
 export class TaskIndex<T extends IndexedTask> {
-  readonly #byState = new Map<TaskState, SortedList<T>>();
+  /** Not a map: most indexes are of one conversation, with tasks of one state. */
+  #lists: readonly TasksOfState<T>[] = [];
 
   insert(task: T): void {
-    const list = this.#byState.get(task.state) ?? new SortedList<T>(compareTasks);
-    this.#byState.set(task.state, list);
-    list.insert(task);
+    let list = this.#lists.find(({ state }) => state === task.state);
+    if (list === undefined) {
+      // An empty list takes the new state. So there are as many lists as there were states at once.
+      list = this.#lists.find(({ tasks }) => tasks.length === 0);
+      if (list === undefined) {
+        list = { state: task.state, tasks: new SortedList<T>(compareTasks) };
+        this.#lists = [...this.#lists, list];
+      }
+      list.state = task.state;
+    }
+    list.tasks.insert(task);
   }
 
   /** Must be called before the state or the status time changes. */
   delete(task: T): void {
-    // A list that is empty now stays: tasks come back to their states, and there are few.
-    this.#byState.get(task.state)?.delete(task);
+    this.#lists.find(({ state }) => state === task.state)?.tasks.delete(task);
   }
 
   /** The number of tasks of a state, or of all states, with a status time from `statusTimeMsMin` on. */
   count(state: TaskState | undefined, statusTimeMsMin: number): number {
     let count = 0;
-    for (const list of this.#lists(state)) {
+    for (const list of this.#tasksOf(state)) {
       count += list.length - list.firstIndex((task) => task.statusTimeMs >= statusTimeMsMin);
     }
     return count;
@@ -41,7 +54,7 @@ export class TaskIndex<T extends IndexedTask> {
   /** The tasks of a state, or of all states, in descending order; those after a place in it. Looks at no others. */
   *descending(state: TaskState | undefined, after?: TaskPlace): Iterable<T> {
     const heads: { readonly list: SortedList<T>; index: number; task: T | undefined }[] = [];
-    for (const list of this.#lists(state)) {
+    for (const list of this.#tasksOf(state)) {
       const end = after === undefined ? list.length : list.firstIndex((task) => compareToPlace(task, after) >= 0);
       heads.push({ list, index: end - 1, task: list.at(end - 1) });
     }
@@ -52,12 +65,9 @@ export class TaskIndex<T extends IndexedTask> {
     }
   }
 
-  #lists(state: TaskState | undefined): Iterable<SortedList<T>> {
-    if (state === undefined) {
-      return this.#byState.values();
-    }
-    const list = this.#byState.get(state);
-    return list === undefined ? [] : [list];
+  #tasksOf(state: TaskState | undefined): readonly SortedList<T>[] {
+    const lists = state === undefined ? this.#lists : this.#lists.filter((list) => list.state === state);
+    return lists.map(({ tasks }) => tasks);
   }
 }
 

@@ -18,6 +18,9 @@ export type OpenedStream =
       readonly release: () => void;
     };
 
+/** One reason for all: without a reason each abort creates an error with its stack. */
+const closing = new Error("The subscription is closed");
+
 /**
  * One reader of one task: a cursor and the page it reads from, which it shares with other readers. It asks for the next
  * page only when it has passed this one, so its memory is bounded.
@@ -115,7 +118,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
 
   async close(): Promise<void> {
     if (this.closed) return;
-    this.#abort.abort();
+    this.#abort.abort(closing);
     if (this.#opened?.kind === "task") this.#opened.release();
     this.#page = [];
     this.#letGo();
@@ -128,7 +131,7 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     if (opening === undefined || this.closed) return { done: true, value: undefined };
     this.#lastAccessMs = this.#now();
     if (opening.kind === "message") {
-      this.#abort.abort();
+      this.#abort.abort(closing);
       return { done: false, value: streamResponse({ case: "message", value: opening.message }) };
     }
     if (this.#first !== undefined) {

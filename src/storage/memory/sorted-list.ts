@@ -67,9 +67,9 @@ export class SortedList<T> {
       }
       return;
     }
-    const { chunk, at } = this.#find((other) => this.#compare(other, item) > 0);
+    const chunk = this.#chunkOf(item);
     const items = this.#chunks[chunk] as T[];
-    items.splice(at, 0, item);
+    items.splice(this.#placeIn(items, item), 0, item);
     if (items.length > chunkItemsMax) {
       this.#chunks.splice(chunk + 1, 0, items.splice(chunkItemsMax / 2));
     }
@@ -83,8 +83,9 @@ export class SortedList<T> {
       this.#length -= 1;
       return;
     }
-    const { chunk, at } = this.#find((other) => this.#compare(other, item) >= 0);
+    const chunk = this.#chunkOf(item);
     const items = this.#chunks[chunk];
+    const at = items === undefined ? -1 : this.#placeIn(items, item);
     if (items?.[at] === item) {
       items.splice(at, 1);
       this.#length -= 1;
@@ -103,18 +104,43 @@ export class SortedList<T> {
    * others.
    */
   firstIndex(isBehind: (item: T) => boolean): number {
-    const { chunk, at } = this.#find(isBehind);
-    let index = at;
+    const chunk = lowest(this.#chunks, (items) => isBehind(items[items.length - 1] as T));
+    let index = lowest(this.#chunks[chunk] ?? [], isBehind);
     for (let before = 0; before < chunk; before++) {
       index += (this.#chunks[before] as T[]).length;
     }
     return index;
   }
 
-  /** Where the first item is that is behind a place. The chunk doesn't exist if there is no such item. */
-  #find(isBehind: (item: T) => boolean): { readonly chunk: number; readonly at: number } {
-    const chunk = lowest(this.#chunks, (items) => isBehind(items[items.length - 1] as T));
-    return { chunk, at: lowest(this.#chunks[chunk] ?? [], isBehind) };
+  /** The first chunk whose last item is not before an item. It doesn't exist if all are before it. */
+  #chunkOf(item: T): number {
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const items = this.#chunks[middle] as T[];
+      if (this.#compare(items[items.length - 1] as T, item) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  /** The index of the first item of a chunk that is not before an item. */
+  #placeIn(items: readonly T[], item: T): number {
+    let low = 0;
+    let high = items.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compare(items[middle] as T, item) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 }
 

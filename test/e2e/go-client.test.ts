@@ -17,9 +17,9 @@ beforeAll(async () => {
 afterAll(() => server?.end("SIGKILL"));
 
 test.each([
-  // Over gRPC the SDK tells INVALID_ARGUMENT as ErrInvalidRequest.
   { binding: "GRPC", invalid: "ErrInvalidRequest" },
-  { binding: "HTTP+JSON", invalid: "ErrInvalidRequest" },
+  // Over HTTP+JSON the SDK reads the reasons of A2A's own errors alone, and no status.
+  { binding: "HTTP+JSON", invalid: "ErrInternalError" },
   { binding: "JSONRPC", invalid: "ErrInvalidParams" },
 ])("a2a-go sends, streams, gets, lists, answers, cancels, subscribes and is refused over $binding", async ({
   binding,
@@ -48,6 +48,7 @@ test.each([
       "subscription to no task": "ErrTaskNotFound",
       "media type": "ErrUnsupportedContentType",
       "page token": invalid,
+      "page token, the text": expect.stringContaining("page_token"),
       push: "ErrPushNotificationNotSupported",
     },
   });

@@ -154,6 +154,7 @@ func refusals(ctx context.Context, client *a2aclient.Client, ended, canceled *a2
 		"subscription to no task":       name(missing),
 		"media type":                    name(media),
 		"page token":                    name(token),
+		"page token, the text":          text(token),
 		"push":                          name(push),
 	}
 }
@@ -202,6 +203,13 @@ func brief(event a2a.Event) string {
 	default:
 		return fmt.Sprintf("%T", event)
 	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return err.Error()
 }
 
 // The name of the SDK's error; for any other error its text.

@@ -25,7 +25,7 @@ const checks: readonly Step[] = [
   { name: "generated code is current", command: "node", args: ["scripts/generate.ts", "--check"] },
   { name: "protos: lint, no breaking change", command: "node", args: ["scripts/proto-check.ts"] },
 ];
-/** Mostly waits for the network, so it takes no place of a check. */
+/** Mostly waits for the network, so it takes no place of a check. The first time it also builds the client in Go. */
 const fetchTools: Step = { name: "tools of the tests are here", command: "node", args: ["test/runner/fetch-tools.ts"] };
 const tests: Step = { name: "tests", command: "vitest", args: ["run"] };
 

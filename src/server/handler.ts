@@ -13,7 +13,14 @@ import type { ServedBinding } from "../transport/agent-card/complete-card.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import type { CallSettings } from "../transport/calls/call-settings.ts";
 import { connectHandler } from "../transport/connect/connect-handler.ts";
-import { callSettings, connectProtocols, connectRoutes, enterCall } from "../transport/connect/connect-routes.ts";
+import {
+  callSettings,
+  connectProtocols,
+  connectRoutes,
+  enterCall,
+  withReadMessages,
+} from "../transport/connect/connect-routes.ts";
+import { takeReadMessage } from "../transport/connect/read-request.ts";
 import { connectErrorOf } from "../transport/errors/errors.ts";
 import { grpcHandler } from "../transport/grpc/grpc-handler.ts";
 import { httpJsonHandler } from "../transport/http-json/http-json-handler.ts";
@@ -26,9 +33,10 @@ import { firstOf, type RequestHandler } from "../transport/listener/request-hand
 import { checkHost } from "../transport/pages/check-host.ts";
 import { allowOrigins } from "../transport/pages/cors.ts";
 import { healthPages } from "../transport/pages/health-pages.ts";
-import { notFoundPage } from "../transport/pages/not-found.ts";
+import { notFoundPage, unknownGrpcMethod } from "../transport/pages/not-found.ts";
 import { checkOrigin } from "../transport/pages/origin-check.ts";
 import { safeHeaders } from "../transport/pages/safe-headers.ts";
+import { connectCompressions } from "../transport/request-bounds/decompress.ts";
 import { healthService } from "../transport/services/health-service.ts";
 import { questionBytesMax, reflectionServices } from "../transport/services/reflection-service.ts";
 import { type ServedService, servedServices } from "../transport/services/services.ts";
@@ -146,6 +154,7 @@ function bindingHandlers(
   if (bindings.has("grpc")) handlers.push(grpcHandler(services, settings));
   if (Object.values(connectProtocols(settings)).includes(true))
     handlers.push(connectHandler(connectServices(manager, services, settings, ending), settings));
+  handlers.push(unknownGrpcMethod);
   if (bindings.has("json-rpc")) {
     const v03 = dialectV03(services);
     const dialectOf = (...call: Parameters<typeof isV03>) => (isV03(...call) ? v03 : undefined);
@@ -173,12 +182,17 @@ function connectServices(
     requestGate: (context: HandlerContext) => enterCall(context, settings),
     shutdownSignal: ending.watches.signal,
     readMaxBytes: questionBytesMax,
+    acceptCompression: [...connectCompressions],
+    interceptors: [takeReadMessage],
   };
-  return (router) => {
-    connectRoutes(services, settings)(router);
+  const register = (router: ConnectRouter) => {
     router.service(Health, healthService(readiness, names), watching);
     router.service(ServerReflection, reflection.v1, watching);
     router.service(AlphaServerReflection, reflection.v1alpha, watching);
+  };
+  return (router) => {
+    connectRoutes(services, settings)(router);
+    withReadMessages(router, register, () => questionBytesMax);
   };
 }
 

@@ -24,13 +24,17 @@ interface SdkTask {
 
 const state = { working: 2, completed: 3, canceled: 5, inputRequired: 6 };
 
-/** The names of the errors' classes differ by transport only in their beginning. */
+/**
+ * The names of the errors' classes differ by transport only in their beginning. An error in an event, as JSON-RPC tells
+ * the refusal of a stream, is the cause of a general one.
+ */
 async function failure(call: Promise<unknown> | AsyncIterable<unknown>): Promise<string> {
   try {
     if (Symbol.asyncIterator in call) for await (const _event of call);
     else await call;
   } catch (error) {
-    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const told = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    return told instanceof Error ? `${told.name}: ${told.message}` : String(told);
   }
   return "no failure";
 }

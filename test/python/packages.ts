@@ -1,18 +1,18 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const cacheFolder = join(import.meta.dirname, "..", "..", ".cache", "python");
 
 /**
- * The folder with the packages that a requirements file of this folder pins, for PYTHONPATH; installed from PyPI the
- * first time, with the machine's own python3 and pip. Throws if they can't be had.
+ * The folder with the packages that a requirements file pins, for PYTHONPATH; installed from PyPI the first time, with
+ * the machine's own python3 and pip. The file's path is relative to this folder. Throws if they can't be had.
  */
 export async function pythonPackages(requirementsFile: string): Promise<string> {
-  const requirements = join(import.meta.dirname, requirementsFile);
+  const requirements = resolve(import.meta.dirname, requirementsFile);
   const { stdout: version } = await run("python3", ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]);
   const digest = createHash("sha256")
     .update(await readFile(requirements))

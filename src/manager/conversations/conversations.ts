@@ -58,7 +58,7 @@ export class Conversations {
       checkRequest(ListConversationsRequestSchema, request);
       const limit = request.pageSize ?? pageSizeDefault;
       const list = ["conversations", scope.tenant, scope.owner];
-      const place = decodePageToken(list, request.pageToken, ["number", "string"]);
+      const place = decodePageToken(list, request.pageToken, ["time", "id"]);
       const page = await this.#deps.storage.listConversations(scope, {
         limit,
         ...(place && { after: { lastAccessMs: Number(place[0]), contextId: String(place[1]) } }),
@@ -82,7 +82,7 @@ export class Conversations {
       const { storage } = this.#deps;
       const { contextId, pageToken } = request;
       const list = ["messages", scope.tenant, scope.owner, contextId];
-      const place = decodePageToken(list, pageToken, ["number", "string", "digits"]);
+      const place = decodePageToken(list, pageToken, ["time", "optional id", "sequence"]);
       if ((await storage.getConversation(scope, contextId)) === undefined) throw conversationNotFound(contextId);
       this.#access.touch(scope, contextId);
       if (request.pageSize === undefined && place === undefined) {

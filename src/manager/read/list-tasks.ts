@@ -41,7 +41,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
   const statusTimeMsMin =
     statusTimestampAfter && Number(statusTimestampAfter.seconds) * 1000 + Math.ceil(statusTimestampAfter.nanos / 1e6);
   const list = ["tasks", scope.tenant, scope.owner, contextId, status, statusTimeMsMin ?? null];
-  const place = decodePageToken(list, request.pageToken, ["number", "string"]);
+  const place = decodePageToken(list, request.pageToken, ["time", "id"]);
   const page = await deps.storage.listTasks({
     scope: { tenant: scope.tenant, owner: scope.owner },
     ...(contextId !== "" && { contextId }),

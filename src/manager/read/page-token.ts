@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { idBytesMax } from "../../domain/limits.ts";
 import { invalidRequest } from "../../domain/task-error.ts";
 
 /**
@@ -11,7 +12,8 @@ export function encodePageToken(list: readonly unknown[], place: readonly (strin
 }
 
 /**
- * The place in a token; undefined for an empty token. Throws TaskError INVALID_REQUEST for a token of another list.
+ * The place in a token; undefined for an empty token. Throws TaskError INVALID_REQUEST for a token of another list, and
+ * for a place that no list has.
  */
 export function decodePageToken(
   list: readonly unknown[],
@@ -43,11 +45,27 @@ export function decodePageToken(
 
 const tokenLengthMax = 4096;
 
-/** The kind of a part of a place. "digits" is a sequence, which a JavaScript number cannot hold. */
-type Part = "string" | "number" | "digits";
+/** The kind of a part of a place. A sequence is written in digits, since a JavaScript number can't hold it. */
+type Part = "time" | "id" | "optional id" | "sequence";
 
+const int64Max = 2n ** 63n - 1n;
+
+/** Whether a storage accepts the value: anybody can make a token, and the storage would name its own terms. */
 function isPart(value: unknown, part: Part | undefined): boolean {
-  return part === "digits" ? typeof value === "string" && /^\d{1,19}$/.test(value) : typeof value === part;
+  switch (part) {
+    case "time":
+      return Number.isSafeInteger(value);
+    case "id":
+      return value !== "" && isPart(value, "optional id");
+    case "optional id":
+      return typeof value === "string" && value.isWellFormed() && Buffer.byteLength(value) <= idBytesMax;
+    case "sequence":
+      return typeof value === "string" && /^\d{1,19}$/.test(value) && BigInt(value) <= int64Max;
+    case undefined:
+      return false;
+    default:
+      return part satisfies never;
+  }
 }
 
 function digest(list: readonly unknown[], place: readonly unknown[]): string {

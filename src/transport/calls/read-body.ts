@@ -21,16 +21,17 @@ export async function readBody(exchange: Exchange, bytesMax: number, signal?: Ab
 /**
  * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax` without reading on,
  * ConnectError CANCELED if the client hangs up before the end, and the signal's reason once that is aborted. The
- * listener drops what is left of the body.
+ * listener drops what is left of the body. `isTooLong` is asked with each piece, and may refuse the body early.
  */
 export async function readBytes(
   { request, hooks }: Pick<Exchange, "request" | "hooks">,
   bytesMax: number,
   signal?: AbortSignal,
+  isTooLong: (piece: Uint8Array) => boolean = () => false,
 ): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw requestTooLarge();
   signal?.throwIfAborted();
-  return allBytes(request, hooks.load, bytesMax, signal);
+  return allBytes(request, hooks.load, bytesMax, signal, isTooLong);
 }
 
 /** Not by iteration: an iteration that stops early destroys the request, and the connection with it. */
@@ -39,6 +40,7 @@ function allBytes(
   load: CallLoad,
   bytesMax: number,
   signal: AbortSignal | undefined,
+  isTooLong: (piece: Uint8Array) => boolean,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
@@ -57,7 +59,7 @@ function allBytes(
     const onData = (chunk: Buffer) => {
       bytes += chunk.byteLength;
       load.bodyBytes += chunk.byteLength;
-      if (bytes > bytesMax) return fail(requestTooLarge());
+      if (bytes > bytesMax || isTooLong(chunk)) return fail(requestTooLarge());
       chunks.push(chunk);
       if (chunks.length < chunksMax) return;
       joined.push(Buffer.concat(chunks));

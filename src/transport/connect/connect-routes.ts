@@ -63,27 +63,33 @@ export function connectRoutes(
   const { readBytesMax, shutdownSignal } = settings;
   const handlerOptions: Partial<ConnectRouterOptions> = {
     ...connectProtocols(settings),
-    requestGate: (context) => {
-      describeRefusals(context);
-      return enterCall(context, settings);
-    },
+    requestGate: (context) => enterCall(context, settings),
     acceptCompression: [...connectCompressions],
     interceptors: [unaryCalls(settings), takeReadMessage],
     ...(shutdownSignal && { shutdownSignal }),
   };
-  return (router) => {
-    const before = router.handlers.length;
+  const register = (router: ConnectRouter) => {
     for (const { methods } of services)
       for (const { method, impl } of Object.values(methods)) {
         const readMaxBytes = messageBytesMax(method, readBytesMax);
         router.rpc(method, impl as never, { ...handlerOptions, readMaxBytes });
       }
-    for (let index = before; index < router.handlers.length; index++) {
-      const handler = router.handlers[index];
-      if (handler !== undefined)
-        router.handlers[index] = withReadMessage(handler, messageBytesMax(handler.method, readBytesMax));
-    }
   };
+  return (router) => withReadMessages(router, register, (method) => messageBytesMax(method, readBytesMax));
+}
+
+/** Registers routes whose requests are read by `withReadMessage`. Their interceptors end with `takeReadMessage`. */
+export function withReadMessages(
+  router: ConnectRouter,
+  register: (router: ConnectRouter) => void,
+  bytesMax: (method: DescMethod) => number,
+): void {
+  const before = router.handlers.length;
+  register(router);
+  for (let index = before; index < router.handlers.length; index++) {
+    const handler = router.handlers[index];
+    if (handler !== undefined) router.handlers[index] = withReadMessage(handler, bytesMax(handler.method));
+  }
 }
 
 function messageBytesMax({ methodKind }: DescMethod, readBytesMax: number): number {
@@ -96,6 +102,8 @@ function messageBytesMax({ methodKind }: DescMethod, readBytesMax: number): numb
  * reads the body, and aborts the call's signal when the call is over, with the error if there is one (docs/adr/0008).
  */
 export async function enterCall(context: HandlerContext, settings: CallSettings): Promise<void> {
+  describeRefusals(context);
+  tellEncodings(context);
   const end = beginCall(context, settings);
   const { signal } = context;
   const onAbort = () => end(signal.reason instanceof ConnectError ? signal.reason : undefined);
@@ -106,6 +114,13 @@ export async function enterCall(context: HandlerContext, settings: CallSettings)
   } catch (error) {
     throw toConnectError(error, settings.logger);
   }
+}
+
+/** Connect refuses a message in an unknown encoding. gRPC's clients read from this header which ones they may use. */
+function tellEncodings({ requestHeader, responseHeader }: HandlerContext): void {
+  const encoding = requestHeader.get("grpc-encoding") ?? "identity";
+  const accepted = ["identity", ...connectCompressions.map(({ name }) => name)];
+  if (!accepted.includes(encoding)) responseHeader.set("grpc-accept-encoding", accepted.join(","));
 }
 
 /**

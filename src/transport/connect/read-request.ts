@@ -2,10 +2,11 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type ConnectRouter, createContextKey, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import { connectErrorOf } from "../errors/errors.ts";
+import { connectErrorOf, describeRefusal } from "../errors/errors.ts";
 import { readBinary } from "../proto-binary/read-binary.ts";
 import { parseJson, readJson } from "../proto-json/read-json.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
+import { prefixBytes, tooLongPrefix } from "../request-bounds/message-prefix.ts";
 import { requestTooLarge } from "../request-bounds/request-faults.ts";
 
 type UniversalHandler = ConnectRouter["handlers"][number];
@@ -20,8 +21,6 @@ const emptyMessages: Readonly<Record<Format, Readonly<Record<string, Buffer>>>> 
   proto: {},
 };
 const noBytes = Buffer.alloc(0);
-/** Flags and length before each message of a stream, and of gRPC. */
-const prefixBytes = 5;
 
 /** The headers that name the compression, by what stands before `+json`: for a unary Connect call nothing. */
 const encodingHeaders: Readonly<Record<string, string>> = {
@@ -38,7 +37,7 @@ const messageType = /^application\/(?:(?:(connect|grpc|grpc-web)\+)?(json|proto)
 /**
  * The handler with requests read as the other bindings read them: decompressed and parsed once, by `readJson`, which
  * refuses unknown enum values and names fields at fault, or by `readBinary`. Both refuse too many values before they
- * parse. Connect gets an empty message in their place, and `takeReadMessage` puts the message into the call. Binary
+ * parse. Connect gets an empty message in their place, and `takeReadMessage` puts the message into the call. The
  * messages of a client's stream pass untouched: they are read as they come.
  */
 export function withReadMessage(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
@@ -47,10 +46,9 @@ export function withReadMessage(handler: UniversalHandler, readBytesMax: number)
   const reading = (request: UniversalRequest) => {
     const { body, header } = request;
     const type = messageType.exec(header.get("content-type") ?? "");
-    if (type === null || !isBytes(body)) return handler(request);
+    if (type === null || !isBytes(body) || !hasOneMessage) return handler(request);
     const form = (type[1] ?? type[3])?.toLowerCase();
     const format = type[2]?.toLowerCase() === "json" ? "json" : "proto";
-    if (format === "proto" && !hasOneMessage) return handler(request);
     const wire = {
       format,
       isEnveloped: form !== undefined,
@@ -71,14 +69,21 @@ export function withReadMessage(handler: UniversalHandler, readBytesMax: number)
 /** Gives a call the message that was read. */
 export const takeReadMessage: Interceptor = (next) => (request) => {
   const read = request.contextValues.get(readMessage);
-  if (read === undefined) return next(request);
   if (request.stream) return next({ ...request, message: eachTaken(request.message, read) });
-  return next({ ...request, message: read.message ?? request.message });
+  return next({ ...request, message: read?.message ?? request.message });
 };
 
-/** The message is read when Connect has taken the empty message from the stream. */
-async function* eachTaken(messages: AsyncIterable<Message>, read: { readonly message?: Message }) {
-  for await (const message of messages) yield read.message ?? message;
+/**
+ * The message is read when Connect has taken the empty message from the stream. Connect's own refusals are described
+ * here: a deadline that came first has ended the signal, and `describeRefusals` with it.
+ */
+async function* eachTaken(messages: AsyncIterable<Message>, read: { readonly message?: Message } | undefined) {
+  try {
+    for await (const message of messages) yield read?.message ?? message;
+  } catch (error) {
+    describeRefusal(error);
+    throw error;
+  }
 }
 
 interface Wire {
@@ -120,12 +125,13 @@ async function allBytes(body: Bytes, wire: Wire): Promise<Buffer<ArrayBuffer>> {
   const tooLarge = () => connectErrorOf(requestTooLarge());
   const bytesMax = wire.readBytesMax + (wire.isEnveloped ? prefixBytes : 0);
   if (wire.promisedBytes > bytesMax) throw tooLarge();
+  const isTooLong = wire.isEnveloped ? tooLongPrefix(wire.readBytesMax) : () => false;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     chunks.push(chunk);
     bytes += chunk.byteLength;
-    if (bytes > bytesMax) throw tooLarge();
+    if (bytes > bytesMax || isTooLong(chunk)) throw tooLarge();
   }
   return Buffer.concat(chunks, bytes);
 }

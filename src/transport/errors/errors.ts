@@ -135,34 +135,35 @@ function isDatabaseRefusal({ reason, cause }: TaskError): boolean {
   );
 }
 
-/** How Connect begins its text for a protobuf request that can't be parsed. It has no other mark. */
-export const connectParseText = "parse binary: ";
-
 /**
- * Gives Connect's own refusals of a request our codes and details. Connect refuses what it can't parse before any of
- * our code runs, as INTERNAL for protobuf and without details, but a request that can't be read is the client's fault
- * (R129, R132). Its handlers abort the call's context with that error before they write it, so it is changed there.
+ * Gives Connect's own refusals of a request our codes and details. Connect's handlers abort the call's context with
+ * such an error before they write it, so it is changed there.
  */
 export function describeRefusals(context: HandlerContext): void {
-  context.signal.addEventListener(
-    "abort",
-    () => {
-      const error: unknown = context.signal.reason;
-      if (!(error instanceof ConnectError) || error.details.length > 0) return;
-      const reason = refusedBecause(error);
-      if (reason === undefined) return;
-      // Connect's own texts on sizes differ from protocol to protocol.
-      const text = reason === "TOO_LARGE" ? "The request is larger than requests may be" : error.rawMessage;
-      const { code, details } = connectErrorOf(new TaskError(reason, text));
-      Object.assign(error, { code, details, rawMessage: text });
-    },
-    { once: true },
-  );
+  context.signal.addEventListener("abort", () => describeRefusal(context.signal.reason), { once: true });
 }
 
-function refusedBecause(error: ConnectError): Reason | undefined {
-  if (error.code === Code.InvalidArgument) return "INVALID_REQUEST";
-  if (error.code === Code.Internal && error.rawMessage.startsWith(connectParseText)) return "INVALID_REQUEST";
-  if (error.code === Code.ResourceExhausted) return "TOO_LARGE";
+/**
+ * Changes an error of Connect's that refuses a request, in place. Connect tells protobuf that can't be parsed as
+ * INTERNAL, and all refusals without details, but a request that can't be read is the client's fault (R129, R132).
+ */
+export function describeRefusal(error: unknown): void {
+  if (!(error instanceof ConnectError) || error.details.length > 0) return;
+  const refusal = refusalOf(error);
+  if (refusal === undefined) return;
+  const [reason, text] = refusal;
+  const { code, details } = connectErrorOf(new TaskError(reason, text));
+  Object.assign(error, { code, details, rawMessage: text });
+}
+
+function refusalOf({ code, rawMessage, cause }: ConnectError): readonly [Reason, string] | undefined {
+  // Connect's text has no other mark, and ends with that of the library or of the engine.
+  if (code === Code.Internal && rawMessage.startsWith("parse binary: "))
+    return ["INVALID_REQUEST", "The request is not a message of its type in protobuf"];
+  // The cause is what the parser of JSON threw, and the text is the parser's.
+  if (code === Code.InvalidArgument)
+    return ["INVALID_REQUEST", cause === undefined ? rawMessage : "The request is not a message of its type in JSON"];
+  // Connect's own texts on sizes differ from protocol to protocol.
+  if (code === Code.ResourceExhausted) return ["TOO_LARGE", "The request is larger than requests may be"];
   return undefined;
 }

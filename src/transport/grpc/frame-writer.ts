@@ -1,5 +1,6 @@
 import type { ResponseWriter } from "../calls/response-writer.ts";
-import { framed, prefixBytes } from "./frames.ts";
+import { prefixBytes } from "../request-bounds/message-prefix.ts";
+import { framed } from "./frames.ts";
 
 /**
  * Events that are gathered before they are written, in bytes. With more, a write costs next to nothing for each event.

@@ -4,10 +4,7 @@ import { TaskError } from "../../domain/task-error.ts";
 import type { Exchange } from "../calls/exchange.ts";
 import { readBytes } from "../calls/read-body.ts";
 import { readBinary } from "../proto-binary/read-binary.ts";
-import { requestTooLarge } from "../request-bounds/request-faults.ts";
-
-/** Before each message: a byte of flags, of which only "compressed" is defined, and the length in four bytes. */
-export const prefixBytes = 5;
+import { prefixBytes, tooLongPrefix } from "../request-bounds/message-prefix.ts";
 
 /** Messages one after the other, each with its prefix. */
 export function framed(messages: readonly Uint8Array[]): Buffer {
@@ -33,13 +30,12 @@ export async function readMessage(
   bytesMax: number,
   signal: AbortSignal,
 ): Promise<Message> {
-  const body = await readBytes(exchange, prefixBytes + bytesMax, signal);
+  const body = await readBytes(exchange, prefixBytes + bytesMax, signal, tooLongPrefix(bytesMax));
   if (body.byteLength === 0) throw new ConnectError("The call has no request message", Code.Unimplemented);
   if (body.byteLength < prefixBytes) throw cutOff();
   const { byteLength, byteOffset, buffer } = body;
   const view = new DataView(buffer, byteOffset);
   const end = prefixBytes + view.getUint32(1);
-  if (end > prefixBytes + bytesMax) throw requestTooLarge();
   if (end > byteLength) throw cutOff();
   if (end < byteLength) throw new ConnectError("The call has more than one request message", Code.Unimplemented);
   if (view.getUint8(0) !== 0)

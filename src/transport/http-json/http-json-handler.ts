@@ -104,11 +104,14 @@ function decoded<T>(where: "path" | "query", decode: () => T): T {
   }
 }
 
-/** Undefined for an empty body, which needs no type: a request may be all in its path. */
+/**
+ * Undefined for an empty body, which needs no type, since a request may be all in its path; and for `null`, which the
+ * SDK for Go sends in place of none.
+ */
 async function readJsonBody(exchange: Exchange, bytesMax: number, signal: AbortSignal): Promise<JsonValue | undefined> {
   const bytes = await readBody(exchange, bytesMax, signal);
   if (bytes.byteLength === 0) return undefined;
-  if (isJsonBody(exchange.request)) return parseJson(bytes);
+  if (isJsonBody(exchange.request)) return parseJson(bytes) ?? undefined;
   const given = exchange.request.headers["content-type"];
   const text =
     given === undefined

@@ -32,6 +32,13 @@ export function answerType({ headers }: NodeRequest, isStream: boolean): JsonTyp
   return accepted.find(isJsonType) ?? standard;
 }
 
+/** Whether Accept includes event streams and no JSON. */
+export function acceptsEventsOnly({ headers: { accept } }: NodeRequest): boolean {
+  if (accept === undefined || !accept.includes(eventStreamType)) return false;
+  const accepted = new Negotiator({ headers: { accept } }).mediaTypes([...jsonTypes, eventStreamType]);
+  return accepted.length === 1 && accepted[0] === eventStreamType;
+}
+
 /** Without its parameters. */
 function bareType(type = ""): string {
   return type.split(";", 1)[0]?.trim() ?? "";

@@ -15,7 +15,7 @@ import { pathOf, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJsonRpc } from "../proto-json/read-json.ts";
 import type { ServedService } from "../services/services.ts";
 import { currentDialect, type Dialect, type DialectMethod, RpcFault } from "./dialect.ts";
-import { BatchAnswer, jsonHeaders, NoAnswer, SingleAnswer, sendNoContent, sendText } from "./rpc-answer.ts";
+import { BatchAnswer, jsonHeaders, NoAnswer, SingleAnswer, sendError, sendNoContent } from "./rpc-answer.ts";
 import { errorText, noId, type RpcEntry, type RpcError, readEntry, rpcCodes } from "./rpc-message.ts";
 
 export interface JsonRpcOptions extends CallSettings {
@@ -72,7 +72,7 @@ class RpcExchange {
       if (!Array.isArray(json)) await this.#single(readEntry(json, ids.get(0)));
       else await this.#batch(json, ids);
     } catch (error) {
-      sendText(this.#exchange.response, errorText(noId, this.#errorOf(error, this.#current)));
+      await sendError(this.#exchange, errorText(noId, this.#errorOf(error, this.#current)), this.#options);
     }
   }
 
@@ -95,7 +95,7 @@ class RpcExchange {
 
   async #single(entry: RpcEntry): Promise<void> {
     const { response } = this.#exchange;
-    if (entry.kind === "faulty") return sendText(response, errorText(entry.id, entry.error));
+    if (entry.kind === "faulty") return sendError(this.#exchange, errorText(entry.id, entry.error), this.#options);
     const { id, method: name, params } = entry;
     const dialect = this.#dialectOf(name);
     let method: DialectMethod;
@@ -103,12 +103,12 @@ class RpcExchange {
       method = dialect.find(name, this.#version);
     } catch (error) {
       if (id === undefined) return sendNoContent(response, {});
-      return sendText(response, errorText(id, this.#errorOf(error, dialect)));
+      return sendError(this.#exchange, errorText(id, this.#errorOf(error, dialect)), this.#options);
     }
     await this.#run(method, params, (context) =>
       id === undefined
         ? new NoAnswer(response, context)
-        : new SingleAnswer(response, context, { id, dialect, method }, this.#options),
+        : new SingleAnswer(this.#exchange, context, { id, dialect, method }, this.#options),
     );
   }
 

@@ -4,11 +4,16 @@ import type { ConnectError } from "@connectrpc/connect";
 import type { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
+import type { Exchange } from "../calls/exchange.ts";
 import type { ResponseWriter } from "../calls/response-writer.ts";
 import type { AnswerForm } from "../calls/run-call.ts";
 import { EventStreamWriter } from "../http-json/event-stream.ts";
+import { acceptsEventsOnly } from "../http-json/media-types.ts";
 import type { Dialect, DialectMethod } from "./dialect.ts";
 import { errorText, type RpcId, resultText } from "./rpc-message.ts";
+
+/** The HTTP request and its answer. */
+type RpcHttp = Pick<Exchange, "request" | "response">;
 
 export const jsonHeaders = { "content-type": "application/json" };
 
@@ -27,6 +32,23 @@ export function sendText(response: ResponseWriter, text: string, headers: Outgoi
   response.end(bytes);
 }
 
+/**
+ * Answers a whole HTTP request with an error. It is an event if the client accepts nothing else: such a client looks
+ * for events in every answer, as the SDK for Go does for streams.
+ */
+export async function sendError(
+  { request, response }: RpcHttp,
+  text: string,
+  { clock, heartbeatMs }: CallSettings,
+  headers: OutgoingHttpHeaders = {},
+): Promise<void> {
+  if (response.isBegun) return;
+  if (!acceptsEventsOnly(request)) return sendText(response, text, headers);
+  const events = new EventStreamWriter(response, headers, clock, heartbeatMs);
+  await events.write({ data: text });
+  events.end();
+}
+
 /** Answers an HTTP request that has notifications only. */
 export function sendNoContent(response: ResponseWriter, headers: OutgoingHttpHeaders): void {
   if (response.isBegun) return;
@@ -36,14 +58,16 @@ export function sendNoContent(response: ResponseWriter, headers: OutgoingHttpHea
 
 /** The answer of a single call: a response object, or server-sent events with one in each. */
 export class SingleAnswer implements AnswerForm {
+  readonly #http: RpcHttp;
   readonly #response: ResponseWriter;
   readonly #context: CallContext;
   readonly #form: RpcForm;
   readonly #settings: CallSettings;
   #events: EventStreamWriter | undefined;
 
-  constructor(response: ResponseWriter, context: CallContext, form: RpcForm, settings: CallSettings) {
-    this.#response = response;
+  constructor(http: RpcHttp, context: CallContext, form: RpcForm, settings: CallSettings) {
+    this.#http = http;
+    this.#response = http.response;
     this.#context = context;
     this.#form = form;
     this.#settings = settings;
@@ -71,7 +95,7 @@ export class SingleAnswer implements AnswerForm {
     const { id, dialect } = this.#form;
     const text = errorText(id, dialect.errorOf(error));
     if (this.#events === undefined) {
-      sendText(this.#response, text, this.#headers());
+      await sendError(this.#http, text, this.#settings, this.#headers());
       return;
     }
     await this.#events.write({ data: text });

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import type { BindingName } from "../binding-names.ts";
 import type { ListenerHandler } from "../listener/listener.ts";
-import { errorJson, respond } from "../listener/request-handler.ts";
+import { errorJson, type RequestHandler, respond } from "../listener/request-handler.ts";
 
 /** The bindings as the page at `/` lists them. */
 const bindingTexts: Readonly<Record<BindingName, string>> = {
@@ -12,22 +12,22 @@ const bindingTexts: Readonly<Record<BindingName, string>> = {
   "json-rpc": "JSON-RPC (POST here)",
 };
 
-/**
- * The answer to every request that no handler takes: a page for browsers at `/`, UNIMPLEMENTED for gRPC clients, 404
- * for all others.
- */
+/** UNIMPLEMENTED for all gRPC requests: what comes behind it in the list of handlers serves no gRPC. */
+export const unknownGrpcMethod: RequestHandler = (request, response) => {
+  const type = request.headers["content-type"] ?? "";
+  if (!/^application\/grpc/i.test(type)) return false;
+  // No body: over HTTP/2 a gRPC client looks for the status in the headers only if nothing follows them.
+  response.setHeader("content-type", type);
+  response.setHeader("grpc-status", Code.Unimplemented);
+  response.setHeader("grpc-message", "No such method");
+  response.end();
+  return true;
+};
+
+/** The answer to every request that no handler takes: a page for browsers at `/`, 404 for all others. */
 export function notFoundPage(bindings: ReadonlySet<BindingName>): ListenerHandler {
   const text = `A2A Task Manager: A2A 1.0 over ${[...bindings].map((name) => bindingTexts[name]).join(", ")}\n`;
   return (request, response) => {
-    const type = request.headers["content-type"] ?? "";
-    if (type.startsWith("application/grpc")) {
-      // No body: over HTTP/2 a gRPC client looks for the status in the headers only if nothing follows them.
-      response.setHeader("content-type", type);
-      response.setHeader("grpc-status", Code.Unimplemented);
-      response.setHeader("grpc-message", "No such method");
-      response.end();
-      return;
-    }
     if (request.url === "/" && (request.method === "GET" || request.method === "HEAD")) {
       respond(request, response, { status: 200, type: "text/plain; charset=utf-8" }, text);
     } else {

@@ -1,7 +1,6 @@
 import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
 import { requestValuesMax } from "../calls/call-limits.ts";
-import { connectParseText } from "../errors/errors.ts";
 import { tooManyValues } from "../request-bounds/request-faults.ts";
 import { hasMoreValues } from "./count-values.ts";
 
@@ -15,8 +14,14 @@ export function readBinary(schema: DescMessage, bytes: Uint8Array): Message {
   try {
     return fromBinary(schema, bytes);
   } catch (error) {
-    throw new TaskError("INVALID_REQUEST", `${connectParseText}${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    const text = `The request is not a ${schema.name} in protobuf: ${reasonOf(error)}`;
+    throw new TaskError("INVALID_REQUEST", text, { cause: error });
   }
+}
+
+/** What is wrong with the bytes. The library passes errors of the engine on, whose texts are not told. */
+function reasonOf(error: unknown): string {
+  if (error instanceof RangeError) return "it ends within a value";
+  if (error instanceof TypeError) return "a text is not UTF-8";
+  return (error instanceof Error ? error.message : String(error)).replace(/^cannot decode .*? from binary: /, "");
 }

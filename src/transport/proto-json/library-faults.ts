@@ -1,4 +1,5 @@
 import { type DescField, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import { isEngineError } from "../errors/engine-error.ts";
 
 // The library says what is wrong with JSON, not where. So it is asked about one field at a time.
 
@@ -82,8 +83,12 @@ export function libraryFault({ parent, jsonName }: DescField, json: JsonValue): 
   }
 }
 
-/** "cannot decode field a.b.C.d from JSON: expected number" without its beginning, which names generated types. */
+/**
+ * "cannot decode field a.b.C.d from JSON: expected number" without its beginning, which names generated types. The text
+ * of an error of the engine is not told.
+ */
 export function reasonOf(error: unknown): string {
   if (error instanceof RangeError && /call stack/i.test(error.message)) return "nests too deeply";
+  if (isEngineError(error)) return "has a value that can't be read";
   return (error instanceof Error ? error.message : String(error)).replace(/^cannot decode .*? from JSON:? /, "");
 }

@@ -34,12 +34,22 @@ function parse(bytes: Uint8Array, ids: Map<number, string>): JsonValue {
     const text = decoder.decode(bytes);
     const repeated = scanJson(text, ids);
     const json: JsonValue = JSON.parse(text);
-    if (repeated !== undefined) throw new Error(`duplicate object key "${repeated}"`);
+    if (repeated !== undefined) throw notJson(`: duplicate object key "${repeated}"`);
     return json;
   } catch (error) {
-    if (error instanceof TaskError) throw error;
-    throw new TaskError("INVALID_REQUEST", `The body is not valid JSON: ${reasonOf(error)}`, { cause: error });
+    throw error instanceof TaskError ? error : notJson(placeOf(error), error);
   }
+}
+
+function notJson(where: string, cause?: unknown): TaskError {
+  return new TaskError("INVALID_REQUEST", `The body is not valid JSON${where}`, { cause });
+}
+
+/** Where a body can't be parsed, as far as the engine tells it. */
+function placeOf(error: unknown): string {
+  if (!(error instanceof SyntaxError)) return error instanceof TypeError ? ": it is not UTF-8" : `: ${reasonOf(error)}`;
+  const position = /\bat position (\d+)/.exec(error.message)?.[1];
+  return position === undefined ? "" : `, at position ${position}`;
 }
 
 /**

@@ -31,7 +31,7 @@ export async function decompress(bytes: Uint8Array, encoding: string, bytesMax: 
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE")
       throw tooManyPlainBytes(bytes, bytesMax);
-    throw new TaskError("INVALID_REQUEST", `The body is not valid ${encoding}`, { cause: error });
+    throw brokenCompression("body", encoding, error);
   }
 }
 
@@ -48,10 +48,15 @@ export const connectCompressions: readonly Compression[] = [compressionGzip, com
     } catch (error) {
       if (error instanceof ConnectError && error.code === Code.ResourceExhausted)
         throw connectErrorOf(tooManyPlainBytes(bytes, bytesMax));
-      throw error;
+      // Connect tells some of these faults as INTERNAL.
+      throw connectErrorOf(brokenCompression("message", compression.name, error));
     }
   },
 }));
+
+function brokenCompression(what: string, encoding: string, cause: unknown): TaskError {
+  return new TaskError("INVALID_REQUEST", `The ${what} is not valid ${encoding}`, { cause });
+}
 
 /** Decompression stops here, so a small request can't take much memory. */
 function plainBytesMax({ byteLength }: Uint8Array, bytesMax: number): number {

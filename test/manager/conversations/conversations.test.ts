@@ -125,6 +125,30 @@ describe("a list", () => {
     await say("c", "x");
     await expectRefused(messages("c", init), "INVALID_REQUEST");
   });
+
+  it("with a place that a storage refuses is refused by the name of its token", async () => {
+    const { messages, list, say } = await talk();
+    await say("c", "x");
+    const refusal = { reason: "INVALID_REQUEST", violations: [{ field: "page_token" }] };
+    for (const place of [
+      [1.5, "t", "1"],
+      [1, "\ud800", "1"],
+      [1, "x".repeat(257), "1"],
+      [1, "t", "9".repeat(19)],
+    ]) {
+      const pageToken = encodePageToken(["messages", "t", "alice", "c"], place);
+      await expect(messages("c", { pageToken }), String(place)).rejects.toMatchObject(refusal);
+    }
+    for (const place of [
+      [1.5, "c"],
+      [1, ""],
+      [1, "\ud800"],
+      [1, "x".repeat(257)],
+    ]) {
+      const pageToken = encodePageToken(["conversations", "t", "alice"], place);
+      await expect(list({ pageToken }), String(place)).rejects.toMatchObject(refusal);
+    }
+  });
 });
 
 describe("a message", () => {

@@ -151,7 +151,7 @@ describe("bodies", () => {
     ["cut off", "{", []],
     ["no JSON", "hello", []],
     ["a list", "[]", []],
-    ["null", "null", []],
+    ["null", "null", ["message"]],
     ["a member twice", '{"message":{"messageId":"a","messageId":"b"}}', []],
     ["two contents in one part", '{"message":{"parts":[{"text":"a","url":"b"}]}}', ["message.parts[0]"]],
     ["a wrong type", '{"message":{"parts":{}}}', ["message.parts"]],

@@ -67,7 +67,9 @@ describe("bytes that are no message are no message either way", () => {
     ["an end of a group alone", [0x0c]],
   ])("%s", (_name, bytes) => {
     expect(hasMoreValues(ListValueSchema, Uint8Array.from(bytes), 10)).toBe(false);
-    expect(() => readBinary(ListValueSchema, Uint8Array.from(bytes))).toThrow(/^parse binary: /);
+    expect(() => readBinary(ListValueSchema, Uint8Array.from(bytes))).toThrow(
+      /^The request is not a ListValue in protobuf: /,
+    );
   });
 });
 

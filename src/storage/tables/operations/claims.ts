@@ -53,10 +53,12 @@ export interface HeldClaims {
 export function* findHeld(
   tables: Tables,
   scope: Scope,
-  { messageId, contentHash }: MessageClaim,
+  { messageId, contentHash, windowMs }: MessageClaim,
   at: Moment,
 ): Steps<HeldClaims> {
-  const held = (yield* step(tables.claims(scope, messageId, at))).filter((claim) => claim.held);
+  // All claims have the window of the same setting.
+  const earliestAt = { ...at, nowMs: at.earliest(windowMs) };
+  const held = (yield* step(tables.claims(scope, messageId, earliestAt))).filter((claim) => claim.held);
   const same = held.find((claim) => claim.contentHash === contentHash);
   return { same, otherContent: held.length > (same === undefined ? 0 : 1) };
 }

@@ -65,10 +65,17 @@ test.each([
   const database = newDatabase();
   await using storage = await openMongo({ database });
   await storage.setRetention(retention);
-  let position = await given.say(storage, key, given.nothing, "asks", 1, { state: TaskState.WORKING });
+  const position = await given.say(storage, key, given.nothing, "asks", 1, { state: TaskState.WORKING });
   clock.jump(jumpMs);
-  position = await given.say(storage, key, position, "says", 2, { state: TaskState.WORKING });
-  await given.say(storage, key, position, "ends", 3, { state: TaskState.COMPLETED });
+  // Two messages: one pointer is a record of its own, the other is in the task's record.
+  await given.commit(storage, key, position, {
+    entries: [given.messageEntry("says"), given.messageEntry("ends")],
+    messages: [
+      { index: 0, messageId: "says", timeMs: 2 },
+      { index: 1, messageId: "ends", timeMs: 3 },
+    ],
+    state: TaskState.COMPLETED,
+  });
   expect(await leastLeftMs(database)).toBeGreaterThan(1.9 * hourMs);
   expect(await messagesIn(storage)).toEqual(["asks", "says", "ends"]);
 });
@@ -85,11 +92,11 @@ test("a machine that was suspended, whose clocks both are late, renews what it w
   // Less than a record lives, so that none is removed before it can be renewed.
   clock.suspend(1.6 * hourMs);
   await Promise.all([
-    given.say(storage, key, position, "says", 2, running),
-    given.say(storage, other, otherPosition, "says-too", 2, running),
+    given.say(storage, key, position, "ends", 2, { state: TaskState.COMPLETED }),
+    given.say(storage, other, otherPosition, "ends-too", 2, { state: TaskState.COMPLETED }),
   ]);
   await eventually("all records live long enough", async () => (await leastLeftMs(database)) > 1.9 * hourMs);
-  expect(await messagesIn(storage)).toEqual(["asks", "says"]);
+  expect(await messagesIn(storage)).toEqual(["asks", "ends"]);
 });
 
 test("an answer that is stored apart from its claim stays for the claim's window, though the clock was set back", async () => {

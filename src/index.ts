@@ -40,6 +40,8 @@ export type { ManagerOptions } from "./manager/options.ts";
 export type { ListedTasks } from "./manager/read/list-tasks.ts";
 export type { Readiness, ReadinessState } from "./manager/replica/readiness.ts";
 export { createTaskManager, type ManagerParts, type SentMessage, type TaskManager } from "./manager/task-manager.ts";
+export type { Clock } from "./runtime/clock.ts";
+export { WallClock } from "./runtime/wall-clock.ts";
 export { MissingDriverError, type OpenStorageOptions, openStorage } from "./server/open-storage.ts";
 // For authors of storages: `checkedStorage` makes a `Storage` of a `StorageEngine`. A storage that implements `Storage`
 // itself checks its arguments by the same rules.

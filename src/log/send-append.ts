@@ -20,7 +20,7 @@ export async function sendAppend(
   options: { readonly clock: Clock; readonly retryMs: number; readonly signal?: AbortSignal },
 ): Promise<AppendResult> {
   const { clock, retryMs, signal } = options;
-  const deadline = clock.now() + retryMs;
+  const deadline = clock.monotonic() + retryMs;
   let open = false;
   for (let attempt = 1; ; attempt++) {
     try {
@@ -31,7 +31,7 @@ export async function sendAppend(
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       open ||= error.outcome === "unknown";
-      if (!error.retryable || clock.now() >= deadline)
+      if (!error.retryable || clock.monotonic() >= deadline)
         throw open && error.outcome === "none" ? asUnknown(error) : error;
     }
     await sleep(clock, backoffMs(appendBackoff, attempt), signal);

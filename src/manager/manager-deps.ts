@@ -2,6 +2,7 @@ import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { Stamp } from "../domain/decide.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
+import type { WallClock } from "../runtime/wall-clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TaskHub } from "../stream/task-hub.ts";
 import type { MessageClock } from "./conversations/message-clock.ts";
@@ -13,7 +14,10 @@ export interface ManagerDeps {
   readonly processor: MessageProcessor;
   readonly hub: TaskHub;
   readonly options: Required<ManagerOptions>;
+  /** Its `now` doesn't go back when the wall clock is set back a little. */
   readonly clock: Clock;
+  /** The wall clock as it is, with its jumps. */
+  readonly wallClock: WallClock;
   readonly messageClock: MessageClock;
   readonly newId: () => string;
   readonly logger: Logger;

@@ -18,6 +18,8 @@ import { isTerminal } from "../domain/task-state.ts";
 import { loadTaskAt } from "../log/load-task.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
+import { steadyClock } from "../runtime/steady-clock.ts";
+import { WallClock } from "../runtime/wall-clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
 import type { Accepted } from "./accept/accepted.ts";
@@ -126,13 +128,15 @@ export async function createTaskManager(
   parts: ManagerParts = {},
 ): Promise<TaskManager> {
   const newId = parts.newId ?? (() => crypto.randomUUID());
-  const clock = parts.clock ?? systemClock;
+  const systemTime = parts.clock ?? systemClock;
+  const clock = steadyClock(systemTime);
   const deps: ManagerDeps = {
     storage,
     processor,
     hub: new TaskHub(),
     options: checkedOptions(options),
     clock,
+    wallClock: new WallClock(systemTime),
     messageClock: new MessageClock(clock),
     newId,
     logger: parts.logger ?? silentLogger,

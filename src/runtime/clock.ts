@@ -1,7 +1,12 @@
 /** The time, as an interface so that tests control it. */
 export interface Clock {
-  /** Milliseconds since the Unix epoch. */
+  /**
+   * The wall clock, in milliseconds since the Unix epoch. It may be set forward or back at any time, so a difference of
+   * two of its times decides nothing.
+   */
   now(): number;
+  /** Milliseconds since some time. They never go back or jump, and stand still while the machine is suspended. */
+  monotonic(): number;
   /** Calls `callback` once after `ms`. The result cancels the timer. The timer never keeps the process alive. */
   after(ms: number, callback: () => void): () => void;
 }
@@ -11,6 +16,7 @@ const timeoutMsMax = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   after(ms, callback) {
     const timer = setTimeout(callback, Math.min(ms, timeoutMsMax));
     timer.unref();

@@ -1,5 +1,4 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { onTestFinished, vi } from "vitest";
 import {
   CleanupExpiredConversationsRequestSchema,
   ListConversationsRequestSchema,
@@ -9,6 +8,7 @@ import { completed, inputRequired, textOf } from "../../src/agent/processor-even
 import type { Scope } from "../../src/domain/scope.ts";
 import type { ManagerOptions } from "../../src/manager/options.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
+import { ManualClock } from "../runtime/manual-clock.ts";
 import { FaultyStorage } from "../storage/faulty-storage.ts";
 import { agent, callerOf, message, request, setup } from "./fixtures.ts";
 
@@ -32,15 +32,10 @@ export async function talk(options: ManagerOptions = {}, maxHistoryLength = 100)
           : undefined,
     },
   );
-  const all = await setup(processor, { options, faulty: new FaultyStorage(createMemoryStorage({ maxHistoryLength })) });
-  vi.useFakeTimers({ toFake: ["Date"], now: all.clock.now() });
-  onTestFinished(() => {
-    vi.useRealTimers();
-  });
-  const pass = async (ms: number) => {
-    vi.setSystemTime(all.clock.now() + ms);
-    await all.clock.advance(ms);
-  };
+  const clock = new ManualClock();
+  const faulty = new FaultyStorage(createMemoryStorage({ maxHistoryLength }, clock));
+  const all = await setup(processor, { options, faulty, clock });
+  const pass = (ms: number) => clock.advance(ms);
   const { conversations } = all.manager;
   const list = (init: MessageInitShape<typeof ListConversationsRequestSchema> = {}) =>
     conversations.list(create(ListConversationsRequestSchema, init), alice);

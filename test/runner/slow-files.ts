@@ -21,6 +21,7 @@ const slowFiles: Readonly<Record<string, number>> = {
   "test/transport/agent-card/sign-card.test.ts": 9,
   "test/e2e/one-server.test.ts": 9,
   "test/e2e/drain.test.ts": 8,
+  "test/e2e/clock-jumps.test.ts": 15,
 };
 
 /** Starts the slowest files first, and all others in the order that Vitest chooses. */

@@ -12,16 +12,22 @@ interface Call {
  * is done, and its own waits are asked for, before the next.
  */
 export class ManualClock implements Clock {
-  #nowMs: number;
+  /** How far the wall clock is ahead of the monotonic one. */
+  #aheadMs: number;
+  #nowMs = 0;
   /** In the order they were asked for. */
   readonly #calls = new Set<Call>();
 
   /** Starts at an ordinary time: 0 would hide a time that was never set. */
   constructor(startMs = 1_800_000_000_000) {
-    this.#nowMs = startMs;
+    this.#aheadMs = startMs;
   }
 
   now(): number {
+    return this.#nowMs + this.#aheadMs;
+  }
+
+  monotonic(): number {
     return this.#nowMs;
   }
 
@@ -44,12 +50,9 @@ export class ManualClock implements Clock {
     return next === undefined ? undefined : Math.max(0, next.dueMs - this.#nowMs);
   }
 
-  /**
-   * Sets the time without running anything, as a wall clock that somebody corrects does. What waits is due as before,
-   * on the new time.
-   */
-  jumpTo(ms: number): void {
-    this.#nowMs = ms;
+  /** Sets the wall clock forward, or back, and changes nothing else: neither monotonic time nor what waits. */
+  jump(ms: number): void {
+    this.#aheadMs += ms;
   }
 
   /**

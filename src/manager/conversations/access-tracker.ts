@@ -8,7 +8,7 @@ import { ConversationMap } from "./conversation-map.ts";
  */
 export class AccessTracker {
   readonly #deps: ManagerDeps;
-  /** The time of the last record of each conversation. */
+  /** The monotonic time of the last record of each conversation: a wall clock that is set back delays no record. */
   readonly #notedMs = new ConversationMap<number>(conversationsMax);
 
   constructor(deps: ManagerDeps) {
@@ -17,7 +17,7 @@ export class AccessTracker {
 
   touch(scope: Scope, contextId: string): void {
     const { clock, options, storage, logger } = this.#deps;
-    const now = clock.now();
+    const now = clock.monotonic();
     const noted = this.#notedMs.get(scope, contextId);
     if (noted !== undefined && now - noted < options.conversationTtlMs / 60) return;
     this.#notedMs.set(scope, contextId, now);

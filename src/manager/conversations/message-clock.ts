@@ -5,7 +5,8 @@ import { ConversationMap } from "./conversation-map.ts";
 /**
  * Gives messages their times. Histories are ordered by (time, task, sequence), and task ids are random. So of two
  * messages to different tasks in the same millisecond the later one gets the next millisecond: a client that sends one
- * after the other finds them in that order.
+ * after the other finds them in that order. That holds if the wall clock is set back meanwhile, by however much: the
+ * order of a conversation matters more than its dates.
  */
 export class MessageClock {
   readonly #clock: Clock;
@@ -19,8 +20,7 @@ export class MessageClock {
   next(scope: Scope, contextId: string): number {
     const now = this.#clock.now();
     const last = this.#lastMs.get(scope, contextId);
-    // After the system clock was set back by more than that, times order nothing, here or elsewhere.
-    return last !== undefined && last >= now && last - now < aheadMsMax ? last + 1 : now;
+    return last !== undefined && last >= now ? last + 1 : now;
   }
 
   /** Notes that a message of that time is durable. */
@@ -29,7 +29,5 @@ export class MessageClock {
   }
 }
 
-/** A conversation that falls out was noted long ago, and the clock has moved on since. */
+/** A conversation that falls out was noted long ago, and the clock has moved on since, unless it was set back. */
 const conversationsMax = 1_000;
-/** A conversation does not get a thousand messages a second for long. */
-const aheadMsMax = 1_000;

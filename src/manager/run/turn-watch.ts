@@ -25,7 +25,7 @@ export class TurnWatch {
     this.#isWaiting = isWaiting;
     this.#deps = deps;
     this.#abort = abort;
-    this.#lastHeardMs = clock.now();
+    this.#lastHeardMs = clock.monotonic();
     this.#cancelTurnTimer = clock.after(options.turnTimeoutMs, () =>
       this.#timeOut(`took longer than ${seconds(options.turnTimeoutMs)}`),
     );
@@ -48,7 +48,7 @@ export class TurnWatch {
 
   /** The turn yielded something. Cheap: the timer is restarted only when it fires. */
   heard(): void {
-    this.#lastHeardMs = this.#deps.clock.now();
+    this.#lastHeardMs = this.#deps.clock.monotonic();
   }
 
   end(): void {
@@ -77,7 +77,7 @@ export class TurnWatch {
   readonly #onIdle = () => {
     const { clock, options } = this.#deps;
     if (this.#isWaiting()) this.heard();
-    const silentMs = clock.now() - this.#lastHeardMs;
+    const silentMs = clock.monotonic() - this.#lastHeardMs;
     if (silentMs >= options.turnIdleTimeoutMs)
       this.#timeOut(`yielded nothing for ${seconds(options.turnIdleTimeoutMs)}`);
     else this.#cancelIdleTimer = clock.after(options.turnIdleTimeoutMs - silentMs, this.#onIdle);

@@ -1,3 +1,5 @@
+import { type Clock, systemClock } from "../../runtime/clock.ts";
+import { WallClock } from "../../runtime/wall-clock.ts";
 import { checkStorageOptions } from "../check-arguments.ts";
 import { checkedStorage } from "../checked-storage.ts";
 import type { Storage, StorageOptions } from "../storage.ts";
@@ -13,12 +15,12 @@ import { taskTables } from "./task-tables.ts";
  * Expired conversations are hidden at once and removed by `cleanupExpiredConversations`. Throws `StorageError`
  * "invalid" if the options are.
  */
-export function createMemoryStorage(options?: StorageOptions): Storage {
+export function createMemoryStorage(options?: StorageOptions, clock: Clock = systemClock): Storage {
   const { maxHistoryLength } = checkStorageOptions(options);
   return checkedStorage(
     tablesEngine(
       { durable: false, shared: false, expiry: "sweep", wakeUps: "local" },
-      new LocalTransactions(createMemoryTables(maxHistoryLength)),
+      new LocalTransactions(createMemoryTables(maxHistoryLength), new WallClock(clock)),
     ),
   );
 }

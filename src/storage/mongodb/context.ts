@@ -2,6 +2,7 @@ import type { Binary, Collection, Db } from "mongodb";
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Retention } from "../storage.ts";
 import type { PinChange } from "./conversations/conversation-pipelines.ts";
+import type { DatabaseClock } from "./database-clock.ts";
 import type { MongoJobs } from "./jobs.ts";
 import { foreverMs, majorityTimeoutMs, runningPinMs, slackMsMin } from "./limits.ts";
 import type * as records from "./records.ts";
@@ -21,11 +22,7 @@ export interface MongoContext {
   readonly jobs: MongoJobs;
   readonly running: RunningNotes;
   readonly ended: EndedNotes;
-  /**
-   * An estimate of the database's clock. It is used only for times that have slack: whether a record is live is decided
-   * by `$$NOW`.
-   */
-  readonly clock: { offsetMs: number };
+  readonly clock: DatabaseClock;
 }
 
 /** The conversation that a record belongs to. */
@@ -110,18 +107,6 @@ export function pinMsOf({ retention: { interruptedTtlMs } }: MongoContext): numb
   return Math.max(Math.min(interruptedTtlMs, foreverMs), runningPinMs);
 }
 
-export function databaseNowMs({ clock }: MongoContext): number {
-  return Date.now() + clock.offsetMs;
-}
-
-/**
- * Updates the estimate of the database's clock from a time that the database has just returned. The estimate may be
- * late, never early.
- */
-export function noteDatabaseTime({ clock }: MongoContext, time: Date): void {
-  clock.offsetMs = time.getTime() - Date.now();
-}
-
 export interface ExpiryOptions {
   /** A task of the conversation is running. The record then stays as long as that task pins the conversation. */
   readonly running: boolean;
@@ -143,7 +128,7 @@ export function expiryOf(
   if (ttlMs === undefined) {
     return {};
   }
-  const nowMs = databaseNowMs(context);
+  const { nowMs } = context.clock;
   const livesMs = Math.max(nowMs + (running ? pinMsOf(context) : 0) + ttlMs, until?.getTime() ?? 0);
   return { expireAt: new Date(Math.min(Math.max(livesMs + slackOf(context), covered?.getTime() ?? 0), 8.64e15)) };
 }

@@ -3,6 +3,7 @@ import type { MongoClient } from "mongodb";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Retention, StorageOptions } from "../storage.ts";
 import { type MongoContext, openCollections, ttlOf } from "./context.ts";
+import { DatabaseClock } from "./database-clock.ts";
 import { storageError } from "./errors.ts";
 import { MongoJobs } from "./jobs.ts";
 import { EndedTasks } from "./lifetime/expiry.ts";
@@ -13,7 +14,7 @@ import { closeMs, maintenanceMs } from "./limits.ts";
 import { type OpenedMongo, openMongo } from "./open.ts";
 import { TaskHints } from "./replicas/hints.ts";
 import { MongoInbox } from "./replicas/inbox.ts";
-import { forgetReplicas } from "./replicas/replicas.ts";
+import { SilentReplicas } from "./replicas/silent-replicas.ts";
 import { inboxName, prepareSchema } from "./schema.ts";
 
 export interface SessionOptions extends Required<StorageOptions> {
@@ -53,7 +54,7 @@ export class MongoSession {
         retention: { conversationTtlMs: Number.POSITIVE_INFINITY, interruptedTtlMs: Number.POSITIVE_INFINITY },
         hints: new TaskHints(),
         jobs: new MongoJobs(logger),
-        clock: { offsetMs: await clockOffsetMs(mongo) },
+        clock: await readClock(mongo),
       };
       const session = new MongoSession(mongo, context, new MongoInbox(mongo.inboxDb, inboxName(prefix), logger));
       session.#maintain();
@@ -94,7 +95,8 @@ export class MongoSession {
   #maintain(): void {
     const context = this.#context;
     context.jobs.every(maintenanceMs, "removals", () => resumeRemovals(context));
-    context.jobs.every(maintenanceMs, "replicas", () => forgetReplicas(context));
+    const silent = new SilentReplicas();
+    context.jobs.every(maintenanceMs, "replicas", () => silent.forget(context));
     context.jobs.run("removals", () => resumeRemovals(context));
   }
 
@@ -108,9 +110,9 @@ export class MongoSession {
   }
 }
 
-/** How far the database's clock is ahead of this machine's. */
-async function clockOffsetMs({ db }: OpenedMongo): Promise<number> {
-  const before = Date.now();
+async function readClock({ db }: OpenedMongo): Promise<DatabaseClock> {
   const { localTime } = await db.admin().command({ hello: 1 });
-  return (localTime as Date).getTime() - (before + Date.now()) / 2;
+  const clock = new DatabaseClock();
+  clock.note(localTime);
+  return clock;
 }

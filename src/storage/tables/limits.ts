@@ -19,3 +19,8 @@ export const sweepBytesMax = 4 * 1024 * 1024;
  * watches the replica by then.
  */
 export const replicaKeptMs = 24 * 60 * 60 * 1000;
+/**
+ * How long a jump of the wall clock keeps claims from being swept. The sweep doesn't know their windows; it is longer
+ * than any that makes sense.
+ */
+export const claimsKeptMs = 24 * 60 * 60 * 1000;

@@ -1,3 +1,4 @@
+import { WallClock } from "../../runtime/wall-clock.ts";
 import type { Retention } from "../storage.ts";
 import type { MaybePromise } from "../storage-engine.ts";
 import { StorageError } from "../storage-error.ts";
@@ -50,9 +51,11 @@ export class LocalTransactions implements Transactions {
   readonly allocate: Allocate = (size) => Buffer.allocUnsafe(size);
   #tables: Tables | undefined;
   #retention = keepForever;
+  readonly #clock: WallClock;
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, clock: WallClock = new WallClock()) {
     this.#tables = tables;
+    this.#clock = clock;
   }
 
   setRetention(retention: Retention): void {
@@ -82,7 +85,11 @@ export class LocalTransactions implements Transactions {
     if (this.#tables === undefined) {
       throw new StorageError("closed", "The storage is closed");
     }
-    const steps = operation(this.#tables, args as never, momentOf(Date.now(), this.#retention));
+    const steps = operation(
+      this.#tables,
+      args as never,
+      momentOf(this.#clock.read(), this.#retention, this.#clock.earliest),
+    );
     return runAtOnce(steps) as ResultOf<O>;
   }
 }

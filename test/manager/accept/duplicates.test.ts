@@ -1,9 +1,11 @@
 import { fromJson, type JsonObject } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { artifact, inputRequired } from "../../../src/agent/processor-events.ts";
 import type { ManagerOptions } from "../../../src/manager/options.ts";
-import { settle } from "../../runtime/manual-clock.ts";
+import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
+import { ManualClock, settle } from "../../runtime/manual-clock.ts";
+import { FaultyStorage } from "../../storage/faulty-storage.ts";
 import {
   answering,
   begun,
@@ -26,14 +28,6 @@ import {
 } from "../fixtures.ts";
 
 const anonymous = { tenant: "", owner: "" };
-/** The memory storage keeps time by the process's clock. */
-function passing(): { by(ms: number): void } {
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
-  onTestFinished(() => {
-    vi.useRealTimers();
-  });
-  return { by: (ms) => void vi.setSystemTime(Date.now() + ms) };
-}
 
 async function manyTasks(manager: Awaited<ReturnType<typeof setup>>["manager"]): Promise<number> {
   return (await manager.conversations.stats(anonymous)).totalMessages;
@@ -145,16 +139,17 @@ describe("is a new message", () => {
   });
 
   it("once the window is over", async () => {
-    const time = passing();
+    const clock = new ManualClock();
+    const faulty = new FaultyStorage(createMemoryStorage({}, clock));
     const { manager } = await setup(
       silent(async () => {}),
-      { options: { duplicateWindowMs: 1_000 } },
+      { options: { duplicateWindowMs: 1_000 }, clock, faulty },
     );
     const once = message("go");
     const { id } = await sent(manager, once);
-    time.by(999);
+    await clock.advance(999);
     expect((await sent(manager, once)).id).toBe(id);
-    time.by(2);
+    await clock.advance(2);
     expect((await sent(manager, once)).id).not.toBe(id);
   });
 

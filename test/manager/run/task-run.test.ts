@@ -13,6 +13,7 @@ import { RunQueue } from "../../../src/manager/run/run-queue.ts";
 import { type TaskAccess, taskContexts } from "../../../src/manager/run/task-context.ts";
 import { TaskRun } from "../../../src/manager/run/task-run.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
+import { WallClock } from "../../../src/runtime/wall-clock.ts";
 import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
 import { TaskHub } from "../../../src/stream/task-hub.ts";
 import { ManualClock, settle } from "../../runtime/manual-clock.ts";
@@ -59,6 +60,7 @@ async function runOf(owner = "here", replica = "here", task?: Awaited<ReturnType
     hub: new TaskHub(),
     options: checkedOptions({}),
     clock,
+    wallClock: new WallClock(clock),
     messageClock: new MessageClock(clock),
     newId: nextId,
     logger: silentLogger,

@@ -151,6 +151,7 @@ describe("time limits", () => {
     const accepted = Promise.withResolvers<void>();
     const watched = {
       now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
       after(ms: number, callback: () => void) {
         accepted.resolve();
         return clock.after(ms, callback);

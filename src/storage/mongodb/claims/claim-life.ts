@@ -1,6 +1,6 @@
 import type { Binary } from "mongodb";
 import type { Scope } from "../../../domain/scope.ts";
-import { databaseNowMs, type MongoContext, ttlOf } from "../context.ts";
+import { type MongoContext, ttlOf } from "../context.ts";
 import { liveExpression } from "../conversations/conversation-pipelines.ts";
 import { allOf } from "../errors.ts";
 import { nameOf, sameKey, taskKey } from "../keys.ts";
@@ -10,8 +10,8 @@ import type { ClaimEntry, TaskRecord } from "../records.ts";
 const makingMs = 60_000;
 
 /**
- * Returns the claims that are still held. All given claims are within their windows. A claim also ends with the
- * conversation or the task that it led to:
+ * Returns the claims that are still held. All given claims are within their windows at `now`, the database's time. A
+ * claim also ends with the conversation or the task that it led to:
  * - A claim with an answer names the incarnation, and is held while the conversation has that incarnation.
  * - A claim of a task names only the conversation's id, because both are created together. It is held while its task
  *   can be found, while the task may still be being created, and while the conversation is one that was created
@@ -23,6 +23,7 @@ export async function liveClaims(
   context: MongoContext,
   scope: Scope,
   entries: readonly ClaimEntry[],
+  now: Date,
 ): Promise<readonly ClaimEntry[]> {
   const led = entries.filter(({ conversation }) => conversation !== undefined);
   if (led.length === 0) {
@@ -66,7 +67,7 @@ export async function liveClaims(
       return false;
     }
     return (
-      databaseNowMs(context) - at.getTime() < makingMs ||
+      now.getTime() - at.getTime() < makingMs ||
       (parent !== undefined && parent.createdAt.getTime() <= at.getTime() + makingMs)
     );
   });

@@ -51,17 +51,17 @@ async function take(
 ): Promise<ClaimAttempt> {
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     const token = newId();
-    const { _id, entries } = await update(context, scope, takeStages(claim, token, conversation), claim);
+    const { _id, entries, now } = await update(context, scope, takeStages(claim, token, conversation), claim);
     const same = entries.find(({ hash }) => hash === claim.contentHash);
     const others = entries.filter(({ hash }) => hash !== claim.contentHash);
     const taken = same !== undefined && sameKey(same.token, token);
     if (taken || (same !== undefined && isOwn(same))) {
-      const otherContent = others.length > 0 && (await liveClaims(context, scope, others)).length > 0;
+      const otherContent = others.length > 0 && (await liveClaims(context, scope, others, now)).length > 0;
       return { outcome: "accepted", otherContent, token, held: { key: _id, token: same.token } };
     }
     // If `same` is undefined, the claim is strict and other contents are held.
     const rivals = same === undefined ? others : [same];
-    const live = await liveClaims(context, scope, rivals);
+    const live = await liveClaims(context, scope, rivals, now);
     const [held] = live;
     if (held !== undefined) {
       return same === undefined
@@ -179,15 +179,16 @@ async function update(
   scope: Scope,
   stages: Document[],
   { messageId }: MessageClaim,
-): Promise<ClaimRecord> {
+): Promise<ClaimRecord & { readonly now: Date }> {
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     try {
       const found = await context.collections.claims.findOneAndUpdate({ _id: messageKey(scope, messageId) }, stages, {
         upsert: true,
         returnDocument: "after",
+        projection: { entries: 1, expireAt: 1, now: "$$NOW" },
       });
       if (found !== null) {
-        return found;
+        return found as ClaimRecord & { readonly now: Date };
       }
     } catch (error) {
       // Two calls that create the same record at once: the second one finds it on its next try.

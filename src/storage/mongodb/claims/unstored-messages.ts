@@ -26,7 +26,7 @@ export async function putAnswer(
     _id: blob,
     incarnation,
     d,
-    expireAt: new Date(Date.now() + 2 * Math.min(windowMs, 8e14) + 60_000),
+    expireAt: new Date(context.clock.nowMs + 2 * Math.min(windowMs, 8e14) + 60_000),
   });
   return { blob };
 }

@@ -3,7 +3,7 @@ import type { Scope } from "../../../domain/scope.ts";
 import { isInterrupted } from "../../../domain/task-state.ts";
 import type { HeaderUpdate } from "../../storage.ts";
 import { StorageError } from "../../storage-error.ts";
-import { type MongoContext, noteDatabaseTime, type Parent, pinMsOf, slackOf, ttlOf } from "../context.ts";
+import { type MongoContext, type Parent, pinMsOf, slackOf, ttlOf } from "../context.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { conversationKey, newId, sameKey } from "../keys.ts";
 import { renewIfDue } from "../lifetime/expiry.ts";
@@ -27,8 +27,12 @@ export function lifeTimesOf(context: MongoContext): LifeTimes {
 }
 
 /** Until when a task that isn't running pins its conversation. Undefined: not at all. */
-export function pinnedUntil({ retention }: MongoContext, { state, statusTimeMs }: HeaderUpdate): Date | undefined {
-  return isInterrupted(state) ? dateAfter(statusTimeMs, retention.interruptedTtlMs) : undefined;
+export function pinnedUntil(
+  { retention, clock }: MongoContext,
+  { state, statusTimeMs }: HeaderUpdate,
+): Date | undefined {
+  // The status has a time of this machine's clock, and the pin ends by the database's. The pin may end late.
+  return isInterrupted(state) ? dateAfter(statusTimeMs + clock.aheadMs, retention.interruptedTtlMs) : undefined;
 }
 
 /** The pin that a task with this header has on its conversation. */
@@ -158,8 +162,6 @@ export async function updateConversationAccess(
 }
 
 function noteTouch(context: MongoContext, conversation: ConversationRecord, touch: Touch): void {
-  if (touch.access === "now") {
-    noteDatabaseTime(context, conversation.lastAccess);
-  }
-  renewIfDue(context, conversation);
+  const someEarly = touch.access === "now" && context.clock.note(conversation.lastAccess, slackOf(context) / 2);
+  renewIfDue(context, conversation, someEarly);
 }

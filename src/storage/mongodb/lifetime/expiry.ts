@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { Binary, Filter, UpdateFilter } from "mongodb";
-import { databaseNowMs, type EndedNotes, type EndedTask, type MongoContext, slackOf, ttlOf } from "../context.ts";
+import { type EndedNotes, type EndedTask, type MongoContext, slackOf, ttlOf } from "../context.ts";
 import { keyBytes, keysOf, nameOf } from "../keys.ts";
 import { endedDelayMs, jobStepRecords } from "../limits.ts";
 import type { Belonging, ConversationRecord } from "../records.ts";
@@ -18,11 +18,15 @@ import { belongings } from "./removal-steps.ts";
 /** The time after which a write that was under way during a renewal is visible to it. */
 const settleMs = 1_000;
 
-/** Renews the records of a conversation, off the request path, if less than half of their slack would be left. */
-export function renewIfDue(context: MongoContext, conversation: ConversationRecord): void {
+/**
+ * Renews the records of a conversation, off the request path, if less than half of their slack would be left, or if
+ * some may have been written with too early an expiry.
+ */
+export function renewIfDue(context: MongoContext, conversation: ConversationRecord, someEarly: boolean): void {
   const neededMs = neededUntilMs(context, conversation);
-  if (neededMs !== undefined && (conversation.covered?.getTime() ?? 0) < neededMs + slackOf(context) / 2) {
-    context.jobs.run(`renew ${nameOf(conversation._id)}`, () => renew(context, conversation));
+  const isDue = neededMs !== undefined && (conversation.covered?.getTime() ?? 0) < neededMs + slackOf(context) / 2;
+  if (isDue || someEarly) {
+    context.jobs.run(`renew ${nameOf(conversation._id)}`, () => renew(context, conversation, someEarly));
   }
 }
 
@@ -37,14 +41,14 @@ function neededUntilMs(context: MongoContext, { lastAccess, pins }: Conversation
 }
 
 /** Raises the expiry of all records of a conversation, in steps, and then `covered`. */
-export async function renew(context: MongoContext, conversation: ConversationRecord): Promise<void> {
+export async function renew(context: MongoContext, conversation: ConversationRecord, someEarly = false): Promise<void> {
   const { _id, incarnation } = conversation;
   const ttlMs = ttlOf(context);
   const neededMs = neededUntilMs(context, conversation);
   if (ttlMs === undefined || neededMs === undefined) {
     return;
   }
-  const usualMs = databaseNowMs(context) + ttlMs;
+  const usualMs = context.clock.nowMs + ttlMs;
   const expireAt = new Date(Math.max(usualMs, neededMs) + slackOf(context));
   await raise(context, incarnation, expireAt);
   if (context.jobs.closed) {
@@ -52,8 +56,8 @@ export async function renew(context: MongoContext, conversation: ConversationRec
     return;
   }
   await context.collections.conversations.updateOne({ _id, incarnation }, { $max: { covered: expireAt } });
-  if (neededMs > usualMs) {
-    // For records that were being written meanwhile, with the usual expiry.
+  if (neededMs > usualMs || someEarly) {
+    // For records that were being written meanwhile, with the usual expiry or one that is too early.
     await setTimeout(settleMs, undefined, { ref: false });
     await raise(context, incarnation, expireAt);
   }
@@ -127,7 +131,7 @@ async function bringBack(context: MongoContext, tasks: readonly EndedTask[]): Pr
   const ids = tasks.map(({ conversation }) => conversation);
   const found = await conversations.find({ _id: { $in: ids } }, { projection: { covered: 1 } }).toArray();
   const coveredMs = new Map(found.map(({ _id, covered }) => [nameOf(_id), covered?.getTime() ?? 0]));
-  const usualMs = databaseNowMs(context) + ttlMs + slackOf(context);
+  const usualMs = context.clock.nowMs + ttlMs + slackOf(context);
   // Nearly all get the usual expiry. A conversation with a later `covered` or pin needs a later one.
   const byTime = Map.groupBy(tasks, ({ conversation, until }) =>
     Math.max(usualMs, coveredMs.get(nameOf(conversation)) ?? 0, (until?.getTime() ?? 0) + slackOf(context)),

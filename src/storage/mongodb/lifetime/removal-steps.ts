@@ -16,9 +16,12 @@ export async function noteRemovals(
   context: MongoContext,
   removals: readonly Omit<RemovalRecord, "at">[],
 ): Promise<void> {
-  const at = new Date();
   const writes = removals.map(({ _id, ...rest }) => ({
-    replaceOne: { filter: { _id }, replacement: { ...rest, at }, upsert: true },
+    updateOne: {
+      filter: { _id },
+      update: [{ $replaceWith: { $mergeObjects: [{ _id: "$_id", at: "$$NOW" }, { $literal: rest }] } }],
+      upsert: true,
+    },
   }));
   await context.collections.removals.bulkWrite(writes, { ordered: false });
 }
@@ -77,7 +80,7 @@ export function removeLogLater(context: MongoContext, log: Binary, task: Binary)
 export async function resumeRemovals(context: MongoContext): Promise<void> {
   const { removals, conversations, tasks } = context.collections;
   const stale = await removals
-    .find({ at: { $lt: new Date(Date.now() - removalStaleMs) } })
+    .find({ $expr: { $lt: ["$at", { $subtract: ["$$NOW", removalStaleMs] }] } })
     .limit(jobStepRecords)
     .toArray();
   for (const { _id, of, kind, claim } of stale) {

@@ -1,6 +1,6 @@
 import type { Binary, Document, Filter, UpdateFilter } from "mongodb";
 import type { TaskAppend } from "../../storage.ts";
-import { databaseNowMs, expiryOf, type MongoContext, pinMsOf, ttlOf } from "../context.ts";
+import { expiryOf, type MongoContext, pinMsOf, ttlOf } from "../context.ts";
 import { pinnedUntil } from "../conversations/conversations.ts";
 import { longOf } from "../keys.ts";
 import { tailBytesMax } from "../limits.ts";
@@ -97,7 +97,7 @@ export function expiryChange(
   if (!isRunning(header.state)) {
     return expiryOf(context, { running: false, until: pinnedUntil(context, header) });
   }
-  const enoughMs = databaseNowMs(context) + pinMsOf(context) / 2 + (ttlOf(context) ?? 0);
+  const enoughMs = context.clock.nowMs + pinMsOf(context) / 2 + (ttlOf(context) ?? 0);
   return isRunning(state) && expireAt !== undefined && expireAt.getTime() > enoughMs
     ? {}
     : expiryOf(context, { running: true });

@@ -6,7 +6,7 @@ import type { MongoContext } from "../context.ts";
 import { joinParent } from "../conversations/conversations.ts";
 import { isDuplicateKey } from "../errors.ts";
 import { bigintOf } from "../keys.ts";
-import { attemptsMax, replicaKeptMs } from "../limits.ts";
+import { attemptsMax } from "../limits.ts";
 
 /** Adding twice, after an unknown outcome, does no harm: the counter only has to change. */
 export async function heartbeat(context: MongoContext, replica: string): Promise<void> {
@@ -58,17 +58,6 @@ export async function claimTasks(context: MongoContext, { replicas, limit }: Tas
     }
   }
   return keys;
-}
-
-/** Forgets replicas that have been silent for very long and have no task to take over. */
-export async function forgetReplicas(context: MongoContext): Promise<void> {
-  const { replicas, tasks } = context.collections;
-  const before = { heartbeatAt: { $lt: new Date(Date.now() - replicaKeptMs) } };
-  for (const { _id } of await replicas.find(before).toArray()) {
-    if ((await tasks.findOne({ runner: _id }, { projection: { _id: 1 } })) === null) {
-      await replicas.deleteOne({ _id, ...before });
-    }
-  }
 }
 
 function shuffled<T>(items: readonly T[]): readonly T[] {

@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { WallClock } from "../../../runtime/wall-clock.ts";
 import { prepareStatements, type Statements } from "../rows/statements.ts";
 import { createTables, type SqliteTables } from "../rows/tables.ts";
 
@@ -7,6 +8,7 @@ export interface SqliteContext {
   readonly db: DatabaseSync;
   readonly sql: Statements;
   readonly tables: SqliteTables;
+  readonly clock: WallClock;
   /** Buffers of the next answers that change threads without a copy. */
   readonly handedOver: Set<ArrayBuffer>;
 }
@@ -16,5 +18,5 @@ export function createContext(
   { prefix, maxHistoryLength }: { readonly prefix: string; readonly maxHistoryLength: number },
 ): SqliteContext {
   const sql = prepareStatements(db, prefix);
-  return { db, sql, tables: createTables(sql, maxHistoryLength), handedOver: new Set() };
+  return { db, sql, tables: createTables(sql, maxHistoryLength), clock: new WallClock(), handedOver: new Set() };
 }

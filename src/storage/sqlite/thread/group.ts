@@ -89,8 +89,9 @@ function run(context: SqliteContext, operations: Operations, { id, name, args }:
     if (operation === undefined) {
       throw new Error(`There is no operation "${name}"`);
     }
-    const { tables } = context;
-    const value = runAtOnce(operation(tables, args as never, momentOf(Date.now(), tables.retention)));
+    const { tables, clock } = context;
+    const at = momentOf(clock.read(), tables.retention, clock.earliest);
+    const value = runAtOnce(operation(tables, args as never, at));
     findTransferable(value, context.handedOver);
     return { id, value };
   } catch (error) {

@@ -53,12 +53,14 @@ export interface HeldClaims {
 export function* findHeld(
   tables: Tables,
   scope: Scope,
-  { messageId, contentHash }: MessageClaim,
+  { messageId, contentHash, windowMs }: MessageClaim,
   at: Moment,
 ): Steps<HeldClaims> {
   let same: ClaimRow | undefined;
   let otherContent = false;
-  for (const claim of yield* step(tables.claims(scope, messageId, at))) {
+  // All claims have the window of the same setting.
+  const earliestAt = { ...at, nowMs: at.earliest(windowMs) };
+  for (const claim of yield* step(tables.claims(scope, messageId, earliestAt))) {
     if (claim.held) {
       if (claim.contentHash === contentHash) {
         same = claim;

@@ -2,7 +2,7 @@ import type { ConversationKey, Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, ConversationPage, ConversationStats } from "../../storage.ts";
 import type { OperationArgs } from "../../storage-engine.ts";
 import { cleanupConversationsMax } from "../limits.ts";
-import { before, type Moment } from "../moment.ts";
+import { type Moment, olderThan } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { ConversationRow, OldConversation, Tables } from "../tables.ts";
 import { removeMessages } from "./history.ts";
@@ -125,7 +125,7 @@ export function* getExpiredConversations(
   at: Moment,
 ): Steps<readonly ConversationKey[]> {
   const expired: ConversationKey[] = [];
-  const beforeMs = before(at.nowMs, maxAgeMs);
+  const beforeMs = olderThan(at, maxAgeMs);
   // Some of a page may be held.
   const pageSize = limit + cleanupConversationsMax;
   let after: OldConversation | undefined;

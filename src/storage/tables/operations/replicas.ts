@@ -2,7 +2,7 @@ import type { TaskKey } from "../../../domain/scope.ts";
 import type { ReplicaRecord } from "../../storage.ts";
 import type { OperationArgs } from "../../storage-engine.ts";
 import { replicaKeptMs } from "../limits.ts";
-import type { Moment } from "../moment.ts";
+import { type Moment, olderThan } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { Tables } from "../tables.ts";
 
@@ -19,8 +19,8 @@ export function* listReplicas(tables: Tables, _args: unknown): Steps<readonly Re
 }
 
 /** Forgets replicas that sent no heartbeat for long and run no task. */
-export function* forgetReplicas(tables: Tables, _args: unknown, { nowMs }: Moment): Steps<void> {
-  yield* step(tables.forgetReplicas(nowMs - replicaKeptMs));
+export function* forgetReplicas(tables: Tables, _args: unknown, at: Moment): Steps<void> {
+  yield* step(tables.forgetReplicas(olderThan(at, replicaKeptMs)));
 }
 
 export interface ClaimTasksArgs {

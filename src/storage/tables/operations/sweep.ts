@@ -1,6 +1,6 @@
 import type { Scope } from "../../../domain/scope.ts";
-import { cleanupConversationsMax, sweepBytesMax, sweepRowsMax } from "../limits.ts";
-import { before, type Moment } from "../moment.ts";
+import { claimsKeptMs, cleanupConversationsMax, sweepBytesMax, sweepRowsMax } from "../limits.ts";
+import { type Moment, olderThan } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { OldConversation, RemovedKind, RemovedRows, Tables } from "../tables.ts";
 
@@ -26,7 +26,7 @@ export function* cleanupConversations(
   { maxAgeMs, scope, from }: CleanupArgs,
   at: Moment,
 ): Steps<{ readonly removed: number; readonly next?: CleanupPlace }> {
-  const beforeMs = from?.before ?? before(at.nowMs, maxAgeMs);
+  const beforeMs = from?.before ?? olderThan(at, maxAgeMs);
   const range = { before: beforeMs, after: from?.after, limit: cleanupConversationsMax };
   const old = yield* step(tables.oldConversations(scope, range, at));
   const expired = old.filter(({ held }) => !held);
@@ -58,7 +58,7 @@ export function* sweep({ removed }: Tables, _args: unknown, at: Moment): Steps<b
 }
 
 /** False if there was nothing. */
-function* sweepSome(removed: RemovedRows, budget: Budget, { nowMs }: Moment): Steps<boolean> {
+function* sweepSome(removed: RemovedRows, budget: Budget, { earliest }: Moment): Steps<boolean> {
   const conversation = yield* step(removed.conversation());
   if (conversation !== undefined) {
     yield* sweepConversation(removed, conversation, budget);
@@ -69,7 +69,7 @@ function* sweepSome(removed: RemovedRows, budget: Budget, { nowMs }: Moment): St
     yield* sweepTask(removed, task, budget);
     return true;
   }
-  return yield* removeSome(removed, "endedClaims", nowMs, budget);
+  return yield* removeSome(removed, "endedClaims", earliest(claimsKeptMs), budget);
 }
 
 /** The rows that refer to a conversation or a task go before its own row, since foreign keys hold. */

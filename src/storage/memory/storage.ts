@@ -19,6 +19,7 @@ export function createMemoryStorage(options?: StorageOptions): Storage {
     tablesEngine(
       { durable: false, shared: false, expiry: "sweep", wakeUps: "local" },
       new LocalTransactions(createMemoryTables(maxHistoryLength)),
+      options?.logger && { logger: options.logger },
     ),
   );
 }

@@ -206,7 +206,15 @@ async function fill(storage: Storage): Promise<void> {
   await storage.storeSnapshot(given.taskKey("task-3-1"), { sequence: 1n, bytes: new Uint8Array(10) });
 }
 
-const explainable: ReadonlySet<string> = new Set(["find", "aggregate", "update", "delete", "findAndModify", "count"]);
+const explainable: ReadonlySet<string> = new Set([
+  "find",
+  "aggregate",
+  "distinct",
+  "update",
+  "delete",
+  "findAndModify",
+  "count",
+]);
 
 /** Asks the database to explain a command that was sent. */
 async function costsOf(

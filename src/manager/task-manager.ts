@@ -112,8 +112,8 @@ export interface ManagerParts {
  *
  * - If another one is alive, this function throws TaskError UNAVAILABLE.
  * - If another one ended without deregistering, this function watches its record for 4 s.
- * - SUBMITTED and WORKING tasks that no living server has are taken over, in the background, as the processor's `onLost`
- *   says: at the start, and whenever they appear later.
+ * - SUBMITTED and WORKING tasks that no living server has are taken over, in the background, as the processor's
+ *   `onLost` says: at the start, and whenever they appear later.
  * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
  *   "replaced".
  *

@@ -398,31 +398,6 @@ const faults: readonly Fault[] = [
     }),
   },
   {
-    name: "makes the record of a replica anew at a heartbeat",
-    group: "replicas",
-    methods: (real) => ({
-      async heartbeat(replica) {
-        await real.register(replica);
-        return real.heartbeat(replica);
-      },
-    }),
-  },
-  {
-    name: "buries a replica that has sent a heartbeat meanwhile",
-    group: "replicas",
-    methods: (real) => ({ deregister: (replica) => real.deregister(replica) }),
-  },
-  {
-    name: "lists only the runners that have a record",
-    group: "replicas",
-    methods: (real) => ({
-      async listRunners(page) {
-        const living = (await real.listReplicas()).map(({ replica }) => replica);
-        return (await real.listRunners(page)).filter((runner) => living.includes(runner));
-      },
-    }),
-  },
-  {
     name: "goes on calling a watch that was disposed",
     group: "replicas",
     methods: (real) => ({

@@ -23,7 +23,8 @@ export interface NewTask {
  * A claim that led to nothing is looked at twice, for the reason that `Deduplication.claim` states; then its task is
  * created here, under the id that it names.
  *
- * Invariant: once the append was sent, the task has a run here, or is known not to exist by this call, or is looked for.
+ * Invariant: once the append was sent, the task has a run here, or is looked for, or is known not to exist by this
+ * call.
  */
 export async function createFromMessage(
   deps: ManagerDeps,

@@ -51,8 +51,8 @@ interface Lost {
  * creation has an unknown outcome. This replica is alive, so no other one takes them over. Each is looked for, with
  * growing waits, until it is taken up or is known not to be this replica's.
  *
- * Invariant: a task is in `#lost` from the step that loses it until the end of a look that has taken it up, and in which
- * it was not lost again.
+ * Invariant: a task is in `#lost` from the step that loses it until the end of a look that has taken it up, and in
+ * which it was not lost again.
  *
  * Bounded by the tasks of this replica: an unknown creation keeps its place in the run queue until it is known.
  */

@@ -250,26 +250,28 @@ function completeBetweenTurns(
 }
 
 /**
- * The entries for a task whose replica died, or whose run lost the storage. CANCELED if a cancel was requested. FAILED
- * with the reason if a turn was cut off and `onLost` is "fail". None if no turn had begun, and if the turn runs again
+ * The entries for a task whose replica died, or whose run was lost to an error. CANCELED if a cancel was requested.
+ * FAILED with the reason if a turn was cut off and `onLost` is "fail". None if no turn had begun, and if the turn runs again
  * ("resume"): then the turn begins as usual.
  */
 export function decideLost(
   fold: TaskFold,
   onLost: "fail" | "resume",
-  stopped: "server" | "storage",
+  stopped: "server" | "storage" | "task-manager",
   stamp: Stamp,
 ): readonly Entry[] {
   if (isTerminal(fold.status.state)) return [];
   const timeMs = timeFor(fold, stamp);
   if (fold.cancelRequested) return [statusEntry(timeMs, TaskState.CANCELED)];
   if (isInterrupted(fold.status.state) || !fold.turnOpen || onLost === "resume") return [];
-  const text =
-    stopped === "server"
-      ? "The server stopped while the agent worked on this task"
-      : "The storage failed while the agent worked on this task";
-  return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage(text), stamp))];
+  return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage(lostTexts[stopped]), stamp))];
 }
+
+const lostTexts = {
+  server: "The server stopped while the agent worked on this task",
+  storage: "The storage failed while the agent worked on this task",
+  "task-manager": "The task manager failed while the agent worked on this task",
+} as const;
 
 // ── Cancel and takeover ──
 

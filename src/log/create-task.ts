@@ -3,9 +3,10 @@ import type { PlacedEntry } from "../domain/entry.ts";
 import { emptyFold, evolve, type TaskFold } from "../domain/fold.ts";
 import type { TaskKey } from "../domain/scope.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { DuplicateClaim, MessageClaim, Storage } from "../storage/storage.ts";
+import type { AppendResult, DuplicateClaim, MessageClaim, Storage } from "../storage/storage.ts";
+import { StorageError } from "../storage/storage-error.ts";
 import { storeEntry } from "./entry-codec.ts";
-import { createRetryMs } from "./limits.ts";
+import { createAnswerMs, createRetryMs } from "./limits.ts";
 import { sendAppend } from "./send-append.ts";
 import { headerOf, pointersOf } from "./task-writer.ts";
 
@@ -21,9 +22,17 @@ export type CreateResult =
   /** The task exists already: another send created it from the same claim. */
   | { readonly outcome: "exists" }
   | { readonly outcome: "duplicate"; readonly claim: DuplicateClaim }
-  | { readonly outcome: "reused" };
+  | { readonly outcome: "reused" }
+  /**
+   * The task may exist, or come to exist: no try was answered in time. `settled` resolves when no call of this creation
+   * is open any more; it never rejects.
+   */
+  | { readonly outcome: "unknown"; readonly error: unknown; readonly settled: Promise<unknown> };
 
-/** Makes a task durable by one append: its first entry, its conversation and, if given, its message's claim. */
+/**
+ * Makes a task durable by one append: its first entry, its conversation and, if given, its message's claim. Throws the
+ * StorageError of an append that certainly had no effect.
+ */
 export async function createTask(
   storage: Storage,
   key: TaskKey,
@@ -40,7 +49,9 @@ export async function createTask(
   const fold = emptyFold(key.taskId);
   const batch = newId();
   const { encoded, stored } = storeEntry(entry, { taskId: key.taskId, contextId });
-  const result = await sendAppend(
+  const late = new AbortController();
+  const cancelTimer = clock.after(createAnswerMs, () => late.abort(notInTime()));
+  const sent = sendAppend(
     storage,
     key,
     {
@@ -51,8 +62,17 @@ export async function createTask(
       handled: [],
       create: claim === undefined ? { contextId } : { contextId, claim },
     },
-    { clock, retryMs: createRetryMs },
+    { clock, retryMs: createRetryMs, signal: late.signal },
   );
+  let result: AppendResult;
+  try {
+    result = await untilAborted(sent, late.signal);
+  } catch (error) {
+    if (error instanceof StorageError && error.outcome === "none") throw error;
+    return { outcome: "unknown", error, settled: Promise.allSettled([sent]) };
+  } finally {
+    cancelTimer();
+  }
   switch (result.outcome) {
     case "committed": {
       evolve(fold, 1n, stored);
@@ -69,4 +89,19 @@ export async function createTask(
     default:
       return result satisfies never;
   }
+}
+
+function notInTime(): StorageError {
+  return new StorageError("unavailable", `The storage did not answer a creation within ${createAnswerMs} ms`, {
+    outcome: "unknown",
+  });
+}
+
+/** What the promise gives, or the signal's reason if the signal is aborted first. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }

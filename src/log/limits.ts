@@ -7,6 +7,11 @@
 export const appendRetryMs = 120_000;
 /** The same for the append that creates a task: shorter than the usual deadline of the call that waits for it. */
 export const createRetryMs = 10_000;
+/**
+ * How long a creation may take in all: a try that began in time may need some seconds for its answer. After that the
+ * outcome counts as unknown, also while a call is still open.
+ */
+export const createAnswerMs = 15_000;
 /** The waits between those tries. */
 export const appendBackoff = { firstMs: 25, mostMs: 5_000 } as const;
 /** The fewest bytes of log between two snapshots. A shorter log is cheap to fold. */

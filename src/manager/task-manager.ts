@@ -38,7 +38,7 @@ import { openSubscription, type SubscriptionRequest } from "./read/open-subscrip
 import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
 import { type Readiness, ReadinessTracker } from "./replica/readiness.ts";
-import { recoverTasks } from "./replica/recovery.ts";
+import { startRecovery } from "./replica/recovery.ts";
 import { RunQueue } from "./run/run-queue.ts";
 import { taskContexts } from "./run/task-context.ts";
 import { TaskRuns } from "./run/task-runs.ts";
@@ -113,8 +113,9 @@ export interface ManagerParts {
  * Makes a task manager over a processor and a storage. It must be the only one on its database:
  *
  * - If another one is alive, this function throws TaskError UNAVAILABLE.
- * - If another one ended without deregistering, this function watches its record for 4 s. Its SUBMITTED and WORKING
- *   tasks are then taken over, in the background, as the processor's `onLost` says.
+ * - If another one ended without deregistering, this function watches its record for 4 s.
+ * - SUBMITTED and WORKING tasks that no living server has are taken over, in the background, as the processor's
+ *   `onLost` says: at the start, and whenever they appear later.
  * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
  *   "replaced".
  *
@@ -144,23 +145,24 @@ export async function createTaskManager(
   };
   const { conversationTtlMs, interruptedTtlMs } = deps.options;
   const readiness = new ReadinessTracker(deps.clock);
+  // Between the end of the start and the making of the manager a heartbeat may be answered.
+  let replacedEarly = false;
+  let onReplaced = () => {
+    replacedEarly = true;
+  };
   const membership = await mapStorageErrors(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(deps, () => readiness.storageAnswered());
+    return joinDatabase(deps, {
+      answered: () => readiness.storageAnswered(),
+      replaced: () => onReplaced(),
+    });
   }).catch((error: unknown) => {
     readiness.drain();
     throw error;
   });
   const manager = new Manager(deps, membership, readiness);
-  void membership.replaced.then(() => {
-    deps.logger.error(
-      {},
-      "Another server has taken over this database, or it was emptied; this server takes no more work",
-    );
-    readiness.replace();
-    void manager[Symbol.asyncDispose]();
-  });
-  manager.recover(membership.dead);
+  onReplaced = () => manager.replaced();
+  if (replacedEarly) manager.replaced();
   return manager;
 }
 
@@ -171,9 +173,10 @@ class Manager implements TaskManager {
   readonly #intake: MessageIntake;
   readonly #access: AccessTracker;
   readonly #stopSweeper: () => Promise<void>;
+  /** Ends the looks for tasks of dead servers. A call that needs such a task takes it over at once. */
+  readonly #stopRecovery: () => Promise<void>;
   readonly #membership: Membership;
   readonly #readiness: ReadinessTracker;
-  #recovery: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
@@ -190,6 +193,7 @@ class Manager implements TaskManager {
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
     this.#stopSweeper = startSweeper(deps);
+    this.#stopRecovery = startRecovery(deps, this.#runs);
     this.#membership = membership;
     this.#readiness = readiness;
   }
@@ -203,16 +207,17 @@ class Manager implements TaskManager {
   }
 
   /**
-   * Takes over the tasks of dead servers, in the background. A call that needs such a task takes it over at once, and
-   * waits for no other task.
+   * Another server has taken over. From this step on no call is admitted, no append begins, and no call that waits for
+   * an append is answered with success: the other server decides what becomes of the tasks.
    */
-  recover(dead: readonly string[]): void {
-    if (dead.length === 0) return;
-    this.#recovery = recoverTasks(this.#deps, this.#runs, dead)
-      .then((taken) => this.#deps.logger.info({ taken }, "Took over the tasks of a dead server"))
-      .catch((error: unknown) =>
-        this.#deps.logger.error({ err: error }, "Failed to take over the tasks of a dead server"),
-      );
+  replaced(): void {
+    this.#deps.logger.error(
+      {},
+      "Another server has taken over this database, or it was emptied; this server takes no more work",
+    );
+    this.#readiness.replace();
+    this.#runs.abandonAll(closed());
+    void this[Symbol.asyncDispose]();
   }
 
   async sendMessage(
@@ -357,10 +362,11 @@ class Manager implements TaskManager {
 
   async #end(): Promise<void> {
     const sweeper = this.#stopSweeper();
+    const recovery = this.#stopRecovery();
     const stopped = this.#runs.stopAll("draining");
     // The next server finds a task that is being created only if it is durable before this server deregisters.
     await this.#intake.close();
-    await Promise.all([stopped, sweeper, this.#recovery]);
+    await Promise.all([stopped, sweeper, recovery]);
     // Last, so that calls which wait for a turn still get its end.
     this.#deps.hub.close(closed());
     await this.#membership.leave();

@@ -236,7 +236,7 @@ export function checkReplicas(replicas: readonly string[]): void {
 }
 
 /** The options with their defaults filled in. */
-export function checkStorageOptions(options: StorageOptions | undefined): Required<StorageOptions> {
+export function checkStorageOptions(options: StorageOptions | undefined): Required<Omit<StorageOptions, "logger">> {
   const { maxHistoryLength = 100, prefix = "a2a_" } = options ?? {};
   if (!Number.isSafeInteger(maxHistoryLength) || maxHistoryLength < 1) {
     throw invalid(`The history length ${maxHistoryLength} is not a positive whole number`);

@@ -21,6 +21,7 @@ import type {
   PageQuery,
   ReplicaRecord,
   Retention,
+  RunnerQuery,
   Snapshot,
   Storage,
   StorageTraits,
@@ -245,18 +246,30 @@ class CheckedStorage implements Storage {
 
   // ── Replicas ──
 
-  async heartbeat(replica: string): Promise<void> {
+  async register(replica: string): Promise<void> {
     check.checkId("replica", replica);
-    await this.#engine.call("heartbeat", { replica });
+    await this.#engine.call("register", { replica });
   }
 
-  async deregister(replica: string): Promise<void> {
+  async heartbeat(replica: string): Promise<boolean> {
     check.checkId("replica", replica);
-    await this.#engine.call("deregister", { replica });
+    return await this.#engine.call("heartbeat", { replica });
+  }
+
+  async deregister(replica: string, counter?: bigint): Promise<boolean> {
+    check.checkId("replica", replica);
+    if (counter !== undefined) check.checkSequence("counter", counter);
+    return await this.#engine.call("deregister", { replica, counter });
   }
 
   async listReplicas(): Promise<readonly ReplicaRecord[]> {
     return await this.#engine.call("listReplicas", {});
+  }
+
+  async listRunners({ after, limit }: RunnerQuery): Promise<readonly string[]> {
+    if (after !== undefined) check.checkId("replica", after);
+    check.checkLimit(limit);
+    return await this.#engine.call("listRunners", { after, limit });
   }
 
   async claimTasks({ replicas, limit }: TaskClaim): Promise<readonly TaskKey[]> {

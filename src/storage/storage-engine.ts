@@ -143,9 +143,11 @@ export interface StorageOperations {
 
   // ── Replicas ──
 
-  readonly heartbeat: Operation<{ readonly replica: string }, void>;
-  readonly deregister: Operation<{ readonly replica: string }, void>;
+  readonly register: Operation<{ readonly replica: string }, void>;
+  readonly heartbeat: Operation<{ readonly replica: string }, boolean>;
+  readonly deregister: Operation<{ readonly replica: string; readonly counter: bigint | undefined }, boolean>;
   readonly listReplicas: Operation<Readonly<Record<string, never>>, readonly ReplicaRecord[]>;
+  readonly listRunners: Operation<{ readonly after: string | undefined; readonly limit: number }, readonly string[]>;
   readonly claimTasks: Operation<{ readonly claim: TaskClaim }, readonly TaskKey[]>;
 }
 

@@ -1,5 +1,6 @@
 import type { Message, TaskPushNotificationConfig, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope, TaskKey } from "../domain/scope.ts";
+import type { Logger } from "../runtime/logger.ts";
 
 /**
  * Stores tasks, messages, conversations, push notification configs and replicas. The log of a task is the truth. All
@@ -148,11 +149,25 @@ export interface Storage extends AsyncDisposable {
 
   // ── Replicas ──
 
-  /** Raises the counter of a replica's record, and creates the record if there is none. */
-  heartbeat(replica: string): Promise<void>;
-  /** Removes a replica's record, if there is one: the replica has ended, or all its tasks were taken over. */
-  deregister(replica: string): Promise<void>;
+  /** Makes the record of a replica, before its first task. A replica that has one keeps it as it is. */
+  register(replica: string): Promise<void>;
+  /**
+   * Raises the counter of a replica's record. False if there is no record; the call never makes one. So a replica that
+   * was taken for dead learns of it, and cannot raise itself from the dead.
+   */
+  heartbeat(replica: string): Promise<boolean>;
+  /**
+   * Removes a replica's record. With a counter, only a record that still has this counter: a replica that was taken for
+   * dead and has sent a heartbeat meanwhile stays. Says whether the replica has no record afterwards.
+   */
+  deregister(replica: string, counter?: bigint): Promise<boolean>;
   listReplicas(): Promise<readonly ReplicaRecord[]>;
+  /**
+   * At most `limit` replicas after a name, by name, with tasks that `claimTasks` would find, whether or not they have a
+   * record. Tasks of a conversation that is past its time may count. Read before `listReplicas`, a replica that is
+   * missing there is dead.
+   */
+  listRunners(page: RunnerQuery): Promise<readonly string[]>;
   /**
    * At most `limit` tasks of the given replicas that are SUBMITTED, WORKING or `pending`. In random order, so that two
    * callers start with different tasks.
@@ -182,6 +197,8 @@ export interface StorageOptions {
   readonly maxHistoryLength?: number;
   /** The prefix of all names of tables or collections: letters, digits, underscores. Default "a2a_". */
   readonly prefix?: string;
+  /** Is told of work off the request path that failed. Default: nobody is told. */
+  readonly logger?: Logger;
 }
 
 export interface Retention {
@@ -388,6 +405,12 @@ export interface ConversationStats {
 export interface ReplicaRecord {
   readonly replica: string;
   readonly counter: bigint;
+}
+
+export interface RunnerQuery {
+  /** Absent: from the first. */
+  readonly after?: string;
+  readonly limit: number;
 }
 
 export interface TaskClaim {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { taskOf } from "../../src/domain/fold.ts";
 import { createTask } from "../../src/log/create-task.ts";
-import { createRetryMs } from "../../src/log/limits.ts";
+import { createAnswerMs, createRetryMs } from "../../src/log/limits.ts";
 import { loadTask } from "../../src/log/load-task.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { MessageClaim, Storage } from "../../src/storage/storage.ts";
@@ -24,6 +24,10 @@ function createIn(storage: Storage, clock: ManualClock, claim?: MessageClaim, ta
     newId,
     ...(claim && { claim }),
   });
+}
+
+function unknown(code: string) {
+  return { outcome: "unknown", error: { name: "StorageError", code, outcome: "unknown" } };
 }
 
 test("a task is created, and what is given back is what the log has", async () => {
@@ -82,17 +86,14 @@ test("an open try that wasn't the one that made the task is no creation", async 
   expect((await wholeLog(memory)).length).toBe(1);
 });
 
-test("while the outcome is open, its time over, nothing is decided: the error says unknown", async () => {
+test("while the outcome is open, its time over, nothing is decided: the outcome is unknown", async () => {
   const memory = createMemoryStorage();
   const faulty = new FaultyStorage(memory);
   const clock = new ManualClock();
   faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   faulty.fail({ methods: "appendTask", fault: "unavailable" });
   const startMs = clock.now();
-  await expect(clock.advanceUntil(createIn(faulty.storage, clock))).rejects.toMatchObject({
-    name: "StorageError",
-    outcome: "unknown",
-  });
+  expect(await clock.advanceUntil(createIn(faulty.storage, clock))).toMatchObject(unknown("unavailable"));
   expect(clock.now() - startMs).toBeLessThan(createRetryMs + 5_001);
   expect(await memory.taskExists(key)).toBe(true);
 });
@@ -104,11 +105,10 @@ test.for([
   const faulty = new FaultyStorage(createMemoryStorage());
   const clock = new ManualClock();
   faulty.fail({ methods: "appendTask", fault });
-  const outcome = fault === "unavailable" ? "none" : "unknown";
-  await expect(clock.advanceUntil(createIn(faulty.storage, clock))).rejects.toMatchObject({
-    name: "StorageError",
-    outcome,
-  });
+  const creating = clock.advanceUntil(createIn(faulty.storage, clock)).catch((error: unknown) => error);
+  expect(await creating).toMatchObject(
+    fault === "unavailable" ? { name: "StorageError", outcome: "none" } : unknown("unavailable"),
+  );
   expect(faulty.callsOf("appendTask").length).toBeGreaterThan(3);
   expect(clock.waiting).toBe(0);
 });
@@ -128,9 +128,36 @@ test.for([
   open.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
   open.fail({ methods: "appendTask", fault });
   // A try before it is still open.
-  await expect(clock.advanceUntil(createIn(open.storage, clock))).rejects.toMatchObject({
-    code: fault,
+  expect(await clock.advanceUntil(createIn(open.storage, clock))).toMatchObject(unknown(fault));
+});
+
+test.for([
+  "held",
+  "answer-held",
+] as const)("an append that is never answered (%s) is unknown in time", async (fault) => {
+  const faulty = new FaultyStorage(createMemoryStorage());
+  const clock = new ManualClock();
+  faulty.fail({ methods: "appendTask", fault, times: 1 });
+  const startMs = clock.now();
+  const result = await clock.advanceUntil(createIn(faulty.storage, clock));
+  expect([result, clock.now() - startMs]).toMatchObject([unknown("unavailable"), createAnswerMs]);
+  let settled = false;
+  void (result.outcome === "unknown" ? result.settled : undefined)?.then(() => {
+    settled = true;
+  });
+  await settle();
+  expect(settled).toBe(false);
+  faulty.release();
+  await settle();
+  expect([settled, clock.waiting, faulty.callsOf("appendTask").length]).toEqual([true, 0, 1]);
+});
+
+test("an append that fails by a bug is unknown", async () => {
+  const faulty = new FaultyStorage(createMemoryStorage());
+  faulty.fail({ methods: "appendTask", fault: "executed-broken" });
+  expect(await createIn(faulty.storage, new ManualClock())).toMatchObject({
     outcome: "unknown",
+    error: { name: "TypeError" },
   });
 });
 

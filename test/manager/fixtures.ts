@@ -35,8 +35,11 @@ export interface Setup {
   readonly lines: readonly LogLine[];
 }
 
-/** Timers of a manager that has nothing to do: its beat, its watch over the storage's silence, and its sweeper. */
-export const idleTimers = 3;
+/**
+ * Timers of a manager that has nothing to do: its beat, its watch over the storage's silence, its looks for the tasks
+ * of the dead, and its sweeper.
+ */
+export const idleTimers = 4;
 
 export interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error";

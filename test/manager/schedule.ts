@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { vi } from "vitest";
 import { ListTasksRequestSchema, type Message, type StreamResponse } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskSubscriber } from "../../src/agent/task-subscriber.ts";
+import { isSettled } from "../../src/domain/task-state.ts";
 import { createTaskManager, type TaskManager } from "../../src/manager/task-manager.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
@@ -66,6 +67,8 @@ export class Play {
   readonly calls: Call[] = [];
   readonly readers: Reader[] = [];
   readonly tasks = new Set<string>();
+  /** Tasks that nobody was told of, and that neither ended nor wait for their client at the end of the play. */
+  orphans: readonly string[] = [];
   /**
    * Calls that waited for something once every agent had returned and the storage did its work. Streams may: for a task
    * that asks.
@@ -319,6 +322,10 @@ export class Play {
       }
       if (round > rounds / 2 && this.calls.every(({ outcome }) => outcome !== "open")) break;
     }
+    const { tasks } = await this.storage.listTasks({ scope: { tenant: "", owner: "" }, limit: 1_000 });
+    this.orphans = tasks
+      .filter(({ key, state }) => !this.tasks.has(key.taskId) && !isSettled(state))
+      .map(({ key }) => key.taskId);
     await clock.advanceUntil(Promise.resolve(manager[Symbol.asyncDispose]()));
   }
 }

@@ -167,6 +167,7 @@ async function check(plan: Plan, allowed: readonly string[]): Promise<readonly s
     [...new Set(calls.map(({ outcome }) => outcome))].filter((outcome) => !expected.has(outcome)),
     what,
   ).toEqual([]);
+  expect(play.orphans, `${what}: tasks without an owner`).toEqual([]);
   expect(server.clock.waiting, `${what}: timers`).toBe(0);
   const histories = await Promise.all([...tasks].map((id) => historyOf(play, id)));
   for (const history of histories) checkTask(history, play, `${what}, task ${history.id}`);

@@ -23,7 +23,11 @@ export type Fault =
   | "missing"
   | "invalid"
   | "corrupt"
-  | "closed";
+  | "closed"
+  /** A bug: an error that is no StorageError, before the call executes. */
+  | "broken"
+  /** The same after it has executed. */
+  | "executed-broken";
 
 /** One line of a script: the fault of the next so many calls of these methods, after some that pass. */
 export interface FaultRule {
@@ -145,6 +149,11 @@ export class FaultyStorage {
         if (outcome[0].status === "rejected") throw outcome[0].reason;
         return outcome[0].value;
       }
+      case "broken":
+        throw new TypeError(`Injected: ${method} has a bug`);
+      case "executed-broken":
+        await execute();
+        throw new TypeError(`Injected: ${method} has a bug`);
       case "missing":
       case "invalid":
       case "corrupt":

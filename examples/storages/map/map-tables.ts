@@ -336,12 +336,23 @@ export class MapTables implements Tables {
 
   // ── Replicas ──
 
-  heartbeat(replica: string, heartbeatMs: number) {
-    this.#replicas.set(replica, { counter: (this.#replicas.get(replica)?.counter ?? 0n) + 1n, heartbeatMs });
+  addReplica(replica: string, heartbeatMs: number) {
+    this.#replicas.set(replica, this.#replicas.get(replica) ?? { counter: 1n, heartbeatMs });
   }
 
-  deregister(replica: string) {
-    this.#replicas.delete(replica);
+  heartbeat(replica: string, heartbeatMs: number) {
+    const record = this.#replicas.get(replica);
+    if (record === undefined) {
+      return false;
+    }
+    this.#replicas.set(replica, { counter: record.counter + 1n, heartbeatMs });
+    return true;
+  }
+
+  removeReplica(replica: string, counter = this.#replicas.get(replica)?.counter) {
+    if (this.#replicas.get(replica)?.counter === counter) {
+      this.#replicas.delete(replica);
+    }
   }
 
   replicas() {
@@ -354,6 +365,11 @@ export class MapTables implements Tables {
         this.#replicas.delete(replica);
       }
     }
+  }
+
+  nextRunner(after: string) {
+    const runners = [...this.#tasks.values()].flatMap(({ runner }) => runner ?? []);
+    return runners.filter((runner) => compareIds(runner, after) > 0).sort(compareIds)[0];
   }
 
   lastRunningTask(replica: string) {

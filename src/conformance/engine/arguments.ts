@@ -315,8 +315,18 @@ const badCalls: { readonly [method in Method]: () => readonly BadCall[] } = {
     ...keys((storage, of) => storage.deletePushNotification(of, "config")),
     ...ids("config id", (storage, id) => storage.deletePushNotification(key, id)),
   ],
+  register: () => ids("replica", (storage, id) => storage.register(id)),
   heartbeat: () => ids("replica", (storage, id) => storage.heartbeat(id)),
-  deregister: () => ids("replica", (storage, id) => storage.deregister(id)),
+  deregister: () => [
+    ...ids("replica", (storage, id) => storage.deregister(id)),
+    ...each("counter", { "below 0": -1n, "of 64 bits": 2n ** 63n }, (storage, counter) =>
+      storage.deregister("replica-1", counter),
+    ),
+  ],
+  listRunners: () => [
+    ...ids("replica", (storage, id) => storage.listRunners({ after: id, limit: 10 })),
+    ...limits((storage, limit) => storage.listRunners({ limit })),
+  ],
   claimTasks: () => [
     ...ids("replica", (storage, id) => storage.claimTasks({ replicas: ["replica-1", id], limit: 1 })),
     ...limits((storage, limit) => storage.claimTasks({ replicas: ["replica-1"], limit })),
@@ -353,7 +363,7 @@ async function fill(storage: Storage): Promise<void> {
   await storage.sendCommand(key, { id: "command", bytes: new Uint8Array([2]) });
   await storage.storePushNotification(key, given.configOf("config"));
   await storage.storeMessages(scope, [given.messageOf("bare", "bare", contextId)]);
-  await storage.heartbeat("replica-1");
+  await storage.register("replica-1");
 }
 
 async function contentsOf(storage: Storage): Promise<unknown> {

@@ -40,6 +40,8 @@ const calls: { readonly [method in Exclude<keyof Storage, "traits" | symbol>]: (
   deletePushNotification: (storage) => storage.deletePushNotification(key, "config"),
   heartbeat: (storage) => storage.heartbeat("replica"),
   listReplicas: (storage) => storage.listReplicas(),
+  listRunners: (storage) => storage.listRunners({ limit: 10 }),
+  register: (storage) => storage.register("replica"),
   claimTasks: (storage) => storage.claimTasks({ replicas: ["replica"], limit: 1 }),
   watch: (storage) => storage.watch("replica", () => {}),
   wake: (storage) => storage.wake(["replica"], [key]),

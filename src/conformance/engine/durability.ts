@@ -41,7 +41,7 @@ export const durabilityCases: readonly ReopenSpec[] = [
         messageIds: [],
         lastAccessTime: new Date(1_700_000_000_000),
       });
-      await first.heartbeat("r1");
+      await first.register("r1");
       await first.heartbeat("r1");
       const expected = await imageOf(first);
 

@@ -101,7 +101,8 @@ export const idCases: readonly CaseSpec[] = [
         assert.deepEqual(await storage.claimMessage(given.scope, claim), { outcome: "accepted", otherContent: false });
         assert.deepEqual(await storage.claimMessage(given.scope, claim), { outcome: "duplicate", taskId: id });
         assert.equal(await storage.sendCommand(key, { id, bytes: new Uint8Array([1]) }), true);
-        await storage.heartbeat(id);
+        await storage.register(id);
+        assert.equal(await storage.heartbeat(id), true);
         await given.commit(storage, given.taskKey(`of ${oddIds.indexOf(id)}`), given.nothing, { replica: id });
       }
       assert.deepEqual(

@@ -10,11 +10,11 @@ export const replicaCases: readonly CaseSpec[] = [
     name: "a heartbeat raises the counter of its replica only",
     async run(storage) {
       assert.deepEqual(await storage.listReplicas(), []);
-      await storage.heartbeat("r1");
-      await storage.heartbeat("r2");
+      await storage.register("r1");
+      await storage.register("r2");
       const before = await counters(storage);
-      await storage.heartbeat("r1");
-      await storage.heartbeat("r1");
+      assert.equal(await storage.heartbeat("r1"), true);
+      assert.equal(await storage.heartbeat("r1"), true);
       const after = await counters(storage);
       assert.deepEqual([...after.keys()].toSorted(), ["r1", "r2"]);
       assert.ok((after.get("r1") ?? 0n) > (before.get("r1") ?? 0n));
@@ -22,15 +22,86 @@ export const replicaCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "a replica that deregisters is removed, and starts anew when it comes back",
+    name: "a replica that registers again keeps its counter",
     async run(storage) {
+      await storage.register("r1");
       await storage.heartbeat("r1");
-      await storage.heartbeat("r2");
+      const before = await counters(storage);
+      await storage.register("r1");
+      assert.deepEqual(await counters(storage), before);
+    },
+  },
+  {
+    name: "a heartbeat never makes a record, neither a first one nor one that was removed",
+    async run(storage) {
+      assert.equal(await storage.heartbeat("never"), false);
+      await storage.register("r1");
       await storage.deregister("r1");
-      await storage.deregister("unknown");
-      assert.deepEqual([...(await counters(storage)).keys()], ["r2"]);
+      // Several at once: none may make the record for another.
+      const beats = await Promise.all(Array.from({ length: 8 }, () => storage.heartbeat("r1")));
+      assert.deepEqual(beats, Array(8).fill(false));
+      assert.deepEqual(await storage.listReplicas(), []);
+      await storage.register("r1");
+      assert.equal(await storage.heartbeat("r1"), true);
+    },
+  },
+  {
+    name: "a replica is removed alone, and at a counter only if it has sent no heartbeat since",
+    async run(storage) {
+      await storage.register("r1");
+      await storage.register("r2");
+      const seen = (await counters(storage)).get("r1");
       await storage.heartbeat("r1");
-      assert.deepEqual([...(await counters(storage)).keys()].toSorted(), ["r1", "r2"]);
+      assert.equal(await storage.deregister("r1", seen), false);
+      assert.equal(await storage.heartbeat("r1"), true);
+      assert.equal(await storage.deregister("r1", (await counters(storage)).get("r1")), true);
+      assert.deepEqual([...(await counters(storage)).keys()], ["r2"]);
+      assert.equal(await storage.deregister("r1", seen), true);
+      assert.equal(await storage.deregister("unknown"), true);
+      assert.equal(await storage.deregister("r2"), true);
+      assert.deepEqual(await storage.listReplicas(), []);
+    },
+  },
+  {
+    name: "of a removal at a counter and a heartbeat at the same time, exactly one takes effect",
+    async run(storage) {
+      for (let round = 0; round < 20; round++) {
+        const replica = `r${round}`;
+        await storage.register(replica);
+        const counter = (await counters(storage)).get(replica);
+        const removal = () => storage.deregister(replica, counter);
+        const beat = () => storage.heartbeat(replica);
+        const [first, second] = round % 2 === 0 ? [removal(), beat()] : [beat(), removal()];
+        assert.notEqual(await first, await second);
+      }
+    },
+  },
+  {
+    name: "the replicas that tasks wait for are listed, with and without a record",
+    async run(storage) {
+      const parts = (replica: string) => ({ replica });
+      await storage.register("alive");
+      await storage.register("idle");
+      await given.commit(storage, given.taskKey("one"), given.nothing, parts("alive"));
+      const removed = await given.commit(storage, given.taskKey("two"), given.nothing, parts("removed"));
+      await given.commit(storage, given.taskKey("three"), given.nothing, parts("removed"));
+      const elsewhere = given.taskKey("four", { tenant: "other", owner: "o" });
+      await given.commit(storage, elsewhere, given.nothing, parts("elsewhere"));
+      const asks = { state: TaskState.INPUT_REQUIRED, replica: "pending", pending: true };
+      const pending = await given.commit(storage, given.taskKey("five"), given.nothing, asks);
+      await given.commit(storage, given.taskKey("six"), given.nothing, { ...asks, replica: "asks", pending: false });
+      await given.commit(storage, given.taskKey("seven"), given.nothing, { state: TaskState.FAILED, replica: "ended" });
+      const all = ["alive", "elsewhere", "pending", "removed"];
+      assert.deepEqual(await storage.listRunners({ limit: 10 }), all);
+      assert.deepEqual(await storage.listRunners({ limit: 4 }), all);
+      assert.deepEqual(await storage.listRunners({ limit: 2 }), all.slice(0, 2));
+      assert.deepEqual(await storage.listRunners({ after: "elsewhere", limit: 2 }), all.slice(2));
+      assert.deepEqual(await storage.listRunners({ after: "removed", limit: 2 }), []);
+      await given.commit(storage, given.taskKey("two"), removed, { replica: "alive", fence: 2n });
+      await given.commit(storage, given.taskKey("five"), pending, { state: TaskState.COMPLETED, replica: "pending" });
+      assert.deepEqual(await storage.listRunners({ limit: 10 }), ["alive", "elsewhere", "removed"]);
+      await storage.deleteTask(given.taskKey("three"));
+      assert.deepEqual(await storage.listRunners({ limit: 10 }), ["alive", "elsewhere"]);
     },
   },
   {

@@ -12,6 +12,8 @@ import type { Incoming } from "./incoming.ts";
 export interface NewTask {
   readonly taskId: string;
   readonly contextId: string;
+  /** Keeps the task's place in the run queue beyond this call; see `Reservation.keep`. */
+  readonly keepPlace: () => () => void;
 }
 
 /**
@@ -20,13 +22,16 @@ export interface NewTask {
  *
  * A claim that led to nothing is looked at twice, for the reason that `Deduplication.claim` states; then its task is
  * created here, under the id that it names.
+ *
+ * Invariant: once the append was sent, the task has a run here, or is looked for, or is known not to exist by this
+ * call.
  */
 export async function createFromMessage(
   deps: ManagerDeps,
   runs: TaskRuns,
   deduplication: Deduplication,
   incoming: Incoming,
-  { taskId, contextId }: NewTask,
+  { taskId, contextId, keepPlace }: NewTask,
   abandoned?: string,
 ): Promise<Accepted> {
   const { storage, clock, newId, replica, messageClock } = deps;
@@ -38,10 +43,19 @@ export async function createFromMessage(
   const result = await createTask(storage, key, entry, { contextId, owner, clock, newId, ...(claim && { claim }) });
   switch (result.outcome) {
     case "created":
-      messageClock.note(scope, contextId, Number(entry.timeMs));
-      if (result.otherContent) deduplication.warnOfReuse(incoming);
-      await runs.started(key, result.fold, result.batch, result.created, caller);
+      try {
+        messageClock.note(scope, contextId, Number(entry.timeMs));
+        if (result.otherContent) deduplication.warnOfReuse(incoming);
+        await runs.started(key, result.fold, result.batch, result.created, caller);
+      } catch (error) {
+        // The task exists, and nobody runs it.
+        runs.lookFor(key, { caller, settled: Promise.resolve(), known: keepPlace() });
+        throw error;
+      }
       return { kind: "task", key, sequence: 1n, isNew: true };
+    case "unknown":
+      runs.lookFor(key, { caller, settled: result.settled, known: keepPlace() });
+      throw result.error;
     case "reused":
       throw messageIdReused(message);
     case "exists":
@@ -51,7 +65,7 @@ export async function createFromMessage(
       if (joined !== undefined) return joined;
       const held = result.claim.taskId;
       const again = (id: string, seen?: string) =>
-        createFromMessage(deps, runs, deduplication, incoming, { taskId: id, contextId }, seen);
+        createFromMessage(deps, runs, deduplication, incoming, { taskId: id, contextId, keepPlace }, seen);
       return held === abandoned ? again(held) : again(taskId, held);
     }
     default:

@@ -2,11 +2,11 @@ import type { SendMessageRequest } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { messageInContext } from "../../domain/entry.ts";
 import type { Caller } from "../../domain/scope.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import type { RunQueue } from "../run/run-queue.ts";
+import type { Reservation, RunQueue } from "../run/run-queue.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 import type { Accepted } from "./accepted.ts";
 import { askForAnswer } from "./answer-message.ts";
-import { createFromMessage } from "./create-from-message.ts";
+import { createFromMessage, type NewTask } from "./create-from-message.ts";
 import { Deduplication } from "./deduplicate.ts";
 import { checkIncoming, type Incoming } from "./incoming.ts";
 
@@ -63,8 +63,11 @@ export class MessageIntake {
   }
 
   async #acceptNew(incoming: Incoming): Promise<Accepted> {
-    const release = this.#queue.reserve();
-    const made = release === undefined ? this.#acceptRepeat(incoming) : this.#make(incoming).finally(release);
+    const place = this.#queue.reserve();
+    const made =
+      place === undefined
+        ? this.#acceptRepeat(incoming)
+        : this.#make(incoming, place.keep).finally(() => place.release());
     this.#making.add(made);
     try {
       return await made;
@@ -80,23 +83,23 @@ export class MessageIntake {
     return joined;
   }
 
-  async #make(incoming: Incoming): Promise<Accepted> {
+  async #make(incoming: Incoming, keepPlace: Reservation["keep"]): Promise<Accepted> {
     const { storage, processor, newId } = this.#deps;
     const { scope, message } = incoming;
     const contextId = message.contextId === "" ? newId() : message.contextId;
     // The agent decides whether the message becomes a task. It must be asked once, so the claim comes first.
     if (processor.answerMessage === undefined)
-      return this.#create(incoming, { taskId: incoming.claim?.taskId ?? newId(), contextId });
+      return this.#create(incoming, { taskId: incoming.claim?.taskId ?? newId(), contextId, keepPlace });
     const claimed = await this.#deduplication.claim(incoming);
     if (typeof claimed !== "string") return claimed;
     const answer = await askForAnswer(this.#deps, incoming, contextId, this.#closing.signal);
-    if (answer === undefined) return this.#create(incoming, { taskId: claimed, contextId });
+    if (answer === undefined) return this.#create(incoming, { taskId: claimed, contextId, keepPlace });
     const claim = incoming.claim && { ...incoming.claim, taskId: claimed };
     await storage.storeMessages(scope, [messageInContext(message, contextId), answer], claim);
     return { kind: "message", message: answer };
   }
 
-  #create(incoming: Incoming, task: { readonly taskId: string; readonly contextId: string }): Promise<Accepted> {
+  #create(incoming: Incoming, task: NewTask): Promise<Accepted> {
     return createFromMessage(this.#deps, this.#runs, this.#deduplication, incoming, task);
   }
 }

@@ -1,9 +1,10 @@
 import { TaskError } from "../../domain/task-error.ts";
 import { sleep } from "../../runtime/clock.ts";
+import type { ReplicaRecord } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
 /** How often a server raises its counter. */
-const heartbeatMs = 1_000;
+export const heartbeatMs = 1_000;
 /**
  * How long a server watches the counter of another before it takes that server for dead: several heartbeats, so that a
  * late one does no harm.
@@ -13,15 +14,21 @@ const watchMs = 4_000;
 const looks = 8;
 
 export interface Membership {
-  /** Servers whose counters stand still. No server runs their tasks. */
-  readonly dead: readonly string[];
-  /** Resolves when this server finds its own record removed: another server took it for dead. Never rejects. */
-  readonly replaced: Promise<void>;
   /**
-   * Ends the heartbeats and removes this server's record, so that the next server starts without a watch. The record
-   * stays if tasks are left under its name: the next server finds them by it.
+   * Ends the heartbeats and removes this server's record, so that the next server starts without a watch. Tasks that
+   * are left under its name are found by it, since no living replica has this name.
    */
   leave(): Promise<void>;
+}
+
+export interface MembershipEvents {
+  /** The storage has answered a heartbeat. */
+  readonly answered: () => void;
+  /**
+   * This server's record was removed: another server took it for dead. Called once, in the step in which the heartbeat
+   * is answered, so that no call comes between.
+   */
+  readonly replaced: () => void;
 }
 
 /**
@@ -29,34 +36,28 @@ export interface Membership {
  * that it raises. No clocks are compared: a server counts as alive if its counter grows during the watch. Throws
  * TaskError UNAVAILABLE if another server is alive.
  *
- * Of two servers that start at the same time, each sees the other's counter grow: one of them refuses, or both. A
- * server that is paused for longer than the watch is fenced off by the takeover entries, task by task. When it resumes
- * it finds its record removed, and sends no more heartbeats.
+ * A server that is dead loses its record, on condition that its counter still stands. So of a heartbeat and the removal
+ * exactly one takes effect, and a heartbeat never makes a record: a server that was paused for longer than the watch
+ * learns at its next heartbeat that it was replaced. Until then the takeover entries fence it off, task by task.
  *
- * `answered` is called whenever the storage has answered a heartbeat.
+ * Of two servers that start at the same time, each sees the other's counter grow: one of them refuses, or both.
  */
-export async function joinDatabase(deps: ManagerDeps, answered: () => void): Promise<Membership> {
-  const { promise: replaced, resolve: replace } = Promise.withResolvers<void>();
+export async function joinDatabase(deps: ManagerDeps, events: MembershipEvents): Promise<Membership> {
   const { storage, replica, clock, logger } = deps;
   let cancel = () => {};
   let left = false;
+  let replaced = false;
   let beating: Promise<void> = Promise.resolve();
-  /** This server's counter at its last look. The counter falls only if the record was removed. */
-  let seen = 0n;
-  const beatAndLook = async (): Promise<void> => {
-    await storage.heartbeat(replica);
-    answered();
-    const own = (await storage.listReplicas()).find((record) => record.replica === replica);
-    if (own !== undefined && own.counter > seen) {
-      seen = own.counter;
-      return;
-    }
-    if (left) return;
-    left = true;
-    replace();
-  };
   const beat = (): void => {
-    beating = beatAndLook()
+    beating = storage
+      .heartbeat(replica)
+      .then((alive) => {
+        events.answered();
+        if (alive || left) return;
+        left = true;
+        replaced = true;
+        events.replaced();
+      })
       .catch((error: unknown) => logger.warn({ err: error }, "A heartbeat failed"))
       .finally(() => {
         if (!left) cancel = clock.after(heartbeatMs, beat);
@@ -65,46 +66,52 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
   const leave = async () => {
     left = true;
     cancel();
-    // A heartbeat that arrives later would create the record again.
     await beating;
+    if (replaced) return;
     try {
-      const unfinished = await storage.claimTasks({ replicas: [replica], limit: 1 });
-      if (unfinished.length === 0) await storage.deregister(replica);
+      await storage.deregister(replica);
     } catch (error) {
       logger.warn({ err: error }, "This server's record could not be removed");
     }
   };
 
-  await beatAndLook();
+  await storage.register(replica);
+  events.answered();
   cancel = clock.after(heartbeatMs, beat);
   try {
     const first = await others(deps);
-    for (let look = 0; look < looks && first.size > 0; look++) {
+    for (let look = 0; look < looks && first.length > 0; look++) {
       await sleep(clock, watchMs / looks);
-      for (const [other, counter] of await others(deps)) {
-        if (first.get(other) === counter) continue;
-        throw new TaskError(
-          "UNAVAILABLE",
-          `Another server ("${other}") runs on this database; stop it first, or use another database`,
-        );
-      }
+      const now = new Map((await others(deps)).map((record) => [record.replica, record.counter]));
+      for (const { replica: other, counter } of first)
+        if ((now.get(other) ?? counter) !== counter) throw anotherRuns(other);
     }
-    if (left)
-      throw new TaskError(
-        "UNAVAILABLE",
-        "Another server removed the record of this server while it started; start it again",
-      );
-    if (first.size > 0) logger.info({ replicas: first.size }, "The previous server ended without deregistering");
-    return { dead: [...first.keys()], replaced, leave };
+    if (replaced) throw replacedAtStart();
+    for (const { replica: other, counter } of first)
+      if (!(await storage.deregister(other, counter))) throw anotherRuns(other);
+    if (replaced) throw replacedAtStart();
+    if (first.length > 0) logger.info({ replicas: first.length }, "The previous server ended without deregistering");
+    return { leave };
   } catch (error) {
     await leave();
     throw error;
   }
 }
 
-async function others({ storage, replica }: ManagerDeps): Promise<ReadonlyMap<string, bigint>> {
-  const records = await storage.listReplicas();
-  return new Map(
-    records.filter((record) => record.replica !== replica).map((record) => [record.replica, record.counter]),
+async function others({ storage, replica }: ManagerDeps): Promise<readonly ReplicaRecord[]> {
+  return (await storage.listReplicas()).filter((record) => record.replica !== replica);
+}
+
+function replacedAtStart(): TaskError {
+  return new TaskError(
+    "UNAVAILABLE",
+    "Another server removed the record of this server while it started; start it again",
+  );
+}
+
+function anotherRuns(replica: string): TaskError {
+  return new TaskError(
+    "UNAVAILABLE",
+    `Another server ("${replica}") runs on this database; stop it first, or use another database`,
   );
 }

@@ -1,5 +1,13 @@
 import { TaskError } from "../../domain/task-error.ts";
 
+/** A place in the queue that is kept for a task while it is created. */
+export interface Reservation {
+  /** Gives the place back, once. */
+  readonly release: () => void;
+  /** Keeps the place beyond `release`. The result gives it back instead, once. */
+  readonly keep: () => () => void;
+}
+
 /**
  * Places for running tasks: at most `runningMax` tasks run at once, and at most `queuedMax` wait, in order of arrival.
  * A task waits as SUBMITTED.
@@ -28,16 +36,26 @@ export class RunQueue {
   }
 
   /**
-   * Keeps a place for a task, running or waiting, while it is created. The result gives the place back; undefined if
-   * there is none. Called before the task is created, so that a refusal leaves nothing behind.
+   * Keeps a place for a task, running or waiting, while it is created; undefined if there is none. Called before the
+   * task is created, so that a refusal leaves nothing behind.
    */
-  reserve(): (() => void) | undefined {
+  reserve(): Reservation | undefined {
     if (this.#isFull()) return undefined;
     this.#reserved++;
     let held = true;
-    return () => {
+    const giveBack = () => {
       if (held) this.#reserved--;
       held = false;
+    };
+    let kept = false;
+    return {
+      release: () => {
+        if (!kept) giveBack();
+      },
+      keep: () => {
+        kept = true;
+        return giveBack;
+      },
     };
   }
 

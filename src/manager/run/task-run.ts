@@ -32,6 +32,16 @@ export interface RunStart {
   readonly owner: { readonly replica: string; readonly fence: bigint };
 }
 
+/** How a task that was left by its server or its run is taken up. */
+export interface TakeUp {
+  /** Who sent the task's first message, if that is known. */
+  readonly caller?: Caller;
+  /** The turn that was cut off is not run again, whatever the agent declares. */
+  readonly giveUp?: boolean;
+  /** Its run was lost to an error of the task manager's own, not of the storage. */
+  readonly defect?: boolean;
+}
+
 /** What a run is given besides its task. */
 export interface RunParts {
   readonly queue: RunQueue;
@@ -231,9 +241,10 @@ export class TaskRun implements TurnHost {
    * Takes up a task that no server runs, because its server or its storage stopped. Resolves when that is durable. This
    * run does what is left to do from then on. Does nothing for a task that runs here already.
    */
-  async recover(): Promise<void> {
+  async recover(how: TakeUp = {}): Promise<void> {
     if (this.lost !== undefined) throw this.lost;
-    this.#takeUp();
+    if (how.caller !== undefined && !this.busy) this.#callers.set(firstSequence, how.caller);
+    this.#takeUp(how);
     await this.writer.whenCommitted(this.writer.tentative.sequence);
   }
 
@@ -279,13 +290,14 @@ export class TaskRun implements TurnHost {
    * Decides on a task that was left by its server or by its storage, and takes it over if it is another replica's. A
    * task that waits for its client is left as it is.
    */
-  #takeUp(): void {
+  #takeUp({ giveUp = false, defect = false }: TakeUp = {}): void {
     const { tentative } = this.writer;
     const { state } = tentative.status;
     if (this.#phase.kind !== "idle" || isTerminal(state) || (isInterrupted(state) && !isPending(tentative))) return;
-    const onLost = this.#deps.processor.onLost ?? "fail";
-    // A task of this replica that does not run was dropped because the storage failed.
-    const stopped = this.#ownership.kind === "owned" ? "storage" : "server";
+    const onLost = giveUp ? "fail" : (this.#deps.processor.onLost ?? "fail");
+    // A task of this replica that does not run was dropped because the storage failed, unless its loss says more.
+    const own = defect ? "task-manager" : "storage";
+    const stopped = this.#ownership.kind === "owned" ? own : "server";
     this.#append(decideLost(tentative, onLost, stopped, stampOf(this.#deps)), "unbounded");
     if (isTerminal(tentative.status.state)) return;
     // A turn that had asked its client for something is over: what the client said since belongs to the next turn.

@@ -3,12 +3,10 @@ import type { PlacedEntry } from "../../domain/entry.ts";
 import type { TaskFold } from "../../domain/fold.ts";
 import { type Caller, type Scope, type TaskKey, taskKeyString } from "../../domain/scope.ts";
 import { closed, TaskError, taskNotFound } from "../../domain/task-error.ts";
-import { appendBackoff } from "../../log/limits.ts";
 import { loadTask } from "../../log/load-task.ts";
-import { backoffMs } from "../../runtime/backoff.ts";
-import { StorageError } from "../../storage/storage-error.ts";
 import type { TaskFeed } from "../../stream/task-hub.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
+import { LostTasks, type UnknownCreation } from "./lost-tasks.ts";
 import type { RunQueue } from "./run-queue.ts";
 import type { TaskContextFactory } from "./task-context.ts";
 import { type RunStart, TaskRun } from "./task-run.ts";
@@ -37,16 +35,14 @@ export class TaskRuns {
   readonly #queue: RunQueue;
   readonly #places = new Map<string, Place>();
   readonly #contexts: TaskContextFactory;
+  readonly #lost: LostTasks;
   #stopped = false;
-  /** Cancels the next try to take up a task that was lost to the storage, by task. */
-  readonly #retries = new Map<string, () => void>();
-  /** How often in a row the storage has failed the run of a task, by task. */
-  readonly #failures = new Map<string, number>();
 
   constructor(deps: ManagerDeps, queue: RunQueue, contexts: TaskContextFactory) {
     this.#deps = deps;
     this.#queue = queue;
     this.#contexts = contexts;
+    this.#lost = new LostTasks(deps, (key, body) => this.use(key, body));
   }
 
   /** No further run begins. */
@@ -108,6 +104,11 @@ export class TaskRuns {
     }
   }
 
+  /** Looks for a task that an append without an answer may have created, until it is taken up or known not to exist. */
+  lookFor(key: TaskKey, creation: UnknownCreation): void {
+    this.#lost.created(key, creation);
+  }
+
   /** The runs of a conversation's tasks on this replica. */
   ofConversation({ tenant, owner }: Scope, contextId: string): readonly TaskRun[] {
     const ready = [...this.#places.values()].flatMap((place) => place.ready ?? []);
@@ -118,30 +119,22 @@ export class TaskRuns {
 
   /** Stops every run and resolves when all have stopped. No further run begins. */
   async stopAll(reason: AbortReason): Promise<void> {
-    this.#stopped = true;
-    for (const cancel of this.#retries.values()) cancel();
+    this.#stop();
     await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run)?.stop(reason)));
   }
 
   /**
-   * Takes a task up again after the storage failed its run for good. This replica is alive and still owns the task, so
-   * no other replica will. It is taken up like a task of a dead replica, once the storage is back.
+   * Loses every run, because other replicas own its task by now. No append begins afterwards, and nobody who waits for
+   * one is told that it succeeded. No further run begins.
    */
-  #retryLater(key: TaskKey, id: string): void {
-    if (this.#stopped || this.#retries.has(id)) return;
-    const failures = (this.#failures.get(id) ?? 0) + 1;
-    this.#failures.set(id, failures);
-    const { clock, logger } = this.#deps;
-    const retry = () => {
-      this.#retries.delete(id);
-      const settled = () => this.#failures.delete(id);
-      this.use(key, (run) => run.recover()).then(settled, (error: unknown) => {
-        if (error instanceof TaskError && error.reason === "TASK_NOT_FOUND") return settled();
-        logger.warn({ taskId: key.taskId, err: error }, "Failed to take up a lost task; trying again later");
-        return this.#retryLater(key, id);
-      });
-    };
-    this.#retries.set(id, clock.after(backoffMs(appendBackoff, failures), retry));
+  abandonAll(error: Error): void {
+    this.#stop();
+    for (const { ready } of [...this.#places.values()]) ready?.writer.abandon(error);
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#lost.stop();
   }
 
   #place(key: TaskKey, id: string): Place {
@@ -179,7 +172,8 @@ export class TaskRuns {
       feed: place.feed,
       onIdle: () => this.#forgetIfIdle(place),
       onLost: (error: Error) => {
-        if (error instanceof StorageError) this.#retryLater(key, place.id);
+        // What was removed is gone. Everything else may still be this replica's, whatever the error says.
+        if (!(error instanceof TaskError && error.reason === "TASK_NOT_FOUND")) this.#lost.lost(key, error);
       },
     };
     return new TaskRun(this.#deps, key, start, parts);
@@ -189,6 +183,7 @@ export class TaskRuns {
     const { id, ready } = place;
     if (place.users > 0 || place.released || (ready?.busy && ready.lost === undefined)) return;
     place.released = true;
+    if (ready !== undefined && ready.lost === undefined) this.#lost.ended(id);
     this.#deps.hub.release(place.feed);
     if (this.#places.get(id) === place) this.#places.delete(id);
   }

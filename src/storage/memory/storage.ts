@@ -21,6 +21,8 @@ export function createMemoryStorage(options?: StorageOptions, clock: Clock = sys
     tablesEngine(
       { durable: false, shared: false, expiry: "sweep", wakeUps: "local" },
       new LocalTransactions(createMemoryTables(maxHistoryLength), new WallClock(clock)),
+
+      options?.logger && { logger: options.logger },
     ),
   );
 }

@@ -128,15 +128,27 @@ export function taskTables(state: MemoryState): TaskTables {
     },
     removeConfig: (task, configId) => state.task(task).configs?.delete(configId) ?? false,
 
-    heartbeat(replica) {
-      state.replicas.set(replica, (state.replicas.get(replica) ?? 0n) + 1n);
+    addReplica(replica) {
+      state.replicas.set(replica, state.replicas.get(replica) ?? 1n);
     },
-    deregister(replica) {
-      state.replicas.delete(replica);
+    heartbeat(replica) {
+      const counter = state.replicas.get(replica);
+      if (counter === undefined) {
+        return false;
+      }
+      state.replicas.set(replica, counter + 1n);
+      return true;
+    },
+    removeReplica(replica, counter = state.replicas.get(replica)) {
+      if (state.replicas.get(replica) === counter) {
+        state.replicas.delete(replica);
+      }
     },
     replicas: () => Array.from(state.replicas, ([replica, counter]) => ({ replica, counter })),
     // Every replica is in this process. One that stopped without `deregister` is gone with it.
     forgetReplicas: () => undefined,
+    nextRunner: (after) =>
+      [...state.runningTasks.keys()].filter((runner) => compareIds(runner, after) > 0).sort(compareIds)[0],
     lastRunningTask(replica) {
       const tasks = state.runningTasks.get(replica);
       return tasks?.at(tasks.length - 1)?.id;

@@ -145,8 +145,10 @@ const operations: {
   listPushNotifications: read((context, { key }) => configs.listPushNotifications(context, key)),
   deletePushNotification: write((context, { key, configId }) => configs.deletePushNotification(context, key, configId)),
 
+  register: write((context, { replica }) => replicas.register(context, replica)),
   heartbeat: write((context, { replica }) => replicas.heartbeat(context, replica)),
-  deregister: write((context, { replica }) => replicas.deregister(context, replica)),
+  deregister: write((context, { replica, counter }) => replicas.deregister(context, replica, counter)),
   listReplicas: read((context) => replicas.listReplicas(context)),
+  listRunners: read((context, { after, limit }) => replicas.listRunners(context, after, limit)),
   claimTasks: read((context, { claim }) => replicas.claimTasks(context, claim)),
 };

@@ -1,3 +1,4 @@
+import type { Logger } from "../../runtime/logger.ts";
 import { checkStorageOptions } from "../check-arguments.ts";
 import { checkedStorage } from "../checked-storage.ts";
 import type { Storage, StorageOptions } from "../storage.ts";
@@ -12,12 +13,11 @@ import { SqliteTransactions } from "./transactions.ts";
  * no sound database, "unavailable" for one that can't be opened.
  */
 export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
-  return sqliteStorageOver(await openChannels(file, checkStorageOptions(options)));
+  return sqliteStorageOver(await openChannels(file, checkStorageOptions(options)), options?.logger);
 }
 
 /** The storage over threads that were opened already: tests put faults into theirs. */
-export function sqliteStorageOver(channels: SqliteChannels): Storage {
-  return checkedStorage(
-    tablesEngine({ durable: true, shared: false, expiry: "sweep", wakeUps: "local" }, new SqliteTransactions(channels)),
-  );
+export function sqliteStorageOver(channels: SqliteChannels, logger?: Logger): Storage {
+  const traits = { durable: true, shared: false, expiry: "sweep", wakeUps: "local" } as const;
+  return checkedStorage(tablesEngine(traits, new SqliteTransactions(channels), logger && { logger }));
 }

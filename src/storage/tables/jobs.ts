@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Scope, TaskKey } from "../../domain/scope.ts";
+import type { Logger } from "../../runtime/logger.ts";
 import type { Snapshot } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
 import { snapshotCallBytes, snapshotPieceBytes } from "./limits.ts";
@@ -13,11 +14,13 @@ import type { Transactions } from "./transactions.ts";
  */
 export class Jobs {
   readonly #transactions: Transactions;
+  readonly #logger: Logger;
   readonly #running = new Set<Promise<unknown>>();
   #closed = false;
 
-  constructor(transactions: Transactions) {
+  constructor(transactions: Transactions, logger: Logger) {
     this.#transactions = transactions;
+    this.#logger = logger;
   }
 
   /** Resolves when no job runs any more. */
@@ -75,7 +78,9 @@ export class Jobs {
 
   /** Removes the rows of what is hidden. Never fails: the next cleanup removes what is left. */
   async sweep(): Promise<void> {
-    await this.#run(() => this.#sweep()).catch(() => undefined);
+    await this.#run(() => this.#sweep()).catch((error: unknown) => {
+      this.#logger.warn({ err: error }, "Removed rows could not be swept; the next cleanup sweeps them");
+    });
   }
 
   async #sweep(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { TaskKey } from "../../domain/scope.ts";
+import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import type { Retention, StorageTraits } from "../storage.ts";
 import type { MaybePromise, OperationArgs, OperationName, OperationResult, StorageEngine } from "../storage-engine.ts";
 import { encodedBatch, entriesOf } from "./entry-batch.ts";
@@ -13,6 +14,13 @@ import {
 } from "./operations/operations.ts";
 import type { Transactions } from "./transactions.ts";
 
+/** Parts of the engine that have defaults. */
+export interface TablesEngineParts {
+  readonly inboxes?: Inboxes;
+  /** Is told of work off the request path that failed. Default: nobody is told. */
+  readonly logger?: Logger;
+}
+
 /**
  * An engine over transactions. It turns each call into one operation, or a job of several. Without `inboxes`, wake-ups
  * stay in this process.
@@ -20,9 +28,9 @@ import type { Transactions } from "./transactions.ts";
 export function tablesEngine(
   traits: StorageTraits,
   transactions: Transactions,
-  inboxes: Inboxes = new LocalInboxes(),
+  { inboxes = new LocalInboxes(), logger = silentLogger }: TablesEngineParts = {},
 ): StorageEngine {
-  return new TablesEngine(traits, transactions, inboxes);
+  return new TablesEngine(traits, transactions, inboxes, logger);
 }
 
 /** The calls that are more than one operation. */
@@ -49,11 +57,11 @@ class TablesEngine implements StorageEngine {
   readonly #jobs: Jobs;
   readonly #calls: Calls;
 
-  constructor(traits: StorageTraits, transactions: Transactions, inboxes: Inboxes) {
+  constructor(traits: StorageTraits, transactions: Transactions, inboxes: Inboxes, logger: Logger) {
     this.traits = traits;
     this.#transactions = transactions;
     this.#inboxes = inboxes;
-    this.#jobs = new Jobs(transactions);
+    this.#jobs = new Jobs(transactions, logger);
     this.#calls = callsOf(transactions, this.#jobs);
   }
 

@@ -170,12 +170,17 @@ export interface TaskTables {
 
   // ── Replicas ──
 
-  /** Raises a replica's counter, from 0 if it has no record, and sets the time of its heartbeat. */
-  heartbeat(replica: string, nowMs: number): MaybePromise<void>;
-  deregister(replica: string): MaybePromise<void>;
+  /** Adds a replica with the counter 1 and the time of its heartbeat, if it has no record. */
+  addReplica(replica: string, nowMs: number): MaybePromise<void>;
+  /** Raises the counter of a replica that has a record, and sets the time of its heartbeat; says whether it has one. */
+  heartbeat(replica: string, nowMs: number): MaybePromise<boolean>;
+  /** Removes a replica; with a counter, only if it has this counter. */
+  removeReplica(replica: string, counter: bigint | undefined): MaybePromise<void>;
   replicas(): MaybePromise<readonly ReplicaRecord[]>;
   /** Forgets the replicas with a heartbeat before a time that no task names as its runner. */
   forgetReplicas(beforeMs: number): MaybePromise<void>;
+  /** The first replica after a name that a task names as its runner. */
+  nextRunner(after: string): MaybePromise<string | undefined>;
   /** The largest id of a task that a replica runs. */
   lastRunningTask(replica: string): MaybePromise<number | undefined>;
   /** The tasks that a replica runs with ids from `from` up to but not including `to`, by id. */

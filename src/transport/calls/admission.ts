@@ -5,7 +5,7 @@ import type { Capabilities } from "../agent-card/capabilities.ts";
 import type { A2ACall } from "./a2a-call.ts";
 import { activeExtensions, extensionsParameter, requestedExtensions } from "./a2a-extensions.ts";
 import { checkVersion, type VersionMode } from "./a2a-version.ts";
-import { linesOf } from "./call-context.ts";
+import { linesOf } from "./request-lines.ts";
 
 /**
  * Admits a call of `A2AService` or throws a TaskError. Calls of other services pass. It is asked before the request is

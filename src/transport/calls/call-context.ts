@@ -97,11 +97,6 @@ export class CallContext implements HandlerContext {
   }
 }
 
-/** The headers of any call, for those who need a few of them. */
-export function linesOf(context: HandlerContext): Pick<Headers, "get"> {
-  return context instanceof CallContext ? context.requestLines : context.requestHeader;
-}
-
 /** The caller of a request: its tenant and the authenticated sender. */
 export function callerFrom(request: { readonly tenant: string }, context: HandlerContext): Caller {
   const sender = context.values.get(identityKey);

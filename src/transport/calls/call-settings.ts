@@ -5,7 +5,7 @@ import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";
 import type { Admission } from "./admission.ts";
 import type { CallHooks } from "./call-hooks.ts";
-import type { OpenExchanges } from "./exchange.ts";
+import type { OpenExchanges } from "./open-exchanges.ts";
 
 /**
  * The extended card for a caller, undefined if there is none for it. The provider decides who may see it (R114);

@@ -46,37 +46,3 @@ export class Exchange {
     return this.#identity;
   }
 }
-
-/**
- * The exchanges that the end of the server aborts. One listener serves all: a signal looks through its listeners for
- * each one that is added, which thousands of streams would make slow.
- */
-export class OpenExchanges {
-  readonly #open = new Set<Exchange>();
-  readonly #shutdownSignal: AbortSignal | undefined;
-
-  constructor(shutdownSignal: AbortSignal | undefined) {
-    this.#shutdownSignal = shutdownSignal;
-    shutdownSignal?.addEventListener(
-      "abort",
-      () => {
-        for (const exchange of this.#open) exchange.abort(shutdownSignal.reason);
-      },
-      { once: true },
-    );
-  }
-
-  /** Aborts the exchange at once if the server has ended already. */
-  add(exchange: Exchange): void {
-    if (this.#shutdownSignal?.aborted) exchange.abort(this.#shutdownSignal.reason);
-    else this.#open.add(exchange);
-  }
-
-  get size(): number {
-    return this.#open.size;
-  }
-
-  delete(exchange: Exchange): void {
-    this.#open.delete(exchange);
-  }
-}

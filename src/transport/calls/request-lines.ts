@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { HandlerContext } from "@connectrpc/connect";
 
 /**
  * The header lines of a request. `Headers` are made only when they are asked for: to make them costs more than most of
@@ -35,4 +36,9 @@ function headerLines(headers: IncomingHttpHeaders): [name: string, value: string
     for (const one of Array.isArray(value) ? value : [value]) lines.push([name, one]);
   }
   return lines;
+}
+
+/** The headers of any call, for those who need a few of them. */
+export function linesOf(context: HandlerContext & { readonly requestLines?: RequestLines }): Pick<Headers, "get"> {
+  return context.requestLines ?? context.requestHeader;
 }

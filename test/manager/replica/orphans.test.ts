@@ -29,7 +29,7 @@ describe("a task whose making was never confirmed", () => {
     expect([scripted.turns.length, (await faulty.storage.getConversationStats()).totalConversations]).toEqual([1, 1]);
   });
 
-  it("is refused after 10 s, and run once the same message comes again", async () => {
+  it("is refused after 10 s; the same message, sent again at once, joins it", async () => {
     const scripted = new ScriptedAgent();
     const { manager, faulty, clock } = await setup(scripted);
     faulty.fail({ methods: "appendTask", fault: "executed-unknown", times: 1 });
@@ -123,4 +123,60 @@ it("a task whose every append the storage refuses is taken up ever more rarely, 
   await clock.advance(5_000);
   expect(stateOf(await manager.getTask(id))).toBe("FAILED");
   expect(clock.waiting).toBe(idleTimers);
+});
+
+describe("a run that is lost to an error of the task manager's own", () => {
+  const honest = "The task manager failed while the agent worked on this task";
+
+  it.each(["broken", "executed-broken"] as const)("(an append %s) ends FAILED and says so", async (fault) => {
+    const agent = new ScriptedAgent();
+    const { manager, faulty, clock } = await setup(agent);
+    const { id } = await begun(manager, "go");
+    const turn = await agent.turn();
+    await settle();
+    faulty.fail({ methods: "appendTask", fault, times: 1 });
+    await turn.yield(working("half"));
+    await clock.advance(1_000);
+    const { task } = await manager.getTask(id);
+    expect([turn.told, stateOf(task), statusText(task)]).toEqual(["lost", "FAILED", honest]);
+    expect(clock.waiting).toBe(idleTimers);
+  });
+
+  it("is run again by an agent that resumes, and no more than so many times", async () => {
+    const agent = new ScriptedAgent({ onLost: "resume" });
+    const { manager, faulty, clock } = await setup(agent);
+    const { id } = await begun(manager, "go");
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const turn = await agent.turn(attempt);
+      await clock.advance(1_000);
+      faulty.fail({ methods: "appendTask", fault: "broken", times: 1 });
+      await turn.yield(working("half"));
+      await clock.advance(10_000);
+    }
+    const { task } = await manager.getTask(id);
+    expect([stateOf(task), statusText(task), agent.turns.length]).toEqual(["FAILED", honest, 3]);
+  });
+
+  it("before its turn began is run as if nothing had happened", async () => {
+    const agent = new ScriptedAgent();
+    const { manager, faulty, clock } = await setup(agent);
+    faulty.fail({ methods: "appendTask", fault: "broken", skip: 1, times: 1 });
+    const { id } = await begun(manager, "go");
+    await clock.advance(1_000);
+    (await agent.turn(1)).return();
+    await settle();
+    expect([stateOf(await manager.getTask(id)), clock.waiting]).toEqual(["COMPLETED", idleTimers]);
+  });
+});
+
+it("a task that is lost again in the step that takes it up is not forgotten", async () => {
+  const agent = new ScriptedAgent();
+  const { manager, faulty, clock } = await setup(agent);
+  const { id } = await begun(manager, "go");
+  const turn = await agent.turn();
+  await settle();
+  faulty.fail({ methods: "appendTask", fault: "corrupt", times: 5 });
+  await turn.yield(working("unheard"));
+  await clock.advance(20_000);
+  expect([stateOf(await manager.getTask(id)), clock.waiting]).toEqual(["FAILED", idleTimers]);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { artifact, authRequired, completed, inputRequired, working } from "../../../src/agent/processor-events.ts";
+import * as given from "../../../src/conformance/fixtures.ts";
 import { settle } from "../../runtime/manual-clock.ts";
 import { FaultyStorage } from "../../storage/faulty-storage.ts";
 import { crashed, restarted } from "../crash.ts";
@@ -245,5 +246,73 @@ describe("after a crash", () => {
     await (await agent.turn()).yield(completed("whole"));
     await reader.ended;
     expect(reader.seen).toEqual(["status:COMPLETED(whole)"]);
+  });
+});
+
+describe("tasks of the dead that appear while their successor lives", () => {
+  it("a creation that was on its way when its server was buried is run, without a restart", async () => {
+    const { storage, first } = await crashed(async ({ manager, faulty }) => {
+      faulty.fail({ methods: "appendTask", fault: "held" });
+      begun(manager, "late").catch(() => undefined);
+    });
+    const agent = new ScriptedAgent();
+    const { clock } = await restarted(storage, agent);
+    await clock.advance(60_000);
+    first.faulty.release(1);
+    await clock.advance(10_000);
+    const turn = await agent.turn();
+    expect([turn.text, turn.context.fence]).toEqual(["late", 2n]);
+    turn.return();
+  });
+
+  it("what a paused server accepts before it learns that it was replaced gets an owner and an end", async () => {
+    const { storage, first, agent: before } = await crashed(async () => {});
+    const agent = new ScriptedAgent();
+    const { manager, clock, faulty } = await restarted(storage, agent);
+    // What waited in its sockets comes before its next heartbeat.
+    const ids = (await Promise.all([1, 2, 3].map(() => begun(first.manager, "go")))).map(({ id }) => id);
+    for (let turn = 0; turn < 3; turn++) await before.turn(turn);
+    await settle(5);
+    await first.clock.advance(1_000);
+    expect(first.manager.readiness.state).toBe("replaced");
+    await clock.advance(10_000);
+    const tasks = await Promise.all(ids.map(async (id) => (await manager.getTask(id)).task));
+    expect(tasks.map((task) => [stateOf(task), statusText(task)])).toEqual(
+      ids.map(() => ["FAILED", "The server stopped while the agent worked on this task"]),
+    );
+    expect(await faulty.storage.listRunners({ limit: 10 })).toEqual([]);
+  });
+
+  it("a look that fails is logged, and the next one finds them", async () => {
+    const { storage, first } = await crashed(async ({ manager, faulty }) => {
+      faulty.fail({ methods: "appendTask", fault: "held" });
+      begun(manager, "late").catch(() => undefined);
+    });
+    const agent = new ScriptedAgent();
+    const { clock, faulty, lines } = await restarted(storage, agent);
+    for (const methods of ["listRunners", "listReplicas", "claimTasks"] as const)
+      faulty.fail({ methods, fault: "unavailable", times: 1 });
+    first.faulty.release(1);
+    await clock.advance(30_000);
+    (await agent.turn()).return();
+    const told = lines.filter(({ text }) => text === "Failed to look for the tasks of dead servers");
+    expect(told.map(({ level }) => level)).toEqual(["warn", "warn", "warn"]);
+  });
+
+  it("a living replica's tasks are left alone, and those of one that joins during the look", async () => {
+    const agent = new ScriptedAgent();
+    const { clock, faulty } = await setup(agent);
+    const other = { tenant: "", owner: "", taskId: "theirs" };
+    await faulty.storage.register("living");
+    await given.commit(faulty.storage, other, given.nothing, { replica: "living" });
+    faulty.fail({ methods: "listReplicas", fault: "held", times: 1 });
+    await clock.advance(6_000);
+    expect(faulty.held).toBe(1);
+    await faulty.storage.register("late");
+    await given.commit(faulty.storage, { ...other, taskId: "late" }, given.nothing, { replica: "late" });
+    faulty.release();
+    await clock.advance(20_000);
+    const owners = (await faulty.storage.listTasks({ scope: other, limit: 10 })).tasks.map(({ replica }) => replica);
+    expect(owners.toSorted()).toEqual(["late", "living"]);
   });
 });

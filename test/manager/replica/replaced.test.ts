@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { completed } from "../../../src/agent/processor-events.ts";
 import { createTaskManager } from "../../../src/manager/task-manager.ts";
 import { ManualClock, settle } from "../../runtime/manual-clock.ts";
+import { FaultyStorage } from "../../storage/faulty-storage.ts";
 import { crashed, restarted } from "../crash.ts";
-import { begun, expectRefused, ScriptedAgent, sent, stateOf } from "../fixtures.ts";
+import { begun, expectRefused, kindsOf, logOf, message, ScriptedAgent, sent, setup, stateOf } from "../fixtures.ts";
 
 const never = new AbortController().signal;
 const beatMs = 1_000;
@@ -61,4 +63,77 @@ it("a server that is replaced while it still starts does not start", async () =>
   expect(await storage.listReplicas()).toHaveLength(1);
   await settle();
   expect(clock.waiting).toBe(0);
+});
+
+describe("from the step in which a server learns that it was replaced", () => {
+  async function removed() {
+    const agent = new ScriptedAgent();
+    const all = await setup(agent);
+    const { id } = await begun(all.manager, "go");
+    const turn = await agent.turn();
+    await settle();
+    const [own] = await all.faulty.storage.listReplicas();
+    await all.faulty.storage.deregister(own?.replica ?? "");
+    return { ...all, agent, id, turn };
+  }
+
+  it("nothing is appended any more, not even by a turn in its grace time", async () => {
+    const { faulty, clock, id, turn } = await removed();
+    const before = await logOf(faulty, id);
+    await clock.advance(beatMs);
+    expect(turn.told).toBe("lost");
+    turn.yield(completed("late")).catch(() => undefined);
+    turn.return();
+    await settle(5);
+    expect(kindsOf(await logOf(faulty, id))).toEqual(kindsOf(before));
+  });
+
+  it("no call that still waits is answered with success, a creation and a message included", async () => {
+    const { manager, faulty, clock, id } = await removed();
+    faulty.fail({ methods: "appendTask", fault: "answer-held" });
+    const calls = [sent(manager, "new"), begun(manager, message("more", { taskId: id })), manager.cancelTask(id)].map(
+      (call) =>
+        call.then(
+          () => "answered",
+          ({ reason }) => reason,
+        ),
+    );
+    await settle(5);
+    await clock.advance(beatMs);
+    faulty.release();
+    expect(await clock.advanceUntil(Promise.all(calls))).toEqual(["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"]);
+  });
+
+  it("no call is admitted, from the very answer of the heartbeat on", async () => {
+    const { manager, faulty, clock } = await removed();
+    const appends = faulty.callsOf("appendTask").length;
+    const late: Promise<unknown>[] = [];
+    manager.readiness.changed(never).then(() => late.push(begun(manager, "late").catch(({ reason }) => reason)));
+    await clock.advance(beatMs);
+    expect(await Promise.all(late)).toEqual(["UNAVAILABLE"]);
+    expect(faulty.callsOf("appendTask").length).toBe(appends);
+  });
+
+  it("a beat makes no record again, however often it is sent", async () => {
+    const { faulty, clock } = await removed();
+    faulty.fail({ methods: "heartbeat", fault: "executed-unknown", times: 2 });
+    await clock.advance(10 * beatMs);
+    expect(await faulty.storage.listReplicas()).toEqual([]);
+  });
+});
+
+it("a server that sends a heartbeat while another buries it is not replaced, and the other does not start", async () => {
+  const { storage, first } = await crashed(async () => {});
+  const faulty = new FaultyStorage(storage);
+  faulty.fail({ methods: "deregister", fault: "held", times: 1 });
+  const clock = new ManualClock();
+  const starting = createTaskManager(new ScriptedAgent(), faulty.storage, {}, { clock }).catch((error) => error);
+  await clock.advance(4_000);
+  expect(faulty.held).toBe(1);
+  await first.clock.advance(beatMs);
+  faulty.release();
+  expect(await clock.advanceUntil(starting)).toMatchObject({ reason: "UNAVAILABLE" });
+  await first.clock.advance(2 * beatMs);
+  expect(first.manager.readiness.state).toBe("ready");
+  expect(await storage.listReplicas()).toHaveLength(1);
 });

@@ -219,7 +219,10 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.getConversation(scope, "context");
   await storage.listConversations(scope, { limit: 10 });
   await storage.getConversationStats();
+  await storage.register("replica-1");
   await storage.heartbeat("replica-1");
+  await storage.deregister("replica-2", 1n);
+  await storage.listRunners({ limit: 10 });
   await storage.listReplicas();
   await storage.claimTasks({ replicas: ["replica-1"], limit: 10 });
   await given.commit(storage, key, position, { state: TaskState.COMPLETED, handled: ["command"] });

@@ -143,6 +143,9 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
     call: (storage) => storage.storeSnapshot(given.taskKey("long"), { sequence: 9n, bytes: new Uint8Array(3) }),
   },
   { name: "heartbeat", call: (storage) => storage.heartbeat("r1") },
+  { name: "register", call: (storage) => storage.register("r2") },
+  { name: "deregister", call: (storage) => storage.deregister("r2", 1n) },
+  { name: "listRunners", call: (storage) => storage.listRunners({ limit: 5 }) },
   { name: "listReplicas", call: (storage) => storage.listReplicas() },
   { name: "claimTasks", call: (storage) => storage.claimTasks({ replicas: ["replica-1"], limit: 5 }) },
   { name: "deleteTask", call: (storage) => storage.deleteTask(given.taskKey("task-7-1")) },
@@ -203,7 +206,15 @@ async function fill(storage: Storage): Promise<void> {
   await storage.storeSnapshot(given.taskKey("task-3-1"), { sequence: 1n, bytes: new Uint8Array(10) });
 }
 
-const explainable: ReadonlySet<string> = new Set(["find", "aggregate", "update", "delete", "findAndModify", "count"]);
+const explainable: ReadonlySet<string> = new Set([
+  "find",
+  "aggregate",
+  "distinct",
+  "update",
+  "delete",
+  "findAndModify",
+  "count",
+]);
 
 /** Asks the database to explain a command that was sent. */
 async function costsOf(

@@ -44,7 +44,7 @@ test("a process that closes its storage ends by itself", { timeout: 30_000 }, as
   const code = `
     const { createSqliteStorage } = await import(${JSON.stringify(url.href)});
     const storage = await createSqliteStorage(${JSON.stringify(join(temporaryFolder(), "tasks.db"))});
-    await storage.heartbeat("r");
+    await storage.register("r");
     await storage[Symbol.asyncDispose]();`;
   const running = spawn(process.execPath, ["--input-type=module", "--eval", code], { stdio: "inherit" });
   expect(await once(running, "exit")).toEqual([0, null]);

@@ -13,7 +13,7 @@ import { createContext, type SqliteContext } from "../../../src/storage/sqlite/t
 import { runReads, runWrites } from "../../../src/storage/sqlite/thread/group.ts";
 import { encodeEntryBatch, entryRanges } from "../../../src/storage/tables/entry-batch.ts";
 import type { Moment } from "../../../src/storage/tables/moment.ts";
-import { heartbeat, listReplicas } from "../../../src/storage/tables/operations/replicas.ts";
+import { listReplicas, register } from "../../../src/storage/tables/operations/replicas.ts";
 import { runAtOnce, type Steps, step } from "../../../src/storage/tables/steps.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { creation, taskKey } from "./fixtures.ts";
@@ -27,13 +27,13 @@ describe("a group of writes", () => {
   afterEach(() => context.db.close());
 
   const operations = {
-    heartbeat,
-    *beatAndThrow(tables: SqliteTables, args: { readonly replica: string }, at: Moment): Steps<void> {
-      yield* heartbeat(tables, args, at);
+    register,
+    *registerAndThrow(tables: SqliteTables, args: { readonly replica: string }, at: Moment): Steps<void> {
+      yield* register(tables, args, at);
       throw new Error("After the change");
     },
     *breakConstraint(tables: SqliteTables, args: { readonly replica: string }, at: Moment): Steps<void> {
-      yield* heartbeat(tables, args, at);
+      yield* register(tables, args, at);
       context.db.exec("INSERT INTO a2a_replicas SELECT replica, counter, beat_ms FROM a2a_replicas");
     },
     *undoAll(): Steps<void> {
@@ -52,7 +52,7 @@ describe("a group of writes", () => {
     const replies = runWrites(
       context,
       operations,
-      calls("heartbeat", "beatAndThrow", "heartbeat", "breakConstraint", "heartbeat"),
+      calls("register", "registerAndThrow", "register", "breakConstraint", "register"),
     );
     expect(replies).toMatchObject([
       { id: 0, value: undefined },
@@ -65,14 +65,14 @@ describe("a group of writes", () => {
   });
 
   test("whose COMMIT fails is unknown to every caller", () => {
-    const replies = runWrites(context, operations, calls("heartbeat", "breakCommit", "beatAndThrow"));
+    const replies = runWrites(context, operations, calls("register", "breakCommit", "registerAndThrow"));
     expect(replies).toMatchObject([0, 1, 2].map((id) => ({ id, error: { code: "unavailable", outcome: "unknown" } })));
     expect(context.db.isTransaction).toBe(false);
-    expect(runWrites(context, operations, calls("heartbeat"))).toEqual([{ id: 0, value: undefined }]);
+    expect(runWrites(context, operations, calls("register"))).toEqual([{ id: 0, value: undefined }]);
   });
 
   test("that SQLite undoes changed nothing for any caller", () => {
-    const replies = runWrites(context, operations, calls("heartbeat", "undoAll", "heartbeat"));
+    const replies = runWrites(context, operations, calls("register", "undoAll", "register"));
     expect(replies).toMatchObject([0, 1, 2].map((id) => ({ id, error: { code: "unavailable", outcome: "none" } })));
     expect(replicas()).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe("a group of writes", () => {
     const other = new DatabaseSync(context.db.location() ?? "");
     other.exec("BEGIN IMMEDIATE");
     context.db.exec("PRAGMA busy_timeout = 1");
-    expect(runWrites(context, operations, calls("heartbeat"))).toMatchObject([
+    expect(runWrites(context, operations, calls("register"))).toMatchObject([
       { id: 0, error: { code: "unavailable", outcome: "none" } },
     ]);
     other.close();
@@ -91,11 +91,11 @@ describe("a group of writes", () => {
     const { page_count: pages } = context.db.prepare("PRAGMA page_count").get() as { page_count: number };
     context.db.exec(`PRAGMA max_page_count = ${pages}`);
     const large = { replica: "r".repeat(100_000) };
-    expect(runWrites(context, operations, [{ id: 0, name: "heartbeat", args: large, bytes: 0 }])).toMatchObject([
+    expect(runWrites(context, operations, [{ id: 0, name: "register", args: large, bytes: 0 }])).toMatchObject([
       { id: 0, error: { code: "unavailable", outcome: "none" } },
     ]);
     context.db.exec(`PRAGMA max_page_count = ${pages + 1000}`);
-    expect(runWrites(context, operations, calls("heartbeat"))).toEqual([{ id: 0, value: undefined }]);
+    expect(runWrites(context, operations, calls("register"))).toEqual([{ id: 0, value: undefined }]);
     expect(replicas()).toEqual(["replica-0"]);
   });
 

@@ -8,13 +8,12 @@ import { isDuplicateKey } from "../errors.ts";
 import { bigintOf } from "../keys.ts";
 import { attemptsMax } from "../limits.ts";
 
-/** Adding twice, after an unknown outcome, does no harm: the counter only has to change. */
-export async function heartbeat(context: MongoContext, replica: string): Promise<void> {
+export async function register(context: MongoContext, replica: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await context.collections.replicas.updateOne(
         { _id: replica },
-        { $inc: { counter: Long.ONE }, $currentDate: { heartbeatAt: true } },
+        { $setOnInsert: { counter: Long.ONE }, $currentDate: { heartbeatAt: true } },
         { upsert: true },
       );
       return;
@@ -26,13 +25,39 @@ export async function heartbeat(context: MongoContext, replica: string): Promise
   }
 }
 
-export async function deregister(context: MongoContext, replica: string): Promise<void> {
-  await context.collections.replicas.deleteOne({ _id: replica });
+/** Adding twice, after an unknown outcome, does no harm: the counter only has to change. */
+export async function heartbeat(context: MongoContext, replica: string): Promise<boolean> {
+  const { matchedCount } = await context.collections.replicas.updateOne(
+    { _id: replica },
+    { $inc: { counter: Long.ONE }, $currentDate: { heartbeatAt: true } },
+  );
+  return matchedCount === 1;
+}
+
+export async function deregister(
+  context: MongoContext,
+  replica: string,
+  counter: bigint | undefined,
+): Promise<boolean> {
+  const { replicas } = context.collections;
+  const unchanged = counter !== undefined && { counter: Long.fromBigInt(counter) };
+  const { deletedCount } = await replicas.deleteOne({ _id: replica, ...unchanged });
+  return deletedCount === 1 || (await replicas.findOne({ _id: replica }, { projection: { _id: 1 } })) === null;
 }
 
 export async function listReplicas(context: MongoContext): Promise<readonly ReplicaRecord[]> {
   const found = await context.collections.replicas.find().sort({ _id: 1 }).toArray();
   return found.map(({ _id, counter }) => ({ replica: _id, counter: bigintOf(counter) }));
+}
+
+/** The replicas with running tasks. They are few, so that one command may return all of them. */
+export async function listRunners(
+  context: MongoContext,
+  after: string | undefined,
+  limit: number,
+): Promise<readonly string[]> {
+  const runners = await context.collections.tasks.distinct("runner", { runner: { $gt: after ?? "" } });
+  return runners.filter((runner) => runner !== undefined).slice(0, limit);
 }
 
 /**

@@ -97,14 +97,15 @@ export const taskSql = {
   listConfigs: `SELECT bytes FROM {push_notifications} WHERE task = :task ORDER BY config_id`,
   removeConfig: `DELETE FROM {push_notifications} WHERE task = :task AND config_id = :configId`,
 
-  heartbeat: `
-    INSERT INTO {replicas} (replica, counter, beat_ms) VALUES (:replica, 1, :nowMs)
-    ON CONFLICT (replica) DO UPDATE SET counter = counter + 1, beat_ms = excluded.beat_ms`,
-  deregister: `DELETE FROM {replicas} WHERE replica = :replica`,
+  addReplica: `
+    INSERT INTO {replicas} (replica, counter, beat_ms) VALUES (:replica, 1, :nowMs) ON CONFLICT (replica) DO NOTHING`,
+  heartbeat: `UPDATE {replicas} SET counter = counter + 1, beat_ms = :nowMs WHERE replica = :replica`,
+  removeReplica: `DELETE FROM {replicas} WHERE replica = :replica AND (:counter IS NULL OR counter = :counter)`,
   listReplicas: `SELECT replica, counter FROM {replicas} ORDER BY replica`,
   forgetReplicas: `
     DELETE FROM {replicas} WHERE beat_ms < :before
       AND NOT EXISTS (SELECT 1 FROM {tasks} AS t WHERE t.runner = {replicas}.replica)`,
+  nextRunner: `SELECT runner FROM {tasks} WHERE runner > :after ORDER BY runner LIMIT 1`,
   lastRunningTask: `SELECT max(id) AS id FROM {tasks} WHERE runner = :replica`,
   runningTasks: `
     SELECT c.tenant, c.owner, t.task_id AS taskId

@@ -99,14 +99,16 @@ export function taskTables(sql: Statements): TaskTables {
     configs: (task) => sql.listConfigs.all({ task }).map(bytesOf),
     removeConfig: (task, configId) => sql.removeConfig.run({ task, configId }).changes === 1,
 
-    heartbeat: (replica, nowMs) => run(sql.heartbeat, { replica, nowMs }),
-    deregister: (replica) => run(sql.deregister, { replica }),
+    addReplica: (replica, nowMs) => run(sql.addReplica, { replica, nowMs }),
+    heartbeat: (replica, nowMs) => sql.heartbeat.run({ replica, nowMs }).changes === 1,
+    removeReplica: (replica, counter) => run(sql.removeReplica, { replica, counter: counter ?? null }),
     replicas() {
       return sql.listReplicas
         .all()
         .map((row) => ({ replica: row.replica as string, counter: BigInt(row.counter as number) }));
     },
     forgetReplicas: (before) => run(sql.forgetReplicas, { before }),
+    nextRunner: (after) => sql.nextRunner.get({ after })?.runner as string | undefined,
     lastRunningTask: (replica) => ((sql.lastRunningTask.get({ replica }) as Row).id as number | null) ?? undefined,
     runningTasks: (replica, { from, to }, limit) => sql.runningTasks.all({ replica, from, to, limit }).map(as<TaskKey>),
   };

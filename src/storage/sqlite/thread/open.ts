@@ -12,7 +12,10 @@ export interface SqliteChannels {
 }
 
 /** Opens a file, made if there is none. Throws what `createSqliteStorage` does. */
-export async function openChannels(file: string, options: Required<StorageOptions>): Promise<SqliteChannels> {
+export async function openChannels(
+  file: string,
+  options: Required<Omit<StorageOptions, "logger">>,
+): Promise<SqliteChannels> {
   if (file === "" || file === ":memory:") {
     throw new StorageError(
       "invalid",

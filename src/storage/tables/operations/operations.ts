@@ -20,7 +20,7 @@ import {
   storePushNotification,
 } from "./push-notifications.ts";
 import { getTask, listTasks, readTask } from "./reads.ts";
-import { claimTasks, deregister, forgetReplicas, heartbeat, listReplicas } from "./replicas.ts";
+import { claimTasks, deregister, forgetReplicas, heartbeat, listReplicas, listRunners, register } from "./replicas.ts";
 import { storeSnapshot } from "./snapshots.ts";
 import { cleanupConversations, sweep } from "./sweep.ts";
 import { deleteTask, sendCommand, taskExists } from "./tasks.ts";
@@ -44,6 +44,7 @@ export const writeOperations = {
   deregister,
   forgetReplicas,
   heartbeat,
+  register,
   sendCommand,
   storeConversation,
   storeMessages,
@@ -67,6 +68,7 @@ export const readOperations = {
   listMessages,
   listPushNotifications,
   listReplicas,
+  listRunners,
   listTasks,
   readTask,
   taskExists,

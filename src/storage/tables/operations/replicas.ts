@@ -6,16 +6,36 @@ import { type Moment, olderThan } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { Tables } from "../tables.ts";
 
-export function* heartbeat(tables: Tables, { replica }: OperationArgs<"heartbeat">, { nowMs }: Moment): Steps<void> {
-  yield* step(tables.heartbeat(replica, nowMs));
+export function* register(tables: Tables, { replica }: OperationArgs<"register">, { nowMs }: Moment): Steps<void> {
+  yield* step(tables.addReplica(replica, nowMs));
 }
 
-export function* deregister(tables: Tables, { replica }: OperationArgs<"deregister">): Steps<void> {
-  yield* step(tables.deregister(replica));
+export function* heartbeat(tables: Tables, { replica }: OperationArgs<"heartbeat">, { nowMs }: Moment): Steps<boolean> {
+  return yield* step(tables.heartbeat(replica, nowMs));
+}
+
+export function* deregister(tables: Tables, { replica, counter }: OperationArgs<"deregister">): Steps<boolean> {
+  yield* step(tables.removeReplica(replica, counter));
+  return !(yield* step(tables.replicas())).some((record) => record.replica === replica);
 }
 
 export function* listReplicas(tables: Tables, _args: unknown): Steps<readonly ReplicaRecord[]> {
   return yield* step(tables.replicas());
+}
+
+export function* listRunners(
+  tables: Tables,
+  { after = "", limit }: OperationArgs<"listRunners">,
+): Steps<readonly string[]> {
+  const runners: string[] = [];
+  while (runners.length < limit) {
+    const next = yield* step(tables.nextRunner(runners.at(-1) ?? after));
+    if (next === undefined) {
+      break;
+    }
+    runners.push(next);
+  }
+  return runners;
 }
 
 /** Forgets replicas that sent no heartbeat for long and run no task. */

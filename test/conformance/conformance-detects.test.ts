@@ -1,7 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { type Message, MessageSchema, TaskPushNotificationConfigSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import {
+  type Message,
+  MessageSchema,
+  TaskPushNotificationConfigSchema,
+  TaskState,
+} from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
@@ -287,7 +292,7 @@ const faults: readonly Fault[] = [
         const contextId = (await real.getTask(key))?.contextId;
         const deleted = await real.deleteTask(key);
         if (contextId !== undefined) {
-          await real.deleteConversation(key, contextId);
+          await deleteWhatever(real, key, contextId);
         }
         return deleted;
       },
@@ -299,8 +304,26 @@ const faults: readonly Fault[] = [
     methods: (real) => ({
       async cleanupExpiredConversations(maxAgeMs, scope) {
         const removed = await real.cleanupExpiredConversations(maxAgeMs, scope);
-        await real.deleteConversation({ tenant: "tenant", owner: "owner" }, "running");
+        await deleteWhatever(real, { tenant: "tenant", owner: "owner" }, "running");
         return removed;
+      },
+    }),
+  },
+  {
+    name: "deletes a conversation whose task runs",
+    group: "deletion of a conversation",
+    methods: (real) => ({ deleteConversation: (scope, contextId) => deleteWhatever(real, scope, contextId) }),
+  },
+  {
+    name: "looks for running tasks first, and deletes the conversation then",
+    group: "deletion of a conversation",
+    methods: (real) => ({
+      async deleteConversation(scope, contextId) {
+        const { tasks } = await real.listTasks({ scope, contextId, limit: 100 });
+        await setImmediate();
+        return tasks.some(({ state }) => state === TaskState.SUBMITTED || state === TaskState.WORKING)
+          ? real.deleteConversation(scope, contextId)
+          : deleteWhatever(real, scope, contextId);
       },
     }),
   },
@@ -486,4 +509,11 @@ function messageOf(messageId: string, contextId: string): Message {
     MessageSchema,
     toBinary(MessageSchema, { $typeName: "lf.a2a.v1.Message", messageId, contextId } as Message),
   );
+}
+
+/** Deletes a conversation with its tasks, running ones too. */
+async function deleteWhatever(storage: Storage, scope: Scope, contextId: string): Promise<boolean> {
+  const { tasks } = await storage.listTasks({ scope, contextId, limit: 100 });
+  await Promise.all(tasks.map(({ key }) => storage.deleteTask(key)));
+  return (await storage.deleteConversation(scope, contextId)) || tasks.length > 0;
 }

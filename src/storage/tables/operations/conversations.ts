@@ -1,6 +1,8 @@
+import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, ConversationPage, ConversationStats } from "../../storage.ts";
 import type { OperationArgs } from "../../storage-engine.ts";
+import { taskRuns } from "../../storage-error.ts";
 import { cleanupConversationsMax } from "../limits.ts";
 import { before, type Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
@@ -82,7 +84,7 @@ export function* updateConversationAccess(
   return true;
 }
 
-/** Hides the conversation; `sweep` removes its rows. */
+/** Hides the conversation, unless a task of it runs; `sweep` removes its rows. */
 export function* deleteConversation(
   tables: Tables,
   { scope, contextId }: OperationArgs<"getConversation">,
@@ -91,6 +93,13 @@ export function* deleteConversation(
   const conversation = yield* findConversation(tables, scope, contextId, at);
   if (conversation === undefined) {
     return false;
+  }
+  // In the transaction that hides it. An append that creates or wakes a task comes before or after both.
+  for (const state of [TaskState.SUBMITTED, TaskState.WORKING]) {
+    const filter = { scope, conversation: conversation.id, state, statusTimeMsMin: Number.MIN_SAFE_INTEGER };
+    if ((yield* step(tables.pageTasks(filter, undefined, 1, at))).length > 0) {
+      throw taskRuns(contextId);
+    }
   }
   yield* step(tables.hideConversation(conversation.id));
   return true;

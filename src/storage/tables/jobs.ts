@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Scope, TaskKey } from "../../domain/scope.ts";
 import type { Snapshot } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
-import { snapshotCallBytes, snapshotPieceBytes } from "./limits.ts";
+import { giveBacksMax, snapshotCallBytes, snapshotPieceBytes } from "./limits.ts";
 import type { CleanupPlace } from "./operations/sweep.ts";
 import type { Transactions } from "./transactions.ts";
 
@@ -60,6 +60,7 @@ export class Jobs {
             await setImmediate();
           }
         } while (from !== undefined && !this.#closed);
+        await this.#giveBack();
         await this.#transactions.write("forgetReplicas", {});
       } catch (error) {
         throw total === 0
@@ -82,6 +83,13 @@ export class Jobs {
     let more = true;
     while (more && !this.#closed) {
       more = await this.#transactions.write("sweep", {});
+    }
+  }
+
+  async #giveBack(): Promise<void> {
+    let more = true;
+    for (let step = 0; more && step < giveBacksMax && !this.#closed; step++) {
+      more = await this.#transactions.write("giveBack", {});
     }
   }
 

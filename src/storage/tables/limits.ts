@@ -15,6 +15,11 @@ export const cleanupConversationsMax = 20;
 export const sweepRowsMax = 512;
 export const sweepBytesMax = 4 * 1024 * 1024;
 /**
+ * Transactions of a cleanup that give space back. In SQLite 128 MiB every cleanup, in which other calls run in between:
+ * a database that shrinks by much does so over several cleanups.
+ */
+export const giveBacksMax = 64;
+/**
  * A replica that sent no heartbeat for this long and runs no task is forgotten. Far longer than any lease, so nothing
  * watches the replica by then.
  */

@@ -6,6 +6,7 @@ import { migrate } from "../rows/schema.ts";
 /** The one connection that writes. Makes the file and brings its schema up to date. */
 export function openWriter(file: string, prefix: string): DatabaseSync {
   return open(file, (db) => {
+    enableIncrementalVacuum(db);
     const mode = db.prepare("PRAGMA journal_mode = WAL").get()?.journal_mode;
     if (mode !== "wal") {
       throw new Error(`The file system of "${file}" doesn't allow a write-ahead log`);
@@ -21,6 +22,29 @@ export function openWriter(file: string, prefix: string): DatabaseSync {
     migrate(db, prefix);
   });
 }
+
+/**
+ * Makes the database one that can give the space of removed rows back to the file system. The setting is part of a new
+ * file. A database that was made without it is rewritten once, which needs as much space again; if that fails, as on a
+ * full disk, the database works as before, and the next start tries again.
+ */
+function enableIncrementalVacuum(db: DatabaseSync): void {
+  if (db.prepare("PRAGMA auto_vacuum").get()?.auto_vacuum === incremental) {
+    return;
+  }
+  db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  if (db.prepare("PRAGMA page_count").get()?.page_count === 0) {
+    return;
+  }
+  try {
+    db.exec("VACUUM");
+  } catch {
+    // Space is then used again for new rows, but not given back.
+  }
+}
+
+/** The value of `PRAGMA auto_vacuum` (https://www.sqlite.org/pragma.html#pragma_auto_vacuum). */
+const incremental = 2;
 
 /** A connection that can't write, for a file that a writer has opened. */
 export function openReader(file: string): DatabaseSync {
@@ -46,6 +70,15 @@ export function createWalLimiter(db: DatabaseSync, file: string): () => void {
       }
     }
   };
+}
+
+/** Cuts pages that were given back off the file. What a reader still needs is left to the next checkpoint. */
+export function cutFile(db: DatabaseSync): void {
+  try {
+    db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  } catch {
+    // Nothing is lost, as above.
+  }
 }
 
 function open(file: string, setUp: (db: DatabaseSync) => void): DatabaseSync {

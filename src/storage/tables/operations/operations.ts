@@ -22,7 +22,7 @@ import {
 import { getTask, listTasks, readTask } from "./reads.ts";
 import { claimTasks, deregister, forgetReplicas, heartbeat, listReplicas } from "./replicas.ts";
 import { storeSnapshot } from "./snapshots.ts";
-import { cleanupConversations, sweep } from "./sweep.ts";
+import { cleanupConversations, giveBack, sweep } from "./sweep.ts";
 import { deleteTask, sendCommand, taskExists } from "./tasks.ts";
 
 /**
@@ -43,6 +43,7 @@ export const writeOperations = {
   deleteTask,
   deregister,
   forgetReplicas,
+  giveBack,
   heartbeat,
   sendCommand,
   storeConversation,

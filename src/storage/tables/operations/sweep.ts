@@ -57,6 +57,11 @@ export function* sweep({ removed }: Tables, _args: unknown, at: Moment): Steps<b
   return true;
 }
 
+/** Gives some of the space that removed rows have left back to the file system. False when nothing is left to do. */
+export function* giveBack({ removed }: Tables, _args: unknown): Steps<boolean> {
+  return removed?.giveBack === undefined ? false : yield* step(removed.giveBack());
+}
+
 /** False if there was nothing. */
 function* sweepSome(removed: RemovedRows, budget: Budget, { nowMs }: Moment): Steps<boolean> {
   const conversation = yield* step(removed.conversation());

@@ -111,8 +111,8 @@ export interface ManagerParts {
  * Makes a task manager over a processor and a storage. It must be the only one on its database:
  *
  * - If another one is alive, this function throws TaskError UNAVAILABLE.
- * - If another one ended without deregistering, this function watches its record for 4 s. Its SUBMITTED and WORKING
- *   tasks are then taken over, in the background, as the processor's `onLost` says.
+ * - If another one ended without deregistering, this function watches its record for `leaseMs`, unless the storage has
+ *   the trait `exclusive`. Its SUBMITTED and WORKING tasks are then taken over, in the background, as the processor's `onLost` says.
  * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
  *   "replaced".
  *
@@ -142,7 +142,11 @@ export async function createTaskManager(
   const readiness = new ReadinessTracker(deps.clock);
   const membership = await mapStorageErrors(async () => {
     await storage.setRetention({ conversationTtlMs, interruptedTtlMs });
-    return joinDatabase(deps, () => readiness.storageAnswered());
+    return joinDatabase(
+      deps,
+      () => readiness.storageAnswered(),
+      () => readiness.storageLost(),
+    );
   }).catch((error: unknown) => {
     readiness.drain();
     throw error;

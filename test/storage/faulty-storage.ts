@@ -21,6 +21,7 @@ export type Fault =
   | "answer-held"
   /** Errors that trying again doesn't help; nothing changed. */
   | "missing"
+  | "lost"
   | "invalid"
   | "corrupt"
   | "closed";
@@ -146,6 +147,7 @@ export class FaultyStorage {
         return outcome[0].value;
       }
       case "missing":
+      case "lost":
       case "invalid":
       case "corrupt":
       case "closed":

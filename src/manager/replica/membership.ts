@@ -1,16 +1,18 @@
 import { TaskError } from "../../domain/task-error.ts";
 import { sleep } from "../../runtime/clock.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { StorageError } from "../../storage/storage-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
-/** How often a server raises its counter. */
-const heartbeatMs = 1_000;
-/**
- * How long a server watches the counter of another before it takes that server for dead: several heartbeats, so that a
- * late one does no harm.
- */
-const watchMs = 4_000;
-/** How often it looks within that time. */
+/** How often a server raises its counter, at least: `storageSilenceMs` is ten times as long. */
+const heartbeatMsMax = 1_000;
+/** Heartbeats within the lease time, at least: a late one does no harm. */
+const heartbeatsPerLease = 4;
+/** How often a server looks at the counter of another within the lease time. */
 const looks = 8;
+
+/** The storages of `exclusive` engines that a task manager of this process uses. */
+const joined = new WeakSet<Storage>();
 
 export interface Membership {
   /** Servers whose counters stand still. No server runs their tasks. */
@@ -33,11 +35,17 @@ export interface Membership {
  * server that is paused for longer than the watch is fenced off by the takeover entries, task by task. When it resumes
  * it finds its record removed, and sends no more heartbeats.
  *
- * `answered` is called whenever the storage has answered a heartbeat.
+ * A storage that only this process can have opened needs no watch: every other record is that of a process that has
+ * ended. Only a second task manager of this process is refused then.
+ *
+ * `answered` is called whenever the storage has answered a heartbeat, `lost` whenever it says that its database was
+ * removed or replaced.
  */
-export async function joinDatabase(deps: ManagerDeps, answered: () => void): Promise<Membership> {
+export async function joinDatabase(deps: ManagerDeps, answered: () => void, lost: () => void): Promise<Membership> {
   const { promise: replaced, resolve: replace } = Promise.withResolvers<void>();
   const { storage, replica, clock, logger } = deps;
+  const { leaseMs } = deps.options;
+  const heartbeatMs = Math.min(heartbeatMsMax, leaseMs / heartbeatsPerLease);
   let cancel = () => {};
   let left = false;
   let beating: Promise<void> = Promise.resolve();
@@ -57,7 +65,10 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
   };
   const beat = (): void => {
     beating = beatAndLook()
-      .catch((error: unknown) => logger.warn({ err: error }, "A heartbeat failed"))
+      .catch((error: unknown) => {
+        if (error instanceof StorageError && error.code === "lost") lost();
+        logger.warn({ err: error }, "A heartbeat failed");
+      })
       .finally(() => {
         if (!left) cancel = clock.after(heartbeatMs, beat);
       });
@@ -65,6 +76,7 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
   const leave = async () => {
     left = true;
     cancel();
+    joined.delete(storage);
     // A heartbeat that arrives later would create the record again.
     await beating;
     try {
@@ -75,12 +87,19 @@ export async function joinDatabase(deps: ManagerDeps, answered: () => void): Pro
     }
   };
 
-  await beatAndLook();
+  const { exclusive = false } = storage.traits;
+  if (exclusive && joined.has(storage))
+    throw new TaskError("UNAVAILABLE", "Another task manager of this process uses this storage; dispose it first");
+  if (exclusive) joined.add(storage);
+  await beatAndLook().catch((error: unknown) => {
+    joined.delete(storage);
+    throw error;
+  });
   cancel = clock.after(heartbeatMs, beat);
   try {
     const first = await others(deps);
-    for (let look = 0; look < looks && first.size > 0; look++) {
-      await sleep(clock, watchMs / looks);
+    for (let look = 0; !exclusive && look < looks && first.size > 0; look++) {
+      await sleep(clock, leaseMs / looks);
       for (const [other, counter] of await others(deps)) {
         if (first.get(other) === counter) continue;
         throw new TaskError(

@@ -9,7 +9,9 @@ import { SqliteTransactions } from "./transactions.ts";
  * Opens a storage in a SQLite file. The file and its folder are made if there are none. The storage is durable and for
  * one process at a time. All of SQLite's work is done in two threads: one writes and waits for the disk, one reads.
  * Throws `StorageError`: "invalid" for options it can't use or a file of a newer release, "corrupt" for a file that is
- * no sound database, "unavailable" for one that can't be opened.
+ * no sound database, "unavailable" for one that can't be opened, or that another process uses; the message names that process.
+ *
+ * While the file, its write-ahead log or its lock is removed or replaced, every call fails with "lost".
  */
 export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
   return sqliteStorageOver(await openChannels(file, checkStorageOptions(options)));
@@ -18,6 +20,9 @@ export async function createSqliteStorage(file: string, options?: StorageOptions
 /** The storage over threads that were opened already: tests put faults into theirs. */
 export function sqliteStorageOver(channels: SqliteChannels): Storage {
   return checkedStorage(
-    tablesEngine({ durable: true, shared: false, expiry: "sweep", wakeUps: "local" }, new SqliteTransactions(channels)),
+    tablesEngine(
+      { durable: true, shared: false, exclusive: true, expiry: "sweep", wakeUps: "local" },
+      new SqliteTransactions(channels),
+    ),
   );
 }

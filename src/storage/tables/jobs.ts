@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import type { Scope, TaskKey } from "../../domain/scope.ts";
+import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
 import type { Snapshot } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
 import { giveBacksMax, snapshotCallBytes, snapshotPieceBytes } from "./limits.ts";
@@ -71,6 +71,24 @@ export class Jobs {
             });
       }
       return total;
+    });
+  }
+
+  /** Conversations beyond an age that no task holds, oldest access first. */
+  getExpired(maxAgeMs: number, limit: number, scope: Scope | undefined): Promise<readonly ConversationKey[]> {
+    return this.#run(async () => {
+      const found: ConversationKey[] = [];
+      let from: CleanupPlace | undefined;
+      do {
+        const { expired, next } = await this.#transactions.read("findExpired", { maxAgeMs, scope, from });
+        found.push(...expired);
+        from = next;
+        if (from !== undefined) {
+          // As above.
+          await setImmediate();
+        }
+      } while (from !== undefined && found.length < limit);
+      return found.slice(0, limit);
     });
   }
 

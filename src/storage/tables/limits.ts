@@ -8,6 +8,8 @@ export const snapshotPieceBytes = 1024 * 1024;
 export const snapshotCallBytes = 4 * 1024 * 1024;
 /** Conversations looked at in one transaction of a cleanup. */
 export const cleanupConversationsMax = 20;
+/** Conversations looked at in one transaction of a look for expired ones: some milliseconds of reading. */
+export const expiredConversationsMax = 256;
 /**
  * Rows removed in one transaction of a sweep, and their bytes unless one row is larger: a few milliseconds between two
  * groups of appends.

@@ -1,12 +1,11 @@
 import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { ConversationKey, Scope } from "../../../domain/scope.ts";
+import type { Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, ConversationPage, ConversationStats } from "../../storage.ts";
 import type { OperationArgs } from "../../storage-engine.ts";
 import { taskRuns } from "../../storage-error.ts";
-import { cleanupConversationsMax } from "../limits.ts";
-import { before, type Moment } from "../moment.ts";
+import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
-import type { ConversationRow, OldConversation, Tables } from "../tables.ts";
+import type { ConversationRow, Tables } from "../tables.ts";
 import { removeMessages } from "./history.ts";
 
 /** The live conversation of a context id. */
@@ -126,22 +125,4 @@ export function* getConversationStats(
   at: Moment,
 ): Steps<ConversationStats> {
   return yield* step(tables.conversationStats(scope, at));
-}
-
-export function* getExpiredConversations(
-  tables: Tables,
-  { maxAgeMs, limit, scope }: OperationArgs<"getExpiredConversations">,
-  at: Moment,
-): Steps<readonly ConversationKey[]> {
-  const expired: ConversationKey[] = [];
-  const beforeMs = before(at.nowMs, maxAgeMs);
-  // Some of a page may be held.
-  const pageSize = limit + cleanupConversationsMax;
-  let after: OldConversation | undefined;
-  do {
-    const page = yield* step(tables.oldConversations(scope, { before: beforeMs, after, limit: pageSize }, at));
-    expired.push(...page.filter(({ held }) => !held).map(({ key }) => key));
-    after = page.length < pageSize ? undefined : page.at(-1);
-  } while (after !== undefined && expired.length < limit);
-  return expired.slice(0, limit);
 }

@@ -7,7 +7,6 @@ import {
   deleteConversation,
   getConversation,
   getConversationStats,
-  getExpiredConversations,
   listConversations,
   storeConversation,
   updateConversationAccess,
@@ -22,7 +21,7 @@ import {
 import { getTask, listTasks, readTask } from "./reads.ts";
 import { claimTasks, deregister, forgetReplicas, heartbeat, listReplicas } from "./replicas.ts";
 import { storeSnapshot } from "./snapshots.ts";
-import { cleanupConversations, giveBack, sweep } from "./sweep.ts";
+import { cleanupConversations, findExpired, giveBack, sweep } from "./sweep.ts";
 import { deleteTask, sendCommand, taskExists } from "./tasks.ts";
 
 /**
@@ -57,9 +56,9 @@ export const writeOperations = {
 /** The operations that only read. */
 export const readOperations = {
   claimTasks,
+  findExpired,
   getConversation,
   getConversationStats,
-  getExpiredConversations,
   getMessages,
   getPushNotification,
   getTask,

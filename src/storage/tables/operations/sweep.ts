@@ -1,5 +1,5 @@
-import type { Scope } from "../../../domain/scope.ts";
-import { cleanupConversationsMax, sweepBytesMax, sweepRowsMax } from "../limits.ts";
+import type { ConversationKey, Scope } from "../../../domain/scope.ts";
+import { cleanupConversationsMax, expiredConversationsMax, sweepBytesMax, sweepRowsMax } from "../limits.ts";
 import { before, type Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { OldConversation, RemovedKind, RemovedRows, Tables } from "../tables.ts";
@@ -35,6 +35,23 @@ export function* cleanupConversations(
   }
   const after = old.length < cleanupConversationsMax ? undefined : old.at(-1);
   return { removed: expired.length, ...(after !== undefined && { next: { before: beforeMs, after } }) };
+}
+
+/**
+ * Some of the conversations beyond an age that no task holds, oldest access first. Held ones are looked at too, so one
+ * call looks at a bounded number and says where to go on.
+ */
+export function* findExpired(
+  tables: Tables,
+  { maxAgeMs, scope, from }: CleanupArgs,
+  at: Moment,
+): Steps<{ readonly expired: readonly ConversationKey[]; readonly next?: CleanupPlace }> {
+  const beforeMs = from?.before ?? before(at.nowMs, maxAgeMs);
+  const range = { before: beforeMs, after: from?.after, limit: expiredConversationsMax };
+  const old = yield* step(tables.oldConversations(scope, range, at));
+  const expired = old.filter(({ held }) => !held).map(({ key }) => key);
+  const after = old.length < expiredConversationsMax ? undefined : old.at(-1);
+  return { expired, ...(after !== undefined && { next: { before: beforeMs, after } }) };
 }
 
 /** How much one call may still remove. */

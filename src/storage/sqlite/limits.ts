@@ -53,3 +53,5 @@ export const pagesGivenBackMax = 512;
  */
 export const freePagesKept = 256;
 export const freePartKept = 1 / 8;
+/** Pieces of abandoned snapshots removed in one transaction at the start: 64 MiB. */
+export const abandonedPiecesMax = 64;

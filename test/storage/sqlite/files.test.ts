@@ -7,7 +7,7 @@ import { temporaryFolder } from "../temporary-folder.ts";
 import { creation, progress, scope, taskKey } from "./fixtures.ts";
 
 describe("the lock", () => {
-  test("refuses a second storage on the file and names the process that holds it, until that one is closed", async () => {
+  test("refuses a second storage on the file and names the process that holds it", async () => {
     const file = join(temporaryFolder(), "tasks.db");
     const first = await createSqliteStorage(file);
     await expect(createSqliteStorage(file)).rejects.toMatchObject({

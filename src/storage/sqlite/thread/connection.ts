@@ -1,7 +1,15 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { busyTimeoutMs, cacheBytes, commitsPerWalCheck, walBytesKept, walPagesMax } from "../limits.ts";
+import {
+  abandonedPiecesMax,
+  busyTimeoutMs,
+  cacheBytes,
+  commitsPerWalCheck,
+  walBytesKept,
+  walPagesMax,
+} from "../limits.ts";
 import { migrate } from "../rows/schema.ts";
+import { withPrefix } from "../rows/statements.ts";
 
 /** The one connection that writes. Makes the file and brings its schema up to date. */
 export function openWriter(file: string, prefix: string): DatabaseSync {
@@ -20,6 +28,7 @@ export function openWriter(file: string, prefix: string): DatabaseSync {
       PRAGMA temp_store = MEMORY;
     `);
     migrate(db, prefix);
+    removeAbandonedPieces(db, prefix);
   });
 }
 
@@ -45,6 +54,23 @@ function enableIncrementalVacuum(db: DatabaseSync): void {
 
 /** The value of `PRAGMA auto_vacuum` (https://www.sqlite.org/pragma.html#pragma_auto_vacuum). */
 const incremental = 2;
+
+/**
+ * Removes the pieces of snapshots that a crash kept from being completed. None is under way: the lock is held, and this
+ * process has begun none yet.
+ */
+function removeAbandonedPieces(db: DatabaseSync, prefix: string): void {
+  const remove = db.prepare(
+    withPrefix(
+      prefix,
+      `DELETE FROM {snapshots} WHERE id IN (
+        SELECT s.id FROM {snapshots} AS s JOIN {tasks} AS t ON t.id = s.task WHERE s.snapshot IS NOT t.snapshot
+        LIMIT ${abandonedPiecesMax}
+      )`,
+    ),
+  );
+  while (Number(remove.run().changes) > 0);
+}
 
 /** A connection that can't write, for a file that a writer has opened. */
 export function openReader(file: string): DatabaseSync {

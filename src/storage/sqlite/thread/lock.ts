@@ -41,7 +41,8 @@ export function lockDatabase(file: string, prefix: string): DatabaseLock {
     throw isBusy(error)
       ? new StorageError(
           "unavailable",
-          `The SQLite database "${file}" is in use by ${holderOf(path)}; stop that server first, or use another database`,
+          `The SQLite database "${file}" is in use by ${holderOf(path)}; ` +
+            "stop that server first, or use another database",
         )
       : error;
   }

@@ -112,7 +112,8 @@ export interface ManagerParts {
  *
  * - If another one is alive, this function throws TaskError UNAVAILABLE.
  * - If another one ended without deregistering, this function watches its record for `leaseMs`, unless the storage has
- *   the trait `exclusive`. Its SUBMITTED and WORKING tasks are then taken over, in the background, as the processor's `onLost` says.
+ *   the trait `exclusive`. Its SUBMITTED and WORKING tasks are then taken over, in the background, as the processor's
+ *   `onLost` says.
  * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
  *   "replaced".
  *

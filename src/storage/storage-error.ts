@@ -3,7 +3,7 @@
  * - "unavailable": the database can't be reached or refuses the call for now. Another try may succeed.
  * - "missing": the call refers to something that doesn't exist.
  * - "running": a task of the conversation is SUBMITTED or WORKING, and the call would remove it.
- * - "lost": the database was removed or replaced while the storage was open. Another try succeeds only if it comes back.
+ * - "lost": the database was removed or replaced while the storage was open. Another try succeeds once it is back.
  * - "invalid": the call breaks a rule of the port, such as the length of an id. Another try fails as well.
  * - "corrupt": the database contains something that the storage can't have written.
  * - "closed": the storage was closed.

@@ -1,17 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import {
-  type Message,
-  MessageSchema,
-  TaskPushNotificationConfigSchema,
-  TaskState,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema, TaskPushNotificationConfigSchema } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { MessageClaim, Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
-import { failuresOf, mapKeys, withMethods } from "./mutant-storage.ts";
+import { deleteWhatever, deletionFaults, failuresOf, mapKeys, withMethods } from "./mutant-storage.ts";
 
 /** A storage that breaks one promise; `group` is where the suite must notice it. */
 interface Fault {
@@ -309,24 +304,7 @@ const faults: readonly Fault[] = [
       },
     }),
   },
-  {
-    name: "deletes a conversation whose task runs",
-    group: "deletion of a conversation",
-    methods: (real) => ({ deleteConversation: (scope, contextId) => deleteWhatever(real, scope, contextId) }),
-  },
-  {
-    name: "looks for running tasks first, and deletes the conversation then",
-    group: "deletion of a conversation",
-    methods: (real) => ({
-      async deleteConversation(scope, contextId) {
-        const { tasks } = await real.listTasks({ scope, contextId, limit: 100 });
-        await setImmediate();
-        return tasks.some(({ state }) => state === TaskState.SUBMITTED || state === TaskState.WORKING)
-          ? real.deleteConversation(scope, contextId)
-          : deleteWhatever(real, scope, contextId);
-      },
-    }),
-  },
+  ...deletionFaults,
   {
     name: "cleans up by id what had expired when the cleanup began",
     group: "expiry",
@@ -509,11 +487,4 @@ function messageOf(messageId: string, contextId: string): Message {
     MessageSchema,
     toBinary(MessageSchema, { $typeName: "lf.a2a.v1.Message", messageId, contextId } as Message),
   );
-}
-
-/** Deletes a conversation with its tasks, running ones too. */
-async function deleteWhatever(storage: Storage, scope: Scope, contextId: string): Promise<boolean> {
-  const { tasks } = await storage.listTasks({ scope, contextId, limit: 100 });
-  await Promise.all(tasks.map(({ key }) => storage.deleteTask(key)));
-  return (await storage.deleteConversation(scope, contextId)) || tasks.length > 0;
 }

@@ -41,7 +41,7 @@ export class ReadinessTracker implements Readiness {
     this.#become("ready");
   }
 
-  /** The database was removed or replaced: not ready at once. An answer makes it ready again, as if it had come back. */
+  /** The database was removed or replaced: not ready at once. The next answer of the storage makes it ready again. */
   storageLost(): void {
     if (this.#isFinal) return;
     this.#cancelSilence();

@@ -8,8 +8,10 @@ import { SqliteTransactions } from "./transactions.ts";
 /**
  * Opens a storage in a SQLite file. The file and its folder are made if there are none. The storage is durable and for
  * one process at a time. All of SQLite's work is done in two threads: one writes and waits for the disk, one reads.
- * Throws `StorageError`: "invalid" for options it can't use or a file of a newer release, "corrupt" for a file that is
- * no sound database, "unavailable" for one that can't be opened, or that another process uses; the message names that process.
+ * Throws `StorageError`:
+ * - "invalid" for options it can't use or a file of a newer release;
+ * - "corrupt" for a file that is no sound database;
+ * - "unavailable" for one that can't be opened, or that another process uses. The message names that process.
  *
  * While the file, its write-ahead log or its lock is removed or replaced, every call fails with "lost".
  */

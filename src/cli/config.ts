@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { entryBytesMax } from "../domain/limits.ts";
-import { managerDefaults } from "../manager/options.ts";
+import { leasesPerTtl, managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import { listenerLimits } from "../transport/listener/listener-limits.ts";
@@ -23,7 +23,8 @@ const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as cons
 
 /** Milliseconds, from a number with a unit. The unit is required: a bare number could mean seconds or milliseconds. */
 function duration(leastMs: number) {
-  const accepted = `a duration${leastMs > 0 ? " above 0" : ""} with its unit: 500ms, 30s, 5m, 1h, 7d`;
+  const range = leastMs > 1 ? ` of at least ${durationText(leastMs)}` : leastMs > 0 ? " above 0" : "";
+  const accepted = `a duration${range} with its unit: 500ms, 30s, 5m, 1h, 7d`;
   return z.string().transform((given, context) => {
     const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(given) ?? [];
     const ms = Number(amount) * (units[unit as keyof typeof units] ?? Number.NaN);
@@ -202,6 +203,14 @@ export const configSchema = z
       value: "TIME",
       description: "Time from the last access to a conversation until it and its tasks expire",
     }),
+    lease: duration(1_000)
+      .prefault(durationText(managerDefaults.leaseMs))
+      .register(settingTexts, {
+        value: "TIME",
+        description:
+          "Time without a heartbeat after which a server counts as dead; the same for all servers of a database. " +
+          "--conversation-ttl is at least four times as long",
+      }),
     interruptedTtl: duration(1).prefault(durationText(managerDefaults.interruptedTtlMs)).register(settingTexts, {
       value: "TIME",
       description: "Time for which a task that waits for input or authorization keeps its conversation from expiring",
@@ -271,6 +280,7 @@ export const configSchema = z
   .superRefine(
     (config: Partial<Config>, context) => {
       const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, maxEventBytes, maxTaskBytes } = config;
+      const { conversationTtl, lease } = config;
       const fault = (setting: keyof Config, message: string) =>
         context.addIssue({ code: "custom", path: [setting], message });
       if (tlsCert !== undefined && tlsKey === undefined)
@@ -280,6 +290,8 @@ export const configSchema = z
       if (typeof host === "string" && host !== "" && allowAnonymous === false && !isLoopback(host))
         fault("host", loopbackOnly);
       if (extendedCard !== undefined && allowAnonymous === false) fault("extendedCard", anonymousOnly);
+      if (Number(conversationTtl) < leasesPerTtl * Number(lease))
+        fault("conversationTtl", `at least four times --lease, ${durationText(leasesPerTtl * Number(lease))}`);
       if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
     },
     { when: () => true },

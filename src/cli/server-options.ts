@@ -44,6 +44,7 @@ export function managerOptions(config: Config): Required<ManagerOptions> {
   return {
     enableCleanup: config.cleanup,
     cleanupIntervalMs: config.cleanupInterval,
+    leaseMs: config.lease,
     conversationTtlMs: config.conversationTtl,
     interruptedTtlMs: config.interruptedTtl,
     maxRunningTasks: config.maxRunningTasks,

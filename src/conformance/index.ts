@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import type { CaseSpec, ConformanceCase, ConformanceOptions, OpenStorage } from "./conformance-case.ts";
 import { claimCases } from "./conversations/claims.ts";
 import { conversationCases } from "./conversations/conversations.ts";
+import { deletionCases } from "./conversations/deletion.ts";
 import { expiryCases } from "./conversations/expiry.ts";
 import { historyCases } from "./conversations/history.ts";
 import { incarnationCases } from "./conversations/incarnations.ts";
@@ -45,6 +46,7 @@ const groups: Readonly<Record<string, readonly CaseSpec[]>> = {
   messages: messageCases,
   claims: claimCases,
   conversations: conversationCases,
+  "deletion of a conversation": deletionCases,
   expiry: expiryCases,
   incarnations: incarnationCases,
   "push notifications": pushCases,

@@ -8,6 +8,10 @@ export function asTaskError(error: unknown): unknown {
     case "unavailable":
     case "closed":
       return new TaskError("UNAVAILABLE", "The storage is not available", { cause: error });
+    case "lost":
+      return new TaskError("UNAVAILABLE", "The database was removed or replaced under the server", { cause: error });
+    case "running":
+      return new TaskError("STILL_RUNNING", "A task is running; cancel it first", { cause: error });
     case "missing":
       return new TaskError("TASK_NOT_FOUND", "No such task", { cause: error });
     case "invalid":

@@ -7,7 +7,12 @@ export interface ManagerOptions {
   readonly enableCleanup?: boolean;
   /** The time between two such removals. Default 30 s. */
   readonly cleanupIntervalMs?: number;
-  /** A conversation expires this long after its last access. Default 1 h. */
+  /**
+   * A server that sends no heartbeat for this long counts as dead, and the next one takes over its tasks. The same for
+   * all servers of a database. Default 4 s.
+   */
+  readonly leaseMs?: number;
+  /** A conversation expires this long after its last access. At least four times `leaseMs`. Default 1 h. */
   readonly conversationTtlMs?: number;
   /** A conversation with a task in INPUT_REQUIRED or AUTH_REQUIRED expires after this time instead. Default 7 days. */
   readonly interruptedTtlMs?: number;
@@ -37,6 +42,7 @@ export interface ManagerOptions {
 export const managerDefaults: Required<ManagerOptions> = {
   enableCleanup: true,
   cleanupIntervalMs: 30_000,
+  leaseMs: 4_000,
   conversationTtlMs: 3_600_000,
   interruptedTtlMs: 7 * 24 * 3_600_000,
   maxRunningTasks: 100,
@@ -49,6 +55,12 @@ export const managerDefaults: Required<ManagerOptions> = {
   maxEventBytes: eventBytesMaxDefault,
   maxTaskBytes: taskBytesMaxDefault,
 };
+
+/**
+ * The least TTL of a conversation, in lease times: a server that died is noticed, and its tasks are taken over, well
+ * before their conversations could expire.
+ */
+export const leasesPerTtl = 4;
 
 /** The options with defaults filled in. Throws TaskError INVALID_REQUEST, which names every fault. */
 export function checkedOptions(options: ManagerOptions): Required<ManagerOptions> {
@@ -68,6 +80,7 @@ export function checkedOptions(options: ManagerOptions): Required<ManagerOptions
   };
   for (const field of [
     "cleanupIntervalMs",
+    "leaseMs",
     "conversationTtlMs",
     "interruptedTtlMs",
     "maxRunningTasks",
@@ -76,6 +89,13 @@ export function checkedOptions(options: ManagerOptions): Required<ManagerOptions
   ] as const)
     atLeast(field, 1);
   for (const field of ["maxQueuedTasks", "cancelGraceMs", "duplicateWindowMs"] as const) atLeast(field, 0);
+  if (checked.conversationTtlMs < leasesPerTtl * checked.leaseMs) {
+    const least = `${leasesPerTtl} times leaseMs (${checked.leaseMs})`;
+    violations.push({
+      field: "conversationTtlMs",
+      description: `must be at least ${least}, not ${checked.conversationTtlMs}`,
+    });
+  }
   // A status with a short text needs some KiB. No storage holds an entry above the hard limit.
   atLeast("maxEventBytes", 4096, entryBytesMax);
   atLeast("maxTaskBytes", checked.maxEventBytes);

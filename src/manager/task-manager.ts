@@ -113,7 +113,8 @@ export interface ManagerParts {
  * Makes a task manager over a processor and a storage. It must be the only one on its database:
  *
  * - If another one is alive, this function throws TaskError UNAVAILABLE.
- * - If another one ended without deregistering, this function watches its record for 4 s.
+ * - If another one ended without deregistering, this function watches its record for `leaseMs`, unless the storage has
+ *   the trait `exclusive`.
  * - SUBMITTED and WORKING tasks that no living server has are taken over, in the background, as the processor's
  *   `onLost` says: at the start, and whenever they appear later.
  * - A task manager that was paused until another one took over disposes itself when it resumes. Its readiness is then
@@ -155,6 +156,7 @@ export async function createTaskManager(
     return joinDatabase(deps, {
       answered: () => readiness.storageAnswered(),
       replaced: () => onReplaced(),
+      lost: () => readiness.storageLost(),
     });
   }).catch((error: unknown) => {
     readiness.drain();

@@ -72,7 +72,7 @@ class CheckedStorage implements Storage {
 
   async appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult> {
     check.checkTaskAppend(key, append);
-    const outcome = await this.#engine.call("appendTask", { key: taskKeyOf(key), append });
+    const outcome = await this.#engine.call("appendTask", { key: taskKeyOf(key), append: appendOf(append) });
     return outcome.outcome === "duplicate" ? { outcome: "duplicate", claim: duplicateOf(outcome.claim) } : outcome;
   }
 
@@ -95,7 +95,7 @@ class CheckedStorage implements Storage {
 
   async listTasks(query: TaskQuery): Promise<TaskPage> {
     check.checkTaskQuery(query);
-    return await this.#engine.call("listTasks", { query: { ...query, scope: scopeOf(query.scope) } });
+    return await this.#engine.call("listTasks", { query: queryOf(query) });
   }
 
   async storeSnapshot(key: TaskKey, { sequence, bytes }: Snapshot): Promise<void> {
@@ -143,7 +143,7 @@ class CheckedStorage implements Storage {
   ): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(after, limit);
-    const args = { scope: scopeOf(scope), contextId, after, limit };
+    const args = { scope: scopeOf(scope), contextId, after: after && messagePlaceOf(after), limit };
     const { messages, next } = await this.#engine.call("listMessagePage", args);
     return { messages: messagesOf(messages), ...(next !== undefined && { next }) };
   }
@@ -155,7 +155,11 @@ class CheckedStorage implements Storage {
       check.checkBytes("message", bytes);
       return { messageId: message.messageId, contextId: message.contextId, bytes };
     });
-    await this.#engine.call("storeMessages", { scope: scopeOf(scope), messages: encoded, settle });
+    await this.#engine.call("storeMessages", {
+      scope: scopeOf(scope),
+      messages: encoded,
+      settle: settle && claimOf(settle),
+    });
   }
 
   async deleteMessage(scope: Scope, messageId: string): Promise<boolean> {
@@ -166,7 +170,7 @@ class CheckedStorage implements Storage {
   async claimMessage(scope: Scope, claim: MessageClaim): Promise<ClaimResult> {
     check.checkScope(scope);
     check.checkClaim(claim);
-    const outcome = await this.#engine.call("claimMessage", { scope: scopeOf(scope), claim });
+    const outcome = await this.#engine.call("claimMessage", { scope: scopeOf(scope), claim: claimOf(claim) });
     return outcome.outcome === "duplicate" ? { outcome: "duplicate", ...duplicateOf(outcome) } : outcome;
   }
 
@@ -186,7 +190,7 @@ class CheckedStorage implements Storage {
   async listConversations(scope: Scope, page: PageQuery): Promise<ConversationPage> {
     check.checkScope(scope);
     check.checkPageQuery(page);
-    return await this.#engine.call("listConversations", { scope: scopeOf(scope), page });
+    return await this.#engine.call("listConversations", { scope: scopeOf(scope), page: pageOf(page) });
   }
 
   async updateConversationAccess(scope: Scope, contextId: string): Promise<boolean> {
@@ -300,7 +304,9 @@ class CheckedStorage implements Storage {
   }
 }
 
-/** A scope alone. Callers hand in objects with further members, some of which can't be cloned. */
+// Arguments with the members that the port names, and no others: callers hand in objects with further ones, some of
+// which can't be cloned into another thread.
+
 function scopeOf({ tenant, owner }: Scope): Scope {
   return { tenant, owner };
 }
@@ -311,6 +317,56 @@ function optionalScope(scope: Scope | undefined): Scope | undefined {
 
 function taskKeyOf({ tenant, owner, taskId }: TaskKey): TaskKey {
   return { tenant, owner, taskId };
+}
+
+function appendOf({ after, batch, header, messages, handled, create }: TaskAppend): TaskAppend {
+  const { state, statusTimeMs, replica, fence, pending, summary } = header;
+  return {
+    after: { head: after.head, batch: after.batch, fence: after.fence },
+    batch: { id: batch.id, entries: batch.entries },
+    header: {
+      state,
+      statusTimeMs,
+      replica,
+      fence,
+      ...(pending !== undefined && { pending }),
+      ...(summary !== undefined && { summary }),
+    },
+    messages: messages.map(({ index, messageId, timeMs }) => ({ index, messageId, timeMs })),
+    handled,
+    ...(create !== undefined && {
+      create: {
+        contextId: create.contextId,
+        ...(create.claim !== undefined && { claim: claimOf(create.claim) }),
+      },
+    }),
+  };
+}
+
+function claimOf({ messageId, contentHash, taskId, windowMs, strict }: MessageClaim): MessageClaim {
+  return { messageId, contentHash, taskId, windowMs, ...(strict !== undefined && { strict }) };
+}
+
+function queryOf({ scope, contextId, state, statusTimeMsMin, after, limit }: TaskQuery): TaskQuery {
+  return {
+    scope: scopeOf(scope),
+    ...(contextId !== undefined && { contextId }),
+    ...(state !== undefined && { state }),
+    ...(statusTimeMsMin !== undefined && { statusTimeMsMin }),
+    ...(after !== undefined && { after: { statusTimeMs: after.statusTimeMs, taskId: after.taskId } }),
+    limit,
+  };
+}
+
+function pageOf({ after, limit }: PageQuery): PageQuery {
+  return {
+    ...(after !== undefined && { after: { lastAccessMs: after.lastAccessMs, contextId: after.contextId } }),
+    limit,
+  };
+}
+
+function messagePlaceOf({ timeMs, taskId, sequence }: MessagePlace): MessagePlace {
+  return { timeMs, taskId, sequence };
 }
 
 function duplicateOf({ taskId, answer }: HeldClaim): DuplicateClaim {

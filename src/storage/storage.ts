@@ -123,7 +123,8 @@ export interface Storage extends AsyncDisposable {
   updateConversationAccess(scope: Scope, contextId: string): Promise<boolean>;
   /**
    * Removes a conversation, its tasks and messages, and the claims that led to them. False if there was no such
-   * conversation.
+   * conversation. Fails with "running" while a task of it is SUBMITTED or WORKING, or is being created. The check and
+   * the removal are one step: no task that was acknowledged meanwhile is removed.
    */
   deleteConversation(scope: Scope, contextId: string): Promise<boolean>;
   /**
@@ -187,6 +188,11 @@ export interface StorageTraits {
   readonly durable: boolean;
   /** Whether several processes may use it at once. */
   readonly shared: boolean;
+  /**
+   * Whether no other process can have opened it while this one has. Then the records of all other replicas are those of
+   * processes that have ended. Absent: no.
+   */
+  readonly exclusive?: boolean;
   /** "native": the database removes expired conversations. "sweep": `cleanupExpiredConversations` removes them. */
   readonly expiry: "native" | "sweep";
   readonly wakeUps: "push" | "poll" | "local";

@@ -113,8 +113,10 @@ describe("settings that are taken", () => {
     const smallest = [
       "--cleanup-interval",
       "1ms",
+      "--lease",
+      "1s",
       "--conversation-ttl",
-      "1ms",
+      "4s",
       "--interrupted-ttl",
       "1ms",
       "--turn-timeout",
@@ -147,7 +149,8 @@ describe("settings that are taken", () => {
     expect(checkedOptions(options)).toEqual({
       enableCleanup: true,
       cleanupIntervalMs: 1,
-      conversationTtlMs: 1,
+      leaseMs: 1000,
+      conversationTtlMs: 4000,
       interruptedTtlMs: 1,
       maxRunningTasks: 1,
       maxQueuedTasks: 0,
@@ -182,6 +185,16 @@ describe("settings that are refused", () => {
       name: "a duration without a unit",
       args: ["--conversation-ttl", "30"],
       fault: `--conversation-ttl (A2A_TM_CONVERSATION_TTL): must be a duration above 0 ${time}, not "30"`,
+    },
+    {
+      name: "a time of conversations below four lease times",
+      args: ["--conversation-ttl", "15s"],
+      fault: '--conversation-ttl (A2A_TM_CONVERSATION_TTL): must be at least four times --lease, 16s, not "15s"',
+    },
+    {
+      name: "a lease below a second",
+      args: ["--lease", "500ms"],
+      fault: `--lease (A2A_TM_LEASE): must be a duration of at least 1s ${time}, not "500ms"`,
     },
     {
       name: "a duration of 0 where it would be none",

@@ -6,7 +6,7 @@ import type { Scope } from "../../src/domain/scope.ts";
 import { taskKeyString } from "../../src/domain/scope.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
 import type { MessageClaim, Snapshot, Storage, StorageOptions, TaskAppend } from "../../src/storage/storage.ts";
-import { failuresOf, mapKeys, withMethods } from "./mutant-storage.ts";
+import { deleteWhatever, deletionFaults, failuresOf, mapKeys, withMethods } from "./mutant-storage.ts";
 
 /** A storage that breaks one promise; `group` is where the suite must notice it. */
 interface Fault {
@@ -287,7 +287,7 @@ const faults: readonly Fault[] = [
         const contextId = (await real.getTask(key))?.contextId;
         const deleted = await real.deleteTask(key);
         if (contextId !== undefined) {
-          await real.deleteConversation(key, contextId);
+          await deleteWhatever(real, key, contextId);
         }
         return deleted;
       },
@@ -299,11 +299,12 @@ const faults: readonly Fault[] = [
     methods: (real) => ({
       async cleanupExpiredConversations(maxAgeMs, scope) {
         const removed = await real.cleanupExpiredConversations(maxAgeMs, scope);
-        await real.deleteConversation({ tenant: "tenant", owner: "owner" }, "running");
+        await deleteWhatever(real, { tenant: "tenant", owner: "owner" }, "running");
         return removed;
       },
     }),
   },
+  ...deletionFaults,
   {
     name: "cleans up by id what had expired when the cleanup began",
     group: "expiry",

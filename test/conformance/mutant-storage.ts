@@ -1,4 +1,6 @@
+import { setImmediate } from "node:timers/promises";
 import { expect } from "vitest";
+import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type ConformanceOptions, type OpenStorage, storageConformance } from "../../src/conformance/index.ts";
 import type { Scope } from "../../src/domain/scope.ts";
 import type { Storage } from "../../src/storage/storage.ts";
@@ -61,3 +63,36 @@ export function mapKeys(
     return "scope" in arg ? { ...arg, scope: change(arg.scope as Scope) } : arg;
   }
 }
+
+/** Deletes a conversation with its tasks, running ones too. */
+export async function deleteWhatever(storage: Storage, scope: Scope, contextId: string): Promise<boolean> {
+  const { tasks } = await storage.listTasks({ scope, contextId, limit: 100 });
+  await Promise.all(tasks.map(({ key }) => storage.deleteTask(key)));
+  return (await storage.deleteConversation(scope, contextId)) || tasks.length > 0;
+}
+
+/** Storages that delete conversations at fault. */
+export const deletionFaults: readonly {
+  readonly name: string;
+  readonly group: string;
+  readonly methods: (real: Storage) => Partial<Storage>;
+}[] = [
+  {
+    name: "deletes a conversation whose task runs",
+    group: "deletion of a conversation",
+    methods: (real) => ({ deleteConversation: (scope, contextId) => deleteWhatever(real, scope, contextId) }),
+  },
+  {
+    name: "looks for running tasks first, and deletes the conversation then",
+    group: "deletion of a conversation",
+    methods: (real) => ({
+      async deleteConversation(scope, contextId) {
+        const { tasks } = await real.listTasks({ scope, contextId, limit: 100 });
+        await setImmediate();
+        return tasks.some(({ state }) => state === TaskState.SUBMITTED || state === TaskState.WORKING)
+          ? real.deleteConversation(scope, contextId)
+          : deleteWhatever(real, scope, contextId);
+      },
+    }),
+  },
+];

@@ -7,6 +7,7 @@ const root = join(import.meta.dirname, "../..");
 /** A server of its own process, as `npm start` runs it, on a free port. */
 export interface ServeProcess {
   readonly url: URL;
+  readonly pid: number | undefined;
   /** What it has printed. */
   readonly stdout: () => string;
   readonly stderr: () => string;
@@ -54,6 +55,7 @@ export async function startServer(
   ended.catch(() => undefined);
   return {
     url,
+    pid: child.pid,
     stdout: () => text.stdout,
     stderr: () => text.stderr,
     exited,

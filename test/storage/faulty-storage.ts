@@ -21,6 +21,7 @@ export type Fault =
   | "answer-held"
   /** Errors that trying again doesn't help; nothing changed. */
   | "missing"
+  | "lost"
   | "invalid"
   | "corrupt"
   | "closed"
@@ -155,6 +156,7 @@ export class FaultyStorage {
         await execute();
         throw new TypeError(`Injected: ${method} has a bug`);
       case "missing":
+      case "lost":
       case "invalid":
       case "corrupt":
       case "closed":

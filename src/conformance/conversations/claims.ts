@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ClaimResult } from "../../storage/storage.ts";
 import type { CaseSpec } from "../conformance-case.ts";
 import * as given from "../fixtures.ts";
@@ -214,7 +215,7 @@ export const claimCases: readonly CaseSpec[] = [
       const mine = [given.claimOf("m1", "task-1"), given.claimOf("m2", "task-2")];
       const other = given.claimOf("m3", "task-3");
       for (const claim of mine) {
-        await given.commit(storage, given.taskKey(claim.taskId), given.nothing, { claim });
+        await given.commit(storage, given.taskKey(claim.taskId), given.nothing, { claim, state: TaskState.COMPLETED });
       }
       await given.commit(storage, given.taskKey("task-3"), given.nothing, { claim: other, contextId: "other" });
       await storage.deleteTask(given.taskKey("task-2"));

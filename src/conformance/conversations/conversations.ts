@@ -87,25 +87,6 @@ export const conversationCases: readonly CaseSpec[] = [
     },
   },
   {
-    name: "deleting a conversation removes all that belongs to it, even a running task, and nothing else",
-    async run(storage) {
-      const key = given.taskKey("task");
-      const position = await given.say(storage, key, given.nothing, "m1", 1000, { contextId: "c1" });
-      await storage.storeMessages(given.scope, [given.messageOf("m2", "m2", "c1"), given.messageOf("m3", "m3", "c2")]);
-      assert.equal(await storage.deleteConversation(given.scope, "c1"), true);
-      assert.equal(await storage.deleteConversation(given.scope, "c1"), false);
-      assert.equal(await storage.getConversation(given.scope, "c1"), undefined);
-      assert.equal(await storage.taskExists(key), false);
-      assert.deepEqual(await storage.readTask(key, 0n, 1000), []);
-      assert.deepEqual(await storage.getMessages(given.scope, ["m1", "m2", "m3"]).then(given.idsOf), ["m3"]);
-      assert.deepEqual(await storage.appendTask(key, given.appendOf(position)), { outcome: "gone" });
-      assert.deepEqual(await storage.claimTasks({ replicas: ["replica-1"], limit: 10 }), []);
-      await given.commit(storage, key, given.nothing, { contextId: "c1" });
-      assert.deepEqual(await storage.listMessagesByContextId(given.scope, "c1"), []);
-      assert.equal((await given.taskOf(storage, key)).head, 1n);
-    },
-  },
-  {
     name: "the statistics count what is there",
     async run(storage) {
       assert.deepEqual(await storage.getConversationStats(), { totalConversations: 0, totalMessages: 0 });

@@ -338,7 +338,7 @@ const badCalls: { readonly [method in Method]: () => readonly BadCall[] } = {
   ],
 };
 
-export const argumentCases: readonly CaseSpec[] = Object.entries(badCalls).map(
+const refusalCases: readonly CaseSpec[] = Object.entries(badCalls).map(
   ([method, callsOf]): CaseSpec => ({
     name: `${method} refuses invalid arguments, and changes nothing`,
     async run(storage) {
@@ -355,6 +355,42 @@ export const argumentCases: readonly CaseSpec[] = Object.entries(badCalls).map(
     },
   }),
 );
+
+export const argumentCases: readonly CaseSpec[] = [
+  ...refusalCases,
+  {
+    name: "members that the port doesn't name are passed over, even if they can't be cloned",
+    async run(storage) {
+      const claim = withMore(given.claimOf("m1", "task"));
+      const first = given.appendOf(given.nothing, { claim });
+      const { after, batch, header, create } = first;
+      const append = withMore({
+        ...first,
+        after: withMore(after),
+        batch: withMore(batch),
+        header: withMore(header),
+        messages: [withMore({ index: 0, messageId: "m1", timeMs: 1000 })],
+        ...(create !== undefined && { create: withMore(create) }),
+      });
+      assert.equal((await storage.appendTask(withMore(key), append)).outcome, "committed");
+      const place = withMore({ statusTimeMs: 2_000_000, taskId: "z" });
+      const query = withMore({ scope: withMore(scope), contextId, after: place, limit: 5 });
+      assert.equal((await storage.listTasks(query)).total, 1);
+      const from = withMore({ timeMs: 0, taskId: "", sequence: 0n });
+      await storage.listMessagePage(withMore(scope), contextId, withMore({ after: from, limit: 5 }));
+      const last = withMore({ lastAccessMs: 0, contextId });
+      await storage.listConversations(withMore(scope), withMore({ after: last, limit: 5 }));
+      const other = withMore(given.claimOf("m2", "answered"));
+      assert.deepEqual(await storage.claimMessage(scope, other), { outcome: "accepted", otherContent: false });
+      await storage.storeMessages(withMore(scope), [given.messageOf("bare", "bare", contextId)], other);
+    },
+  },
+];
+
+/** An object with a member more, which no thread can be given. */
+function withMore<T extends object>(value: T): T {
+  return Object.assign({ ...value }, { more: () => undefined });
+}
 
 /** One of each kind of record. */
 async function fill(storage: Storage): Promise<void> {

@@ -34,6 +34,7 @@ export const scopeCases: readonly CaseSpec[] = pairs.flatMap(({ name, mine, othe
       await assertFilled(storage, mine, "mine");
       await assertFilled(storage, other, "other");
       assert.equal((await storage.getConversationStats()).totalConversations, 2);
+      assert.equal(await storage.deleteTask(given.taskKey("task", other)), true);
       assert.equal(await storage.deleteConversation(other, "context"), true);
       await assertFilled(storage, mine, "mine");
     },

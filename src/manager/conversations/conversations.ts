@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Message, MessageSchema, TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   type CleanupExpiredConversationsRequest,
   CleanupExpiredConversationsRequestSchema,
@@ -19,6 +19,7 @@ import type { Scope } from "../../domain/scope.ts";
 import { TaskError, taskNotFound } from "../../domain/task-error.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { ConversationHistory, ConversationStats } from "../../storage/storage.ts";
+import { StorageError } from "../../storage/storage-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import { countFitting } from "../read/count-fitting.ts";
 import { pageSizeDefault } from "../read/list-tasks.ts";
@@ -130,16 +131,11 @@ export class Conversations {
   /** Throws TaskError STILL_RUNNING while a task of it is SUBMITTED or WORKING. */
   delete(contextId: string, scope: Scope): Promise<boolean> {
     return this.#call(async () => {
-      for (const state of runningStates) {
-        const { total } = await this.#deps.storage.listTasks({ scope, contextId, state, limit: 1 });
-        if (total > 0)
-          throw new TaskError("STILL_RUNNING", `A task of conversation "${contextId}" is running; cancel it first`, {
-            metadata: { contextId },
-          });
-      }
       // The turn of an interrupted task may still run, and wait for a credential.
       const runs = this.#runs.ofConversation(scope, contextId);
-      const deleted = await this.#deps.storage.deleteConversation(scope, contextId);
+      const deleted = await this.#deps.storage.deleteConversation(scope, contextId).catch((error: unknown) => {
+        throw error instanceof StorageError && error.code === "running" ? stillRunning(contextId, error) : error;
+      });
       if (!deleted) return false;
       for (const { key, writer } of runs) writer.abandon(taskNotFound(key.taskId));
       // The tasks are gone, and their readers must not wait for ever.
@@ -164,8 +160,6 @@ export class Conversations {
   }
 }
 
-const runningStates = [TaskState.SUBMITTED, TaskState.WORKING];
-
 function asMessage({ contextId, messageIds, lastAccessTime }: ConversationHistory): Conversation {
   return create(ConversationSchema, {
     contextId,
@@ -176,4 +170,9 @@ function asMessage({ contextId, messageIds, lastAccessTime }: ConversationHistor
 
 function conversationNotFound(contextId: string): TaskError {
   return new TaskError("CONVERSATION_NOT_FOUND", `No conversation "${contextId}"`, { metadata: { contextId } });
+}
+
+function stillRunning(contextId: string, cause: unknown): TaskError {
+  const message = `A task of conversation "${contextId}" is running; cancel it first`;
+  return new TaskError("STILL_RUNNING", message, { metadata: { contextId }, cause });
 }

@@ -1,17 +1,18 @@
 import { TaskError } from "../../domain/task-error.ts";
 import { sleep } from "../../runtime/clock.ts";
-import type { ReplicaRecord } from "../../storage/storage.ts";
+import type { ReplicaRecord, Storage } from "../../storage/storage.ts";
+import { StorageError } from "../../storage/storage-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
-/** How often a server raises its counter. */
-export const heartbeatMs = 1_000;
-/**
- * How long a server watches the counter of another before it takes that server for dead: several heartbeats, so that a
- * late one does no harm.
- */
-const watchMs = 4_000;
-/** How often it looks within that time. */
+/** How often a server raises its counter, at least: `storageSilenceMs` is ten times as long. */
+export const heartbeatMsMax = 1_000;
+/** Heartbeats within the lease time, at least: a late one does no harm. */
+const heartbeatsPerLease = 4;
+/** How often a server looks at the counter of another within the lease time. */
 const looks = 8;
+
+/** The storages of `exclusive` engines that a task manager of this process uses. */
+const joined = new WeakSet<Storage>();
 
 export interface Membership {
   /**
@@ -29,6 +30,8 @@ export interface MembershipEvents {
    * is answered, so that no call comes between.
    */
   readonly replaced: () => void;
+  /** The storage says that its database was removed or replaced. Called at each such answer. */
+  readonly lost: () => void;
 }
 
 /**
@@ -41,9 +44,14 @@ export interface MembershipEvents {
  * learns at its next heartbeat that it was replaced. Until then the takeover entries fence it off, task by task.
  *
  * Of two servers that start at the same time, each sees the other's counter grow: one of them refuses, or both.
+ *
+ * A storage that only this process can have opened needs no watch: every other record is that of a process that has
+ * ended. Only a second task manager of this process is refused then.
  */
 export async function joinDatabase(deps: ManagerDeps, events: MembershipEvents): Promise<Membership> {
   const { storage, replica, clock, logger } = deps;
+  const { leaseMs } = deps.options;
+  const heartbeatMs = Math.min(heartbeatMsMax, leaseMs / heartbeatsPerLease);
   let cancel = () => {};
   let left = false;
   let replaced = false;
@@ -58,7 +66,10 @@ export async function joinDatabase(deps: ManagerDeps, events: MembershipEvents):
         replaced = true;
         events.replaced();
       })
-      .catch((error: unknown) => logger.warn({ err: error }, "A heartbeat failed"))
+      .catch((error: unknown) => {
+        if (error instanceof StorageError && error.code === "lost") events.lost();
+        logger.warn({ err: error }, "A heartbeat failed");
+      })
       .finally(() => {
         if (!left) cancel = clock.after(heartbeatMs, beat);
       });
@@ -66,6 +77,7 @@ export async function joinDatabase(deps: ManagerDeps, events: MembershipEvents):
   const leave = async () => {
     left = true;
     cancel();
+    joined.delete(storage);
     await beating;
     if (replaced) return;
     try {
@@ -75,13 +87,20 @@ export async function joinDatabase(deps: ManagerDeps, events: MembershipEvents):
     }
   };
 
-  await storage.register(replica);
+  const { exclusive = false } = storage.traits;
+  if (exclusive && joined.has(storage))
+    throw new TaskError("UNAVAILABLE", "Another task manager of this process uses this storage; dispose it first");
+  if (exclusive) joined.add(storage);
+  await storage.register(replica).catch((error: unknown) => {
+    joined.delete(storage);
+    throw error;
+  });
   events.answered();
   cancel = clock.after(heartbeatMs, beat);
   try {
     const first = await others(deps);
-    for (let look = 0; look < looks && first.length > 0; look++) {
-      await sleep(clock, watchMs / looks);
+    for (let look = 0; !exclusive && look < looks && first.length > 0; look++) {
+      await sleep(clock, leaseMs / looks);
       const now = new Map((await others(deps)).map((record) => [record.replica, record.counter]));
       for (const { replica: other, counter } of first)
         if ((now.get(other) ?? counter) !== counter) throw anotherRuns(other);

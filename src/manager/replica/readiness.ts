@@ -1,7 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 
 /** Whether a task manager should get work, and why not. */
-export type ReadinessState = "ready" | "storage-silent" | "draining" | "replaced";
+export type ReadinessState = "ready" | "storage-silent" | "storage-lost" | "draining" | "replaced";
 
 /** The readiness of a task manager, for operators and load balancers. */
 export interface Readiness {
@@ -14,8 +14,8 @@ export interface Readiness {
 export const storageSilenceMs = 10_000;
 
 /**
- * "ready" after each answer of the storage, "storage-silent" after 10 s without one. "draining" and "replaced" are
- * final.
+ * "ready" after each answer of the storage, "storage-silent" after 10 s without one, "storage-lost" as soon as the
+ * storage says that its database was removed or replaced. "draining" and "replaced" are final.
  *
  * The silence is measured by a timer, which every answer restarts, and not by two clock readings: a correction of the
  * system clock cannot make a dead storage look alive.
@@ -39,6 +39,13 @@ export class ReadinessTracker implements Readiness {
     this.#cancelSilence();
     this.#cancelSilence = this.#clock.after(storageSilenceMs, () => this.#become("storage-silent"));
     this.#become("ready");
+  }
+
+  /** The database was removed or replaced: not ready at once. The next answer of the storage makes it ready again. */
+  storageLost(): void {
+    if (this.#isFinal) return;
+    this.#cancelSilence();
+    this.#become("storage-lost");
   }
 
   drain(): void {

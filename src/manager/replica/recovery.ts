@@ -3,10 +3,10 @@ import { taskKeyString } from "../../domain/scope.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
-import { heartbeatMs } from "./membership.ts";
+import { heartbeatMsMax } from "./membership.ts";
 
 /** The time between two looks: a few heartbeats. A look that finds nothing is two queries on small indexes. */
-const lookMs = 5 * heartbeatMs;
+const lookMs = 5 * heartbeatMsMax;
 
 /** Tasks that are taken over at once. Each costs a read of its log and an append. */
 const tasksAtOnce = 20;

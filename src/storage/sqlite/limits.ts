@@ -42,3 +42,16 @@ export const walBytesKept = 64 * 1024 * 1024;
 export const commitsPerWalCheck = 64;
 /** The page cache of each connection. */
 export const cacheBytes = 32 * 1024 * 1024;
+/**
+ * Free pages given back in one transaction: 2 MiB, each a page that is moved from the end of the file. A few
+ * milliseconds between two groups of appends.
+ */
+export const pagesGivenBackMax = 512;
+/**
+ * Free pages that the file keeps, as a number and as a part of all its pages. New rows use them; giving them back only
+ * to grow again would write every page twice.
+ */
+export const freePagesKept = 256;
+export const freePartKept = 1 / 8;
+/** Pieces of abandoned snapshots removed in one transaction at the start: 64 MiB. */
+export const abandonedPiecesMax = 64;

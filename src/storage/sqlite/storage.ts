@@ -9,8 +9,12 @@ import { SqliteTransactions } from "./transactions.ts";
 /**
  * Opens a storage in a SQLite file. The file and its folder are made if there are none. The storage is durable and for
  * one process at a time. All of SQLite's work is done in two threads: one writes and waits for the disk, one reads.
- * Throws `StorageError`: "invalid" for options it can't use or a file of a newer release, "corrupt" for a file that is
- * no sound database, "unavailable" for one that can't be opened.
+ * Throws `StorageError`:
+ * - "invalid" for options it can't use or a file of a newer release;
+ * - "corrupt" for a file that is no sound database;
+ * - "unavailable" for one that can't be opened, or that another process uses. The message names that process.
+ *
+ * While the file, its write-ahead log or its lock is removed or replaced, every call fails with "lost".
  */
 export async function createSqliteStorage(file: string, options?: StorageOptions): Promise<Storage> {
   return sqliteStorageOver(await openChannels(file, checkStorageOptions(options)), options?.logger);
@@ -18,6 +22,6 @@ export async function createSqliteStorage(file: string, options?: StorageOptions
 
 /** The storage over threads that were opened already: tests put faults into theirs. */
 export function sqliteStorageOver(channels: SqliteChannels, logger?: Logger): Storage {
-  const traits = { durable: true, shared: false, expiry: "sweep", wakeUps: "local" } as const;
+  const traits = { durable: true, shared: false, exclusive: true, expiry: "sweep", wakeUps: "local" } as const;
   return checkedStorage(tablesEngine(traits, new SqliteTransactions(channels), logger && { logger }));
 }

@@ -1,10 +1,10 @@
 import { randomInt } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import type { Scope, TaskKey } from "../../domain/scope.ts";
+import type { ConversationKey, Scope, TaskKey } from "../../domain/scope.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Snapshot } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
-import { snapshotCallBytes, snapshotPieceBytes } from "./limits.ts";
+import { giveBacksMax, snapshotCallBytes, snapshotPieceBytes } from "./limits.ts";
 import type { CleanupPlace } from "./operations/sweep.ts";
 import type { Transactions } from "./transactions.ts";
 
@@ -63,6 +63,7 @@ export class Jobs {
             await setImmediate();
           }
         } while (from !== undefined && !this.#closed);
+        await this.#giveBack();
         await this.#transactions.write("forgetReplicas", {});
       } catch (error) {
         throw total === 0
@@ -73,6 +74,24 @@ export class Jobs {
             });
       }
       return total;
+    });
+  }
+
+  /** Conversations beyond an age that no task holds, oldest access first. */
+  getExpired(maxAgeMs: number, limit: number, scope: Scope | undefined): Promise<readonly ConversationKey[]> {
+    return this.#run(async () => {
+      const found: ConversationKey[] = [];
+      let from: CleanupPlace | undefined;
+      do {
+        const { expired, next } = await this.#transactions.read("findExpired", { maxAgeMs, scope, from });
+        found.push(...expired);
+        from = next;
+        if (from !== undefined) {
+          // As above.
+          await setImmediate();
+        }
+      } while (from !== undefined && found.length < limit);
+      return found.slice(0, limit);
     });
   }
 
@@ -87,6 +106,13 @@ export class Jobs {
     let more = true;
     while (more && !this.#closed) {
       more = await this.#transactions.write("sweep", {});
+    }
+  }
+
+  async #giveBack(): Promise<void> {
+    let more = true;
+    for (let step = 0; more && step < giveBacksMax && !this.#closed; step++) {
+      more = await this.#transactions.write("giveBack", {});
     }
   }
 

@@ -42,6 +42,7 @@ type Calls = {
     | "deleteTask"
     | "deleteConversation"
     | "cleanupExpiredConversations"
+    | "getExpiredConversations"
     | "claimTasks"]: (args: OperationArgs<Name>) => MaybePromise<OperationResult<Name>>;
 };
 
@@ -116,6 +117,7 @@ function callsOf(transactions: Transactions, jobs: Jobs): Calls {
     deleteTask: (args) => thenSweep(transactions.write("deleteTask", args)),
     deleteConversation: (args) => thenSweep(transactions.write("deleteConversation", args)),
     cleanupExpiredConversations: ({ maxAgeMs, scope }) => jobs.cleanup(maxAgeMs, scope),
+    getExpiredConversations: ({ maxAgeMs, limit, scope }) => jobs.getExpired(maxAgeMs, limit, scope),
     claimTasks: ({ claim: { replicas, limit } }) => {
       const args = { replicas: shuffle([...new Set(replicas)]), limit, random: Math.random() };
       return whenDone(transactions.read("claimTasks", args), (keys) => shuffle([...keys]));

@@ -193,7 +193,7 @@ export interface TaskTables {
   append?(key: TaskKey, append: EncodedAppend, at: Moment): MaybePromise<AppendOutcome | undefined>;
 }
 
-/** The rows of hidden conversations and tasks, and claims that have ended. */
+/** The rows of hidden conversations and tasks, claims that have ended, and the space that all these leave. */
 export interface RemovedRows {
   /** The id of a hidden conversation. */
   conversation(): MaybePromise<number | undefined>;
@@ -206,6 +206,11 @@ export interface RemovedRows {
   removeRows(kind: RemovedKind, ids: readonly number[]): MaybePromise<void>;
   /** Removes the row of a conversation to which no other row refers. */
   removeConversation(conversation: number): MaybePromise<void>;
+  /**
+   * Gives a bounded part of the space that removed rows have left back to the file system. False if nothing more is to
+   * be given back. For engines whose database doesn't do it by itself.
+   */
+  giveBack?(): MaybePromise<boolean>;
   /** Removes the row of a task with its summary and configs. No other row refers to it. */
   removeTask(task: number): MaybePromise<void>;
 }

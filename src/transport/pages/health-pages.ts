@@ -5,6 +5,7 @@ import { isRead, pathOf, type RequestHandler, respond } from "../listener/reques
 const reasons: Readonly<Record<Exclude<ReadinessState, "ready">, string>> = {
   draining: "The server is going down",
   replaced: "Another server has taken over this database",
+  "storage-lost": "The database was removed or replaced under the server",
   "storage-silent": `The storage has not answered for ${storageSilenceMs / 1000} s`,
 };
 

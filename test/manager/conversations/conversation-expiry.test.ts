@@ -4,7 +4,11 @@ import { callerOf, expectRefused, message, sent, stateOf } from "../fixtures.ts"
 import { alice, caller, talk } from "../talk.ts";
 
 it("time ends a conversation that nobody accesses, and everything in it", async () => {
-  const { manager, conversations, say, pass, list } = await talk({ conversationTtlMs: 1_000, enableCleanup: false });
+  const { manager, conversations, say, pass, list } = await talk({
+    conversationTtlMs: 1_000,
+    leaseMs: 250,
+    enableCleanup: false,
+  });
   const { id } = await sent(manager, message("x", { contextId: "c" }), caller);
   await pass(600);
   await manager.getTask(id, caller);
@@ -19,7 +23,12 @@ it("time ends a conversation that nobody accesses, and everything in it", async 
 });
 
 it("time doesn't end a conversation whose task runs, or asks for less than its own time", async () => {
-  const { manager, pass } = await talk({ conversationTtlMs: 1_000, interruptedTtlMs: 5_000, enableCleanup: false });
+  const { manager, pass } = await talk({
+    conversationTtlMs: 1_000,
+    leaseMs: 250,
+    interruptedTtlMs: 5_000,
+    enableCleanup: false,
+  });
   const { id } = await sent(manager, message("ask", { contextId: "c" }), caller);
   await pass(4_000);
   expect(stateOf((await manager.getTask(id, caller)).task)).toBe("INPUT_REQUIRED");
@@ -43,7 +52,7 @@ it("a cleanup takes what is older than asked, of this owner alone; by default wh
 });
 
 it("a sweep is done by the manager itself", async () => {
-  const { say, pass, faulty } = await talk({ conversationTtlMs: 1_000, cleanupIntervalMs: 500 });
+  const { say, pass, faulty } = await talk({ conversationTtlMs: 1_000, leaseMs: 250, cleanupIntervalMs: 500 });
   await say("c", "x");
   // The next round begins its wait only when the one before has ended.
   await eventually("there were three rounds", async () => {

@@ -186,6 +186,26 @@ describe("deleting a conversation", () => {
     for (const contextId of ["c", "d"]) expect(await manager.conversations.delete(contextId, alice)).toBe(true);
   });
 
+  it("is refused if a task is accepted after it began, and leaves that task alone", async () => {
+    const scripted = new ScriptedAgent();
+    const { manager, faulty } = await setup(scripted);
+    const asked = await begun(manager, message("one", { contextId: "c" }), caller);
+    scripted.turns[0]?.return();
+    await settle();
+    faulty.fail({ methods: "deleteConversation", fault: "held", times: 1 });
+    const deletion = manager.conversations.delete("c", alice);
+    const refused = expectRefused(deletion, "STILL_RUNNING");
+    await settle();
+    const accepted = await begun(manager, message("two", { contextId: "c" }), caller);
+    faulty.release();
+    await refused;
+    expect(await manager.taskExists(accepted.id, caller)).toBe(true);
+    expect(await manager.taskExists(asked.id, caller)).toBe(true);
+    (await scripted.turn(1)).return();
+    await settle();
+    expect(await manager.conversations.delete("c", alice)).toBe(true);
+  });
+
   it("takes everything with it, and ends the readers of its waiting tasks", async () => {
     const { manager, conversations, say, messages } = await talk();
     const asked = await sent(manager, message("ask", { contextId: "c" }), caller);

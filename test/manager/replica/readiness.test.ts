@@ -35,6 +35,18 @@ describe("a task manager", () => {
     expect(manager.readiness.state).toBe("ready");
   });
 
+  it("isn't at the first heartbeat after the database was removed, and is when it has come back", async () => {
+    const { manager, clock, faulty } = await setup(new ScriptedAgent());
+    faulty.fail({ methods: "heartbeat", fault: "lost", times: 1 });
+    const beats = faulty.callsOf("heartbeat").length;
+    await clock.advanceUntil(manager.readiness.changed(never));
+    expect(manager.readiness.state).toBe("storage-lost");
+    expect(faulty.callsOf("heartbeat")).toHaveLength(beats + 1);
+    await clock.advanceUntil(manager.readiness.changed(never));
+    expect(manager.readiness.state).toBe("ready");
+    expect(faulty.callsOf("heartbeat")).toHaveLength(beats + 2);
+  });
+
   it("is never ready again once it goes down, and leaves no timer", async () => {
     const clock = new ManualClock();
     const faulty = new FaultyStorage(createMemoryStorage());

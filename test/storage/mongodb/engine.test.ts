@@ -226,7 +226,10 @@ async function useAll(storage: Awaited<ReturnType<typeof openMongo>>): Promise<v
   await storage.listReplicas();
   await storage.claimTasks({ replicas: ["replica-1"], limit: 10 });
   await given.commit(storage, key, position, { state: TaskState.COMPLETED, handled: ["command"] });
-  await given.say(storage, given.taskKey("two"), given.nothing, "m2", 1, { contextId: "two" });
+  await given.say(storage, given.taskKey("two"), given.nothing, "m2", 1, {
+    contextId: "two",
+    state: TaskState.COMPLETED,
+  });
   await storage.storeConversation(scope, { contextId: "two", messageIds: [], lastAccessTime: new Date(1) });
   await storage.getExpiredConversations(0, 10);
   await storage.cleanupExpiredConversations(0, scope);

@@ -151,6 +151,10 @@ const calls: { readonly name: string; readonly all?: true; readonly call: (stora
   { name: "deleteTask", call: (storage) => storage.deleteTask(given.taskKey("task-7-1")) },
   { name: "deleteConversation", call: (storage) => storage.deleteConversation(scope, "context-8") },
   {
+    name: "deleteConversation, refused",
+    call: (storage) => expect(storage.deleteConversation(scope, "context-9")).rejects.toThrow("is running"),
+  },
+  {
     // A time to live of minutes makes the job look at everything that was stored without one.
     name: "setRetention and what it makes of older records",
     all: true,
@@ -188,7 +192,7 @@ async function fill(storage: Storage): Promise<void> {
       const statusTimeMs = at * 10 + index;
       const made = { contextId: `context-${at}`, statusTimeMs };
       const first = await given.say(storage, key, given.nothing, `m-${at}-${index}`, statusTimeMs, made);
-      const state = index % 2 === 0 ? TaskState.COMPLETED : TaskState.WORKING;
+      const state = at === 8 || index % 2 === 0 ? TaskState.COMPLETED : TaskState.WORKING;
       await given.say(storage, key, first, `n-${at}-${index}`, statusTimeMs + 1, { state, statusTimeMs });
       if (index === 1) await storage.storePushNotification(key, given.configOf("c1"));
     }

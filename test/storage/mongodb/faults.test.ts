@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import * as given from "../../../src/conformance/fixtures.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
 import { createMongoStorage } from "../../../src/storage/mongodb/storage.ts";
@@ -64,7 +65,7 @@ describe("a task whose id is used again while the old one is being removed", () 
     const faulty = new FaultyClient(real);
     await using first = await createMongoStorage(faulty.client, { database });
     await using second = await createMongoStorage(real, { database });
-    await given.say(first, key, given.nothing, "m1", 1);
+    await given.say(first, key, given.nothing, "m1", 1, { state: TaskState.COMPLETED });
     let made = false;
     faulty.meanwhile(before[0], before[1], async () => {
       await second.deleteTask(key);

@@ -97,12 +97,12 @@ describe("removing", () => {
     for (const context of ["deleted", "expired"]) {
       await fill(storage, context);
     }
+    for (const taskId of ["task-of-deleted-1", "task-of-deleted-2"]) {
+      await storage.appendTask(taskKey(taskId), ended(2));
+    }
     await storage.deleteConversation(scope, "deleted");
     await storage.deleteTask(taskKey("task-of-expired-1"));
-    await storage.appendTask(taskKey("task-of-expired-2"), {
-      ...progress(2),
-      header: { ...progress(2).header, state: 3 },
-    });
+    await storage.appendTask(taskKey("task-of-expired-2"), ended(2));
     await setImmediate();
     await storage.claimMessage(scope, { messageId: "m", contentHash: "h", taskId: "t", windowMs: 0 });
     await expect.poll(() => storage.cleanupExpiredConversations(0)).toBe(1);
@@ -117,6 +117,7 @@ describe("removing", () => {
     await Promise.all(
       Array.from({ length: 20 }, (_, i) => storage.appendTask(large, progress(i + 2, new Uint8Array(3_000_000)))),
     );
+    await storage.appendTask(large, ended(22));
     await storage.appendTask(taskKey("live"), creation("live"));
     let removed = false;
     const removing = storage.deleteConversation(scope, "large").then(() => {
@@ -254,3 +255,9 @@ describe("closing", () => {
     expect((await storage.listTasks({ scope, limit: 1 })).total).toBe(100);
   });
 });
+
+/** The append that completes a task. */
+function ended(head: number): ReturnType<typeof progress> {
+  const append = progress(head);
+  return { ...append, header: { ...append.header, state: 3 } };
+}

@@ -37,6 +37,30 @@ test("a snapshot of 64 MiB comes back, lets appends through while it is stored, 
   expect(rowsOf(file)).toBe(64);
 });
 
+test("pieces of a snapshot that a crash left incomplete go when the file is opened again", async () => {
+  const file = join(temporaryFolder(), "tasks.db");
+  const first = await createSqliteStorage(file);
+  const [named, other] = [taskKey("named"), taskKey("other")];
+  for (const key of [named, other]) {
+    await first.appendTask(key, creation("c"));
+  }
+  await first.storeSnapshot(named, { sequence: 1n, bytes: new Uint8Array(2 * megabyte) });
+  await first[Symbol.asyncDispose]();
+  const db = new DatabaseSync(file);
+  const piece = db.prepare(
+    "INSERT INTO a2a_snapshots (task, snapshot, piece, bytes) SELECT id, 7, ?, zeroblob(1000) FROM a2a_tasks",
+  );
+  for (let index = 0; index < 100; index++) {
+    piece.run(index);
+  }
+  db.close();
+  expect(rowsOf(file)).toBe(202);
+  const storage = await createSqliteStorage(file);
+  expect((await storage.getTask(named, { snapshot: true }))?.snapshot?.bytes.byteLength).toBe(2 * megabyte);
+  await storage[Symbol.asyncDispose]();
+  expect(rowsOf(file)).toBe(2);
+});
+
 test("of snapshots stored at once one is kept, whole", async () => {
   const file = join(temporaryFolder(), "tasks.db");
   const storage = await createSqliteStorage(file);

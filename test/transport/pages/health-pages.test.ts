@@ -42,6 +42,12 @@ describe("the pages for health checks", () => {
       503,
       '{"status":"unavailable","reason":"The storage has not answered for 10 s"}',
     ],
+    [
+      "/readyz",
+      "storage-lost",
+      503,
+      '{"status":"unavailable","reason":"The database was removed or replaced under the server"}',
+    ],
     ["/readyz", "draining", 503, '{"status":"unavailable","reason":"The server is going down"}'],
   ] as const)("%s of a server that is %s is answered with %d, by GET and HEAD", async (path, state, status, body) => {
     expect(await ask(state, "GET", path)).toEqual({ status, body, cached: "no-store" });

@@ -1,13 +1,16 @@
 import type { Binary, Document } from "mongodb";
+import type { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ConversationKey, Scope, TaskKey } from "../../../domain/scope.ts";
-import { StorageError } from "../../storage-error.ts";
-import { type MongoContext, ttlOf } from "../context.ts";
-import { liveExpression } from "../conversations/conversation-pipelines.ts";
+import { isInterrupted, isTerminal } from "../../../domain/task-state.ts";
+import { StorageError, taskRuns } from "../../storage-error.ts";
+import { type MongoContext, pinMsOf, ttlOf } from "../context.ts";
+import { dateAfter, liveExpression } from "../conversations/conversation-pipelines.ts";
 import { findConversation, touchConversation } from "../conversations/conversations.ts";
-import { newId, scopeKey, taskKey } from "../keys.ts";
-import { cleanupStepConversations } from "../limits.ts";
+import { bigintOf, nameOf, newId, scopeKey, taskKey } from "../keys.ts";
+import { attemptsMax, cleanupStepConversations, removalStaleMs } from "../limits.ts";
 import { findTask } from "../log/find-task.ts";
-import type { ConversationRecord } from "../records.ts";
+import type { ConversationRecord, Pin } from "../records.ts";
+import { isRunning } from "../states.ts";
 import { forgetRemovals, noteRemovals, removeBelongings, removeLog } from "./removal-steps.ts";
 
 const int64Max = 2n ** 63n - 1n;
@@ -32,9 +35,81 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
   return deletedCount > 0;
 }
 
+/**
+ * The removal of the conversation's record decides, under the condition that no running task pins it. A task pins its
+ * conversation before its record says SUBMITTED or WORKING, so either the removal is refused or the task's append finds
+ * no conversation.
+ */
 export async function deleteConversation(context: MongoContext, scope: Scope, contextId: string): Promise<boolean> {
-  const found = await findConversation(context, scope, contextId);
-  return found !== undefined && (await removeConversations(context, [found], liveExpression(ttlOf(context)))) > 0;
+  const condition = { $and: [liveExpression(ttlOf(context)), { $not: [{ $in: [true, "$pins.running"] }] }] };
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    const found = await findConversation(context, scope, contextId);
+    if (found === undefined) {
+      return false;
+    }
+    if (found.pins.some(({ running }) => running) && !(await releaseLeftPins(context, found))) {
+      throw taskRuns(contextId);
+    }
+    if ((await removeConversations(context, [found], condition)) > 0) {
+      return true;
+    }
+  }
+  throw new StorageError("unavailable", `Conversation "${contextId}" changes too often at once`);
+}
+
+/**
+ * Releases the pins that say "running" and were left by a crash. False if a task runs, or may be about to: a pin is
+ * written before the record of its task.
+ */
+async function releaseLeftPins(context: MongoContext, conversation: ConversationRecord): Promise<boolean> {
+  const { _id, incarnation } = conversation;
+  const pins = conversation.pins.filter(({ running }) => running);
+  const tasks = await context.collections.tasks
+    .find({ _id: { $in: pins.map(({ task }) => task) }, incarnation }, { projection: { state: 1, statusTime: 1 } })
+    .toArray();
+  const [clock] = await context.collections.conversations
+    .aggregate<{ readonly now: Date }>([{ $match: { _id } }, { $project: { now: "$$NOW" } }])
+    .toArray();
+  if (clock === undefined) {
+    return true;
+  }
+  const nowMs = clock.now.getTime();
+  const found = new Map(tasks.map((task) => [nameOf(task._id), task]));
+  const pinned = pins.map((pin) => ({ pin, task: found.get(nameOf(pin.task)) }));
+  if (pinned.some(({ pin, task }) => !isLeft(context, pin, task?.state, nowMs))) {
+    return false;
+  }
+  for (const { pin, task } of pinned) {
+    const { fence, head, until } = pin;
+    const waitsUntil =
+      task !== undefined && isInterrupted(task.state)
+        ? dateAfter(task.statusTime, context.retention.interruptedTtlMs)
+        : undefined;
+    await touchConversation(
+      context,
+      { conversation: _id, incarnation },
+      {
+        access: "keep",
+        pin: { task: pin.task, fence: bigintOf(fence), head, until: waitsUntil },
+        token: newId(),
+      },
+      // Only this pin: that of a later append stays.
+      { pins: { $elemMatch: { task: pin.task, until } } },
+    );
+  }
+  return true;
+}
+
+/**
+ * Whether no append can follow a pin that says "running": its task has ended, or the pin is older than an append takes
+ * from the pin to the task's record. `nowMs` is the database's time, as that of the pin is.
+ */
+function isLeft(context: MongoContext, { until }: Pin, state: TaskState | undefined, nowMs: number): boolean {
+  if (state !== undefined && (isRunning(state) || isTerminal(state))) {
+    return isTerminal(state);
+  }
+  const madeMs = until.getTime() - pinMsOf(context);
+  return nowMs - madeMs > removalStaleMs;
 }
 
 /** Removes those of the given incarnations that still match an expression. Returns how many. */

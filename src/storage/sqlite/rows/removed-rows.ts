@@ -1,5 +1,6 @@
 import type { StatementSync } from "node:sqlite";
 import type { RemovedKind, RemovedRows } from "../../tables/tables.ts";
+import { freePagesKept, freePartKept } from "../limits.ts";
 import { idOf, run } from "./row.ts";
 import type { Statements } from "./statements.ts";
 
@@ -13,8 +14,8 @@ const removeStatements = {
   endedClaims: "removeClaim",
 } as const satisfies Record<RemovedKind, keyof Statements>;
 
-/** The rows of hidden conversations and tasks. */
-export function removedRows(sql: Statements): RemovedRows {
+/** The rows of hidden conversations and tasks. `shrunk` is called when all space that is to be given back was. */
+export function removedRows(sql: Statements, shrunk: () => void): RemovedRows {
   return {
     conversation: () => firstId(sql.removedConversation),
     task: () => firstId(sql.removedTask),
@@ -33,12 +34,29 @@ export function removedRows(sql: Statements): RemovedRows {
       }
     },
     removeConversation: (id) => run(sql.removeConversation, { id }),
+    giveBack() {
+      const kept = Math.max(freePagesKept, Math.floor(numberOf(sql.allPages, "page_count") * freePartKept));
+      if (numberOf(sql.freePages, "freelist_count") <= kept) {
+        return false;
+      }
+      // `all`, since each step of the statement frees one page.
+      sql.giveBackPages.all();
+      const more = numberOf(sql.freePages, "freelist_count") > kept;
+      if (!more) {
+        shrunk();
+      }
+      return more;
+    },
     removeTask(task) {
       sql.removeConfigs.run({ task });
       sql.removeSummary.run({ task });
       sql.removeTask.run({ id: task });
     },
   };
+}
+
+function numberOf(statement: StatementSync, column: string): number {
+  return statement.get()?.[column] as number;
 }
 
 function firstId(statement: StatementSync): number | undefined {

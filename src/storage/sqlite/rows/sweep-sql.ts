@@ -1,3 +1,5 @@
+import { pagesGivenBackMax } from "../limits.ts";
+
 /**
  * Statements that remove the rows of what is hidden. Rows with bytes are found with their size first, so that one step
  * stays small; `length` of a blob doesn't read it.
@@ -21,6 +23,10 @@ export const sweepSql = {
   removeTask: `DELETE FROM {tasks} WHERE id = :id`,
 
   endedClaims: `SELECT id, coalesce(length(answer), 0) AS size FROM {claims} WHERE ends_ms <= :of LIMIT :limit`,
+
+  freePages: `PRAGMA freelist_count`,
+  allPages: `PRAGMA page_count`,
+  giveBackPages: `PRAGMA incremental_vacuum(${pagesGivenBackMax})`,
 
   removeClaim: `DELETE FROM {claims} WHERE id = :id`,
   removeSegment: `DELETE FROM {segments} WHERE id = :id`,

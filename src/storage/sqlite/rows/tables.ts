@@ -9,14 +9,20 @@ import { taskTables } from "./task-tables.ts";
 /** The tables of one connection. Its statements are prepared once. */
 export interface SqliteTables extends Tables {
   retention: Retention;
+  /** Whether pages were given back that are in the file until a checkpoint cuts it. */
+  shrunk: boolean;
 }
 
 export function createTables(sql: Statements, maxHistoryLength: number): SqliteTables {
-  return {
+  const tables: SqliteTables = {
     maxHistoryLength,
     retention: keepForever,
+    shrunk: false,
     ...conversationTables(sql),
     ...taskTables(sql),
-    removed: removedRows(sql),
+    removed: removedRows(sql, () => {
+      tables.shrunk = true;
+    }),
   };
+  return tables;
 }

@@ -1,11 +1,20 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { busyTimeoutMs, cacheBytes, commitsPerWalCheck, walBytesKept, walPagesMax } from "../limits.ts";
+import {
+  abandonedPiecesMax,
+  busyTimeoutMs,
+  cacheBytes,
+  commitsPerWalCheck,
+  walBytesKept,
+  walPagesMax,
+} from "../limits.ts";
 import { migrate } from "../rows/schema.ts";
+import { withPrefix } from "../rows/statements.ts";
 
 /** The one connection that writes. Makes the file and brings its schema up to date. */
 export function openWriter(file: string, prefix: string): DatabaseSync {
   return open(file, (db) => {
+    enableIncrementalVacuum(db);
     const mode = db.prepare("PRAGMA journal_mode = WAL").get()?.journal_mode;
     if (mode !== "wal") {
       throw new Error(`The file system of "${file}" doesn't allow a write-ahead log`);
@@ -19,7 +28,48 @@ export function openWriter(file: string, prefix: string): DatabaseSync {
       PRAGMA temp_store = MEMORY;
     `);
     migrate(db, prefix);
+    removeAbandonedPieces(db, prefix);
   });
+}
+
+/**
+ * Makes the database one that can give the space of removed rows back to the file system. The setting is part of a new
+ * file. A database that was made without it is rewritten once, which needs as much space again; if that fails, as on a
+ * full disk, the database works as before, and the next start tries again.
+ */
+function enableIncrementalVacuum(db: DatabaseSync): void {
+  if (db.prepare("PRAGMA auto_vacuum").get()?.auto_vacuum === incremental) {
+    return;
+  }
+  db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  if (db.prepare("PRAGMA page_count").get()?.page_count === 0) {
+    return;
+  }
+  try {
+    db.exec("VACUUM");
+  } catch {
+    // Space is then used again for new rows, but not given back.
+  }
+}
+
+/** The value of `PRAGMA auto_vacuum` (https://www.sqlite.org/pragma.html#pragma_auto_vacuum). */
+const incremental = 2;
+
+/**
+ * Removes the pieces of snapshots that a crash kept from being completed. None is under way: the lock is held, and this
+ * process has begun none yet.
+ */
+function removeAbandonedPieces(db: DatabaseSync, prefix: string): void {
+  const remove = db.prepare(
+    withPrefix(
+      prefix,
+      `DELETE FROM {snapshots} WHERE id IN (
+        SELECT s.id FROM {snapshots} AS s JOIN {tasks} AS t ON t.id = s.task WHERE s.snapshot IS NOT t.snapshot
+        LIMIT ${abandonedPiecesMax}
+      )`,
+    ),
+  );
+  while (Number(remove.run().changes) > 0);
 }
 
 /** A connection that can't write, for a file that a writer has opened. */
@@ -46,6 +96,15 @@ export function createWalLimiter(db: DatabaseSync, file: string): () => void {
       }
     }
   };
+}
+
+/** Cuts pages that were given back off the file. What a reader still needs is left to the next checkpoint. */
+export function cutFile(db: DatabaseSync): void {
+  try {
+    db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  } catch {
+    // Nothing is lost, as above.
+  }
 }
 
 function open(file: string, setUp: (db: DatabaseSync) => void): DatabaseSync {

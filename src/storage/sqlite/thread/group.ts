@@ -107,7 +107,8 @@ function sizeOf(buffers: ReadonlySet<ArrayBuffer>): number {
   return size;
 }
 
-function failAll(calls: readonly Call[], error: unknown): readonly Reply[] {
+/** The same failure for all calls. */
+export function failAll(calls: readonly Call[], error: unknown): readonly Reply[] {
   const wire = toWire(error);
   return calls.map(({ id }) => ({ id, error: wire }));
 }

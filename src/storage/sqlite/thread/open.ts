@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { StorageOptions } from "../../storage.ts";
@@ -28,6 +29,9 @@ export async function openChannels(
     await mkdir(dirname(path), { recursive: true });
   } catch (error) {
     throw new StorageError("unavailable", `The folder of "${file}" can't be made`, { cause: error });
+  }
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new StorageError("unavailable", `"${file}" is a folder, and a SQLite database is a file`);
   }
   const writer: SqliteChannels["writer"] = await openChannel({ role: "writer", file: path, ...options });
   try {

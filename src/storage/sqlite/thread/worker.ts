@@ -1,9 +1,12 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { StorageError } from "../../storage-error.ts";
 import { storageErrorOf, toWire } from "../errors.ts";
 import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "../limits.ts";
-import { createWalLimiter, openReader, openWriter } from "./connection.ts";
+import { createWalLimiter, cutFile, openReader, openWriter } from "./connection.ts";
 import { createContext, type SqliteContext } from "./context.ts";
-import { runReads, runWrites } from "./group.ts";
+import { watchFiles } from "./database-files.ts";
+import { failAll, runReads, runWrites } from "./group.ts";
+import { type DatabaseLock, lockDatabase, lockPathOf } from "./lock.ts";
 import { readerOperations, writerOperations } from "./operations.ts";
 import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
@@ -14,14 +17,21 @@ import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.t
 function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: WorkerTask): void {
   let context: SqliteContext;
   let runGroup: (calls: readonly Call[]) => readonly Reply[];
+  let lock: DatabaseLock | undefined;
   try {
+    // Before the database is opened, and until it is closed: no two servers migrate, recover or write it at once.
+    lock = role === "writer" ? lockDatabase(file, prefix) : undefined;
     context = createContext(role === "writer" ? openWriter(file, prefix) : openReader(file), {
       prefix,
       maxHistoryLength,
     });
+    const checkFiles = watchFiles([file, `${file}-wal`, lockPathOf(file, prefix)]);
     runGroup =
-      role === "writer" ? createGroupWriter(context, file) : (calls) => runReads(context, readerOperations, calls);
+      role === "writer"
+        ? createGroupWriter(context, file, checkFiles)
+        : (calls) => failingOn(checkFiles, calls) ?? runReads(context, readerOperations, calls);
   } catch (error) {
+    lock?.release();
     post(port, { failed: toWire(storageErrorOf(error)) });
     return;
   }
@@ -46,6 +56,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
     }
     if (closing) {
       context.db.close();
+      lock?.release();
       port.close();
     }
   });
@@ -60,12 +71,41 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
   }
 }
 
-function createGroupWriter(context: SqliteContext, file: string): (calls: readonly Call[]) => readonly Reply[] {
+function createGroupWriter(
+  context: SqliteContext,
+  file: string,
+  checkFiles: () => void,
+): (calls: readonly Call[]) => readonly Reply[] {
   const limitWal = createWalLimiter(context.db, file);
   return (calls) => {
+    const refused = failingOn(checkFiles, calls);
+    if (refused !== undefined) {
+      return refused;
+    }
     limitWal();
-    return runWrites(context, writerOperations, calls);
+    const replies = runWrites(context, writerOperations, calls);
+    if (context.tables.shrunk) {
+      context.tables.shrunk = false;
+      cutFile(context.db);
+    }
+    // Again: nothing is acknowledged that was committed to a file which was removed meanwhile.
+    return failingOn(checkFiles, calls, "unknown") ?? replies;
   };
+}
+
+/** The failure of all calls if the check fails. */
+function failingOn(
+  check: () => void,
+  calls: readonly Call[],
+  outcome: StorageError["outcome"] = "none",
+): readonly Reply[] | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as StorageError;
+    return failAll(calls, new StorageError(code, message, { outcome }));
+  }
 }
 
 /** How many calls from the front make a group: as many as the bounds allow, at least one. */

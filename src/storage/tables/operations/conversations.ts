@@ -1,10 +1,11 @@
-import type { ConversationKey, Scope } from "../../../domain/scope.ts";
+import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, ConversationPage, ConversationStats } from "../../storage.ts";
 import type { OperationArgs } from "../../storage-engine.ts";
-import { cleanupConversationsMax } from "../limits.ts";
-import { type Moment, olderThan } from "../moment.ts";
+import { taskRuns } from "../../storage-error.ts";
+import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
-import type { ConversationRow, OldConversation, Tables } from "../tables.ts";
+import type { ConversationRow, Tables } from "../tables.ts";
 import { removeMessages } from "./history.ts";
 
 /** The live conversation of a context id. */
@@ -82,7 +83,7 @@ export function* updateConversationAccess(
   return true;
 }
 
-/** Hides the conversation; `sweep` removes its rows. */
+/** Hides the conversation, unless a task of it runs; `sweep` removes its rows. */
 export function* deleteConversation(
   tables: Tables,
   { scope, contextId }: OperationArgs<"getConversation">,
@@ -91,6 +92,13 @@ export function* deleteConversation(
   const conversation = yield* findConversation(tables, scope, contextId, at);
   if (conversation === undefined) {
     return false;
+  }
+  // In the transaction that hides it. An append that creates or wakes a task comes before or after both.
+  for (const state of [TaskState.SUBMITTED, TaskState.WORKING]) {
+    const filter = { scope, conversation: conversation.id, state, statusTimeMsMin: Number.MIN_SAFE_INTEGER };
+    if ((yield* step(tables.pageTasks(filter, undefined, 1, at))).length > 0) {
+      throw taskRuns(contextId);
+    }
   }
   yield* step(tables.hideConversation(conversation.id));
   return true;
@@ -117,22 +125,4 @@ export function* getConversationStats(
   at: Moment,
 ): Steps<ConversationStats> {
   return yield* step(tables.conversationStats(scope, at));
-}
-
-export function* getExpiredConversations(
-  tables: Tables,
-  { maxAgeMs, limit, scope }: OperationArgs<"getExpiredConversations">,
-  at: Moment,
-): Steps<readonly ConversationKey[]> {
-  const expired: ConversationKey[] = [];
-  const beforeMs = olderThan(at, maxAgeMs);
-  // Some of a page may be held.
-  const pageSize = limit + cleanupConversationsMax;
-  let after: OldConversation | undefined;
-  do {
-    const page = yield* step(tables.oldConversations(scope, { before: beforeMs, after, limit: pageSize }, at));
-    expired.push(...page.filter(({ held }) => !held).map(({ key }) => key));
-    after = page.length < pageSize ? undefined : page.at(-1);
-  } while (after !== undefined && expired.length < limit);
-  return expired.slice(0, limit);
 }

@@ -7,7 +7,6 @@ import {
   deleteConversation,
   getConversation,
   getConversationStats,
-  getExpiredConversations,
   listConversations,
   storeConversation,
   updateConversationAccess,
@@ -22,7 +21,7 @@ import {
 import { getTask, listTasks, readTask } from "./reads.ts";
 import { claimTasks, deregister, forgetReplicas, heartbeat, listReplicas, listRunners, register } from "./replicas.ts";
 import { storeSnapshot } from "./snapshots.ts";
-import { cleanupConversations, sweep } from "./sweep.ts";
+import { cleanupConversations, findExpired, giveBack, sweep } from "./sweep.ts";
 import { deleteTask, sendCommand, taskExists } from "./tasks.ts";
 
 /**
@@ -43,6 +42,7 @@ export const writeOperations = {
   deleteTask,
   deregister,
   forgetReplicas,
+  giveBack,
   heartbeat,
   register,
   sendCommand,
@@ -57,9 +57,9 @@ export const writeOperations = {
 /** The operations that only read. */
 export const readOperations = {
   claimTasks,
+  findExpired,
   getConversation,
   getConversationStats,
-  getExpiredConversations,
   getMessages,
   getPushNotification,
   getTask,

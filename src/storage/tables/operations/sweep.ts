@@ -1,5 +1,11 @@
-import type { Scope } from "../../../domain/scope.ts";
-import { claimsKeptMs, cleanupConversationsMax, sweepBytesMax, sweepRowsMax } from "../limits.ts";
+import type { ConversationKey, Scope } from "../../../domain/scope.ts";
+import {
+  claimsKeptMs,
+  cleanupConversationsMax,
+  expiredConversationsMax,
+  sweepBytesMax,
+  sweepRowsMax,
+} from "../limits.ts";
 import { type Moment, olderThan } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { OldConversation, RemovedKind, RemovedRows, Tables } from "../tables.ts";
@@ -37,6 +43,23 @@ export function* cleanupConversations(
   return { removed: expired.length, ...(after !== undefined && { next: { before: beforeMs, after } }) };
 }
 
+/**
+ * Some of the conversations beyond an age that no task holds, oldest access first. Held ones are looked at too, so one
+ * call looks at a bounded number and says where to go on.
+ */
+export function* findExpired(
+  tables: Tables,
+  { maxAgeMs, scope, from }: CleanupArgs,
+  at: Moment,
+): Steps<{ readonly expired: readonly ConversationKey[]; readonly next?: CleanupPlace }> {
+  const beforeMs = from?.before ?? olderThan(at, maxAgeMs);
+  const range = { before: beforeMs, after: from?.after, limit: expiredConversationsMax };
+  const old = yield* step(tables.oldConversations(scope, range, at));
+  const expired = old.filter(({ held }) => !held).map(({ key }) => key);
+  const after = old.length < expiredConversationsMax ? undefined : old.at(-1);
+  return { expired, ...(after !== undefined && { next: { before: beforeMs, after } }) };
+}
+
 /** How much one call may still remove. */
 interface Budget {
   rows: number;
@@ -55,6 +78,11 @@ export function* sweep({ removed }: Tables, _args: unknown, at: Moment): Steps<b
     }
   }
   return true;
+}
+
+/** Gives some of the space that removed rows have left back to the file system. False when nothing is left to do. */
+export function* giveBack({ removed }: Tables, _args: unknown): Steps<boolean> {
+  return removed?.giveBack === undefined ? false : yield* step(removed.giveBack());
 }
 
 /** False if there was nothing. */

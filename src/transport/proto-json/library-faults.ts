@@ -1,4 +1,5 @@
 import { type DescField, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import { isNotUtf8 } from "../request-bounds/request-faults.ts";
 
 // The library says what is wrong with JSON, not where. So it is asked about one field at a time.
 
@@ -82,8 +83,20 @@ export function libraryFault({ parent, jsonName }: DescField, json: JsonValue): 
   }
 }
 
-/** "cannot decode field a.b.C.d from JSON: expected number" without its beginning, which names generated types. */
+/**
+ * "cannot decode field a.b.C.d from JSON: expected number" without its beginning, which names generated types. The
+ * texts of V8 and Node, which quote the body and differ from version to version, are replaced.
+ */
 export function reasonOf(error: unknown): string {
   if (error instanceof RangeError && /call stack/i.test(error.message)) return "nests too deeply";
+  if (error instanceof SyntaxError) return syntaxFault(error.message);
+  if (isNotUtf8(error)) return "it is not UTF-8";
   return (error instanceof Error ? error.message : String(error)).replace(/^cannot decode .*? from JSON:? /, "");
+}
+
+/** V8 tells the place in some of its texts only. */
+function syntaxFault(text: string): string {
+  const [, line, column] = /\(line (\d+) column (\d+)\)/.exec(text) ?? [];
+  if (line !== undefined) return `unexpected text at line ${line}, column ${column}`;
+  return /end of JSON/.test(text) ? "it ends too early" : "unexpected text";
 }

@@ -15,3 +15,8 @@ export function compressedTooMuch(): TaskError {
     `The request is compressed by more than ${plainRatioMax}:1, which is accepted up to ${freePlainBytes} plain bytes`,
   );
 }
+
+/** Whether a decoder of UTF-8 threw the error. */
+export function isNotUtf8(error: unknown): boolean {
+  return error instanceof TypeError && "code" in error && error.code === "ERR_ENCODING_INVALID_ENCODED_DATA";
+}

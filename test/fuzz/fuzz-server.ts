@@ -18,6 +18,10 @@ export interface FuzzServer {
   /** Undefined while it runs. */
   readonly exitCode: () => number | string | undefined;
   memory(): Promise<Memory>;
+  /** Bytes that it allocates on its heap until `work` is done. */
+  allocations(work: () => Promise<unknown>): Promise<number>;
+  /** Runs of functions, branches and loops until `work` is done. It is slower meanwhile. */
+  steps(work: () => Promise<unknown>): Promise<number>;
   /** Drains it; resolves with its exit code. */
   stop(): Promise<number | string>;
 }
@@ -43,6 +47,14 @@ export async function startFuzzServer(storage: string, onLog: (line: string) => 
   });
   if (child.stderr !== null) createInterface(child.stderr).on("line", onLog);
   let asked = 0;
+  const ask = async <T>(question: string): Promise<T> => {
+    const id = ++asked;
+    child.send({ id, question });
+    for (;;) {
+      const [answer] = (await once(child, "message")) as [{ readonly id: number } & T];
+      if (answer.id === id) return answer;
+    }
+  };
   const url = await eventually(
     "the server listens",
     () => {
@@ -55,13 +67,16 @@ export async function startFuzzServer(storage: string, onLog: (line: string) => 
   return {
     url,
     exitCode: () => exitCode,
-    async memory() {
-      const id = ++asked;
-      child.send(id);
-      for (;;) {
-        const [answer] = (await once(child, "message")) as [Memory & { readonly id: number }];
-        if (answer.id === id) return answer;
-      }
+    memory: () => ask("memory"),
+    async allocations(work) {
+      await ask("begin allocations");
+      await work();
+      return (await ask<{ readonly bytes: number }>("end allocations")).bytes;
+    },
+    async steps(work) {
+      await ask("begin steps");
+      await work();
+      return (await ask<{ readonly steps: number }>("end steps")).steps;
     },
     stop() {
       child.kill("SIGTERM");

@@ -16,6 +16,8 @@ export interface FuzzOptions {
   /** The first input, and the one after the last. */
   readonly from: number;
   readonly to: number;
+  /** Inputs after which the tasks are removed and memory is looked at. */
+  readonly roundInputs: number;
   /** Hears of each finished round. */
   readonly onRound?: (report: FuzzReport) => void;
   /** Hears of each input with what came back. */
@@ -42,10 +44,8 @@ export interface FuzzReport {
   readonly rss: readonly number[];
 }
 
-/** Inputs after which the tasks are removed and memory is looked at. */
-const roundInputs = 250;
-/** Inputs at once. More would only make the server's answers later. */
-const lanes = 16;
+/** Inputs at once. Most wait for the server, some for a stream that stays open. */
+const lanes = 32;
 /** Faults that are told: more of them say no more. */
 const faultsMax = 50;
 
@@ -70,8 +70,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   try {
     const clients = clientsTo(server.url);
     const values = valuesOf(options.seed);
-    for (let from = options.from; from < options.to && server.exitCode() === undefined; from += roundInputs) {
-      const to = Math.min(from + roundInputs, options.to);
+    for (let from = options.from; from < options.to && server.exitCode() === undefined; from += options.roundInputs) {
+      const to = Math.min(from + options.roundInputs, options.to);
       await runRound({ ...options, from, to }, server, { clients, values, report, underWay, addFault });
       await removeAll(clients);
       const { heldBytes, rss } = await server.memory();

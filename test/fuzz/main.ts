@@ -36,6 +36,7 @@ try {
       seed,
       from,
       to,
+      roundInputs: 1_000,
       onRound: progress(to - from),
       ...(last !== undefined && last - from < 20 && { onAnswer: (sent, answer) => say(`\n${sent}\n\n${answer}`) }),
     });
@@ -51,12 +52,15 @@ try {
 }
 if (process.exitCode === 1) say(`\nRepeat one input with: npm run fuzz -- --seed ${seed} --storage memory --input I`);
 
-/** Tells each twentieth. */
+/** Tells each twentieth, with the faults since the one before. */
 function progress(all: number): (report: FuzzReport) => void {
   let told = 0;
+  let faultsTold = 0;
   return ({ inputs: sent, faults }) => {
     if (sent - told < all / 20) return;
     told = sent;
     say(`${sent} of ${all}, ${faults.length} faults`);
+    for (const fault of faults.slice(faultsTold)) say(fault);
+    faultsTold = faults.length;
   };
 }

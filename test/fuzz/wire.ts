@@ -20,7 +20,7 @@ export interface Answer {
 /** No answer comes later, however busy the machine is. */
 const answerMs = 30_000;
 /** A stream without an event for this time has none to come: the demo agent is told nothing that takes longer. */
-const silentMs = 2_000;
+const silentMs = 500;
 /** An edited connection may wait for bytes that were dropped. It is left after this time. */
 const rawSilentMs = 100;
 

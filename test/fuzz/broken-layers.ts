@@ -262,7 +262,7 @@ const oddHeaders: readonly (readonly [string, readonly string[]])[] = [
   ["host", ["evil.example", "a@127.0.0.1", "127.0.0.1:99999", "[::1", "%00", ""]],
   ["sec-fetch-site", ["cross-site", "same-origin", "x"]],
   ["expect", ["100-continue", "x"]],
-  ["content-length", ["0", "1", "99999", "-1", "abc", "99999999999999999999"]],
+  ["content-length", ["0", "1", "-1", "abc", "99999999999999999999"]],
   ["x-http-method-override", ["DELETE"]],
   ["grpc-metadata-bin", ["=", "AA", "!!"]],
   ["traceparent", ["00-x", "00-00000000000000000000000000000000-0000000000000000-00"]],

@@ -27,39 +27,41 @@ const say = (text: string) => process.stdout.write(`${text}\n`);
 
 say(`seed ${seed}`);
 try {
-  for (const [place, storage] of storages.entries()) {
-    // Each storage has inputs of its own.
-    const from = first ?? place * inputs;
-    const to = last === undefined ? from + inputs : last + 1;
-    const report = await fuzz({
-      storage: storage === "sqlite" ? `sqlite:${join(folder, "tasks.db")}` : "memory:",
-      seed,
-      from,
-      to,
-      roundInputs: 1_000,
-      onRound: progress(to - from),
-      ...(last !== undefined && last - from < 20 && { onAnswer: (sent, answer) => say(`\n${sent}\n\n${answer}`) }),
-    });
-    say(`\n${storage}: inputs ${from} to ${to - 1}\n${summaryOf(report)}`);
-    // Single inputs need not reach a log.
-    for (const complaint of complaintsOf(report, first === undefined ? "run" : "inputs")) {
-      say(`\nFAULT ${complaint}`);
-      process.exitCode = 1;
-    }
-  }
+  await Promise.all(storages.map(run));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 if (process.exitCode === 1) say(`\nRepeat one input with: npm run fuzz -- --seed ${seed} --storage memory --input I`);
 
+async function run(storage: string, place: number): Promise<void> {
+  // Each storage has inputs of its own.
+  const from = first ?? place * inputs;
+  const to = last === undefined ? from + inputs : last + 1;
+  const report = await fuzz({
+    storage: storage === "sqlite" ? `sqlite:${join(folder, "tasks.db")}` : "memory:",
+    seed,
+    from,
+    to,
+    roundInputs: 1_000,
+    onRound: progress(storage, to - from),
+    ...(last !== undefined && last - from < 20 && { onAnswer: (sent, answer) => say(`\n${sent}\n\n${answer}`) }),
+  });
+  say(`\n${storage}: inputs ${from} to ${to - 1}\n${summaryOf(report)}`);
+  // Single inputs need not reach a log.
+  for (const complaint of complaintsOf(report, first === undefined ? "run" : "inputs")) {
+    say(`\nFAULT ${complaint}`);
+    process.exitCode = 1;
+  }
+}
+
 /** Tells each twentieth, with the faults since the one before. */
-function progress(all: number): (report: FuzzReport) => void {
+function progress(storage: string, all: number): (report: FuzzReport) => void {
   let told = 0;
   let faultsTold = 0;
   return ({ inputs: sent, faults }) => {
     if (sent - told < all / 20) return;
     told = sent;
-    say(`${sent} of ${all}, ${faults.length} faults`);
+    say(`${storage}: ${sent} of ${all}, ${faults.length} faults`);
     for (const fault of faults.slice(faultsTold)) say(fault);
     faultsTold = faults.length;
   };

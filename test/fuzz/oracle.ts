@@ -15,6 +15,9 @@ export interface Outcome {
  */
 export const knownInternal: readonly RegExp[] = [/decompression failed/i, /parse binary/];
 
+/** The same for texts of the engine: Connect's own for a text in protobuf that is not UTF-8, in calls of reflection. */
+export const knownEngineTexts: readonly RegExp[] = [/^parse binary: The encoded data was not valid/];
+
 /** gRPC and Connect define INTERNAL for this fault of a client: a message flagged as compressed without an encoding. */
 const definedInternal: readonly RegExp[] = [
   /flagged as compressed, but there is no grpc-encoding/,
@@ -62,7 +65,8 @@ export function faultOf(input: Input, answer: Answer): string | undefined {
   const { code, told } = outcomeOf(answer);
   if (code === "ok") return undefined;
   const engineText = engineTexts.find((pattern) => pattern.test(told));
-  if (engineText !== undefined) return `a text of the engine: ${engineText.exec(told)?.[0]}`;
+  if (engineText !== undefined && !knownEngineTexts.some((pattern) => pattern.test(told)))
+    return `a text of the engine: ${engineText.exec(told)?.[0]}`;
   if (!internalCodes.has(code)) return undefined;
   return [...definedInternal, ...knownInternal].some((pattern) => pattern.test(told)) ? undefined : `INTERNAL: ${code}`;
 }

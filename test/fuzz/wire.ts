@@ -27,7 +27,7 @@ const rawSilentMs = 100;
 /** The connections of one lane of inputs, which are sent one after the other. */
 export class Wire implements Disposable {
   readonly #url: URL;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #agent = newAgent();
   #session: ClientHttp2Session | undefined;
 
   constructor(url: URL) {
@@ -37,7 +37,15 @@ export class Wire implements Disposable {
   /** Sends an input and resolves with what came back. Never rejects for what the server does. */
   async send(input: Input): Promise<Answer> {
     const isHttp1 = input.request.version === 1;
-    if (input.edits === undefined) return isHttp1 ? this.#http1(input) : this.#http2(input, this.#openSession());
+    if (input.edits === undefined) {
+      const answer = await (isHttp1 ? this.#http1(input) : this.#http2(input, this.#openSession()));
+      // A wrong head, as one with a wrong length, may spoil the connection for the next input.
+      if (input.faults.includes("head")) {
+        this[Symbol.dispose]();
+        this.#agent = newAgent();
+      }
+      return answer;
+    }
     const socket = new EditedSocket(connect(Number(this.#url.port), this.#url.hostname), input.edits, isHttp1);
     if (isHttp1) {
       const answer = await this.#http1(input, socket);
@@ -162,6 +170,10 @@ export class Wire implements Disposable {
         });
     });
   }
+}
+
+function newAgent(): Agent {
+  return new Agent({ keepAlive: true, maxSockets: 1 });
 }
 
 /** A socket whose outgoing bytes are edited. What comes in is passed on as it is. */

@@ -20,7 +20,7 @@ export interface FuzzServer {
   memory(): Promise<Memory>;
   /** Bytes that it allocates on its heap until `work` is done. */
   allocations(work: () => Promise<unknown>): Promise<number>;
-  /** Runs of functions, branches and loops until `work` is done. It is slower meanwhile. */
+  /** Runs of functions, branches and loops until `work` is done. It is slower from the first time on. */
   steps(work: () => Promise<unknown>): Promise<number>;
   /** Drains it; resolves with its exit code. */
   stop(): Promise<number | string>;

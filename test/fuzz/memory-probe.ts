@@ -29,10 +29,11 @@ async function answerTo(question: Question): Promise<object> {
     case "begin steps":
       await session.post("Profiler.enable");
       await session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+      // It counts from here.
+      await session.post("Profiler.takePreciseCoverage");
       return {};
     case "end steps": {
       const { result } = await session.post("Profiler.takePreciseCoverage");
-      await session.post("Profiler.stopPreciseCoverage");
       // Each run of a function, of a branch and of a loop's body is one step.
       const ranges = result.flatMap(({ functions }) => functions.flatMap((each) => each.ranges));
       return { steps: ranges.reduce((sum, { count }) => sum + count, 0) };

@@ -15,8 +15,14 @@ export interface Outcome {
  */
 export const knownInternal: readonly RegExp[] = [/decompression failed/i, /parse binary/];
 
-/** The same for texts of the engine: Connect's own for a text in protobuf that is not UTF-8, in calls of reflection. */
-export const knownEngineTexts: readonly RegExp[] = [/^parse binary: The encoded data was not valid/];
+/**
+ * The same for texts of the engine: Connect tells them for protobuf that is not UTF-8, in calls of reflection, and for
+ * JSON that ends early, in calls of health.
+ */
+export const knownEngineTexts: readonly RegExp[] = [
+  /^parse binary: The encoded data was not valid/,
+  /cannot decode message \S+ from JSON: /,
+];
 
 /** gRPC and Connect define INTERNAL for this fault of a client: a message flagged as compressed without an encoding. */
 const definedInternal: readonly RegExp[] = [
@@ -58,7 +64,8 @@ const engineTexts: readonly RegExp[] = [
 export function faultOf(input: Input, answer: Answer): string | undefined {
   const { edits, cutAt, request } = input;
   // HTTP/2 itself refuses some heads, such as one with a wrong length: only the stream, or the connection, tells it.
-  const isBadHead = request.version === 2 && input.faults.includes("head");
+  // Over HTTP/1.1 the server waits for a body of that length.
+  const isBadHead = input.faults.includes("head") && (request.version === 2 || "content-length" in request.headers);
   const mayBreak = edits !== undefined || cutAt !== undefined || isBadHead;
   if (answer.status === 0)
     return mayBreak && input.faults.length > 0 ? undefined : `no answer: ${answer.error ?? answer.end}`;

@@ -98,10 +98,11 @@ async function serve(config: Config): Promise<void> {
   const why = await Promise.race([stopped, replaced(server)]);
   // A storage that doesn't answer must not keep the process alive.
   const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
-  systemClock.after(limitMs, () => {
+  // And a drain may wait for a connection that keeps no process alive: this timer does, until the connection is cut.
+  setTimeout(() => {
     logger.fatal({ limitMs }, "The server did not stop in time");
     process.exit(1);
-  });
+  }, limitMs);
   // A second signal ends the process at once.
   for (const signal of endSignals) process.removeAllListeners(signal).once(signal, endAtOnce);
   await server.drain();

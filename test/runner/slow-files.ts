@@ -13,6 +13,8 @@ const slowFiles: Readonly<Record<string, number>> = {
   "test/storage/mongodb/three-nodes.test.ts": 40,
   "test/e2e/main.test.ts": 20,
   "test/storage/mongodb/expiry.test.ts": 18,
+  "test/e2e/request-cost.test.ts": 15,
+  "test/fuzz/fuzz.test.ts": 15,
   "test/manager/schedules.test.ts": 14,
   "test/storage/sqlite/engine.test.ts": 13,
   "test/e2e/foreign-client.test.ts": 12,

@@ -361,6 +361,12 @@ class OnePort implements Listener {
         this.#serve(connection, request, response, ["close"], () => this.#end(session));
       },
     );
+    // Node's own answer to `expect` throws, and ends the process, for a stream that was reset with its head.
+    server.on("checkContinue", (request, response) => {
+      if (response.stream.destroyed || response.stream.closed) return;
+      response.writeContinue();
+      server.emit("request", request, response);
+    });
     server.on("sessionError", (error) => this.#logger.debug({ err: error }, "An HTTP/2 connection broke"));
     return server;
   }

@@ -24,8 +24,11 @@ import {
   type ServerReflection as AlphaServerReflection,
 } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
-/** Questions on one stream: more than there are names. A client that asks more ignores the answers. */
-const questionsMax = 10_000;
+/**
+ * Questions on one stream: more than there are names. A client that asks more ignores the answers, of which each has
+ * all files that the asked one depends on.
+ */
+const questionsMax = 1_000;
 /** The size of a question, bytes: it is a name. */
 export const questionBytesMax = 16 * 1024;
 
@@ -174,8 +177,20 @@ function filesResponse(file: DescFile | undefined, what: string): Answer {
   for (const { dependencies } of files) for (const dependency of dependencies) files.add(dependency);
   return {
     case: "fileDescriptorResponse",
-    value: { fileDescriptorProto: [...files].map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto)) },
+    value: { fileDescriptorProto: [...files].map(fileBytes) },
   };
+}
+
+/** Files as they are sent. They are encoded once: a client may ask for all of them again with a few bytes. */
+const encodedFiles = new WeakMap<DescFile, Uint8Array>();
+
+function fileBytes(file: DescFile): Uint8Array {
+  let bytes = encodedFiles.get(file);
+  if (bytes === undefined) {
+    bytes = toBinary(FileDescriptorProtoSchema, file.proto);
+    encodedFiles.set(file, bytes);
+  }
+  return bytes;
 }
 
 function errorResponse(errorCode: Code, errorMessage: string): Answer {

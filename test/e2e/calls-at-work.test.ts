@@ -188,7 +188,7 @@ test("over every binding a call waits while 1,000 others work, and a request to 
   expect(faulty.calls.filter(({ method }) => method === "listTasks")).toHaveLength(bindings.length);
 });
 
-/** Resolves when the calls that were sent before on the connection have arrived: a call that never waits is answered. */
+/** Resolves when the calls that the connection has sent before have arrived: a call that never waits is answered. */
 async function arrived({ cancelTask }: Pick<ReturnType<typeof onOneConnection>["a2a"], "cancelTask">): Promise<void> {
   await expect(cancelTask({ id: "none" })).rejects.toThrow("none");
 }

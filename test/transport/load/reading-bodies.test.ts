@@ -21,7 +21,7 @@ test("a body without room is refused with the setting, and holds nothing any mor
   expect(first.take(20)).toBe(true);
 });
 
-test("the newest bodies make room for the older ones, whoever asks", () => {
+test("the newest bodies make room for the older ones, whichever asks", () => {
   const { refused, open, connect } = loads();
   const one = connect();
   const bodies = ["a", "b", "c", "d"].map((name) => open(one, name));

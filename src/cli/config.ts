@@ -3,7 +3,9 @@ import { entryBytesMax } from "../domain/limits.ts";
 import { leasesPerTtl, managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
+import { requestBytesMax } from "../transport/calls/call-limits.ts";
 import { listenerLimits } from "../transport/listener/listener-limits.ts";
+import { loadDefaults } from "../transport/load/load-limits.ts";
 import { originFault } from "../transport/pages/cors.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
 
@@ -268,6 +270,15 @@ export const configSchema = z
     maxTaskBytes: wholeNumber(4096, Number.MAX_SAFE_INTEGER)
       .prefault(String(managerDefaults.maxTaskBytes))
       .register(settingTexts, { value: "N", description: "Largest task, in bytes over all its events" }),
+    maxReadingBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(loadDefaults.readingBytesMax))
+      .register(settingTexts, {
+        value: "N",
+        description: "Bytes of requests that are being read, of all clients; the newest requests beyond are rejected",
+      }),
+    maxConnectionReadingBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(loadDefaults.connectionReadingBytesMax))
+      .register(settingTexts, { value: "N", description: "The same on one connection" }),
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
       .register(settingTexts, { value: "LEVEL", description: "Least level of the log, JSON lines on stderr" }),
@@ -279,8 +290,8 @@ export const configSchema = z
   // That is why each value may be missing here.
   .superRefine(
     (config: Partial<Config>, context) => {
-      const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, maxEventBytes, maxTaskBytes } = config;
-      const { conversationTtl, lease } = config;
+      const { host, allowAnonymous, tlsCert, tlsKey, extendedCard, conversationTtl, lease } = config;
+      const { maxEventBytes, maxTaskBytes, maxReadingBytes, maxConnectionReadingBytes } = config;
       const fault = (setting: keyof Config, message: string) =>
         context.addIssue({ code: "custom", path: [setting], message });
       if (tlsCert !== undefined && tlsKey === undefined)
@@ -293,6 +304,10 @@ export const configSchema = z
       if (Number(conversationTtl) < leasesPerTtl * Number(lease))
         fault("conversationTtl", `at least four times --lease, ${durationText(leasesPerTtl * Number(lease))}`);
       if (Number(maxTaskBytes) < Number(maxEventBytes)) fault("maxTaskBytes", "no less than --max-event-bytes");
+      if (Number(maxConnectionReadingBytes) < requestBytesMax(Number(maxEventBytes)))
+        fault("maxConnectionReadingBytes", "no less than a request, 1.5 × --max-event-bytes + 64 KiB");
+      if (Number(maxReadingBytes) < Number(maxConnectionReadingBytes))
+        fault("maxReadingBytes", "no less than --max-connection-reading-bytes");
     },
     { when: () => true },
   );

@@ -26,7 +26,12 @@ export function serverOptions(
       maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
     },
     card: { agent: card, extended: extendedCard, keys: cardKeys, keysUrl: config.cardKeysUrl },
-    calls: { bindings: config.bindings, a2aVersion: config.a2aVersion },
+    calls: {
+      bindings: config.bindings,
+      a2aVersion: config.a2aVersion,
+      maxReadingBytes: config.maxReadingBytes,
+      maxConnectionReadingBytes: config.maxConnectionReadingBytes,
+    },
     origins: { allowed: config.corsOrigins },
     publicUrl: config.publicUrl,
     allowAnonymous: config.allowAnonymous,

@@ -61,7 +61,7 @@ export interface TaskManager extends AsyncDisposable {
   sendMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    options?: { readonly signal?: AbortSignal },
+    options?: { readonly signal?: AbortSignal } & WaitOptions,
   ): Promise<SentMessage>;
   /**
    * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R37).
@@ -72,7 +72,7 @@ export interface TaskManager extends AsyncDisposable {
   sendStreamingMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    options?: { readonly after?: bigint | undefined },
+    options?: { readonly after?: bigint | undefined } & WaitOptions,
   ): TaskSubscriber;
   getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
   listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks>;
@@ -86,10 +86,10 @@ export interface TaskManager extends AsyncDisposable {
    * Without a cursor: the task first, then its events; a terminal task is refused (R59–R61). With a cursor: the events
    * after it, also of a terminal task.
    */
-  subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
+  subscribeToTask(id: string, after?: bigint, caller?: Caller, options?: WaitOptions): TaskSubscriber;
 
   /** Like `subscribeToTask`, but to the end of the task: past requests for input. Never refuses a terminal task. */
-  watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber;
+  watchTask(id: string, after?: bigint, caller?: Caller, options?: WaitOptions): TaskSubscriber;
   /** The task as it was at a sequence, and the present head. Throws OUT_OF_RANGE. */
   getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }>;
   taskExists(id: string, caller?: Caller): Promise<boolean>;
@@ -100,6 +100,15 @@ export interface TaskManager extends AsyncDisposable {
   readonly readiness: Readiness;
   /** The processor's card. Its capabilities decide which calls the services admit. */
   readonly card: MessageProcessor["card"];
+}
+
+/** For those who count the calls at work. */
+export interface WaitOptions {
+  /**
+   * Called when the call waits for an agent, or for its reader, and no longer for the storage alone; also when a stream
+   * could not be opened. May be called again. Must not throw.
+   */
+  readonly onWait?: () => void;
 }
 
 /** Parts that a test or a server may replace. */
@@ -225,10 +234,10 @@ class Manager implements TaskManager {
   async sendMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    { signal = never }: { readonly signal?: AbortSignal } = {},
+    { signal = never, onWait }: { readonly signal?: AbortSignal } & WaitOptions = {},
   ): Promise<SentMessage> {
     return this.#call(async () => {
-      const accepted = await this.#accept(request, caller, false);
+      const accepted = await this.#accept(request, caller, false, onWait);
       if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
@@ -238,6 +247,7 @@ class Manager implements TaskManager {
         key,
         (now) => immediately || isAnswered(now, sequence),
         signal,
+        onWait,
       );
       return { kind: "task", ...taskAt(fold, { historyLength: request.configuration?.historyLength }) };
     });
@@ -246,12 +256,12 @@ class Manager implements TaskManager {
   sendStreamingMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    { after }: { readonly after?: bigint | undefined } = {},
+    { after, onWait }: { readonly after?: bigint | undefined } & WaitOptions = {},
   ): TaskSubscriber {
-    return this.#subscription(async () => {
+    return this.#subscription(onWait, async () => {
       const scope = callerOrAnonymous(caller, request.tenant);
       if (after !== undefined) await checkCursor(this.#deps, this.#runs, request, scope, after);
-      const accepted = await this.#accept(request, caller, true);
+      const accepted = await this.#accept(request, caller, true, onWait);
       if (accepted.kind === "message") return accepted;
       const { key, sequence, isNew } = accepted;
       return {
@@ -303,8 +313,8 @@ class Manager implements TaskManager {
     });
   }
 
-  subscribeToTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
-    return this.#subscription(async () => ({
+  subscribeToTask(id: string, after?: bigint, caller?: Caller, { onWait }: WaitOptions = {}): TaskSubscriber {
+    return this.#subscription(onWait, async () => ({
       key: keyOf(id, caller),
       after,
       until: { kind: "next-question" },
@@ -312,8 +322,8 @@ class Manager implements TaskManager {
     }));
   }
 
-  watchTask(id: string, after?: bigint, caller?: Caller): TaskSubscriber {
-    return this.#subscription(async () => ({
+  watchTask(id: string, after?: bigint, caller?: Caller, { onWait }: WaitOptions = {}): TaskSubscriber {
+    return this.#subscription(onWait, async () => ({
       key: keyOf(id, caller),
       after,
       until: { kind: "task-end" },
@@ -388,11 +398,17 @@ class Manager implements TaskManager {
     return deleted;
   }
 
-  async #accept(request: SendMessageRequest, caller: Caller | undefined, streaming: boolean): Promise<Accepted> {
-    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming);
+  async #accept(
+    request: SendMessageRequest,
+    caller: Caller | undefined,
+    streaming: boolean,
+    onWait: (() => void) | undefined,
+  ): Promise<Accepted> {
+    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, onWait);
   }
 
   #subscription(
+    onWait: (() => void) | undefined,
     resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>,
   ): TaskSubscriber {
     return new Subscription(
@@ -400,7 +416,7 @@ class Manager implements TaskManager {
         this.#call(async () => {
           const resolved = await resolve();
           return "kind" in resolved ? resolved : openSubscription(this.#deps, this.#runs, this.#access, resolved);
-        }),
+        }).finally(onWait),
       () => this.#deps.clock.now(),
     );
   }

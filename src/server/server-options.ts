@@ -62,6 +62,13 @@ export interface CallOptions {
   readonly a2aVersion?: VersionMode | undefined;
   /** Silence on a stream after which a heartbeat is sent, milliseconds. Default 25 s. */
   readonly heartbeatMs?: number | undefined;
+  /**
+   * Bytes of request bodies that are being read, of all connections. Beyond it the newest requests are rejected with
+   * RESOURCE_EXHAUSTED. Default 512 MiB.
+   */
+  readonly maxReadingBytes?: number | undefined;
+  /** The same of one connection. At least the largest request, or that is never accepted. Default 64 MiB. */
+  readonly maxConnectionReadingBytes?: number | undefined;
 }
 
 /** Requests of browsers: which pages may call, and under which names the server may be reached. */

@@ -261,6 +261,20 @@ describe("settings that are refused", () => {
       fault: '--max-task-bytes (A2A_TM_MAX_TASK_BYTES): must be no less than --max-event-bytes, not "5000"',
     },
     {
+      name: "less room on a connection than a request needs",
+      args: ["--max-connection-reading-bytes", "6000000"],
+      fault:
+        "--max-connection-reading-bytes (A2A_TM_MAX_CONNECTION_READING_BYTES): must be no less than a request, " +
+        '1.5 × --max-event-bytes + 64 KiB, not "6000000"',
+    },
+    {
+      name: "less room in the process than on a connection",
+      args: ["--max-reading-bytes", "60000000"],
+      fault:
+        "--max-reading-bytes (A2A_TM_MAX_READING_BYTES): must be no less than --max-connection-reading-bytes, " +
+        'not "60000000"',
+    },
+    {
       name: "a certificate without a key",
       args: ["--tls-cert", "c"],
       fault: "--tls-key (A2A_TM_TLS_KEY): must be the path of a file, since --tls-cert is given",

@@ -6,6 +6,7 @@ import { Health } from "../../gen/health/v1/health_pb.ts";
 import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import { createServer, type Server } from "../../src/server/server.ts";
 import { createMemoryStorage } from "../../src/storage/memory/storage.ts";
+import { ServerLoad } from "../../src/transport/load/server-load.ts";
 
 /** What the hooks of the server's calls see of services that no other binding than Connect's serves. */
 
@@ -17,7 +18,7 @@ vi.mock(import("../../src/transport/calls/call-hooks.ts"), async (original) => (
       seen.push(`authenticate ${url}`);
       return { owner: "", claims: {} };
     },
-    load: { bodyBytes: 0, calls: 0, answerBytes: 0 },
+    load: new ServerLoad(),
     observe: ({ method }) => {
       seen.push(`begin ${method.name}`);
       return (error) => seen.push(`end ${method.name}${error ? ` ${error.rawMessage}` : ""}`);

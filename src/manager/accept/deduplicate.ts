@@ -28,14 +28,18 @@ export class Deduplication {
 
   /**
    * Runs `accept` for the first send of a message. A repeat that arrives while `accept` runs gets the same result.
-   * Repeats that arrive later are found by their claim, within `accept`.
+   * Repeats that arrive later are found by their claim, within `accept`. `onWait` is called if this one waits for
+   * another send, and so perhaps for an agent.
    */
-  async once(incoming: Incoming, accept: () => Promise<Accepted>): Promise<Accepted> {
+  async once(incoming: Incoming, accept: () => Promise<Accepted>, onWait?: () => void): Promise<Accepted> {
     const { scope, claim } = incoming;
     if (claim === undefined) return accept();
     const id = JSON.stringify([scope.tenant, scope.owner, claim.messageId, claim.contentHash]);
     const first = this.#underWay.get(id);
-    if (first !== undefined) return asRepeat(await first);
+    if (first !== undefined) {
+      onWait?.();
+      return asRepeat(await first);
+    }
     const accepted = accept().finally(() => this.#underWay.delete(id));
     this.#underWay.set(id, accepted);
     return accepted;

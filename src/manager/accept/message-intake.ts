@@ -32,11 +32,19 @@ export class MessageIntake {
     this.#deduplication = new Deduplication(deps, runs);
   }
 
-  /** Throws TaskError for everything that refuses the message; `decideMessage` has the list for a message to a task. */
-  async accept(request: SendMessageRequest, caller: Caller, streaming: boolean): Promise<Accepted> {
+  /**
+   * `onWait` is called when only an agent keeps the message from being accepted. Throws TaskError for everything that
+   * refuses the message; `decideMessage` has the list for a message to a task.
+   */
+  async accept(
+    request: SendMessageRequest,
+    caller: Caller,
+    streaming: boolean,
+    onWait?: () => void,
+  ): Promise<Accepted> {
     const incoming = checkIncoming(this.#deps, request, caller, streaming);
     if (incoming.message.taskId !== "") return this.#acceptToTask(incoming);
-    return this.#deduplication.once(incoming, () => this.#acceptNew(incoming));
+    return this.#deduplication.once(incoming, () => this.#acceptNew(incoming, onWait), onWait);
   }
 
   /**
@@ -62,12 +70,12 @@ export class MessageIntake {
     });
   }
 
-  async #acceptNew(incoming: Incoming): Promise<Accepted> {
+  async #acceptNew(incoming: Incoming, onWait: (() => void) | undefined): Promise<Accepted> {
     const place = this.#queue.reserve();
     const made =
       place === undefined
         ? this.#acceptRepeat(incoming)
-        : this.#make(incoming, place.keep).finally(() => place.release());
+        : this.#make(incoming, place.keep, onWait).finally(() => place.release());
     this.#making.add(made);
     try {
       return await made;
@@ -83,7 +91,7 @@ export class MessageIntake {
     return joined;
   }
 
-  async #make(incoming: Incoming, keepPlace: Reservation["keep"]): Promise<Accepted> {
+  async #make(incoming: Incoming, keepPlace: Reservation["keep"], onWait: (() => void) | undefined): Promise<Accepted> {
     const { storage, processor, newId } = this.#deps;
     const { scope, message } = incoming;
     const contextId = message.contextId === "" ? newId() : message.contextId;
@@ -92,6 +100,7 @@ export class MessageIntake {
       return this.#create(incoming, { taskId: incoming.claim?.taskId ?? newId(), contextId, keepPlace });
     const claimed = await this.#deduplication.claim(incoming);
     if (typeof claimed !== "string") return claimed;
+    onWait?.();
     const answer = await askForAnswer(this.#deps, incoming, contextId, this.#closing.signal);
     if (answer === undefined) return this.#create(incoming, { taskId: claimed, contextId, keepPlace });
     const claim = incoming.claim && { ...incoming.claim, taskId: claimed };

@@ -38,8 +38,8 @@ export function isAnswered(fold: TaskFold, sequence: bigint): boolean {
 
 /**
  * Waits until the committed fold of a task is as wanted, and gives it. The wait is bounded by the signal (the caller's
- * deadline) and by the time limits of turns. Throws the signal's reason, TaskError TASK_NOT_FOUND, and TaskError
- * UNAVAILABLE if no server runs the task.
+ * deadline) and by the time limits of turns. `onWait` is called before each wait. Throws the signal's reason, TaskError
+ * TASK_NOT_FOUND, and TaskError UNAVAILABLE if no server runs the task.
  */
 export async function waitForFold(
   deps: ManagerDeps,
@@ -47,6 +47,7 @@ export async function waitForFold(
   key: TaskKey,
   wanted: (fold: TaskFold) => boolean,
   signal: AbortSignal,
+  onWait?: () => void,
 ): Promise<TaskFold> {
   const feed = deps.hub.open(key);
   try {
@@ -66,6 +67,7 @@ export async function waitForFold(
           metadata: { taskId: key.taskId },
         });
       }
+      onWait?.();
       await feed.waitFor(wakeCount, signal);
     }
   } finally {

@@ -22,3 +22,11 @@ export const streamedMessageBytesMax = 64 * 1024;
  * `Retry-After` of 429 and 503, seconds. By then a full queue has moved on, or a replica set has elected a new primary.
  */
 export const retryAfterSeconds = 2;
+
+/**
+ * The largest request with a message of these bytes. JSON takes 4/3 of the bytes for binary content, and a request
+ * holds more than its message. The manager measures exactly.
+ */
+export function requestBytesMax(eventBytesMax: number): number {
+  return Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
+}

@@ -1,16 +1,22 @@
 /**
  * Settles as `call` does, or rejects with the signal's reason once that is aborted: by the call's deadline, the end of
  * the server, or a client that hangs up. So a storage that doesn't answer keeps no client waiting. What the call began
- * goes on.
+ * goes on; `settled` is called when that is over.
  */
-export function untilAborted<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+export function untilAborted<T>(signal: AbortSignal, call: () => Promise<T>, settled?: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
-    if (signal.aborted) return onAbort();
+    if (signal.aborted) {
+      settled?.();
+      return onAbort();
+    }
     signal.addEventListener("abort", onAbort, { once: true });
     call()
       .then(resolve, reject)
-      .finally(() => signal.removeEventListener("abort", onAbort));
+      .finally(() => {
+        signal.removeEventListener("abort", onAbort);
+        settled?.();
+      });
   });
 }
 

@@ -1,107 +1,130 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { connectErrorOf } from "../errors/errors.ts";
 import type { NodeRequest } from "../listener/request-handler.ts";
 import { decompress } from "../request-bounds/decompress.ts";
 import { requestTooLarge } from "../request-bounds/request-faults.ts";
-import type { CallLoad } from "./call-hooks.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Pieces of a body that are kept before they are joined: a piece of one byte takes as much memory as one of sixty. */
 const chunksMax = 1024;
 
-/**
- * The whole body of a request, decompressed. Throws what `readBytes` and `decompress` do.
- */
-export async function readBody(exchange: Exchange, bytesMax: number, signal?: AbortSignal): Promise<Uint8Array> {
-  const bytes = await readBytes(exchange, bytesMax, signal);
-  const encoding = String(exchange.request.headers["content-encoding"] ?? "identity").toLowerCase();
+/** The body of a request without its compression. Throws what `decompress` does. */
+export async function plainBody({ headers }: NodeRequest, bytes: Uint8Array, bytesMax: number): Promise<Uint8Array> {
+  const encoding = String(headers["content-encoding"] ?? "identity").toLowerCase();
   if (encoding === "identity" || bytes.byteLength === 0) return bytes;
   return decompress(bytes, encoding, bytesMax);
 }
 
 /**
- * The whole body of a request as it was sent. Throws TaskError TOO_LARGE beyond `bytesMax` without reading on,
+ * The whole body of a request as it was sent. It counts among those that are being read until the exchange drops it.
+ * Throws TaskError TOO_LARGE beyond `bytesMax` without reading on, TaskError TOO_MANY if there is no room for it,
  * ConnectError CANCELED if the client hangs up before the end, and the signal's reason once that is aborted. The
  * listener drops what is left of the body. `isTooLong` is asked with each piece, and may refuse the body early.
  */
 export async function readBytes(
-  { request, hooks }: Pick<Exchange, "request" | "hooks">,
+  exchange: Exchange,
   bytesMax: number,
   signal?: AbortSignal,
   isTooLong: (piece: Uint8Array) => boolean = () => false,
 ): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw requestTooLarge();
+  if (Number(exchange.request.headers["content-length"] ?? 0) > bytesMax) throw requestTooLarge();
   signal?.throwIfAborted();
-  return allBytes(request, hooks.load, bytesMax, signal, isTooLong);
+  // Its events are over: nothing would end the wait for them.
+  if (exchange.response.isGone) throw hungUp();
+  return allBytes(exchange, bytesMax, signal, isTooLong);
 }
 
 /** Not by iteration: an iteration that stops early destroys the request, and the connection with it. */
 function allBytes(
-  request: NodeRequest,
-  load: CallLoad,
+  exchange: Exchange,
   bytesMax: number,
   signal: AbortSignal | undefined,
   isTooLong: (piece: Uint8Array) => boolean,
 ): Promise<Buffer> {
+  const { request } = exchange;
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = [];
     const joined: Buffer[] = [];
     let bytes = 0;
-    const settle = (settled: () => void) => {
+    const settle = () => {
       request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
       signal?.removeEventListener("abort", onAbort);
-      load.bodyBytes -= bytes;
-      settled();
     };
     const fail = (error: unknown) => {
+      settle();
       request.pause();
-      settle(() => reject(error));
+      body.close();
+      reject(error);
     };
     const onData = (chunk: Buffer) => {
       bytes += chunk.byteLength;
-      load.bodyBytes += chunk.byteLength;
       if (bytes > bytesMax || isTooLong(chunk)) return fail(requestTooLarge());
+      if (!body.take(chunk.byteLength)) return;
       chunks.push(chunk);
       if (chunks.length < chunksMax) return;
       joined.push(Buffer.concat(chunks));
       chunks = [];
     };
-    const onEnd = () => settle(() => resolve(Buffer.concat([...joined, ...chunks], bytes)));
-    const onCut = () => settle(() => reject(new ConnectError("The client has hung up", Code.Canceled)));
+    const onEnd = () => {
+      settle();
+      body.complete();
+      resolve(Buffer.concat([...joined, ...chunks], bytes));
+    };
+    const onCut = () => fail(hungUp());
     const onAbort = () => fail(signal?.reason);
+    const body = exchange.openBody(fail);
     request.on("data", onData).once("end", onEnd).once("close", onCut).once("error", onCut);
     signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
 
-/** Counts the pieces of a body that Connect reads, until the body is complete or no longer read. */
-export function countedBody(body: AsyncIterable<Uint8Array>, load: CallLoad): AsyncIterable<Uint8Array> {
-  return {
-    [Symbol.asyncIterator]() {
-      const pieces = body[Symbol.asyncIterator]();
-      let bytes = 0;
-      const release = () => {
-        load.bodyBytes -= bytes;
-        bytes = 0;
-      };
-      return {
-        async next() {
-          const piece = await pieces.next().catch((error: unknown) => {
-            release();
-            throw error;
-          });
-          if (piece.done) {
-            release();
-          } else {
-            bytes += piece.value.byteLength;
-            load.bodyBytes += piece.value.byteLength;
-          }
-          return piece;
-        },
-        async return() {
-          release();
-          return (await pieces.return?.()) ?? { done: true, value: undefined };
-        },
-      };
+function hungUp(): ConnectError {
+  return new ConnectError("The client has hung up", Code.Canceled);
+}
+
+/**
+ * The pieces of a body that Connect reads, with those that are kept counted as `readBytes` counts them. A whole message
+ * is kept to its end; of a client's stream only the newest piece is. Reading throws ConnectError RESOURCE_EXHAUSTED if
+ * there is no room for the body.
+ */
+export function countedBody(
+  pieces: AsyncIterator<Uint8Array>,
+  exchange: Exchange,
+  isWhole: boolean,
+): AsyncIterable<Uint8Array> {
+  let refusal: ConnectError | undefined;
+  /** Ends the wait for a piece. */
+  let cut = (_: ConnectError) => {};
+  const open = () =>
+    exchange.openBody((error) => {
+      refusal = connectErrorOf(error);
+      cut(refusal);
+    });
+  let body = open();
+  const iterator: AsyncIterator<Uint8Array> = {
+    async next() {
+      if (!isWhole) {
+        body.close();
+        body = open();
+      }
+      try {
+        const piece = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+          cut = reject;
+          pieces.next().then(resolve, reject);
+        });
+        if (piece.done) body.complete();
+        else body.take(piece.value.byteLength);
+        if (refusal !== undefined) throw refusal;
+        return piece;
+      } catch (error) {
+        body.close();
+        throw error;
+      }
+    },
+    async return() {
+      body.close();
+      return (await pieces.return?.()) ?? { done: true, value: undefined };
     },
   };
+  return { [Symbol.asyncIterator]: () => iterator };
 }

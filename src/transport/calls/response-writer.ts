@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { getDefaultHighWaterMark } from "node:stream";
-import type { CallLoad } from "./call-hooks.ts";
+import type { ServerLoad } from "../load/server-load.ts";
 
 /**
  * What is used of a response, over HTTP/1.1 and HTTP/2. Node's own types overload so differently that their union can't
@@ -32,12 +32,12 @@ const ownBufferBytes = getDefaultHighWaterMark(false);
  */
 export class ResponseWriter {
   readonly #response: HttpResponse;
-  readonly #load: CallLoad;
+  readonly #load: Pick<ServerLoad, "answerBytes">;
   #waitingBytes = 0;
   #room: Promise<void> | undefined;
 
   /** The creator of the writer calls `release` when the response closes. */
-  constructor(response: HttpResponse, load: CallLoad) {
+  constructor(response: HttpResponse, load: Pick<ServerLoad, "answerBytes">) {
     this.#response = response;
     this.#load = load;
   }

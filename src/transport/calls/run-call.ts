@@ -1,10 +1,10 @@
 import { create, type DescMessage, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type MethodImplSpec } from "@connectrpc/connect";
 import { toConnectError } from "../errors/errors.ts";
+import { workOf, workUntilAborted } from "../load/call-work.ts";
 import { type CallContext, identityKey } from "./call-context.ts";
 import { anonymous } from "./call-hooks.ts";
 import type { CallSettings } from "./call-settings.ts";
-import { untilAborted } from "./deadlines.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** How a binding writes the answer of one call. What a method returns may wait for the client to read. */
@@ -25,14 +25,20 @@ export interface AnswerForm {
 export interface CallForm extends AnswerForm {
   /** Prepares the context before the admission looks at it. */
   prepare?(context: HandlerContext): void;
-  /** Reads the request once the call is admitted. Throws TaskError for what can't be read. */
+  /**
+   * Receives the bytes of the request once the call is admitted. The call doesn't work meanwhile: a client may be slow.
+   */
+  receive?(context: HandlerContext): Promise<void>;
+  /** Reads the request once the call works. Throws TaskError for what can't be read. */
   read(context: HandlerContext): Promise<Message> | Message;
 }
 
 /**
- * Runs one call from its context to its end: identity, admission, read, call, write, error, end. Every binding of our
- * own goes this way. Connect's handlers take part by `beginCall` and `admitCall` (docs/adr/0008). Never rejects: every
- * error is written by the form.
+ * Runs one call from its context to its end: identity, admission, receive, read, call, write, error, end. Every binding
+ * of our own goes this way. Connect's handlers take part by `beginCall`, `admitCall` and `workOf` (docs/adr/0008,
+ * 0011). Never rejects: every error is written by the form.
+ *
+ * Invariant: between `work.enter` and `work.leave` the call waits for no client and for no agent.
  */
 export async function runCall(
   method: MethodImplSpec,
@@ -42,12 +48,16 @@ export async function runCall(
   settings: CallSettings,
 ): Promise<void> {
   const end = beginCall(context, settings);
+  const work = workOf(context, exchange.connection.gates);
   let failure: ConnectError | undefined;
   try {
     await admitCall(context, exchange, settings, form.prepare);
+    await form.receive?.(context);
+    await work?.enter();
+    exchange.dropBody();
     const request = await form.read(context);
     if (method.kind === "unary") {
-      const answer = await untilAborted(context.signal, async () => method.impl(request, context));
+      const answer = await workUntilAborted(context.signal, work, async () => method.impl(request, context));
       await form.unary(whole(method.method.output, answer));
     } else if (method.kind === "server_streaming") {
       const { output } = method.method;
@@ -59,9 +69,11 @@ export async function runCall(
       throw new ConnectError(`${method.method} can't be called over this binding`, Code.Unimplemented);
     }
   } catch (error) {
+    exchange.dropBody();
     failure = toConnectError(error, settings.logger);
     await form.fail(failure);
   } finally {
+    work?.end();
     context.end();
     end(failure);
   }

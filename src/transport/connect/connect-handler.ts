@@ -16,6 +16,7 @@ import {
   respond,
 } from "../listener/request-handler.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
+import { hasOneMessage } from "./read-request.ts";
 
 /**
  * Calls over gRPC, gRPC-Web and Connect; passes on all other requests. It replaces Connect's own adapter, which writes
@@ -39,9 +40,11 @@ export function connectHandler(routes: (router: ConnectRouter) => void, settings
     }
     // Connect stops reading early for some errors. Its own iteration would destroy the request then: the rest could
     // never be read, and the next request on an HTTP/1.1 connection would wait for ever.
-    const body = countedBody(request.iterator({ destroyOnReturn: false }), settings.hooks.load);
+    const exchange = new Exchange(request, response, settings);
+    const pieces = request.iterator({ destroyOnReturn: false });
+    const body = countedBody(pieces, exchange, hasOneMessage(handler.method));
     dropFarDeadlines(universal.header);
-    void serveCall(handler, { ...universal, body }, request, response, settings);
+    void serveCall(handler, { ...universal, body }, exchange, response, settings);
     return true;
   };
 }
@@ -49,12 +52,11 @@ export function connectHandler(routes: (router: ConnectRouter) => void, settings
 async function serveCall(
   handler: UniversalHandler,
   universal: UniversalServerRequest,
-  request: NodeRequest,
+  exchange: Exchange,
   response: NodeResponse,
   settings: CallSettings,
 ): Promise<void> {
-  const exchange = new Exchange(request, response, settings);
-  const writer = exchange.response;
+  const { request, response: writer } = exchange;
   try {
     const contextValues = createContextValues().set(exchangeKey, exchange);
     const answer = await handler({ ...universal, contextValues });

@@ -15,13 +15,14 @@ import { type BindingName, bindingNames } from "../binding-names.ts";
 import type { VersionMode } from "../calls/a2a-version.ts";
 import { admission } from "../calls/admission.ts";
 import { defaultHooks } from "../calls/call-hooks.ts";
-import { streamedMessageBytesMax } from "../calls/call-limits.ts";
+import { requestBytesMax, streamedMessageBytesMax } from "../calls/call-limits.ts";
 import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
-import { untilAborted } from "../calls/deadlines.ts";
 import { exchangeKey } from "../calls/exchange.ts";
 import { OpenExchanges } from "../calls/open-exchanges.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
+import { type CallWork, workKey, workOf, workUntilAborted } from "../load/call-work.ts";
+import type { LoadLimits } from "../load/load-limits.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
 import { takeReadMessage, withReadMessage } from "./read-request.ts";
@@ -45,6 +46,8 @@ export interface RoutesOptions {
   /** How a call without a version is taken: as 0.3 and rejected ("strict"), or as 1.0 ("lenient"). Default "strict". */
   readonly a2aVersion?: VersionMode | undefined;
   readonly extendedCard?: ExtendedCard | undefined;
+  /** Bounds of what clients may make the server hold at once. */
+  readonly load?: Partial<LoadLimits>;
 }
 
 /**
@@ -64,7 +67,10 @@ export function connectRoutes(
   const { readBytesMax, shutdownSignal } = settings;
   const handlerOptions: Partial<ConnectRouterOptions> = {
     ...connectProtocols(settings),
-    requestGate: (context) => enterCall(context, settings),
+    requestGate: (context) => {
+      const { gates } = context.values.get(exchangeKey)?.connection ?? settings.hooks.load.connectionOf(undefined);
+      return enterCall(context, settings, workOf(context, gates));
+    },
     acceptCompression: [...connectCompressions],
     interceptors: [unaryCalls(settings), takeReadMessage],
     ...(shutdownSignal && { shutdownSignal }),
@@ -101,13 +107,18 @@ function messageBytesMax({ methodKind }: DescMethod, readBytesMax: number): numb
 /**
  * The way of a call up to its request, as in `runCall`: the `requestGate` of every route. Connect asks it before it
  * reads the body, and aborts the call's signal when the call is over, with the error if there is one (docs/adr/0008).
+ * `work` begins when the body is read. Without it the call works at once.
  */
-export async function enterCall(context: HandlerContext, settings: CallSettings): Promise<void> {
+export async function enterCall(context: HandlerContext, settings: CallSettings, work?: CallWork): Promise<void> {
   describeRefusals(context);
   tellEncodings(context);
   const end = beginCall(context, settings);
-  const { signal } = context;
-  const onAbort = () => end(signal.reason instanceof ConnectError ? signal.reason : undefined);
+  const { signal, values } = context;
+  const onAbort = () => {
+    work?.end();
+    values.get(exchangeKey)?.dropBody();
+    end(signal.reason instanceof ConnectError ? signal.reason : undefined);
+  };
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
   try {
@@ -132,7 +143,7 @@ function unaryCalls({ logger }: CallSettings): Interceptor {
   return (next) => async (request) => {
     if (request.stream) return next(request);
     try {
-      return await untilAborted(request.signal, () => next(request));
+      return await workUntilAborted(request.signal, request.contextValues.get(workKey), () => next(request));
     } catch (error) {
       throw toConnectError(error, logger);
     }
@@ -155,14 +166,12 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
     eventBytesMax = managerDefaults.maxEventBytes,
     shutdownSignal,
   } = options;
-  const { bindings = bindingNames, a2aVersion = "strict", extendedCard } = options;
+  const { bindings = bindingNames, a2aVersion = "strict", extendedCard, load } = options;
   const admit = admission(capabilitiesOf(card, extendedCard !== undefined), a2aVersion);
-  // JSON takes 4/3 of the bytes for binary content, and a request holds more than its message. The manager measures
-  // exactly.
-  const readBytesMax = Math.ceil(eventBytesMax * 1.5) + 64 * 1024;
+  const readBytesMax = requestBytesMax(eventBytesMax);
   return {
     admit,
-    hooks: defaultHooks(),
+    hooks: defaultHooks(load),
     openExchanges: new OpenExchanges(shutdownSignal),
     extendedCard,
     logger,

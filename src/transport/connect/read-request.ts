@@ -1,8 +1,16 @@
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import type { DescMessage, Message } from "@bufbuild/protobuf";
-import { type ConnectRouter, createContextKey, createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { DescMessage, DescMethod, Message } from "@bufbuild/protobuf";
+import {
+  type ConnectRouter,
+  type ContextValues,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
+import { exchangeKey } from "../calls/exchange.ts";
 import { connectErrorOf, describeRefusal } from "../errors/errors.ts";
+import { workKey } from "../load/call-work.ts";
 import { readBinary } from "../proto-binary/read-binary.ts";
 import { parseJson, readJson } from "../proto-json/read-json.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
@@ -42,11 +50,11 @@ const messageType = /^application\/(?:(?:(connect|grpc|grpc-web)\+)?(json|proto)
  */
 export function withReadMessage(handler: UniversalHandler, readBytesMax: number): UniversalHandler {
   const { protocolNames, service, method, requestPath, allowedMethods, supportedContentType } = handler;
-  const hasOneMessage = method.methodKind === "unary" || method.methodKind === "server_streaming";
+  const isOne = hasOneMessage(method);
   const reading = (request: UniversalRequest) => {
     const { body, header } = request;
     const type = messageType.exec(header.get("content-type") ?? "");
-    if (type === null || !isBytes(body) || !hasOneMessage) return handler(request);
+    if (type === null || !isBytes(body) || !isOne) return handler(request);
     const form = (type[1] ?? type[3])?.toLowerCase();
     const format = type[2]?.toLowerCase() === "json" ? "json" : "proto";
     const wire = {
@@ -61,9 +69,14 @@ export function withReadMessage(handler: UniversalHandler, readBytesMax: number)
     const contextValues = request.contextValues ?? createContextValues();
     const read: { message?: Message } = {};
     contextValues.set(readMessage, read);
-    return handler({ ...request, contextValues, body: taken(body, method.input, wire, read) });
+    return handler({ ...request, contextValues, body: taken(body, method.input, wire, read, contextValues) });
   };
   return Object.assign(reading, { protocolNames, service, method, requestPath, allowedMethods, supportedContentType });
+}
+
+/** Whether a request of the method is one message, which is read as a whole. */
+export function hasOneMessage({ methodKind }: DescMethod): boolean {
+  return methodKind === "unary" || methodKind === "server_streaming";
 }
 
 /** Gives a call the message that was read. */
@@ -100,8 +113,15 @@ async function* taken(
   schema: DescMessage,
   wire: Wire,
   read: { message?: Message },
+  values: ContextValues,
 ): Bytes & AsyncGenerator<Uint8Array> {
   const whole = await allBytes(body, wire);
+  try {
+    await values.get(workKey)?.enter();
+  } catch (error) {
+    throw error instanceof TaskError ? connectErrorOf(error) : error;
+  }
+  values.get(exchangeKey)?.dropBody();
   const data = wire.isEnveloped ? firstMessage(whole) : whole;
   const isCompressed = !wire.isEnveloped || whole[0] === 1;
   const compression = isCompressed ? connectCompressions.find(({ name }) => name === wire.encoding) : undefined;

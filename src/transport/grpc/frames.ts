@@ -19,18 +19,17 @@ export function framed(messages: readonly Uint8Array[]): Buffer {
   return bytes;
 }
 
+/** The bytes of a request with one message. Throws what `readBytes` does. */
+export function readFrame(exchange: Exchange, bytesMax: number, signal: AbortSignal): Promise<Buffer> {
+  return readBytes(exchange, prefixBytes + bytesMax, signal, tooLongPrefix(bytesMax));
+}
+
 /**
- * The one message of a request. Throws TaskError TOO_LARGE, TaskError INVALID_REQUEST for what can't be parsed, and the
- * signal's reason once that is aborted. Throws ConnectError with gRPC's code for no message, for more than one, and for
- * a compressed message without `grpc-encoding`.
+ * The one message of a request. Throws TaskError TOO_LARGE, and TaskError INVALID_REQUEST for what can't be parsed.
+ * Throws ConnectError with gRPC's code for no message, for more than one, and for a compressed message without
+ * `grpc-encoding`.
  */
-export async function readMessage(
-  exchange: Exchange,
-  schema: DescMessage,
-  bytesMax: number,
-  signal: AbortSignal,
-): Promise<Message> {
-  const body = await readBytes(exchange, prefixBytes + bytesMax, signal, tooLongPrefix(bytesMax));
+export function readMessage(body: Buffer, schema: DescMessage): Message {
   if (body.byteLength === 0) throw new ConnectError("The call has no request message", Code.Unimplemented);
   if (body.byteLength < prefixBytes) throw cutOff();
   const { byteLength, byteOffset, buffer } = body;

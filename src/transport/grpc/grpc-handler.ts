@@ -13,7 +13,7 @@ import { setGrpcMessage } from "../errors/grpc-message.ts";
 import { type NodeRequest, type NodeResponse, pathOf, type RequestHandler } from "../listener/request-handler.ts";
 import type { ServedService } from "../services/services.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { framed, readMessage } from "./frames.ts";
+import { framed, readFrame, readMessage } from "./frames.ts";
 
 const protocolName = "grpc";
 const contentType = "application/grpc+proto";
@@ -58,12 +58,20 @@ async function serveCall(exchange: Exchange, method: MethodImplSpec, settings: C
   );
   const context = new CallContext(exchange, method.method, protocolName, timerMs(timeoutMs));
   const answer = new GrpcAnswer(exchange.response, method, context);
-  const read = () => {
+  let bytes: Buffer = noBytes;
+  const receive = async () => {
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
-    return readMessage(exchange, method.method.input, settings.readBytesMax, context.signal);
+    bytes = await readFrame(exchange, settings.readBytesMax, context.signal);
   };
-  await runCall(method, context, exchange, Object.assign(answer, { read }), settings);
+  const read = () => {
+    const message = readMessage(bytes, method.method.input);
+    bytes = noBytes;
+    return message;
+  };
+  await runCall(method, context, exchange, Object.assign(answer, { receive, read }), settings);
 }
+
+const noBytes = Buffer.alloc(0);
 
 /** The answer of a call: messages in frames, then the status in the trailers. */
 class GrpcAnswer implements AnswerForm {

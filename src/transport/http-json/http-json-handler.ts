@@ -6,7 +6,7 @@ import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
 import { Exchange } from "../calls/exchange.ts";
-import { readBody } from "../calls/read-body.ts";
+import { plainBody, readBytes } from "../calls/read-body.ts";
 import { type AnswerForm, runCall } from "../calls/run-call.ts";
 import { type NodeRequest, pathOf, queryOf, type RequestHandler } from "../listener/request-handler.ts";
 import { parseJson } from "../proto-json/read-json.ts";
@@ -50,14 +50,20 @@ async function serveRequest(exchange: Exchange, found: FoundPath, settings: Call
   const { route, variables } = target;
   const context = new CallContext(exchange, route.call.method, protocolName);
   const answer = new HttpJsonAnswer(exchange, type, route, context, settings);
+  let bytes: Uint8Array = noBytes;
+  const receive = async () => {
+    if (route.body !== "none") bytes = await readBytes(exchange, settings.readBytesMax, context.signal);
+  };
   const read = async () => {
-    const json =
-      route.body === "none" ? undefined : await readJsonBody(exchange, settings.readBytesMax, context.signal);
+    const json = route.body === "none" ? undefined : await readJsonBody(exchange.request, bytes, settings.readBytesMax);
+    bytes = noBytes;
     const query = decoded("query", () => strictQueryOf(request));
     return bindRequest(route, json, variables, query);
   };
-  await runCall(route.call, context, exchange, Object.assign(answer, { read }), settings);
+  await runCall(route.call, context, exchange, Object.assign(answer, { receive, read }), settings);
 }
+
+const noBytes = Buffer.alloc(0);
 
 /** What a request calls. */
 interface Target {
@@ -108,11 +114,15 @@ function decoded<T>(where: "path" | "query", decode: () => T): T {
  * Undefined for an empty body, which needs no type, since a request may be all in its path; and for `null`, which the
  * SDK for Go sends in place of none.
  */
-async function readJsonBody(exchange: Exchange, bytesMax: number, signal: AbortSignal): Promise<JsonValue | undefined> {
-  const bytes = await readBody(exchange, bytesMax, signal);
+async function readJsonBody(
+  request: NodeRequest,
+  received: Uint8Array,
+  bytesMax: number,
+): Promise<JsonValue | undefined> {
+  const bytes = await plainBody(request, received, bytesMax);
   if (bytes.byteLength === 0) return undefined;
-  if (isJsonBody(exchange.request)) return parseJson(bytes) ?? undefined;
-  const given = exchange.request.headers["content-type"];
+  if (isJsonBody(request)) return parseJson(bytes) ?? undefined;
+  const given = request.headers["content-type"];
   const text =
     given === undefined
       ? "A body without a Content-Type is not accepted"

@@ -6,7 +6,7 @@ import { CallContext } from "../calls/call-context.ts";
 import { batchCallsMax } from "../calls/call-limits.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { Exchange } from "../calls/exchange.ts";
-import { readBody } from "../calls/read-body.ts";
+import { plainBody, readBytes } from "../calls/read-body.ts";
 import { RequestLines } from "../calls/request-lines.ts";
 import { type AnswerForm, runCall } from "../calls/run-call.ts";
 import { toConnectError } from "../errors/errors.ts";
@@ -78,7 +78,9 @@ class RpcExchange {
 
   async #read(): Promise<{ readonly json: JsonValue; readonly ids: ReadonlyMap<number, string> }> {
     const { request } = this.#exchange;
-    const bytes = await readBody(this.#exchange, this.#options.readBytesMax, this.#options.shutdownSignal);
+    const { readBytesMax, shutdownSignal } = this.#options;
+    const received = await readBytes(this.#exchange, readBytesMax, shutdownSignal);
+    const bytes = await plainBody(request, received, readBytesMax);
     if (!isJsonBody(request)) {
       const type = request.headers["content-type"] ?? "";
       const message = `The content type "${type}" is not supported: application/json is, in UTF-8`;

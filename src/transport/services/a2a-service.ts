@@ -13,11 +13,12 @@ import {
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
-import type { TaskManager } from "../../manager/task-manager.ts";
+import type { TaskManager, WaitOptions } from "../../manager/task-manager.ts";
 import type { A2ACall } from "../calls/a2a-call.ts";
 import { callerFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";
+import { restOf } from "../load/call-work.ts";
 import { subscriptionEvents } from "./subscription-events.ts";
 
 /** The eleven operations of the contract (R1). Each is translated to a call of the manager once it is admitted. */
@@ -30,19 +31,26 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
   }
 
   /** A streaming operation. `open` may reject the request. */
-  function stream<I>(open: (request: I, context: HandlerContext, after: bigint | undefined) => TaskSubscriber) {
+  function stream<I>(
+    open: (
+      request: I,
+      context: HandlerContext,
+      options: WaitOptions & { readonly after: bigint | undefined },
+    ) => TaskSubscriber,
+  ) {
     return (request: I, context: HandlerContext) =>
       subscriptionEvents(
         settings,
         context,
-        () => open(request, context, cursorOf(admit(context), context.requestHeader)),
+        (options) => open(request, context, { ...options, after: cursorOf(admit(context), context.requestHeader) }),
         (events) => numberEvents(admit(context), events),
       );
   }
 
   return {
     sendMessage: unary(async (request, context, call) => {
-      const sent = await manager.sendMessage(request, callerFrom(request, context), { signal: context.signal });
+      const options = { signal: context.signal, onWait: restOf(context) };
+      const sent = await manager.sendMessage(request, callerFrom(request, context), options);
       return create(SendMessageResponseSchema, {
         payload:
           sent.kind === "message"
@@ -51,8 +59,8 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
       });
     }),
 
-    sendStreamingMessage: stream((request, context, after) =>
-      manager.sendStreamingMessage(request, callerFrom(request, context), { after }),
+    sendStreamingMessage: stream((request, context, options) =>
+      manager.sendStreamingMessage(request, callerFrom(request, context), options),
     ),
 
     getTask: unary(async (request, context, call) => {
@@ -78,9 +86,9 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
       );
     }),
 
-    subscribeToTask: stream((request, context, after) => {
+    subscribeToTask: stream((request, context, { after, ...options }) => {
       checkRequest(SubscribeToTaskRequestSchema, request);
-      return manager.subscribeToTask(request.id, after, callerFrom(request, context));
+      return manager.subscribeToTask(request.id, after, callerFrom(request, context), options);
     }),
 
     createTaskPushNotificationConfig: unary(noPushNotifications),

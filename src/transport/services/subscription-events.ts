@@ -1,7 +1,9 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
+import type { WaitOptions } from "../../manager/task-manager.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { toConnectError } from "../errors/errors.ts";
+import { workKey } from "../load/call-work.ts";
 
 /**
  * What a streaming method yields: the events of the subscription that `open` returns, until it ends or the call does,
@@ -10,10 +12,11 @@ import { toConnectError } from "../errors/errors.ts";
  */
 export async function* subscriptionEvents<T>(
   { logger }: CallSettings,
-  { signal }: HandlerContext,
-  open: () => TaskSubscriber,
+  context: HandlerContext,
+  open: (options: WaitOptions) => TaskSubscriber,
   toEvents: (subscriber: TaskSubscriber) => AsyncIterable<T>,
 ): AsyncGenerator<T> {
+  const { signal } = context;
   let subscriber: TaskSubscriber | undefined;
   // `return` has no effect on a generator that waits. Closing the subscription ends its wait.
   const onAbort = () => void subscriber?.close();
@@ -21,7 +24,10 @@ export async function* subscriptionEvents<T>(
     // To open begins what the request asks for. A call that is over already, by a deadline of 0 or a client that left,
     // begins nothing.
     signal.throwIfAborted();
-    subscriber = open();
+    const work = context.values.get(workKey);
+    subscriber = open({ onWait: () => work?.leave() });
+    // The opening goes on if the client leaves meanwhile.
+    work?.outlive();
     signal.addEventListener("abort", onAbort, { once: true });
     yield* toEvents(subscriber);
     // A subscription that was closed because the call is over must not look like the end of the task.

@@ -32,9 +32,9 @@ export function taskManagerService(
       subscriptionEvents(
         settings,
         context,
-        () => {
+        (options) => {
           checkRequest(WatchTaskRequestSchema, request);
-          return manager.watchTask(request.taskId, request.afterSequence, callerFrom(request, context));
+          return manager.watchTask(request.taskId, request.afterSequence, callerFrom(request, context), options);
         },
         (events) => withHeartbeats(events, settings.clock, settings.heartbeatMs),
       ),

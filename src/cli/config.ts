@@ -4,6 +4,7 @@ import { managerDefaults } from "../manager/options.ts";
 import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import { listenerLimits } from "../transport/listener/listener-limits.ts";
+import { answerLimits } from "../transport/load/answer-budget.ts";
 import { originFault } from "../transport/pages/cors.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
 
@@ -259,6 +260,17 @@ export const configSchema = z
     maxTaskBytes: wholeNumber(4096, Number.MAX_SAFE_INTEGER)
       .prefault(String(managerDefaults.maxTaskBytes))
       .register(settingTexts, { value: "N", description: "Largest task, in bytes over all its events" }),
+    maxAnswerBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(answerLimits.processBytesMax))
+      .register(settingTexts, {
+        value: "N",
+        description:
+          "Bytes that large answers hold until their clients have them, those of one task once. " +
+          "Further ones wait 10 s, then RESOURCE_EXHAUSTED",
+      }),
+    maxConnectionAnswerBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(answerLimits.connectionBytesMax))
+      .register(settingTexts, { value: "N", description: "The same for the answers on one connection" }),
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
       .register(settingTexts, { value: "LEVEL", description: "Least level of the log, JSON lines on stderr" }),

@@ -26,7 +26,12 @@ export function serverOptions(
       maxConnectionAgeGraceMs: config.maxConnectionAgeGrace,
     },
     card: { agent: card, extended: extendedCard, keys: cardKeys, keysUrl: config.cardKeysUrl },
-    calls: { bindings: config.bindings, a2aVersion: config.a2aVersion },
+    calls: {
+      bindings: config.bindings,
+      a2aVersion: config.a2aVersion,
+      maxAnswerBytes: config.maxAnswerBytes,
+      maxConnectionAnswerBytes: config.maxConnectionAnswerBytes,
+    },
     origins: { allowed: config.corsOrigins },
     publicUrl: config.publicUrl,
     allowAnonymous: config.allowAnonymous,

@@ -72,7 +72,7 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
   const cards = await agentCards(options, agent.card);
   const manager = await createTaskManager(agent, storage, options.manager, { logger });
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
-  const { bindings, a2aVersion, heartbeatMs } = options.calls ?? {};
+  const { bindings, a2aVersion, heartbeatMs, maxAnswerBytes, maxConnectionAnswerBytes } = options.calls ?? {};
   const maxEventBytes = options.manager?.maxEventBytes;
   const settings = callSettings(manager, {
     logger,
@@ -82,6 +82,10 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
     ...(options.card?.extended && cards && { extendedCard: () => cards.extended() }),
     ...(heartbeatMs !== undefined && { heartbeatMs }),
     ...(maxEventBytes !== undefined && { eventBytesMax: maxEventBytes }),
+    answers: {
+      ...(maxAnswerBytes !== undefined && { processBytesMax: maxAnswerBytes }),
+      ...(maxConnectionAnswerBytes !== undefined && { connectionBytesMax: maxConnectionAnswerBytes }),
+    },
   });
   const services = servedServices(manager, settings);
   const handlers = [

@@ -62,6 +62,13 @@ export interface CallOptions {
   readonly a2aVersion?: VersionMode | undefined;
   /** Silence on a stream after which a heartbeat is sent, milliseconds. Default 25 s. */
   readonly heartbeatMs?: number | undefined;
+  /**
+   * Bytes that large answers may hold while they wait for their clients, those of one task once. Others wait 10 s for
+   * room and are then rejected with RESOURCE_EXHAUSTED. A single larger answer passes alone. Default 512 MiB.
+   */
+  readonly maxAnswerBytes?: number | undefined;
+  /** The same for the answers on one connection. Default 64 MiB. */
+  readonly maxConnectionAnswerBytes?: number | undefined;
 }
 
 /** Requests of browsers: which pages may call, and under which names the server may be reached. */

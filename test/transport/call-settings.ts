@@ -2,12 +2,16 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import { defaultHooks } from "../../src/transport/calls/call-hooks.ts";
 import type { CallSettings } from "../../src/transport/calls/call-settings.ts";
+import { AnswerBudget } from "../../src/transport/load/answer-budget.ts";
+import { StalledAnswers } from "../../src/transport/load/stalled-answers.ts";
 
 /** Settings for a binding without a server: every call is admitted. */
 export function testSettings(settings: Partial<CallSettings> = {}): CallSettings {
   return {
     admit: () => ({ extensions: new Set() }),
     hooks: defaultHooks(),
+    answers: new AnswerBudget(systemClock),
+    stalled: new StalledAnswers(systemClock),
     logger: silentLogger,
     clock: systemClock,
     bindings: new Set(),

@@ -19,3 +19,5 @@ export const sweepBytesMax = 4 * 1024 * 1024;
  * watches the replica by then.
  */
 export const replicaKeptMs = 24 * 60 * 60 * 1000;
+/** Messages of a page that are read before their bytes are looked at: a page is read beyond its size by fewer. */
+export const messagesReadAtOnce = 16;

@@ -53,7 +53,7 @@ async function serveCall(
   response: NodeResponse,
   settings: CallSettings,
 ): Promise<void> {
-  const exchange = new Exchange(request, response, settings);
+  const exchange = new Exchange(request, response, settings, { encodesAlone: true });
   const writer = exchange.response;
   try {
     const contextValues = createContextValues().set(exchangeKey, exchange);
@@ -78,7 +78,7 @@ async function writeAnswer(answer: UniversalServerResponse, writer: ResponseWrit
   let part = await parts?.next();
   writer.begin(answer.status, nodeHeaders(answer.header ?? new Headers()));
   for (; part !== undefined && !part.done; part = await parts?.next()) {
-    await writer.write(part.value);
+    await writer.writePieces([part.value]);
     if (!writer.isGone) continue;
     const gone = new ConnectError("The client has hung up", Code.Aborted);
     // It ends the call with this reason, and rejects with it or with what the method does then.

@@ -21,6 +21,8 @@ import { untilAborted } from "../calls/deadlines.ts";
 import { exchangeKey } from "../calls/exchange.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
+import { AnswerBudget, type AnswerLimits, answerLimits } from "../load/answer-budget.ts";
+import { StalledAnswers } from "../load/stalled-answers.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
 import { takeReadMessage, withReadMessage } from "./read-request.ts";
@@ -44,6 +46,8 @@ export interface RoutesOptions {
   /** How a call without a version is taken: as 0.3 and rejected ("strict"), or as 1.0 ("lenient"). Default "strict". */
   readonly a2aVersion?: VersionMode | undefined;
   readonly extendedCard?: ExtendedCard | undefined;
+  /** Bounds of the answers that wait for clients. They hold on a server; a router of your own writes as it does. */
+  readonly answers?: Partial<AnswerLimits>;
 }
 
 /**
@@ -147,6 +151,8 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
   return {
     admit,
     hooks: defaultHooks(),
+    answers: new AnswerBudget(systemClock, { ...answerLimits, ...options.answers }),
+    stalled: new StalledAnswers(systemClock),
     extendedCard,
     logger,
     clock: systemClock,

@@ -22,6 +22,13 @@ export function framed(messages: readonly Uint8Array[]): Buffer {
   return bytes;
 }
 
+/** What stands before a message of so many bytes. */
+export function framePrefix(bytes: number): Buffer {
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.writeUInt32BE(bytes, 1);
+  return prefix;
+}
+
 /**
  * The one message of a request. Throws TaskError TOO_LARGE, TaskError INVALID_REQUEST for what can't be parsed, and the
  * signal's reason once that is aborted. Throws ConnectError with gRPC's code for no message, for more than one, and for

@@ -108,7 +108,7 @@ class RpcExchange {
     await this.#run(method, params, (context) =>
       id === undefined
         ? new NoAnswer(response, context)
-        : new SingleAnswer(response, context, { id, dialect, method }, this.#options),
+        : new SingleAnswer(this.#exchange, context, { id, dialect, method }, this.#options),
     );
   }
 
@@ -137,7 +137,8 @@ class RpcExchange {
       if (!response.isBegun) headers = { ...headers, ...nodeHeaders(context.responseHeader) };
       if (text === "") continue;
       if (!response.isBegun) response.begin(200, { ...headers, ...jsonHeaders });
-      await response.write(Buffer.from(text));
+      await response.writePieces([Buffer.from(text)]);
+      this.#exchange.release();
       text = "";
     }
     if (separator === "[") return sendNoContent(response, headers);

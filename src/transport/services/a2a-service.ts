@@ -15,7 +15,7 @@ import { TaskError } from "../../domain/task-error.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import type { A2ACall } from "../calls/a2a-call.ts";
-import { callerFrom } from "../calls/call-context.ts";
+import { callerFrom, roomFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";
 import { subscriptionEvents } from "./subscription-events.ts";
@@ -42,7 +42,10 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
   return {
     sendMessage: unary(async (request, context, call) => {
-      const sent = await manager.sendMessage(request, callerFrom(request, context), { signal: context.signal });
+      const sent = await manager.sendMessage(request, callerFrom(request, context), {
+        signal: context.signal,
+        room: roomFrom(context),
+      });
       return create(SendMessageResponseSchema, {
         payload:
           sent.kind === "message"
@@ -52,17 +55,18 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
     }),
 
     sendStreamingMessage: stream((request, context, after) =>
-      manager.sendStreamingMessage(request, callerFrom(request, context), { after }),
+      manager.sendStreamingMessage(request, callerFrom(request, context), { after, room: roomFrom(context) }),
     ),
 
     getTask: unary(async (request, context, call) => {
       checkRequest(GetTaskRequestSchema, request);
       const { historyLength } = request;
-      return numberTask(call, await manager.getTask(request.id, callerFrom(request, context), { historyLength }));
+      const caller = callerFrom(request, context);
+      return numberTask(call, await manager.getTask(request.id, caller, { historyLength }, roomFrom(context)));
     }),
 
     listTasks: unary(async (request, context, call) => {
-      const page = await manager.listTasks(request, callerFrom(request, context));
+      const page = await manager.listTasks(request, callerFrom(request, context), roomFrom(context));
       return create(ListTasksResponseSchema, { ...page, tasks: page.tasks.map((each) => numberTask(call, each)) });
     }),
 
@@ -73,6 +77,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
         call,
         await manager.cancelTask(request.id, callerFrom(request, context), {
           signal: context.signal,
+          room: roomFrom(context),
           ...(metadata && { metadata }),
         }),
       );
@@ -80,7 +85,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
     subscribeToTask: stream((request, context, after) => {
       checkRequest(SubscribeToTaskRequestSchema, request);
-      return manager.subscribeToTask(request.id, after, callerFrom(request, context));
+      return manager.subscribeToTask(request.id, after, callerFrom(request, context), roomFrom(context));
     }),
 
     createTaskPushNotificationConfig: unary(noPushNotifications),

@@ -38,8 +38,8 @@ export function sourceOf(key: TaskKey, sequence: bigint): string {
 }
 
 /**
- * The task of a fold in an answer. A large one is shared with the other answers at its sequence. Everything that is read
- * of the fold is read before the first await, since the fold of a run moves on.
+ * The task of a fold in an answer. A large one is shared with the other answers at its sequence. Everything that is
+ * read of the fold is read before the first await, since the fold of a run moves on.
  */
 export function roomyTaskAt(
   room: AnswerRoom | undefined,

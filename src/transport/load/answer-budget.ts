@@ -44,8 +44,8 @@ interface Waiter {
 /**
  * The bytes of large answers, from before their tasks are loaded until the clients have them.
  *
- * Invariant: the answers with one source count once in the process, and once on each connection. An answer takes room on
- * its connection and in the process in one step, so answers never wait for each other in a circle.
+ * Invariant: the answers with one source count once in the process, and once on each connection. An answer takes room
+ * on its connection and in the process in one step, so answers never wait for each other in a circle.
  */
 export class AnswerBudget {
   readonly #process: ByteBudget;

@@ -5,6 +5,7 @@ import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import { requestBytesMax } from "../transport/calls/call-limits.ts";
 import { listenerLimits } from "../transport/listener/listener-limits.ts";
+import { answerLimits } from "../transport/load/answer-budget.ts";
 import { loadDefaults } from "../transport/load/load-limits.ts";
 import { originFault } from "../transport/pages/cors.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
@@ -279,6 +280,17 @@ export const configSchema = z
     maxConnectionReadingBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
       .prefault(String(loadDefaults.connectionReadingBytesMax))
       .register(settingTexts, { value: "N", description: "The same on one connection" }),
+    maxAnswerBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(answerLimits.processBytesMax))
+      .register(settingTexts, {
+        value: "N",
+        description:
+          "Bytes that large answers hold until their clients have them, those of one task once. " +
+          "Further ones wait 10 s, then RESOURCE_EXHAUSTED",
+      }),
+    maxConnectionAnswerBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(answerLimits.connectionBytesMax))
+      .register(settingTexts, { value: "N", description: "The same for the answers on one connection" }),
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
       .register(settingTexts, { value: "LEVEL", description: "Least level of the log, JSON lines on stderr" }),

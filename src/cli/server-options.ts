@@ -31,6 +31,8 @@ export function serverOptions(
       a2aVersion: config.a2aVersion,
       maxReadingBytes: config.maxReadingBytes,
       maxConnectionReadingBytes: config.maxConnectionReadingBytes,
+      maxAnswerBytes: config.maxAnswerBytes,
+      maxConnectionAnswerBytes: config.maxConnectionAnswerBytes,
     },
     origins: { allowed: config.corsOrigins },
     publicUrl: config.publicUrl,

@@ -251,8 +251,8 @@ function completeBetweenTurns(
 
 /**
  * The entries for a task whose replica died, or whose run was lost to an error. CANCELED if a cancel was requested.
- * FAILED with the reason if a turn was cut off and `onLost` is "fail". None if no turn had begun, and if the turn runs again
- * ("resume"): then the turn begins as usual.
+ * FAILED with the reason if a turn was cut off and `onLost` is "fail". None if no turn had begun, and if the turn runs
+ * again ("resume"): then the turn begins as usual.
  */
 export function decideLost(
   fold: TaskFold,

@@ -18,27 +18,48 @@ export interface LoadedTask {
   readonly batch: string;
 }
 
-/** A task from its log; undefined if there is none. Throws TaskError DATA_LOSS for a damaged log. */
-export async function loadTask(storage: Storage, key: TaskKey): Promise<LoadedTask | undefined> {
-  const stored = await storage.getTask(key, { snapshot: true });
+/**
+ * A task from its log; undefined if there is none. Throws TaskError DATA_LOSS for a damaged log. A task with a log of
+ * more than `logBytesMax` is not loaded: `tooLarge` gets its header, and the result is undefined.
+ */
+export async function loadTask(
+  storage: Storage,
+  key: TaskKey,
+  logBytesMax = Number.MAX_SAFE_INTEGER,
+  tooLarge?: (header: StoredTask) => void,
+): Promise<LoadedTask | undefined> {
+  const stored = await storage.getTask(key, { snapshot: true, logBytesMax });
   if (stored === undefined) return undefined;
+  if (stored.logBytes > logBytesMax) {
+    tooLarge?.(stored);
+    return undefined;
+  }
   const fold = startOf(stored, stored.head);
   const complete = await foldUpTo(storage, key, fold, stored);
   return complete ? { stored, fold, head: stored.head, batch: stored.batch } : undefined;
 }
 
-/** The task as it was at a sequence; undefined if there is none. The sequence must be from 1 to the head. */
+/**
+ * The task as it was at a sequence; undefined if there is none. The sequence must be from 1 to the head. `logBytesMax`
+ * and `tooLarge` are as in `loadTask`.
+ */
 export async function loadTaskAt(
   storage: Storage,
   key: TaskKey,
   sequence: bigint,
-): Promise<{ readonly fold: TaskFold; readonly head: bigint } | undefined> {
-  const stored = await storage.getTask(key, { snapshot: true });
+  logBytesMax = Number.MAX_SAFE_INTEGER,
+  tooLarge?: (header: StoredTask) => void,
+): Promise<LoadedTask | undefined> {
+  const stored = await storage.getTask(key, { snapshot: true, logBytesMax });
   if (stored === undefined) return undefined;
   if (sequence < 1n || sequence > stored.head) throw outOfRange(key.taskId, sequence, stored.head);
+  if (stored.logBytes > logBytesMax) {
+    tooLarge?.(stored);
+    return undefined;
+  }
   const fold = startOf(stored, sequence);
   const complete = await foldUpTo(storage, key, fold, { ...stored, head: sequence });
-  return complete ? { fold, head: stored.head } : undefined;
+  return complete ? { stored, fold, head: stored.head, batch: stored.batch } : undefined;
 }
 
 /**

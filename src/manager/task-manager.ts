@@ -11,11 +11,10 @@ import type { CancellableTask } from "../agent/cancellable-task.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
-import { type TaskAt, type TaskView, taskAt, taskOf } from "../domain/fold.ts";
+import type { TaskAt, TaskView } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
-import { loadTaskAt } from "../log/load-task.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type Logger, silentLogger } from "../runtime/logger.ts";
 import { steadyClock } from "../runtime/steady-clock.ts";
@@ -32,7 +31,8 @@ import { startSweeper } from "./conversations/sweeper.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
-import { currentFold, isAnswered, waitForFold } from "./read/current-task.ts";
+import { type AnswerRoom, roomyTaskAt } from "./read/answer-room.ts";
+import { currentFold, isAnswered, loadAtInto, waitForFold } from "./read/current-task.ts";
 import { type ListedTasks, listTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
 import { Subscription } from "./read/task-subscriber.ts";
@@ -61,7 +61,7 @@ export interface TaskManager extends AsyncDisposable {
   sendMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    options?: { readonly signal?: AbortSignal } & WaitOptions,
+    options?: { readonly signal?: AbortSignal } & AnswerOptions,
   ): Promise<SentMessage>;
   /**
    * The task first, then its events, until it is terminal or asks for input; or one bare message (R34–R37).
@@ -72,26 +72,36 @@ export interface TaskManager extends AsyncDisposable {
   sendStreamingMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    options?: { readonly after?: bigint | undefined } & WaitOptions,
+    options?: { readonly after?: bigint | undefined } & AnswerOptions,
   ): TaskSubscriber;
-  getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask>;
-  listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks>;
+  /** The lists of a task that was given room belong to all who asked for it: they must not be changed. */
+  getTask(id: string, caller?: Caller, view?: TaskView, room?: AnswerRoom): Promise<CancellableTask>;
+  listTasks(request: ListTasksRequest, caller?: Caller, room?: AnswerRoom): Promise<ListedTasks>;
   /** Resolves once the task is CANCELED. Throws TASK_NOT_CANCELABLE if it has ended, or ends otherwise first (R56). */
   cancelTask(
     id: string,
     caller?: Caller,
-    options?: { readonly metadata?: JsonObject; readonly signal?: AbortSignal },
+    options?: {
+      readonly metadata?: JsonObject;
+      readonly signal?: AbortSignal;
+      readonly room?: AnswerRoom | undefined;
+    },
   ): Promise<TaskAt>;
   /**
    * Without a cursor: the task first, then its events; a terminal task is refused (R59–R61). With a cursor: the events
    * after it, also of a terminal task.
    */
-  subscribeToTask(id: string, after?: bigint, caller?: Caller, options?: WaitOptions): TaskSubscriber;
+  subscribeToTask(id: string, after?: bigint, caller?: Caller, options?: AnswerOptions): TaskSubscriber;
 
   /** Like `subscribeToTask`, but to the end of the task: past requests for input. Never refuses a terminal task. */
-  watchTask(id: string, after?: bigint, caller?: Caller, options?: WaitOptions): TaskSubscriber;
+  watchTask(id: string, after?: bigint, caller?: Caller, options?: AnswerOptions): TaskSubscriber;
   /** The task as it was at a sequence, and the present head. Throws OUT_OF_RANGE. */
-  getTaskAt(id: string, sequence: bigint, caller?: Caller): Promise<{ readonly task: Task; readonly head: bigint }>;
+  getTaskAt(
+    id: string,
+    sequence: bigint,
+    caller?: Caller,
+    room?: AnswerRoom,
+  ): Promise<{ readonly task: Task; readonly head: bigint }>;
   taskExists(id: string, caller?: Caller): Promise<boolean>;
   /** Removes a terminal task; false if there was none. Throws STILL_RUNNING before the task is terminal. */
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
@@ -109,6 +119,12 @@ export interface WaitOptions {
    * could not be opened. May be called again. Must not throw.
    */
   readonly onWait?: () => void;
+}
+
+/** For those who bound what calls hold. */
+export interface AnswerOptions extends WaitOptions {
+  /** Where the bytes of a large answer are counted. */
+  readonly room?: AnswerRoom | undefined;
 }
 
 /** Parts that a test or a server may replace. */
@@ -234,14 +250,14 @@ class Manager implements TaskManager {
   async sendMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    { signal = never, onWait }: { readonly signal?: AbortSignal } & WaitOptions = {},
+    { signal = never, onWait, room }: { readonly signal?: AbortSignal } & AnswerOptions = {},
   ): Promise<SentMessage> {
     return this.#call(async () => {
       const accepted = await this.#accept(request, caller, false, onWait);
       if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
-      const fold = await waitForFold(
+      const current = await waitForFold(
         this.#deps,
         this.#runs,
         key,
@@ -249,14 +265,15 @@ class Manager implements TaskManager {
         signal,
         onWait,
       );
-      return { kind: "task", ...taskAt(fold, { historyLength: request.configuration?.historyLength }) };
+      const historyLength = request.configuration?.historyLength;
+      return { kind: "task", ...(await roomyTaskAt(room, key, current, { historyLength })) };
     });
   }
 
   sendStreamingMessage(
     request: SendMessageRequest,
     caller?: Caller,
-    { after, onWait }: { readonly after?: bigint | undefined } & WaitOptions = {},
+    { after, onWait, room }: { readonly after?: bigint | undefined } & AnswerOptions = {},
   ): TaskSubscriber {
     return this.#subscription(onWait, async () => {
       const scope = callerOrAnonymous(caller, request.tenant);
@@ -271,31 +288,44 @@ class Manager implements TaskManager {
         until: { kind: "answer", message: sequence },
         terminal: "show",
         historyLength: request.configuration?.historyLength,
+        room,
       };
     });
   }
 
-  async getTask(id: string, caller?: Caller, view?: TaskView): Promise<CancellableTask> {
+  async getTask(id: string, caller?: Caller, view?: TaskView, room?: AnswerRoom): Promise<CancellableTask> {
     return this.#call(async () => {
       const historyLength = view?.historyLength ?? 0;
       if (!Number.isInteger(historyLength) || historyLength < 0) {
         throw invalidRequest([{ field: "history_length", description: `must be 0 or more, not ${historyLength}` }]);
       }
       const key = keyOf(id, caller);
-      const fold = await currentFold(this.#deps, this.#runs, key);
-      this.#access.touch(key, fold.contextId);
-      return { ...taskAt(fold, view), cancel: async () => (await this.cancelTask(id, caller)).task };
+      const current = await currentFold(this.#deps, this.#runs, key, room);
+      this.#access.touch(key, current.fold.contextId);
+      const shown = await roomyTaskAt(room, key, current, view);
+      return {
+        ...shown,
+        cancel: async () => (await this.cancelTask(id, caller)).task,
+      };
     });
   }
 
-  async listTasks(request: ListTasksRequest, caller?: Caller): Promise<ListedTasks> {
-    return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant)));
+  async listTasks(request: ListTasksRequest, caller?: Caller, room?: AnswerRoom): Promise<ListedTasks> {
+    return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant), room));
   }
 
   async cancelTask(
     id: string,
     caller?: Caller,
-    { metadata, signal = never }: { readonly metadata?: JsonObject; readonly signal?: AbortSignal } = {},
+    {
+      metadata,
+      signal = never,
+      room,
+    }: {
+      readonly metadata?: JsonObject;
+      readonly signal?: AbortSignal;
+      readonly room?: AnswerRoom | undefined;
+    } = {},
   ): Promise<TaskAt> {
     const key = keyOf(id, caller);
     return this.#call(async () => {
@@ -305,29 +335,31 @@ class Manager implements TaskManager {
         throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; the limit is ${maxEventBytes} bytes`);
       return this.#runs.use(key, async (run) => {
         await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
-        const fold = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
+        const current = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
         // The task may have ended before the processor saw the abort.
-        if (fold.status.state !== TaskState.CANCELED) throw notCancelable(fold);
-        return taskAt(fold);
+        if (current.fold.status.state !== TaskState.CANCELED) throw notCancelable(current.fold);
+        return roomyTaskAt(room, key, current);
       });
     });
   }
 
-  subscribeToTask(id: string, after?: bigint, caller?: Caller, { onWait }: WaitOptions = {}): TaskSubscriber {
+  subscribeToTask(id: string, after?: bigint, caller?: Caller, { onWait, room }: AnswerOptions = {}): TaskSubscriber {
     return this.#subscription(onWait, async () => ({
       key: keyOf(id, caller),
       after,
       until: { kind: "next-question" },
       terminal: after === undefined ? "refuse" : "show",
+      room,
     }));
   }
 
-  watchTask(id: string, after?: bigint, caller?: Caller, { onWait }: WaitOptions = {}): TaskSubscriber {
+  watchTask(id: string, after?: bigint, caller?: Caller, { onWait, room }: AnswerOptions = {}): TaskSubscriber {
     return this.#subscription(onWait, async () => ({
       key: keyOf(id, caller),
       after,
       until: { kind: "task-end" },
       terminal: "show",
+      room,
     }));
   }
 
@@ -335,13 +367,15 @@ class Manager implements TaskManager {
     id: string,
     sequence: bigint,
     caller?: Caller,
+    room?: AnswerRoom,
   ): Promise<{ readonly task: Task; readonly head: bigint }> {
     return this.#call(async () => {
       const key = keyOf(id, caller);
-      const loaded = await loadTaskAt(this.#deps.storage, key, sequence);
+      const loaded = await loadAtInto(room, this.#deps, key, sequence);
       if (loaded === undefined) throw taskNotFound(id);
-      this.#deps.hub.noteRead(key, loaded.head);
-      return { task: taskOf(loaded.fold), head: loaded.head };
+      const { fold, head, stored } = loaded;
+      this.#deps.hub.noteRead(key, head);
+      return { task: (await roomyTaskAt(room, key, { fold, logBytes: stored.logBytes })).task, head };
     });
   }
 

@@ -81,6 +81,7 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
   const manager = await createTaskManager(agent, storage, options.manager, { logger });
   const ending: Ending = { watches: new AbortController(), calls: new AbortController() };
   const { bindings, a2aVersion, heartbeatMs, maxReadingBytes, maxConnectionReadingBytes } = options.calls ?? {};
+  const { maxAnswerBytes, maxConnectionAnswerBytes } = options.calls ?? {};
   const maxEventBytes = options.manager?.maxEventBytes;
   const settings = callSettings(manager, {
     logger,
@@ -93,6 +94,10 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
     load: {
       ...(maxReadingBytes !== undefined && { readingBytesMax: maxReadingBytes }),
       ...(maxConnectionReadingBytes !== undefined && { connectionReadingBytesMax: maxConnectionReadingBytes }),
+    },
+    answers: {
+      ...(maxAnswerBytes !== undefined && { processBytesMax: maxAnswerBytes }),
+      ...(maxConnectionAnswerBytes !== undefined && { connectionBytesMax: maxConnectionAnswerBytes }),
     },
   });
   const services = servedServices(manager, settings);

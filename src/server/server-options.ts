@@ -69,6 +69,13 @@ export interface CallOptions {
   readonly maxReadingBytes?: number | undefined;
   /** The same of one connection. At least the largest request, or that is never accepted. Default 64 MiB. */
   readonly maxConnectionReadingBytes?: number | undefined;
+  /**
+   * Bytes that large answers may hold while they wait for their clients, those of one task once. Others wait 10 s for
+   * room and are then rejected with RESOURCE_EXHAUSTED. A single larger answer passes alone. Default 512 MiB.
+   */
+  readonly maxAnswerBytes?: number | undefined;
+  /** The same for the answers on one connection. Default 64 MiB. */
+  readonly maxConnectionAnswerBytes?: number | undefined;
 }
 
 /** Requests of browsers: which pages may call, and under which names the server may be reached. */

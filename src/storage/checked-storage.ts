@@ -17,6 +17,7 @@ import type {
   DuplicateClaim,
   MessageClaim,
   MessagePage,
+  MessagePageQuery,
   MessagePlace,
   PageQuery,
   ReplicaRecord,
@@ -76,9 +77,16 @@ class CheckedStorage implements Storage {
     return outcome.outcome === "duplicate" ? { outcome: "duplicate", claim: duplicateOf(outcome.claim) } : outcome;
   }
 
-  async getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined> {
+  async getTask(
+    key: TaskKey,
+    { snapshot = false, logBytesMax = Number.MAX_SAFE_INTEGER }: Parameters<Storage["getTask"]>[1] = {},
+  ): Promise<StoredTask | undefined> {
     check.checkTaskKey(key);
-    return await this.#engine.call("getTask", { key: taskKeyOf(key), snapshot: options?.snapshot ?? false });
+    check.checkAmount("number of bytes", logBytesMax);
+    return await this.#engine.call("getTask", {
+      key: taskKeyOf(key),
+      snapshotLogBytesMax: snapshot ? logBytesMax : -1,
+    });
   }
 
   async readTask(key: TaskKey, after: bigint, bytesMax: number): Promise<readonly StoredEntry[]> {
@@ -139,11 +147,19 @@ class CheckedStorage implements Storage {
   async listMessagePage(
     scope: Scope,
     contextId: string,
-    { after, limit }: { readonly after?: MessagePlace; readonly limit: number },
+    { after, newest, limit, bytesMax = Number.MAX_SAFE_INTEGER }: MessagePageQuery,
   ): Promise<MessagePage> {
     check.checkContext(scope, contextId);
     check.checkMessagePage(after, limit);
-    const args = { scope: scopeOf(scope), contextId, after: after && messagePlaceOf(after), limit };
+    check.checkAmount("number of bytes", bytesMax);
+    const args = {
+      scope: scopeOf(scope),
+      contextId,
+      after: after && messagePlaceOf(after),
+      newest: check.checkHistoryLimit(newest),
+      limit,
+      bytesMax,
+    };
     const { messages, next } = await this.#engine.call("listMessagePage", args);
     return { messages: messagesOf(messages), ...(next !== undefined && { next }) };
   }

@@ -71,7 +71,8 @@ export interface StorageOperations {
   // ── Tasks and their logs ──
 
   readonly appendTask: Operation<{ readonly key: TaskKey; readonly append: TaskAppend }, AppendOutcome>;
-  readonly getTask: Operation<{ readonly key: TaskKey; readonly snapshot: boolean }, StoredTask | undefined>;
+  /** With the snapshot if the log has at most `snapshotLogBytesMax` bytes. -1: without. */
+  readonly getTask: Operation<{ readonly key: TaskKey; readonly snapshotLogBytesMax: number }, StoredTask | undefined>;
   readonly readTask: Operation<
     { readonly key: TaskKey; readonly after: bigint; readonly bytesMax: number },
     readonly StoredEntry[]
@@ -98,7 +99,9 @@ export interface StorageOperations {
       readonly scope: Scope;
       readonly contextId: string;
       readonly after: MessagePlace | undefined;
+      readonly newest: number | undefined;
       readonly limit: number;
+      readonly bytesMax: number;
     },
     StoredMessagePage
   >;

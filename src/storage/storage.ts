@@ -46,8 +46,14 @@ export interface Storage extends AsyncDisposable {
    *   entries stay in the log.
    */
   appendTask(key: TaskKey, append: TaskAppend): Promise<AppendResult>;
-  /** The task's header and, if requested, its newest snapshot. Undefined if there is no such task. */
-  getTask(key: TaskKey, options?: { readonly snapshot?: boolean }): Promise<StoredTask | undefined>;
+  /**
+   * The task's header and, if requested, its newest snapshot. Undefined if there is no such task. The snapshot is left
+   * out if the task's log has more than `logBytesMax` bytes: a caller that has no room for it must not get it.
+   */
+  getTask(
+    key: TaskKey,
+    options?: { readonly snapshot?: boolean; readonly logBytesMax?: number },
+  ): Promise<StoredTask | undefined>;
   /**
    * The entries from `after + 1` on, in order and without holes, each with the id of its batch. Only committed entries.
    * As many as fit into `bytesMax`, but at least one if there is one. Empty at the head, and for a task that doesn't
@@ -89,12 +95,11 @@ export interface Storage extends AsyncDisposable {
    * all.
    */
   listMessagesByContextId(scope: Scope, contextId: string, limit?: number): Promise<readonly Message[]>;
-  /** The messages after a place in the same order, oldest first. At most `limit`. */
-  listMessagePage(
-    scope: Scope,
-    contextId: string,
-    page: { readonly after?: MessagePlace; readonly limit: number },
-  ): Promise<MessagePage>;
+  /**
+   * The messages after a place in the same order, oldest first. At most `limit`, and no more than fit into `bytesMax`,
+   * but at least one if there is one. Without a place: from the first message, or from the first of the `newest`.
+   */
+  listMessagePage(scope: Scope, contextId: string, page: MessagePageQuery): Promise<MessagePage>;
   /**
    * Stores up to 256 messages without a task, each in the conversation that it names. A conversation is created if
    * there is none. Counts as an access. With a claim, the last message becomes the answer of that claim in the same
@@ -346,6 +351,15 @@ export interface MessagePlace {
   /** Empty for a message without a task. */
   readonly taskId: string;
   readonly sequence: bigint;
+}
+
+export interface MessagePageQuery {
+  readonly after?: MessagePlace;
+  /** Without `after`: how many of the newest messages are meant. Absent: all. */
+  readonly newest?: number | undefined;
+  readonly limit: number;
+  /** Bytes of the encoded messages. Absent: any number. */
+  readonly bytesMax?: number;
 }
 
 export interface MessagePage {

@@ -36,7 +36,7 @@ describe("a storage over an engine", () => {
     await storage.wake(["replica"], [more]);
     expect(calls).toEqual([
       ["taskExists", { key }],
-      ["getTask", { key, snapshot: false }],
+      ["getTask", { key, snapshotLogBytesMax: -1 }],
       ["getConversation", { scope, contextId: "context" }],
       ["getConversationStats", { scope }],
       ["wake", ["replica"], [key]],

@@ -23,6 +23,7 @@ export async function checkCursor(
   checkRequest(SendMessageRequestSchema, request);
   const { taskId = "" } = request.message ?? {};
   if (taskId === "") return;
-  const { sequence } = await currentFold(deps, runs, { tenant: scope.tenant, owner: scope.owner, taskId });
+  const { fold } = await currentFold(deps, runs, { tenant: scope.tenant, owner: scope.owner, taskId });
+  const { sequence } = fold;
   if (after > sequence) throw outOfRange(taskId, after, sequence);
 }

@@ -1,6 +1,6 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import {
   type CleanupExpiredConversationsRequest,
   CleanupExpiredConversationsRequestSchema,
@@ -21,7 +21,7 @@ import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { ConversationHistory, ConversationStats } from "../../storage/storage.ts";
 import { StorageError } from "../../storage/storage-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import { countFitting } from "../read/count-fitting.ts";
+import type { AnswerRoom } from "../read/answer-room.ts";
 import { pageSizeDefault } from "../read/list-tasks.ts";
 import { decodePageToken, encodePageToken } from "../read/page-token.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
@@ -74,10 +74,11 @@ export class Conversations {
   }
 
   /**
-   * The newest `limit` messages, or a page of them, oldest first. Counts as an access. A page ends early where it would
-   * exceed the largest message that clients take. Throws TaskError CONVERSATION_NOT_FOUND.
+   * The newest `limit` messages, or a page of them, oldest first. Counts as an access. The answer ends early, with a
+   * token for the rest, where it would exceed the largest message that clients take. Throws TaskError
+   * CONVERSATION_NOT_FOUND.
    */
-  listMessages(request: ListMessagesRequest, scope: Scope): Promise<ListMessagesResponse> {
+  listMessages(request: ListMessagesRequest, scope: Scope, room?: AnswerRoom): Promise<ListMessagesResponse> {
     return this.#call(async () => {
       checkRequest(ListMessagesRequestSchema, request);
       const { storage } = this.#deps;
@@ -86,24 +87,17 @@ export class Conversations {
       const place = decodePageToken(list, pageToken, ["time", "optional id", "sequence"]);
       if ((await storage.getConversation(scope, contextId)) === undefined) throw conversationNotFound(contextId);
       this.#access.touch(scope, contextId);
-      if (request.pageSize === undefined && place === undefined) {
-        const messages = await storage.listMessagesByContextId(scope, contextId, request.limit ?? -1);
-        return create(ListMessagesResponseSchema, { messages: [...messages] });
-      }
-      const after = place && {
-        after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) },
-      };
-      let page = await storage.listMessagePage(scope, contextId, {
-        limit: request.pageSize ?? pageSizeDefault,
-        ...after,
+      const { maxEventBytes } = this.#deps.options;
+      const source = this.#deps.newId();
+      await room?.share(source, maxEventBytes);
+      const page = await storage.listMessagePage(scope, contextId, {
+        ...(place && {
+          after: { timeMs: Number(place[0]), taskId: String(place[1]), sequence: BigInt(place[2] ?? 0) },
+        }),
+        ...(request.pageSize === undefined && { newest: request.limit }),
+        limit: request.pageSize ?? (place === undefined ? messagesMax : pageSizeDefault),
+        bytesMax: maxEventBytes,
       });
-      const fit = countFitting(
-        page.messages,
-        (message) => toBinary(MessageSchema, message).byteLength,
-        this.#deps.options.maxEventBytes,
-      );
-      // Only the storage knows where the page after a shorter one begins.
-      if (fit < page.messages.length) page = await storage.listMessagePage(scope, contextId, { limit: fit, ...after });
       const { next } = page;
       return create(ListMessagesResponseSchema, {
         messages: [...page.messages],
@@ -159,6 +153,9 @@ export class Conversations {
     });
   }
 }
+
+/** Messages in an answer without a page size. Far more than a history keeps by default. */
+const messagesMax = 10_000;
 
 function asMessage({ contextId, messageIds, lastAccessTime }: ConversationHistory): Conversation {
   return create(ConversationSchema, {

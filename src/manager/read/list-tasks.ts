@@ -8,7 +8,9 @@ import { checkRequest } from "../../domain/validation/check-request.ts";
 import { loadTask } from "../../log/load-task.ts";
 import type { StoredTask } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
+import { type AnswerRoom, heldBytes, roomyBytes, roomyTaskAt } from "./answer-room.ts";
 import { countFitting } from "./count-fitting.ts";
+import { loadInto } from "./current-task.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 
 /** The size of a page where the request names none (R44). */
@@ -33,7 +35,12 @@ export interface ListedTasks {
  * is one query on headers, and no log is read. A page ends early where its tasks would exceed the largest message that
  * clients take; R44 allows fewer tasks than asked for.
  */
-export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, scope: Scope): Promise<ListedTasks> {
+export async function listTasks(
+  deps: ManagerDeps,
+  request: ListTasksRequest,
+  scope: Scope,
+  room?: AnswerRoom,
+): Promise<ListedTasks> {
   checkRequest(ListTasksRequestSchema, request);
   const { contextId, status, statusTimestampAfter, includeArtifacts = false, historyLength = 0 } = request;
   const pageSize = request.pageSize ?? pageSizeDefault;
@@ -59,7 +66,7 @@ export async function listTasks(deps: ManagerDeps, request: ListTasksRequest, sc
   const stored = page.tasks.slice(0, fit);
   const tasks = fromHeaders
     ? stored.map(summaryOf)
-    : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength });
+    : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength }, room);
   for (const { key, head } of stored) deps.hub.noteRead(key, head);
   const last = stored.at(-1);
   const more = page.more || stored.length < page.tasks.length;
@@ -81,7 +88,17 @@ async function loadAll(
   deps: ManagerDeps,
   stored: readonly StoredTask[],
   view: { readonly artifacts: boolean; readonly historyLength: number },
+  room: AnswerRoom | undefined,
 ): Promise<TaskAt[]> {
+  const [first] = stored;
+  if (room !== undefined && first !== undefined && stored.length === 1) {
+    const loaded = await loadInto(room, deps, first.key);
+    if (loaded === undefined) return [];
+    return [await roomyTaskAt(room, first.key, { fold: loaded.fold, logBytes: loaded.stored.logBytes }, view)];
+  }
+  const bytes = stored.reduce((sum, { logBytes, head }) => sum + heldBytes(logBytes, head), 0);
+  // Taken at once: two pages that each held a part of the room could wait for each other.
+  if (bytes > roomyBytes) await room?.share(deps.newId(), bytes);
   const tasks: TaskAt[] = [];
   for (let start = 0; start < stored.length; start += loadsAtOnce) {
     const loaded = await Promise.all(

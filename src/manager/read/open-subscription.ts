@@ -1,4 +1,3 @@
-import { taskOf } from "../../domain/fold.ts";
 import type { TaskKey } from "../../domain/scope.ts";
 import { openStreamEnd, type StreamUntil, turnMessageOf } from "../../domain/stream-end.ts";
 import { TaskError, taskNotFound } from "../../domain/task-error.ts";
@@ -8,6 +7,7 @@ import { TaskReader } from "../../stream/task-reader.ts";
 import type { AccessTracker } from "../conversations/access-tracker.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
+import { type AnswerRoom, roomyTaskAt } from "./answer-room.ts";
 import { currentFold } from "./current-task.ts";
 import type { OpenedStream } from "./task-subscriber.ts";
 
@@ -19,6 +19,8 @@ export interface SubscriptionRequest {
   /** A task that has ended is refused with UNSUPPORTED_OPERATION (R61), or shown to its end. */
   readonly terminal: "refuse" | "show";
   readonly historyLength?: number | undefined;
+  /** Where the task that the stream begins with is counted. */
+  readonly room?: AnswerRoom | undefined;
 }
 
 /**
@@ -35,10 +37,12 @@ export async function openSubscription(
   access: AccessTracker,
   request: SubscriptionRequest,
 ): Promise<OpenedStream> {
-  const { key, after, until, terminal, historyLength } = request;
+  const { key, after, until, terminal, historyLength, room } = request;
   const feed = deps.hub.open(key);
   try {
-    const fold = await currentFold(deps, runs, key);
+    // With a cursor the stream begins with events, and the task is needed for its end only.
+    const current = await currentFold(deps, runs, key, room);
+    const { fold } = current;
     const { state } = fold.status;
     if (terminal === "refuse" && isTerminal(state)) {
       throw new TaskError(
@@ -54,12 +58,16 @@ export async function openSubscription(
     access.touch(key, fold.contextId);
     const cursor = after ?? sequence;
     // All that is read of the fold is read before the next await: the run's fold moves on.
+    const first = after === undefined ? roomyTaskAt(room, key, current, { historyLength }) : undefined;
+    if (first === undefined) room?.release();
+    const { contextId } = fold;
+    const end = openStreamEnd(until, fold, turnMessageOf(fold));
     const opened = {
       kind: "task",
-      reader: new TaskReader(deps.storage, feed, fold.contextId, cursor),
+      reader: new TaskReader(deps.storage, feed, contextId, cursor),
       cursor,
-      ...(after === undefined && { first: taskOf(fold, { historyLength }) }),
-      end: openStreamEnd(until, fold, turnMessageOf(fold)),
+      ...(first !== undefined && { first: (await first).task }),
+      end,
       release: () => deps.hub.release(feed),
     } as const;
     // Every turn counts for the first message of a task. Only a stream of a later message, with a cursor in the past,

@@ -82,3 +82,5 @@ export const maintenanceMs = 10 * 60 * 1000;
 export const removalStaleMs = 60 * 1000;
 /** How long closing waits for calls under way. */
 export const closeMs = 10_000;
+/** Messages of a page that are read before their bytes are looked at: a page is read beyond its size by fewer. */
+export const messagesReadAtOnce = 16;

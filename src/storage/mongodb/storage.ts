@@ -102,7 +102,7 @@ const operations: {
   appendTask: write((context, { key, append }) =>
     append.create === undefined ? advanceTask(context, key, append) : createTask(context, key, append, append.create),
   ),
-  getTask: read((context, { key, snapshot }) => getTask(context, key, snapshot)),
+  getTask: read((context, { key, snapshotLogBytesMax }) => getTask(context, key, snapshotLogBytesMax)),
   readTask: read((context, { key, after, bytesMax }) => readTask(context, key, after, bytesMax)),
   taskExists: read((context, { key }) => taskExists(context, key)),
   listTasks: read((context, { query }) => listTasks(context, query)),
@@ -112,8 +112,8 @@ const operations: {
 
   getMessages: read((context, { scope, messageIds }) => messages.getMessages(context, scope, messageIds)),
   listMessages: read((context, { scope, contextId, limit }) => messages.listMessages(context, scope, contextId, limit)),
-  listMessagePage: read((context, { scope, contextId, after, limit }) =>
-    messages.listMessagePage(context, scope, contextId, { after, limit }),
+  listMessagePage: read((context, { scope, contextId, ...page }) =>
+    messages.listMessagePage(context, scope, contextId, page),
   ),
   storeMessages: write((context, { scope, messages: stored, settle }) =>
     messages.storeMessages(context, scope, stored, settle),

@@ -31,3 +31,5 @@ export const replicaKeptMs = 24 * 60 * 60 * 1000;
  * than any that makes sense.
  */
 export const claimsKeptMs = 24 * 60 * 60 * 1000;
+/** Messages of a page that are read before their bytes are looked at: a page is read beyond its size by fewer. */
+export const messagesReadAtOnce = 16;

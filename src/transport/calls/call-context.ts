@@ -9,8 +9,10 @@ import {
   type HandlerContext,
 } from "@connectrpc/connect";
 import type { Caller } from "../../domain/scope.ts";
+import type { AnswerRoom } from "../../manager/read/answer-room.ts";
+import { restOf } from "../load/call-work.ts";
 import { anonymous, type Identity } from "./call-hooks.ts";
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, exchangeKey } from "./exchange.ts";
 import { RequestLines } from "./request-lines.ts";
 import { nodeHeaders } from "./response-writer.ts";
 
@@ -26,7 +28,7 @@ export class CallContext implements HandlerContext {
   readonly protocolName: string;
   readonly values: ContextValues = createContextValues();
   readonly requestLines: RequestLines;
-  readonly #exchange: Exchange;
+  readonly exchange: Exchange;
   readonly #deadlineMs: number | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   #responseHeader: Headers | undefined;
@@ -37,7 +39,7 @@ export class CallContext implements HandlerContext {
     this.method = method;
     this.protocolName = protocolName;
     this.requestLines = new RequestLines(exchange.request.headers);
-    this.#exchange = exchange;
+    this.exchange = exchange;
     if (timeoutMs === undefined) return;
     this.#deadlineMs = performance.now() + timeoutMs;
     const end = () => exchange.abort(new ConnectError("The call's deadline is over", Code.DeadlineExceeded));
@@ -55,7 +57,7 @@ export class CallContext implements HandlerContext {
   }
 
   get signal(): AbortSignal {
-    return this.#exchange.signal;
+    return this.exchange.signal;
   }
 
   timeoutMs(): number | undefined {
@@ -63,11 +65,11 @@ export class CallContext implements HandlerContext {
   }
 
   get requestMethod(): string {
-    return this.#exchange.request.method ?? "";
+    return this.exchange.request.method ?? "";
   }
 
   get url(): string {
-    const { headers, socket, url } = this.#exchange.request;
+    const { headers, socket, url } = this.exchange.request;
     const { host = "localhost", ":authority": authority = host } = headers;
     return `${"encrypted" in socket && socket.encrypted ? "https" : "http"}://${authority}${url}`;
   }
@@ -121,4 +123,12 @@ class CallCaller implements Caller {
   get headers(): Headers {
     return this.#lines.headers;
   }
+}
+
+/** Where the bytes of a call's answer are counted. Undefined on a router of the embedding application. */
+export function roomFrom(context: HandlerContext): AnswerRoom | undefined {
+  const exchange = context instanceof CallContext ? context.exchange : context.values.get(exchangeKey);
+  // A call that waits for its client to read others' answers doesn't work meanwhile.
+  exchange?.onRoomWait(restOf(context));
+  return exchange;
 }

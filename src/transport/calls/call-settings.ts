@@ -3,6 +3,8 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";
+import type { AnswerBudget } from "../load/answer-budget.ts";
+import type { StalledAnswers } from "../load/stalled-answers.ts";
 import type { Admission } from "./admission.ts";
 import type { CallHooks } from "./call-hooks.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
@@ -18,6 +20,10 @@ export interface CallSettings {
   /** Admits calls of the contract. `runCall` asks it before a request is parsed. */
   readonly admit: Admission;
   readonly hooks: CallHooks;
+  /** The bytes of large answers. */
+  readonly answers: AnswerBudget;
+  /** Cuts answers that their clients don't take. */
+  readonly stalled: StalledAnswers;
   readonly extendedCard?: ExtendedCard | undefined;
   readonly logger: Logger;
   /** For heartbeats. */

@@ -1,6 +1,8 @@
 import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
 import type { TaskError } from "../../domain/task-error.ts";
+import type { AnswerRoom, SharedAnswer } from "../../manager/read/answer-room.ts";
 import type { NodeRequest } from "../listener/request-handler.ts";
+import { type AnswerBudget, ExchangeRoom } from "../load/answer-budget.ts";
 import type { ReadingBody } from "../load/reading-bodies.ts";
 import type { ConnectionLoad } from "../load/server-load.ts";
 import type { CallHooks, Identity } from "./call-hooks.ts";
@@ -10,8 +12,11 @@ import { type HttpResponse, ResponseWriter } from "./response-writer.ts";
 /** The exchange of a call that comes by Connect. Undefined on a router of the embedding application. */
 export const exchangeKey = createContextKey<Exchange | undefined>(undefined, { description: "the HTTP exchange" });
 
+/** A library's encoding exists beside the task, and once more as the text or the buffer that it is made from. */
+const encodesAloneFactor = 3;
+
 /** One HTTP request and its answer: what all calls share that it carries. */
-export class Exchange {
+export class Exchange implements AnswerRoom {
   readonly request: NodeRequest;
   readonly response: ResponseWriter;
   readonly hooks: CallHooks;
@@ -19,13 +24,26 @@ export class Exchange {
   readonly connection: ConnectionLoad;
   readonly #controller = new AbortController();
   #body: ReadingBody | undefined;
+  readonly #answers: AnswerBudget;
   #identity: Identity | Promise<Identity> | undefined;
+  #room: ExchangeRoom | undefined;
 
-  constructor(request: NodeRequest, response: HttpResponse, { hooks, openExchanges }: CallSettings) {
+  readonly #encodesAlone: boolean;
+  #onRoomWait: (() => void) | undefined;
+
+  /** `encodesAlone`: the answer is encoded by a library, which shares its bytes with no other. */
+  constructor(
+    request: NodeRequest,
+    response: HttpResponse,
+    { hooks, openExchanges, answers, stalled }: CallSettings,
+    { encodesAlone = false } = {},
+  ) {
+    this.#encodesAlone = encodesAlone;
     this.request = request;
     this.hooks = hooks;
+    this.#answers = answers;
     this.connection = hooks.load.connectionOf(request);
-    const writer = new ResponseWriter(response, hooks.load);
+    const writer = new ResponseWriter(response, hooks.load, stalled);
     this.response = writer;
     openExchanges.add(this);
     // A broken connection also closes the response, which says all that matters.
@@ -33,6 +51,7 @@ export class Exchange {
     response.once("close", () => {
       writer.release();
       this.dropBody();
+      this.#room?.close();
       openExchanges.delete(this);
       if (!response.writableEnded) this.abort(new ConnectError("The client has hung up", Code.Canceled));
     });
@@ -57,6 +76,32 @@ export class Exchange {
   /** The body is read and no longer kept: its call works now, or is over. */
   dropBody(): void {
     this.#body?.close();
+  }
+
+  /** Whether the answer is large, so that it has taken room. */
+  get isLarge(): boolean {
+    return this.#room?.isTaken === true;
+  }
+
+  /** `rest` is called whenever an answer waits for room. */
+  onRoomWait(rest: () => void): void {
+    this.#onRoomWait = rest;
+  }
+
+  share(source: string, bytes: number): SharedAnswer | Promise<SharedAnswer> {
+    this.#room ??= new ExchangeRoom(this.#answers, this.connection);
+    const shared = this.#encodesAlone
+      ? this.#room.share(`${crypto.randomUUID()} ${source}`, bytes * encodesAloneFactor)
+      : this.#room.share(source, bytes);
+    if (shared instanceof Promise) this.#onRoomWait?.();
+    return shared;
+  }
+
+  /** Counts the bytes of an encoding that other answers use too. Needs no `this`. */
+  readonly countMade = (bytes: number): void => this.#room?.grow(bytes);
+
+  release(): void {
+    this.#room?.release();
   }
 
   /** Who sends the request, asked once. Throws or rejects with the refusal. */

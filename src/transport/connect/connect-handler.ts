@@ -80,7 +80,7 @@ async function writeAnswer(answer: UniversalServerResponse, writer: ResponseWrit
   let part = await parts?.next();
   writer.begin(answer.status, nodeHeaders(answer.header ?? new Headers()));
   for (; part !== undefined && !part.done; part = await parts?.next()) {
-    await writer.write(part.value);
+    await writer.writePieces([part.value]);
     if (!writer.isGone) continue;
     const gone = new ConnectError("The client has hung up", Code.Aborted);
     // It ends the call with this reason, and rejects with it or with what the method does then.

@@ -21,8 +21,10 @@ import { exchangeKey } from "../calls/exchange.ts";
 import { OpenExchanges } from "../calls/open-exchanges.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
+import { AnswerBudget, type AnswerLimits, answerLimits } from "../load/answer-budget.ts";
 import { type CallWork, workKey, workOf, workUntilAborted } from "../load/call-work.ts";
 import type { LoadLimits } from "../load/load-limits.ts";
+import { StalledAnswers } from "../load/stalled-answers.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
 import { takeReadMessage, withReadMessage } from "./read-request.ts";
@@ -48,6 +50,8 @@ export interface RoutesOptions {
   readonly extendedCard?: ExtendedCard | undefined;
   /** Bounds of what clients may make the server hold at once. */
   readonly load?: Partial<LoadLimits>;
+  /** Bounds of the answers that wait for clients. They hold on a server; a router of your own writes as it does. */
+  readonly answers?: Partial<AnswerLimits>;
 }
 
 /**
@@ -173,6 +177,8 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
     admit,
     hooks: defaultHooks(load),
     openExchanges: new OpenExchanges(shutdownSignal),
+    answers: new AnswerBudget(systemClock, { ...answerLimits, ...options.answers }),
+    stalled: new StalledAnswers(systemClock),
     extendedCard,
     logger,
     clock: systemClock,

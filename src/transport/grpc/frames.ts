@@ -24,6 +24,13 @@ export function readFrame(exchange: Exchange, bytesMax: number, signal: AbortSig
   return readBytes(exchange, prefixBytes + bytesMax, signal, tooLongPrefix(bytesMax));
 }
 
+/** What stands before a message of so many bytes. */
+export function framePrefix(bytes: number): Buffer {
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.writeUInt32BE(bytes, 1);
+  return prefix;
+}
+
 /**
  * The one message of a request. Throws TaskError TOO_LARGE, and TaskError INVALID_REQUEST for what can't be parsed.
  * Throws ConnectError with gRPC's code for no message, for more than one, and for a compressed message without

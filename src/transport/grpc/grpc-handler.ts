@@ -3,6 +3,7 @@ import { type Message, toBinary } from "@bufbuild/protobuf";
 import type { ConnectError, MethodImplSpec } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { TaskError } from "../../domain/task-error.ts";
+import { binaryPieces } from "../answers/answer-pieces.ts";
 import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { timerMs } from "../calls/deadlines.ts";
@@ -13,7 +14,7 @@ import { setGrpcMessage } from "../errors/grpc-message.ts";
 import { type NodeRequest, type NodeResponse, pathOf, type RequestHandler } from "../listener/request-handler.ts";
 import type { ServedService } from "../services/services.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { framed, readFrame, readMessage } from "./frames.ts";
+import { framed, framePrefix, readFrame, readMessage } from "./frames.ts";
 
 const protocolName = "grpc";
 const contentType = "application/grpc+proto";
@@ -57,7 +58,7 @@ async function serveCall(exchange: Exchange, method: MethodImplSpec, settings: C
     Number.POSITIVE_INFINITY,
   );
   const context = new CallContext(exchange, method.method, protocolName, timerMs(timeoutMs));
-  const answer = new GrpcAnswer(exchange.response, method, context);
+  const answer = new GrpcAnswer(exchange, method, context);
   let bytes: Buffer = noBytes;
   const receive = async () => {
     if (badTimeout !== undefined) throw new TaskError("INVALID_REQUEST", badTimeout.rawMessage);
@@ -75,13 +76,15 @@ const noBytes = Buffer.alloc(0);
 
 /** The answer of a call: messages in frames, then the status in the trailers. */
 class GrpcAnswer implements AnswerForm {
+  readonly #exchange: Exchange;
   readonly #response: ResponseWriter;
   readonly #method: MethodImplSpec;
   readonly #context: CallContext;
   #frames: FrameWriter | undefined;
 
-  constructor(response: ResponseWriter, method: MethodImplSpec, context: CallContext) {
-    this.#response = response;
+  constructor(exchange: Exchange, method: MethodImplSpec, context: CallContext) {
+    this.#exchange = exchange;
+    this.#response = exchange.response;
     this.#method = method;
     this.#context = context;
   }
@@ -90,16 +93,36 @@ class GrpcAnswer implements AnswerForm {
     return this.#response.isGone;
   }
 
-  unary(message: Message): void {
+  unary(message: Message): Promise<void> | undefined {
+    if (this.#exchange.isLarge) return this.#largeUnary(message);
     const bytes = framed([toBinary(this.#method.method.output, message)]);
     this.#begin();
     this.#response.end(bytes, this.#trailers());
+    return undefined;
+  }
+
+  async #largeUnary(message: Message): Promise<void> {
+    await this.#writeLarge(message);
+    this.#response.end(undefined, this.#trailers());
+  }
+
+  async #writeLarge(message: Message): Promise<void> {
+    const { pieces, bytes } = await binaryPieces(this.#method.method.output, message, this.#exchange.countMade);
+    if (!this.#response.isBegun) this.#begin();
+    await this.#response.writePieces([framePrefix(bytes), ...pieces]);
   }
 
   event(message: Message): Promise<void> | undefined {
     this.#frames ??= new FrameWriter(this.#response);
+    if (this.#exchange.isLarge) return this.#largeEvent(message);
     if (!this.#response.isBegun) this.#begin();
     return this.#frames.add(toBinary(this.#method.method.output, message));
+  }
+
+  /** The task that a stream begins with. The events after it are entries of the log. */
+  async #largeEvent(message: Message): Promise<void> {
+    await this.#writeLarge(message);
+    this.#exchange.release();
   }
 
   end(): void {

@@ -50,6 +50,13 @@ export class EventStreamWriter {
     return full.then(() => this.#scheduleComment());
   }
 
+  /** Writes an event whose data come in pieces, as the client reads them. */
+  async writePieces(pieces: readonly Uint8Array[], id: string | undefined): Promise<void> {
+    this.#cancelComment();
+    await this.#response.writePieces([Buffer.from(`${idLine(id)}data: `), ...pieces, Buffer.from("\n\n")]);
+    this.#scheduleComment();
+  }
+
   end(): void {
     this.#cancelComment();
     this.#response.end();
@@ -66,5 +73,9 @@ export class EventStreamWriter {
 }
 
 function eventText({ data, id, event }: StreamEvent): string {
-  return `${id === undefined ? "" : `id: ${id}\n`}${event === undefined ? "" : `event: ${event}\n`}data: ${data}\n\n`;
+  return `${idLine(id)}${event === undefined ? "" : `event: ${event}\n`}data: ${data}\n\n`;
+}
+
+function idLine(id: string | undefined): string {
+  return id === undefined ? "" : `id: ${id}\n`;
 }

@@ -2,6 +2,8 @@ import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue, Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
+import { jsonPieces } from "../answers/answer-pieces.ts";
+import type { Pieces } from "../answers/task-lists.ts";
 import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
@@ -151,13 +153,37 @@ class HttpJsonAnswer implements AnswerForm {
     return isHead(this.#exchange.request) || this.#exchange.response.isGone;
   }
 
-  unary(message: Message): void {
+  unary(message: Message): Promise<void> | undefined {
+    if (this.#exchange.isLarge) return this.#largeUnary(message);
     const json = writeJson(this.#route.call.method.output, message);
     sendJson(this.#exchange, 200, this.#type, this.#headers(), json);
+    return undefined;
+  }
+
+  async #largeUnary(message: Message): Promise<void> {
+    const { request, response } = this.#exchange;
+    const { pieces, bytes } = await this.#pieces(message);
+    if (response.isGone) return;
+    response.begin(200, { ...this.#headers(), "content-type": this.#type, "content-length": bytes });
+    if (!isHead(request)) await response.writePieces(pieces);
+    response.end();
+  }
+
+  #pieces(message: Message): Promise<Pieces> {
+    const { output } = this.#route.call.method;
+    return jsonPieces(message, (each) => writeJson(output, each), this.#exchange.countMade);
+  }
+
+  /** The task that a stream begins with. The events after it are entries of the log. */
+  async #largeEvent(message: Message): Promise<void> {
+    const { pieces } = await this.#pieces(message);
+    await this.#begun().writePieces(pieces, eventIdOf(message));
+    this.#exchange.release();
   }
 
   event(message: Message): Promise<void> | undefined {
     if (isHead(this.#exchange.request)) return undefined;
+    if (this.#exchange.isLarge) return this.#largeEvent(message);
     const data = writeJson(this.#route.call.method.output, message);
     return this.#begun().write({ data, id: eventIdOf(message) });
   }

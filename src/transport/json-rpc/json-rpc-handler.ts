@@ -139,7 +139,8 @@ class RpcExchange {
       if (!response.isBegun) headers = { ...headers, ...context.answerHeader };
       if (text === "") continue;
       if (!response.isBegun) response.begin(200, { ...headers, ...jsonHeaders });
-      await response.write(Buffer.from(text));
+      await response.writePieces([Buffer.from(text)]);
+      this.#exchange.release();
       text = "";
     }
     if (separator === "[") return sendNoContent(response, headers);

@@ -1,6 +1,8 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
+import { jsonPieces } from "../answers/answer-pieces.ts";
+import type { Pieces } from "../answers/task-lists.ts";
 import type { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { eventIdOf } from "../calls/event-sequence.ts";
@@ -58,16 +60,16 @@ export function sendNoContent(response: ResponseWriter, headers: OutgoingHttpHea
 
 /** The answer of a single call: a response object, or server-sent events with one in each. */
 export class SingleAnswer implements AnswerForm {
-  readonly #http: RpcHttp;
+  readonly #exchange: Exchange;
   readonly #response: ResponseWriter;
   readonly #context: CallContext;
   readonly #form: RpcForm;
   readonly #settings: CallSettings;
   #events: EventStreamWriter | undefined;
 
-  constructor(http: RpcHttp, context: CallContext, form: RpcForm, settings: CallSettings) {
-    this.#http = http;
-    this.#response = http.response;
+  constructor(exchange: Exchange, context: CallContext, form: RpcForm, settings: CallSettings) {
+    this.#exchange = exchange;
+    this.#response = exchange.response;
     this.#context = context;
     this.#form = form;
     this.#settings = settings;
@@ -77,14 +79,39 @@ export class SingleAnswer implements AnswerForm {
     return this.#response.isGone;
   }
 
-  unary(message: Message): void {
+  unary(message: Message): Promise<void> | undefined {
+    if (this.#exchange.isLarge) return this.#largeUnary(message);
+    sendText(this.#response, this.#textOf(message), this.#headers());
+    return undefined;
+  }
+
+  async #largeUnary(message: Message): Promise<void> {
+    const { pieces, bytes } = await this.#pieces(message);
+    if (this.#response.isGone) return;
+    this.#response.begin(200, { ...this.#headers(), ...jsonHeaders, "content-length": bytes });
+    await this.#response.writePieces(pieces);
+    this.#response.end();
+  }
+
+  /** The task that a stream begins with. The events after it are entries of the log. */
+  async #largeEvent(message: Message): Promise<void> {
+    const { pieces } = await this.#pieces(message);
+    await this.#begun().writePieces(pieces, eventIdOf(message));
+    this.#exchange.release();
+  }
+
+  #pieces(message: Message): Promise<Pieces> {
+    return jsonPieces(message, (each) => this.#textOf(each), this.#exchange.countMade);
+  }
+
+  #textOf(message: Message): string {
     const { id, method } = this.#form;
-    sendText(this.#response, resultText(id, method.write(message)), this.#headers());
+    return resultText(id, method.write(message));
   }
 
   event(message: Message): Promise<void> | undefined {
-    const { id, method } = this.#form;
-    return this.#begun().write({ data: resultText(id, method.write(message)), id: eventIdOf(message) });
+    if (this.#exchange.isLarge) return this.#largeEvent(message);
+    return this.#begun().write({ data: this.#textOf(message), id: eventIdOf(message) });
   }
 
   end(): void {
@@ -95,7 +122,7 @@ export class SingleAnswer implements AnswerForm {
     const { id, dialect } = this.#form;
     const text = errorText(id, dialect.errorOf(error));
     if (this.#events === undefined) {
-      await sendError(this.#http, text, this.#settings, this.#headers());
+      await sendError(this.#exchange, text, this.#settings, this.#headers());
       return;
     }
     await this.#events.write({ data: text });

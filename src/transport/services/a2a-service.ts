@@ -15,7 +15,7 @@ import { TaskError } from "../../domain/task-error.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager, WaitOptions } from "../../manager/task-manager.ts";
 import type { A2ACall } from "../calls/a2a-call.ts";
-import { callerFrom } from "../calls/call-context.ts";
+import { callerFrom, roomFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";
 import { restOf } from "../load/call-work.ts";
@@ -49,7 +49,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
   return {
     sendMessage: unary(async (request, context, call) => {
-      const options = { signal: context.signal, onWait: restOf(context) };
+      const options = { signal: context.signal, onWait: restOf(context), room: roomFrom(context) };
       const sent = await manager.sendMessage(request, callerFrom(request, context), options);
       return create(SendMessageResponseSchema, {
         payload:
@@ -60,17 +60,18 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
     }),
 
     sendStreamingMessage: stream((request, context, options) =>
-      manager.sendStreamingMessage(request, callerFrom(request, context), options),
+      manager.sendStreamingMessage(request, callerFrom(request, context), { ...options, room: roomFrom(context) }),
     ),
 
     getTask: unary(async (request, context, call) => {
       checkRequest(GetTaskRequestSchema, request);
       const { historyLength } = request;
-      return numberTask(call, await manager.getTask(request.id, callerFrom(request, context), { historyLength }));
+      const caller = callerFrom(request, context);
+      return numberTask(call, await manager.getTask(request.id, caller, { historyLength }, roomFrom(context)));
     }),
 
     listTasks: unary(async (request, context, call) => {
-      const page = await manager.listTasks(request, callerFrom(request, context));
+      const page = await manager.listTasks(request, callerFrom(request, context), roomFrom(context));
       return create(ListTasksResponseSchema, { ...page, tasks: page.tasks.map((each) => numberTask(call, each)) });
     }),
 
@@ -81,6 +82,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
         call,
         await manager.cancelTask(request.id, callerFrom(request, context), {
           signal: context.signal,
+          room: roomFrom(context),
           ...(metadata && { metadata }),
         }),
       );
@@ -88,7 +90,8 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
 
     subscribeToTask: stream((request, context, { after, ...options }) => {
       checkRequest(SubscribeToTaskRequestSchema, request);
-      return manager.subscribeToTask(request.id, after, callerFrom(request, context), options);
+      const caller = callerFrom(request, context);
+      return manager.subscribeToTask(request.id, after, caller, { ...options, room: roomFrom(context) });
     }),
 
     createTaskPushNotificationConfig: unary(noPushNotifications),

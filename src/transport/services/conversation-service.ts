@@ -17,7 +17,7 @@ import {
 } from "../../../gen/taskmanager/v1/conversation_pb.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
-import { callerFrom } from "../calls/call-context.ts";
+import { callerFrom, roomFrom } from "../calls/call-context.ts";
 
 /** Conversations and their messages. */
 export function conversationService({ conversations }: TaskManager): ServiceImpl<typeof ConversationService> {
@@ -31,7 +31,8 @@ export function conversationService({ conversations }: TaskManager): ServiceImpl
 
     listConversations: (request, context) => conversations.list(request, callerFrom(request, context)),
 
-    listMessages: (request, context) => conversations.listMessages(request, callerFrom(request, context)),
+    listMessages: (request, context) =>
+      conversations.listMessages(request, callerFrom(request, context), roomFrom(context)),
 
     deleteMessage: async (request, context) => {
       checkRequest(DeleteMessageRequestSchema, request);

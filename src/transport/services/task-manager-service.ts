@@ -18,7 +18,7 @@ import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager } from "../../manager/task-manager.ts";
 import type { Clock } from "../../runtime/clock.ts";
-import { callerFrom } from "../calls/call-context.ts";
+import { callerFrom, roomFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { subscriptionEvents } from "./subscription-events.ts";
 
@@ -34,7 +34,9 @@ export function taskManagerService(
         context,
         (options) => {
           checkRequest(WatchTaskRequestSchema, request);
-          return manager.watchTask(request.taskId, request.afterSequence, callerFrom(request, context), options);
+          const { taskId, afterSequence } = request;
+          const caller = callerFrom(request, context);
+          return manager.watchTask(taskId, afterSequence, caller, { ...options, room: roomFrom(context) });
         },
         (events) => withHeartbeats(events, settings.clock, settings.heartbeatMs),
       ),
@@ -43,7 +45,7 @@ export function taskManagerService(
       checkRequest(GetTaskAtRequestSchema, request);
       return create(
         GetTaskAtResponseSchema,
-        await manager.getTaskAt(request.taskId, request.sequence, callerFrom(request, context)),
+        await manager.getTaskAt(request.taskId, request.sequence, callerFrom(request, context), roomFrom(context)),
       );
     },
 

@@ -87,7 +87,17 @@ describe("a list", () => {
     const { messages, say } = await talk({ maxEventBytes: 4096 });
     const texts = [1, 2, 3, 4].map((digit) => String(digit).repeat(1_500));
     await say("c", ...texts);
-    const all = textsOf((await messages("c")).messages);
+    const all = texts.flatMap((text) => [text, `re ${text}`]);
+    for (const [limit, start] of [
+      [undefined, 0],
+      [-1, 0],
+      [3, 5],
+    ] as const) {
+      const first = await messages("c", limit === undefined ? {} : { limit });
+      expect(textsOf(first.messages)).toEqual(all.slice(start, start + 2));
+      const second = await messages("c", { pageToken: first.nextPageToken });
+      expect(textsOf(second.messages)).toEqual(all.slice(start + 2, start + 4));
+    }
     const pages: string[][] = [];
     let pageToken = "";
     do {

@@ -1,9 +1,12 @@
 import { request } from "node:http";
 import { connect } from "node:http2";
 import { afterEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { Exchange } from "../../../src/transport/calls/exchange.ts";
 import { nodeHeaders } from "../../../src/transport/calls/response-writer.ts";
+import { StalledAnswers } from "../../../src/transport/load/stalled-answers.ts";
+import { ManualClock } from "../../runtime/manual-clock.ts";
 import { testSettings } from "../call-settings.ts";
 import { clients, closeAll, open } from "../listener/fixtures.ts";
 
@@ -28,12 +31,12 @@ const requests = {
     }),
 };
 
-async function serve() {
+async function serve(stalled = new StalledAnswers(systemClock)) {
   const hooks = defaultHooks();
   const exchanges: Exchange[] = [];
   const { number } = await open({
     handler: (asked, response) => {
-      exchanges.push(new Exchange(asked, response as never, testSettings({ hooks })));
+      exchanges.push(new Exchange(asked, response as never, testSettings({ hooks, stalled })));
       exchanges.at(-1)?.response.begin(200, { "content-type": "text/plain" });
     },
   });
@@ -58,6 +61,24 @@ describe.each(Object.entries(requests))("an answer over %s", (_, ask) => {
     await room;
     expect([response.isFull, load.answerBytes]).toEqual([false, 0]);
     response.end();
+  });
+
+  test("to a client that takes nothing for 60 s is cut, over HTTP/2 without its connection", async () => {
+    const clock = new ManualClock();
+    const { number, load, exchanges } = await serve(new StalledAnswers(clock));
+    const asking = ask(number);
+    await expect.poll(() => exchanges.length).toBe(1);
+    const [{ request: asked, response } = expect.fail("no request")] = exchanges;
+    const writing = response.writePieces(Array.from({ length: 100 }, () => megabyte));
+    await expect.poll(() => response.isFull).toBe(true);
+    await clock.advance(59_000);
+    expect(response.isGone).toBe(false);
+    await clock.advance(12_000);
+    await writing;
+    await expect.poll(() => [response.isGone, load.answerBytes, clock.waiting]).toEqual([true, 0, 0]);
+    const connection = "stream" in asked ? asked.stream.session : asked.socket;
+    expect(connection?.destroyed ?? false).toBe(!("stream" in asked));
+    (await asking).destroy();
   });
 
   test("that ends with much at once is counted until the client has it", async () => {

@@ -1,9 +1,11 @@
 import { EventEmitter } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { type HttpResponse, ResponseWriter } from "../../../src/transport/calls/response-writer.ts";
 import { FrameWriter } from "../../../src/transport/grpc/frame-writer.ts";
+import { StalledAnswers } from "../../../src/transport/load/stalled-answers.ts";
 
 /** Notes what is written; full once it is told so. */
 class NotingResponse extends EventEmitter {
@@ -34,7 +36,9 @@ function made() {
   const response = new NotingResponse();
   return {
     response,
-    writer: new FrameWriter(new ResponseWriter(response as unknown as HttpResponse, defaultHooks().load)),
+    writer: new FrameWriter(
+      new ResponseWriter(response as unknown as HttpResponse, defaultHooks().load, new StalledAnswers(systemClock)),
+    ),
   };
 }
 

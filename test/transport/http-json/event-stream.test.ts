@@ -5,13 +5,14 @@ import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { type HttpResponse, ResponseWriter } from "../../../src/transport/calls/response-writer.ts";
 import { writeEvents } from "../../../src/transport/calls/run-call.ts";
 import { EventStreamWriter } from "../../../src/transport/http-json/event-stream.ts";
+import { StalledAnswers } from "../../../src/transport/load/stalled-answers.ts";
 
 /** A response of which the test decides when it takes more. */
 class SlowResponse extends EventEmitter implements HttpResponse {
   headersSent = false;
   writableEnded = false;
   /** As HTTP/2 has it: the response itself doesn't know. */
-  readonly stream = { destroyed: false };
+  readonly stream = { destroyed: false, close: () => this.hangUp() };
   isFull = false;
   text = "";
   head: unknown;
@@ -32,6 +33,8 @@ class SlowResponse extends EventEmitter implements HttpResponse {
   end(): void {
     this.writableEnded = true;
   }
+
+  destroy(): void {}
 
   drain(): void {
     this.isFull = false;
@@ -73,7 +76,7 @@ async function write(
   options: { readonly keepAliveMs?: number; readonly withIds?: boolean } = {},
 ) {
   const { keepAliveMs = 60_000, withIds = false } = options;
-  const writer = new ResponseWriter(response, defaultHooks().load);
+  const writer = new ResponseWriter(response, defaultHooks().load, new StalledAnswers(systemClock));
   const stream = new EventStreamWriter(writer, { "x-own": "1" }, systemClock, keepAliveMs);
   const toEvent = (number: number) => ({
     data: JSON.stringify({ number }),

@@ -1,12 +1,13 @@
 import { Binary, type Timestamp } from "mongodb";
 import type { Scope } from "../../../domain/scope.ts";
 import type { ConversationHistory, MessageClaim, MessagePlace } from "../../storage.ts";
-import type { EncodedMessage, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
+import type { EncodedMessage, OperationArgs, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { settleClaim } from "../claims/claims.ts";
 import { insertOrReplace } from "../claims/unstored-messages.ts";
 import { belongingOf, expiryOf, type MongoContext } from "../context.ts";
 import { allOf } from "../errors.ts";
 import { bareMessageKey, messageKey, nameOf, newId } from "../keys.ts";
+import { messagesReadAtOnce } from "../limits.ts";
 import type { MessageRecord } from "../records.ts";
 import type { Touch } from "./conversation-pipelines.ts";
 import { ensureConversation, findConversation } from "./conversations.ts";
@@ -181,20 +182,55 @@ export async function listMessagePage(
   context: MongoContext,
   scope: Scope,
   contextId: string,
-  { after, limit }: { readonly after: MessagePlace | undefined; readonly limit: number },
+  { after, newest, limit, bytesMax }: Pick<OperationArgs<"listMessagePage">, "after" | "newest" | "limit" | "bytesMax">,
 ): Promise<StoredMessagePage> {
   const conversation = await findConversation(context, scope, contextId);
   if (conversation === undefined) {
     return { messages: [] };
   }
   await trimmed(context, conversation);
+  const pointers =
+    after === undefined && newest !== undefined
+      ? await newestPointers(context, conversation.incarnation, Math.min(newest, context.maxHistoryLength))
+      : await pointersAfter(context, conversation.incarnation, after, limit);
+  const messages: StoredMessage[] = [];
+  let bytes = 0;
+  let end = 0;
+  // Few are read beyond those that fit.
+  while (end < Math.min(limit, pointers.length)) {
+    const some = pointers.slice(end, Math.min(limit, end + messagesReadAtOnce));
+    for (const message of await readMessages(context, some)) {
+      bytes += message?.bytes.byteLength ?? 0;
+      if (messages.length > 0 && bytes > bytesMax) {
+        return { messages, next: placeOf(pointers[end - 1] as Pointer) };
+      }
+      if (message !== undefined) {
+        messages.push(message);
+      }
+      end += 1;
+    }
+  }
+  const last = end < pointers.length ? pointers[end - 1] : undefined;
+  return { messages, ...(last !== undefined && { next: placeOf(last) }) };
+}
+
+function placeOf({ time, taskId, sequence }: Pointer): MessagePlace {
+  return { timeMs: time, taskId, sequence: BigInt(sequence) };
+}
+
+/** The pointers after a place whose messages are in the history. One more than the limit, to see if there are more. */
+async function pointersAfter(
+  context: MongoContext,
+  incarnation: Binary,
+  after: MessagePlace | undefined,
+  limit: number,
+): Promise<readonly Pointer[]> {
   const pointers: Pointer[] = [];
   const from =
     after === undefined ? undefined : { time: after.timeMs, taskId: after.taskId, sequence: Number(after.sequence) };
-  // One more than the limit, to see whether there are more.
   await walkPointers(
     context,
-    conversation.incarnation,
+    incarnation,
     { direction: "up", after: from, page: Math.min(limit + 1, pointerPage) },
     (pointer, { at }) => {
       if (at === "log" || at === "own") {
@@ -203,13 +239,7 @@ export async function listMessagePage(
       return pointers.length <= limit;
     },
   );
-  const shown = pointers.slice(0, limit);
-  const last = pointers.length > limit ? shown.at(-1) : undefined;
-  const messages = (await readMessages(context, shown)).filter((message) => message !== undefined);
-  return {
-    messages,
-    ...(last !== undefined && { next: { timeMs: last.time, taskId: last.taskId, sequence: BigInt(last.sequence) } }),
-  };
+  return pointers;
 }
 
 export async function getConversation(

@@ -24,7 +24,7 @@ export async function taskExists(context: MongoContext, key: TaskKey): Promise<b
 export async function getTask(
   context: MongoContext,
   key: TaskKey,
-  withSnapshot: boolean,
+  snapshotLogBytesMax: number,
 ): Promise<StoredTask | undefined> {
   const _id = taskKey(key);
   for (let attempt = 1; ; attempt++) {
@@ -33,6 +33,7 @@ export async function getTask(
       return undefined;
     }
     releaseLater(context, task);
+    const withSnapshot = task.logBytes <= snapshotLogBytesMax;
     const snapshot =
       withSnapshot && task.snapshot !== undefined ? await readSnapshot(context, task.log, task.snapshot) : undefined;
     const [stored] = await storedTasks(context, [task]);

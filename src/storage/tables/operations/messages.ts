@@ -2,6 +2,7 @@ import type { MessagePlace } from "../../storage.ts";
 import type { OperationArgs, StoredMessage, StoredMessagePage } from "../../storage-engine.ts";
 import { StorageError } from "../../storage-error.ts";
 import { type EntryRange, entryRanges } from "../entry-batch.ts";
+import { messagesReadAtOnce } from "../limits.ts";
 import type { Moment } from "../moment.ts";
 import { type Steps, step } from "../steps.ts";
 import type { EntryPlace, FoundMessage, MessageRow, SegmentRow, Tables } from "../tables.ts";
@@ -65,19 +66,38 @@ export function* listMessages(
 
 export function* listMessagePage(
   tables: Tables,
-  { scope, contextId, after, limit }: OperationArgs<"listMessagePage">,
+  { scope, contextId, after, newest, limit, bytesMax }: OperationArgs<"listMessagePage">,
   at: Moment,
 ): Steps<StoredMessagePage> {
   const conversation = yield* findConversation(tables, scope, contextId, at);
   if (conversation === undefined) {
     return { messages: [] };
   }
+  const { id } = conversation;
   // One more than asked for says whether there are more.
-  const rows = yield* step(tables.messagesAfter(conversation.id, after, limit + 1));
-  const shown = rows.slice(0, limit);
-  const messages = yield* readMessages(tables, withContext(shown, contextId));
-  const last = rows.length > limit ? shown.at(-1) : undefined;
+  const rows =
+    after === undefined && newest !== undefined
+      ? (yield* step(tables.newestMessages(id, newest))).toReversed()
+      : yield* step(tables.messagesAfter(id, after, limit + 1));
+  const messages = yield* readFitting(tables, withContext(rows.slice(0, limit), contextId), bytesMax);
+  const last = messages.length < rows.length ? rows[messages.length - 1] : undefined;
   return { messages, ...(last !== undefined && { next: placeOf(last) }) };
+}
+
+/** Messages from the first on that fit, at least one. Few are read beyond them. */
+function* readFitting(tables: Tables, rows: readonly FoundMessage[], bytesMax: number): Steps<StoredMessage[]> {
+  const fitting: StoredMessage[] = [];
+  let bytes = 0;
+  for (let start = 0; start < rows.length; start += messagesReadAtOnce) {
+    for (const message of yield* readMessages(tables, rows.slice(start, start + messagesReadAtOnce))) {
+      bytes += message.bytes.byteLength;
+      if (fitting.length > 0 && bytes > bytesMax) {
+        return fitting;
+      }
+      fitting.push(message);
+    }
+  }
+  return fitting;
 }
 
 function placeOf({ timeMs, taskId, sequence }: MessageRow): MessagePlace {

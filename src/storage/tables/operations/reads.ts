@@ -12,11 +12,12 @@ import { findTask, type TaskArgs } from "./tasks.ts";
 
 export function* getTask(
   tables: Tables,
-  { key, snapshot }: OperationArgs<"getTask">,
+  { key, snapshotLogBytesMax }: OperationArgs<"getTask">,
   at: Moment,
 ): Steps<StoredTask | undefined> {
   const row = yield* step(tables.header(key, at));
-  const found = row !== undefined && snapshot ? yield* readSnapshot(tables, row) : undefined;
+  const wanted = row !== undefined && row.task.logBytes <= snapshotLogBytesMax;
+  const found = wanted ? yield* readSnapshot(tables, row) : undefined;
   return found === undefined ? row?.task : { ...(row?.task as StoredTask), snapshot: found };
 }
 

@@ -9,8 +9,8 @@ import {
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { createServiceImplSpec } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { extensionsParameter } from "../../src/transport/calls/a2a-extensions.ts";
-import { servedVersion, versionParameter } from "../../src/transport/calls/a2a-version.ts";
+import { extensionsParameter } from "../../src/transport/admission/a2a-extensions.ts";
+import { servedVersion, versionParameter } from "../../src/transport/admission/a2a-version.ts";
 import { cursorParameter, eventSequenceUri } from "../../src/transport/calls/event-sequence.ts";
 import { isTextInQuery } from "../../src/transport/http-json/bind-request.ts";
 import { eventStreamType, jsonTypes } from "../../src/transport/http-json/media-types.ts";

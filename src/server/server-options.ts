@@ -2,10 +2,10 @@ import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { ManagerOptions } from "../manager/options.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { VersionMode } from "../transport/admission/a2a-version.ts";
 import type { AgentCardInit } from "../transport/agent-card/capabilities.ts";
 import type { CardKeyText } from "../transport/agent-card/card-key.ts";
 import type { BindingName } from "../transport/binding-names.ts";
-import type { VersionMode } from "../transport/calls/a2a-version.ts";
 import type { ListenerOptions } from "../transport/listener/listener.ts";
 
 /** What a handler is made of. Every group and every field has a default, except the processor and the storage. */

@@ -124,8 +124,8 @@ export class TaskRuns {
   }
 
   /**
-   * Loses every run, because other replicas own its task by now. No append begins afterwards, and nobody who waits for
-   * one is told that it succeeded. No further run begins.
+   * Loses every run, because other replicas own its task by now. No append begins afterwards, and none that waits is
+   * acknowledged. No further run begins.
    */
   abandonAll(error: Error): void {
     this.#stop();

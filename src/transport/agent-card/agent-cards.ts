@@ -4,7 +4,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { type AgentCard, AgentCardSignatureSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { invalidRequest, TaskError } from "../../domain/task-error.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import { namedVersion, servedVersion, versionParameter } from "../calls/a2a-version.ts";
+import { namedVersion, servedVersion, versionParameter } from "../admission/a2a-version.ts";
 import { isRead, type NodeRequest, pathOf, type RequestHandler, respond } from "../listener/request-handler.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";
 import type { AgentCardInit } from "./capabilities.ts";

@@ -10,7 +10,7 @@ import {
 } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type FieldViolation, invalidRequest } from "../../domain/task-error.ts";
 import { validate } from "../../domain/validation/validate.ts";
-import { servedVersion } from "../calls/a2a-version.ts";
+import { servedVersion } from "../admission/a2a-version.ts";
 import { jsonFieldPath } from "../proto-json/json-path.ts";
 import { type AgentCardInit, capabilitiesOf } from "./capabilities.ts";
 

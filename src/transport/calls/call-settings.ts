@@ -1,11 +1,11 @@
 import type { Caller } from "../../domain/scope.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import type { Admission } from "../admission/admission.ts";
 import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";
 import type { AnswerBudget } from "../load/answer-budget.ts";
 import type { StalledAnswers } from "../load/stalled-answers.ts";
-import type { Admission } from "./admission.ts";
 import type { CallHooks } from "./call-hooks.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 

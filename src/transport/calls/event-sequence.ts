@@ -20,7 +20,7 @@ import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { streamResponse } from "../../domain/entry.ts";
 import type { TaskAt } from "../../domain/fold.ts";
 import { invalidRequest } from "../../domain/task-error.ts";
-import type { A2ACall } from "./a2a-call.ts";
+import type { A2ACall } from "../admission/a2a-call.ts";
 
 // The extension event-sequence, as docs/extensions/event-sequence.md specifies it. Nothing of it is stored: it is added
 // to answers.

@@ -1,9 +1,9 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { extensionsParameter } from "../calls/a2a-extensions.ts";
-import { namedVersion, type VersionSource } from "../calls/a2a-version.ts";
-import { takeAsServed } from "../calls/admission.ts";
+import { extensionsParameter } from "../admission/a2a-extensions.ts";
+import { namedVersion, type VersionSource } from "../admission/a2a-version.ts";
+import { takeAsServed } from "../admission/admission.ts";
 import { type Dialect, type DialectMethod, errorOf, methodNotFound, RpcFault } from "../json-rpc/dialect.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { toA2AJson } from "../proto-json/write-json.ts";

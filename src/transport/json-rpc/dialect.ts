@@ -1,7 +1,7 @@
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { ConnectError, HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { checkVersion, type VersionSource } from "../calls/a2a-version.ts";
+import { checkVersion, type VersionSource } from "../admission/a2a-version.ts";
 import { jsonError } from "../errors/json-error.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { TaskError } from "../../domain/task-error.ts";
-import type { VersionSource } from "../calls/a2a-version.ts";
+import type { VersionSource } from "../admission/a2a-version.ts";
 import { CallContext } from "../calls/call-context.ts";
 import { batchCallsMax } from "../calls/call-limits.ts";
 import type { CallSettings } from "../calls/call-settings.ts";

@@ -14,7 +14,7 @@ import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import type { TaskManager, WaitOptions } from "../../manager/task-manager.ts";
-import type { A2ACall } from "../calls/a2a-call.ts";
+import type { A2ACall } from "../admission/a2a-call.ts";
 import { callerFrom, roomFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";

@@ -63,7 +63,7 @@ describe("a large task", () => {
     expect(once).toBeGreaterThan(0);
     const { room, sources } = rooms();
     const got = Array.from({ length: 20 }, () => manager.getTask(id, undefined, {}, room()));
-    const streams = Array.from({ length: 20 }, () => manager.watchTask(id, undefined, undefined, room()));
+    const streams = Array.from({ length: 20 }, () => manager.watchTask(id, undefined, undefined, { room: room() }));
     const firsts = await Promise.all(streams.map((stream) => stream[Symbol.asyncIterator]().next()));
     const tasks = (await Promise.all(got)).map(({ task }) => task);
     expect(reads() - once).toBe(once);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { AgentExtensionSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { activeExtensions, requestedExtensions } from "../../../src/transport/calls/a2a-extensions.ts";
+import { activeExtensions, requestedExtensions } from "../../../src/transport/admission/a2a-extensions.ts";
 import { eventSequenceUri } from "../../../src/transport/calls/event-sequence.ts";
 import { taskErrorOf } from "../errors/thrown.ts";
 

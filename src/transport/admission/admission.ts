@@ -2,10 +2,10 @@ import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import type { Capabilities } from "../agent-card/capabilities.ts";
+import { linesOf } from "../calls/request-lines.ts";
 import type { A2ACall } from "./a2a-call.ts";
 import { activeExtensions, extensionsParameter, requestedExtensions } from "./a2a-extensions.ts";
 import { checkVersion, type VersionMode } from "./a2a-version.ts";
-import { linesOf } from "./request-lines.ts";
 
 /**
  * Admits a call of `A2AService` or throws a TaskError. Calls of other services pass. It is asked before the request is

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkVersion, namedVersion, type VersionMode } from "../../../src/transport/calls/a2a-version.ts";
+import { checkVersion, namedVersion, type VersionMode } from "../../../src/transport/admission/a2a-version.ts";
 import { taskErrorOf } from "../errors/thrown.ts";
 
 function source(header: string | undefined, query = "") {

@@ -154,27 +154,29 @@ describe.each(forms)("%s", (_name, path, type, body) => {
     await eventually("both turns", () => begun.length === 2);
     expect(begun).toContain(`left ${calls - 1}`);
   });
+});
 
-  test.skipIf(needsHttp2.test(type)).each(["with a length", "in chunks"])(
-    "over HTTP/1.1 a connection that closes before the end of a body %s begins no call",
-    async (form) => {
-      const bytes = body();
-      const head = { host: server.url.host, "content-type": type, "a2a-version": "1.0" };
-      const length =
-        form === "in chunks"
-          ? `transfer-encoding: chunked\r\n\r\n${bytes.byteLength.toString(16)}\r\n`
-          : `content-length: ${bytes.byteLength + 1}\r\n\r\n`;
-      const socket = connectTcp(Number(server.url.port), server.url.hostname);
-      socket.on("error", () => undefined).resume();
-      socket.write(`POST ${path} HTTP/1.1\r\n${lines(head)}${length}`);
-      socket.write(bytes);
-      const closed = new Promise((resolve) => socket.once("close", resolve));
-      socket.end(form === "in chunks" ? "\r\n" : "");
-      await closed;
-      await another();
-      expect(begun).toEqual([`another ${calls}`]);
-    },
-  );
+describe.each(forms.filter(([, , type]) => !needsHttp2.test(type)))("%s", (_name, path, type, body) => {
+  test.each([
+    "with a length",
+    "in chunks",
+  ])("over HTTP/1.1 a connection that closes before the end of a body %s begins no call", async (form) => {
+    const bytes = body();
+    const head = { host: server.url.host, "content-type": type, "a2a-version": "1.0" };
+    const length =
+      form === "in chunks"
+        ? `transfer-encoding: chunked\r\n\r\n${bytes.byteLength.toString(16)}\r\n`
+        : `content-length: ${bytes.byteLength + 1}\r\n\r\n`;
+    const socket = connectTcp(Number(server.url.port), server.url.hostname);
+    socket.on("error", () => undefined).resume();
+    socket.write(`POST ${path} HTTP/1.1\r\n${lines(head)}${length}`);
+    socket.write(bytes);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.end(form === "in chunks" ? "\r\n" : "");
+    await closed;
+    await another();
+    expect(begun).toEqual([`another ${calls}`]);
+  });
 });
 
 function lines(head: Readonly<Record<string, string>>): string {

@@ -157,12 +157,15 @@ test("a removal that was noted just now is not taken for interrupted, though the
   expect(await db.collection("a2a_removals").countDocuments()).toBe(1);
 });
 
+/** Its conversation can be deleted. */
+const ended = { state: TaskState.COMPLETED };
+
 test("notes of removals have the database's time, though the server's clock is a day behind", async () => {
   const clock = serverClock();
   clock.jump(-dayMs);
   await using observed = await openObserved();
   await observed.quiet();
-  await given.say(observed.storage, key, given.nothing, "asks", 1);
+  await given.say(observed.storage, key, given.nothing, "asks", 1, ended);
   const stored: number[] = [];
   const db = testClient().db(observed.database);
   const changes = db.collection("a2a_removals").watch();
@@ -171,7 +174,7 @@ test("notes of removals have the database's time, though the server's clock is a
     if (change.operationType === "insert") stored.push(change.fullDocument.at.getTime());
   });
   await eventually("a note was seen", async () => {
-    await given.say(observed.storage, given.taskKey(crypto.randomUUID()), given.nothing, "asks", 1);
+    await given.say(observed.storage, given.taskKey(crypto.randomUUID()), given.nothing, "asks", 1, ended);
     await observed.storage.deleteConversation(given.scope, "context");
     return stored.length > 0;
   });
@@ -193,8 +196,8 @@ test("a living replica is not forgotten, though the server's or the database's c
   const databaseJumps = () =>
     replicas.updateMany({}, [{ $set: { heartbeatAt: { $subtract: ["$heartbeatAt", 25 * hourMs] } } }]);
   await observed.quiet();
-  await storage.heartbeat("living");
-  await storage.heartbeat("dead");
+  await storage.register("living");
+  await storage.register("dead");
   clock.jump(25 * hourMs);
   await maintain();
   await maintain();

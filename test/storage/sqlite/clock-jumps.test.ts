@@ -82,7 +82,7 @@ test.each(jumps)("a claim outlives a jump of the clock by %i ms, and the sweep a
 test.each(
   jumps,
 )("a living replica outlives a jump of the clock by %i ms, a silent one is forgotten", async (jumpMs) => {
-  write("heartbeat", { replica: "living" });
+  write("register", { replica: "living" });
   clock.jump(jumpMs);
   write("forgetReplicas", {});
   expect(read("listReplicas", {})).toEqual([{ replica: "living", counter: 1n }]);

@@ -33,6 +33,9 @@ try {
 }
 if (process.exitCode === 1) say(`\nRepeat one input with: npm run fuzz -- --seed ${seed} --storage memory --input I`);
 
+// Connections of the clients may still be open.
+process.exit();
+
 async function run(storage: string, place: number): Promise<void> {
   // Each storage has inputs of its own.
   const from = first ?? place * inputs;

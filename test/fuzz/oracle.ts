@@ -11,18 +11,12 @@ export interface Outcome {
 
 /**
  * Defects that are known: INTERNAL with these texts for inputs that are a client's fault. Empty means that there are
- * none. Broken compression, and protobuf that can't be read once the deadline has passed.
+ * none.
  */
-export const knownInternal: readonly RegExp[] = [/decompression failed/i, /parse binary/];
+export const knownInternal: readonly RegExp[] = [];
 
-/**
- * The same for texts of the engine: Connect tells them for protobuf that is not UTF-8, in calls of reflection, and for
- * JSON that ends early, in calls of health.
- */
-export const knownEngineTexts: readonly RegExp[] = [
-  /^parse binary: The encoded data was not valid/,
-  /cannot decode message \S+ from JSON: /,
-];
+/** The same for texts of the engine. */
+export const knownEngineTexts: readonly RegExp[] = [];
 
 /** gRPC and Connect define INTERNAL for this fault of a client: a message flagged as compressed without an encoding. */
 const definedInternal: readonly RegExp[] = [

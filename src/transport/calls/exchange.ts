@@ -29,6 +29,7 @@ export class Exchange implements AnswerRoom {
   #room: ExchangeRoom | undefined;
 
   readonly #encodesAlone: boolean;
+  #name: string | undefined;
   #onRoomWait: (() => void) | undefined;
 
   /** `encodesAlone`: the answer is encoded by a library, which shares its bytes with no other. */
@@ -88,10 +89,16 @@ export class Exchange implements AnswerRoom {
     this.#onRoomWait = rest;
   }
 
+  /** One for the exchange: a task that it asks for twice is one. */
+  get #ownName(): string {
+    this.#name ??= crypto.randomUUID();
+    return this.#name;
+  }
+
   share(source: string, bytes: number): SharedAnswer | Promise<SharedAnswer> {
     this.#room ??= new ExchangeRoom(this.#answers, this.connection);
     const shared = this.#encodesAlone
-      ? this.#room.share(`${crypto.randomUUID()} ${source}`, bytes * encodesAloneFactor)
+      ? this.#room.share(`${this.#ownName} ${source}`, bytes * encodesAloneFactor)
       : this.#room.share(source, bytes);
     if (shared instanceof Promise) this.#onRoomWait?.();
     return shared;

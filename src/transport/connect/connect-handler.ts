@@ -5,7 +5,7 @@ import type { CallSettings } from "../calls/call-settings.ts";
 import { dropFarDeadlines } from "../calls/deadlines.ts";
 import { Exchange, exchangeKey } from "../calls/exchange.ts";
 import { countedBody } from "../calls/read-body.ts";
-import { nodeHeaders, type ResponseWriter } from "../calls/response-writer.ts";
+import { nodeHeaders } from "../calls/response-writer.ts";
 import { setGrpcMessage } from "../errors/grpc-message.ts";
 import {
   errorJson,
@@ -40,7 +40,7 @@ export function connectHandler(routes: (router: ConnectRouter) => void, settings
     }
     // Connect stops reading early for some errors. Its own iteration would destroy the request then: the rest could
     // never be read, and the next request on an HTTP/1.1 connection would wait for ever.
-    const exchange = new Exchange(request, response, settings);
+    const exchange = new Exchange(request, response, settings, { encodesAlone: true });
     const pieces = request.iterator({ destroyOnReturn: false });
     const body = countedBody(pieces, exchange, hasOneMessage(handler.method));
     dropFarDeadlines(universal.header);
@@ -61,7 +61,7 @@ async function serveCall(
     const contextValues = createContextValues().set(exchangeKey, exchange);
     const answer = await handler({ ...universal, contextValues });
     if (answer.body === undefined && answer.status >= 400) reject(handler, answer.status, request, response);
-    else await writeAnswer(answer, writer);
+    else await writeAnswer(answer, exchange);
   } catch (error) {
     // Mostly the client is gone. Connect has aborted the call's signal then.
     const isGone = writer.isGone || ConnectError.from(error).code === Code.Aborted;
@@ -75,12 +75,15 @@ async function serveCall(
 }
 
 /** Writes an answer of Connect's as the client reads it. The head waits for the first part: methods may set headers. */
-async function writeAnswer(answer: UniversalServerResponse, writer: ResponseWriter): Promise<void> {
+async function writeAnswer(answer: UniversalServerResponse, exchange: Exchange): Promise<void> {
+  const writer = exchange.response;
   const parts = answer.body?.[Symbol.asyncIterator]();
   let part = await parts?.next();
   writer.begin(answer.status, nodeHeaders(answer.header ?? new Headers()));
   for (; part !== undefined && !part.done; part = await parts?.next()) {
     await writer.writePieces([part.value]);
+    // Of a stream only the first event can be a whole task.
+    exchange.release();
     if (!writer.isGone) continue;
     const gone = new ConnectError("The client has hung up", Code.Aborted);
     // It ends the call with this reason, and rejects with it or with what the method does then.

@@ -137,7 +137,10 @@ class RpcExchange {
       // answer is short: it waits for the first call.
       if (context === undefined) continue;
       if (!response.isBegun) headers = { ...headers, ...context.answerHeader };
-      if (text === "") continue;
+      if (text === "") {
+        this.#exchange.release();
+        continue;
+      }
       if (!response.isBegun) response.begin(200, { ...headers, ...jsonHeaders });
       await response.writePieces([Buffer.from(text)]);
       this.#exchange.release();

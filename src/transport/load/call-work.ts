@@ -53,12 +53,13 @@ export class CallWork {
       }
       if (isFull) {
         connection.leave();
-        throw tooManyWait();
+        throw tooManyWait("of all clients", waiting.max);
       }
       this.#state = "process";
       process.wait(this);
     } else {
-      if (isFull || connection.waiting >= connectionWaitingMax) throw tooManyWait();
+      if (isFull) throw tooManyWait("of all clients", waiting.max);
+      if (connection.waiting >= connectionWaitingMax) throw tooManyWait("of this connection", connectionWaitingMax);
       this.#state = "connection";
       connection.wait(this);
     }
@@ -111,8 +112,8 @@ export class CallWork {
   };
 }
 
-function tooManyWait(): TaskError {
-  return new TaskError("TOO_MANY", "Too many calls wait to be worked on");
+function tooManyWait(whose: string, max: number): TaskError {
+  return new TaskError("TOO_MANY", `Too many calls wait to be worked on: ${max} ${whose} may wait`);
 }
 
 /** The work of a call, once it is admitted. Undefined for calls that never wait to work. */

@@ -73,7 +73,7 @@ test("calls that wait are bounded on a connection", () => {
   const { call, connect } = gates({ waiting: 2 });
   const one = connect();
   for (const name of ["a", "b", "c", "d"]) call(one, name);
-  expect(() => call(one, "e")).toThrow("Too many calls wait to be worked on");
+  expect(() => call(one, "e")).toThrow("Too many calls wait to be worked on: ");
   expect(() => call(connect(), "f")).not.toThrow();
 });
 
@@ -82,7 +82,7 @@ test("calls that wait are bounded in the process", () => {
   const [one, other] = [connect(), connect()];
   const waiting = ["a", "b", "c"].map((name) => call(one, name));
   call(other, "d");
-  expect(() => call(other, "e")).toThrow("Too many calls wait to be worked on");
+  expect(() => call(other, "e")).toThrow("Too many calls wait to be worked on: ");
   waiting[1]?.work.leave();
   expect(() => call(other, "e")).not.toThrow();
 });

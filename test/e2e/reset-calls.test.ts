@@ -7,6 +7,7 @@ import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import type { MessageProcessor } from "../../src/agent/message-processor.ts";
 import { completed } from "../../src/agent/processor-events.ts";
 import { eventually } from "../runner/eventually.ts";
+import { fields, frame } from "../transport/listener/http2-frames.ts";
 import { bindings } from "./bindings.ts";
 import { type Served, served } from "./served.ts";
 
@@ -77,22 +78,6 @@ async function another(): Promise<void> {
 
 const frames = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6 };
 
-/** A frame of HTTP/2. Node's client would end a stream's body before it resets the stream. */
-function frame(type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.byteLength, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-/** A block of headers as HPACK has them, each in full. */
-function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
-  const text = (value: string) => Buffer.concat([Buffer.of(value.length), Buffer.from(value)]);
-  return Buffer.concat(Object.entries(headers).flatMap(([name, value]) => [Buffer.of(0), text(name), text(value)]));
-}
-
 /**
  * Opens streams, sends the whole body on each, and resets them before their end; or ends them, to show that nothing but
  * the end is missing. Resolves when the server has read all that.
@@ -121,7 +106,7 @@ async function leave(
   for (const [index, body] of bodies.entries()) {
     const stream = 2 * index + 1;
     const request = [
-      frame(frames.headers, 4, stream, headerBlock(headers)),
+      frame(frames.headers, 4, stream, fields(headers)),
       frame(frames.data, isEnded ? 1 : 0, stream, body),
     ];
     // The server reads the bytes before the reset, or both at once.

@@ -45,7 +45,7 @@ const sequenceMax = 2n ** 64n - 1n;
  * The cursor of a call in which the extension is active, undefined without one. Throws TaskError INVALID_REQUEST for a
  * cursor that is no sequence.
  */
-export function cursorOf(call: A2ACall, header: Headers): bigint | undefined {
+export function cursorOf(call: A2ACall, header: Pick<Headers, "get">): bigint | undefined {
   // An extension that isn't active has no effect (R144): the stream begins with the task, as the contract says.
   const given = isActive(call) ? header.get(cursorParameter) : null;
   if (given === null || given === "") return undefined;

@@ -145,6 +145,8 @@ export class AnswerBudget {
       const fail = () => {
         settle();
         reject(this.#noRoom(last));
+        // Those behind it may fit.
+        this.#retry();
       };
       const cancel = this.#clock.after(waitMs, fail);
       const settle = () => {

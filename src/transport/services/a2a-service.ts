@@ -18,6 +18,7 @@ import type { A2ACall } from "../admission/a2a-call.ts";
 import { callerFrom, roomFrom } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { cursorOf, numberEvents, numberTask } from "../calls/event-sequence.ts";
+import { linesOf } from "../calls/request-lines.ts";
 import { restOf } from "../load/call-work.ts";
 import { subscriptionEvents } from "./subscription-events.ts";
 
@@ -42,7 +43,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
       subscriptionEvents(
         settings,
         context,
-        (options) => open(request, context, { ...options, after: cursorOf(admit(context), context.requestHeader) }),
+        (options) => open(request, context, { ...options, after: cursorOf(admit(context), linesOf(context)) }),
         (events) => numberEvents(admit(context), events),
       );
   }

@@ -3,7 +3,7 @@ import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
 import type { WaitOptions } from "../../manager/task-manager.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { toConnectError } from "../errors/errors.ts";
-import { workKey } from "../load/call-work.ts";
+import { restOf, workKey } from "../load/call-work.ts";
 
 /**
  * What a streaming method yields: the events of the subscription that `open` returns, until it ends or the call does,
@@ -24,10 +24,9 @@ export async function* subscriptionEvents<T>(
     // To open begins what the request asks for. A call that is over already, by a deadline of 0 or a client that left,
     // begins nothing.
     signal.throwIfAborted();
-    const work = context.values.get(workKey);
-    subscriber = open({ onWait: () => work?.leave() });
+    subscriber = open({ onWait: restOf(context) });
     // The opening goes on if the client leaves meanwhile.
-    work?.outlive();
+    context.values.get(workKey)?.outlive();
     signal.addEventListener("abort", onAbort, { once: true });
     yield* toEvents(subscriber);
     // A subscription that was closed because the call is over must not look like the end of the task.

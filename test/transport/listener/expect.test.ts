@@ -1,25 +1,8 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
+import { fields, frame } from "./http2-frames.ts";
 import { startRawServer, userMessage } from "./raw-server.ts";
-
-/** A frame of HTTP/2. */
-function frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.byteLength, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-/** Headers of HTTP/2, each as a literal. */
-function fields(headers: Readonly<Record<string, string>>): Buffer {
-  const literal = (text: string) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
-  return Buffer.concat(
-    Object.entries(headers).flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]),
-  );
-}
 
 test("a stream over HTTP/2 that expects 100 and is reset at once does not end the server", async () => {
   await using raw = await startRawServer();

@@ -81,3 +81,23 @@ test("a client that leaves while its answer waits takes no room", async () => {
   first.close();
   expect([budget.held, budget.waiting, clock.waiting]).toEqual([0, 0, 0]);
 });
+
+test("when the first that waits gives up, those behind it get the room that is free", async () => {
+  const { clock, budget, room } = setup(100, 100);
+  const [kept, leaving] = [room(), room()];
+  void kept.share("kept", 60);
+  void leaving.share("leaving", 30);
+  const large = expect(Promise.resolve(room().share("large", 80))).rejects.toMatchObject({ reason: "TOO_MANY" });
+  await clock.advance(5_000);
+  let begun = false;
+  const small = Promise.resolve(room().share("small", 20)).then(() => {
+    begun = true;
+  });
+  // 40 bytes are free now, but the large answer was first.
+  leaving.close();
+  await settle();
+  expect([begun, budget.waiting]).toEqual([false, 2]);
+  await clock.advance(5_000);
+  await Promise.all([large, small]);
+  expect([begun, budget.held]).toEqual([true, 80]);
+});

@@ -59,7 +59,8 @@ export function* findHeld(
   let same: ClaimRow | undefined;
   let otherContent = false;
   // All claims have the window of the same setting.
-  const earliestAt = { ...at, nowMs: at.earliest(windowMs) };
+  const earliestMs = at.earliest(windowMs);
+  const earliestAt = earliestMs === at.nowMs ? at : { ...at, nowMs: earliestMs };
   for (const claim of yield* step(tables.claims(scope, messageId, earliestAt))) {
     if (claim.held) {
       if (claim.contentHash === contentHash) {

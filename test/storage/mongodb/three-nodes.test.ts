@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { MongoClient } from "mongodb";
+import { MongoClient, MongoServerError } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as given from "../../../src/conformance/fixtures.ts";
 import type { TaskKey } from "../../../src/domain/scope.ts";
@@ -95,7 +95,7 @@ describe("three nodes", () => {
     await failPoint(next, "disableSnapshotting", "alwaysOn");
     const key = given.taskKey("acknowledged");
     const first = await given.commit(storage, key, given.nothing, { entries: [given.fillerEntry(60_000)] });
-    await onNode(next, (client) => client.db("admin").command({ replSetStepUp: 1 }));
+    await stepUp(next);
     // Or it would take its role back before the calls below.
     await onNode(primary, (client) => client.db("admin").command({ replSetFreeze: 60 }));
     expect(await patiently(() => storage.taskExists(earlier))).toBe(true);
@@ -224,6 +224,20 @@ async function headOn(node: Mongod, database: string): Promise<number | undefine
 
 function failPoint(node: Mongod, name: string, mode: "alwaysOn" | "off"): Promise<unknown> {
   return onNode(node, (client) => client.db("admin").command({ configureFailPoint: name, mode }));
+}
+
+/** Has the node elected. The others refuse a node that lacks an entry of theirs, so it may have to catch up first. */
+async function stepUp(node: Mongod): Promise<void> {
+  const isElected = async () => {
+    try {
+      await onNode(node, (client) => client.db("admin").command({ replSetStepUp: 1 }));
+      return true;
+    } catch (error) {
+      if (error instanceof MongoServerError && error.codeName === "CommandFailed") return false;
+      throw error;
+    }
+  };
+  await eventually("the node is elected", isElected, { timeoutMs: 60_000, intervalMs: 200 });
 }
 
 async function onNode<T>(node: Mongod, use: (client: MongoClient) => Promise<T>): Promise<T> {

@@ -23,7 +23,7 @@ import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
 import type { Accepted } from "./accept/accepted.ts";
 import { checkCursor } from "./accept/check-cursor.ts";
-import { MessageIntake } from "./accept/message-intake.ts";
+import { type AcceptOptions, MessageIntake } from "./accept/message-intake.ts";
 import { AccessTracker } from "./conversations/access-tracker.ts";
 import { Conversations } from "./conversations/conversations.ts";
 import { MessageClock } from "./conversations/message-clock.ts";
@@ -255,7 +255,7 @@ class Manager implements TaskManager {
     { signal = never, onWait, room }: { readonly signal?: AbortSignal } & AnswerOptions = {},
   ): Promise<SentMessage> {
     return this.#call(async () => {
-      const accepted = await this.#accept(request, caller, false, onWait);
+      const accepted = await this.#accept(request, caller, false, { onWait, room, signal });
       if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
@@ -279,10 +279,10 @@ class Manager implements TaskManager {
     caller?: Caller,
     { after, onWait, room }: { readonly after?: bigint | undefined } & AnswerOptions = {},
   ): TaskSubscriber {
-    return this.#subscription(onWait, async () => {
+    return this.#subscription(onWait, async (signal) => {
       const scope = callerOrAnonymous(caller, request.tenant);
       if (after !== undefined) await checkCursor(this.#deps, this.#runs, request, scope, after);
-      const accepted = await this.#accept(request, caller, true, onWait);
+      const accepted = await this.#accept(request, caller, true, { onWait, room, signal });
       if (accepted.kind === "message") return accepted;
       const { key, sequence, isNew } = accepted;
       return {
@@ -449,19 +449,21 @@ class Manager implements TaskManager {
     request: SendMessageRequest,
     caller: Caller | undefined,
     streaming: boolean,
-    onWait: (() => void) | undefined,
+    options: AcceptOptions,
   ): Promise<Accepted> {
-    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, onWait);
+    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, options);
   }
 
   #subscription(
     onWait: (() => void) | undefined,
-    resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>,
+    resolve: (
+      signal: AbortSignal,
+    ) => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>,
   ): TaskSubscriber {
     return new Subscription(
       (signal) =>
         this.#call(async () => {
-          const resolved = await resolve();
+          const resolved = await resolve(signal);
           return "kind" in resolved
             ? resolved
             : openSubscription(this.#deps, this.#runs, this.#access, resolved, signal);

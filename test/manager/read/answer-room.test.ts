@@ -94,15 +94,43 @@ describe("an accepted call", () => {
     ["CancelTask", async (manager, id, room) => (await manager.cancelTask(id, undefined, { room })).task.artifacts],
   ];
   it.each(acts)("is not refused for lack of room: %s", async (_, act) => {
-    const { manager, id, clock, budget, room, fill } = await filled(false);
-    const release = fill();
+    const { manager, faulty, id, clock, budget, room, fill } = await filled(false);
     const exchange = room();
+    faulty.fail({ methods: "appendTask", fault: "held", times: 1 });
     const acted = act(manager, id, exchange);
+    await settle();
+    // There is room to load the task, and none any more once the call is accepted.
+    const release = fill();
+    faulty.release();
     await clock.advance(120_000);
     expect([await isSettledNow(acted), budget.waiting]).toEqual([false, 1]);
     release();
     expect(await acted).toMatchObject([{ artifactId: "a" }]);
     exchange.close();
+    expect([budget.held, budget.waiting]).toEqual([0, 0]);
+  });
+
+  it("is what a large task is loaded for only once there is room; one that cancels never waits for it", async () => {
+    const { manager, id, loads, clock, budget, room, fill } = await filled(false);
+    const release = fill();
+    const before = loads();
+    const rooms = [room(), room()];
+    const sends = rooms.map((each) =>
+      manager.sendMessage(request(message("more", { taskId: id })), undefined, { room: each }),
+    );
+    const refused = sends.map((each) => expect(each).rejects.toMatchObject({ reason: "TOO_MANY" }));
+    await settle();
+    expect([loads() - before, budget.waiting]).toEqual([0, 2]);
+    rooms[0]?.close();
+    await settle();
+    expect(budget.waiting).toBe(1);
+    expect((await manager.cancelTask(id)).task.history.length).toBe(2);
+    await clock.advance(10_000);
+    await Promise.all(refused);
+    // Neither message was accepted.
+    expect((await manager.getTask(id)).task.history.length).toBe(2);
+    release();
+    rooms[1]?.close();
     expect([budget.held, budget.waiting]).toEqual([0, 0]);
   });
 
@@ -157,7 +185,6 @@ describe("a cursor", () => {
     await settle();
     const release = fill();
     const exchange = room();
-    // The run of the task is loaded to find the repeat. Nothing else is loaded before there is room.
     const streams = [
       manager.watchTask(id, 3n, undefined, { room: exchange }),
       manager.subscribeToTask(id, 3n, undefined, { room: room() }),
@@ -169,8 +196,14 @@ describe("a cursor", () => {
     release();
     for (const { value } of await Promise.all(next)) expect(value?.payload.case).toBe("artifactUpdate");
     expect(budget.held).toBe(0);
+    const again = fill();
+    const whole = loads();
     const resumed = manager.sendStreamingMessage(request(second), undefined, { after: 3n, room: exchange });
-    expect((await resumed[Symbol.asyncIterator]().next()).value?.payload.case).toBe("artifactUpdate");
+    const resumedNext = resumed[Symbol.asyncIterator]().next();
+    await settle();
+    expect([loads() - whole, budget.waiting]).toEqual([0, 1]);
+    again();
+    expect((await resumedNext).value?.payload.case).toBe("artifactUpdate");
     expect([budget.held, budget.waiting]).toEqual([0, 0]);
     await Promise.all([...streams, resumed].map((stream) => stream.close()));
   });

@@ -159,8 +159,8 @@ export function isAnswered(fold: TaskFold, sequence: bigint): boolean {
  * deadline) and by the time limits of turns. `onWait` is called before each wait. Throws the signal's reason, TaskError
  * TASK_NOT_FOUND, and TaskError UNAVAILABLE if no server runs the task.
  *
- * A large task is loaded once there is room, for which the call waits as one that is accepted. It holds no room while it
- * waits for the task.
+ * A large task is loaded once there is room, for which the call waits as one that is accepted. It holds no room while
+ * it waits for the task.
  */
 export async function waitForFold(
   deps: ManagerDeps,

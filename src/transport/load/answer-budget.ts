@@ -126,8 +126,8 @@ export class AnswerBudget {
   }
 
   /**
-   * Waits for room. Rejects with TaskError TOO_MANY after a time, unless the call is accepted, with the signal's reason,
-   * and with TOO_MANY once the function that `onEnd` gets is called.
+   * Waits for room. Rejects with TaskError TOO_MANY after a time, unless the call is accepted, and once the function
+   * that `onEnd` gets is called. Rejects with the signal's reason too.
    */
   wait(
     connection: ConnectionRoom,

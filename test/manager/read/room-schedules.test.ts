@@ -38,8 +38,8 @@ interface Running {
  * Calls of all kinds at few large tasks, on two connections with room for about two of them. Clients read late, hang up
  * and let deadlines pass; reads of the storage fail and are held up; tasks are removed; time passes.
  *
- * Each exchange has one call at a time, as on a server. In the end nothing is held and nobody waits, and no message that
- * was refused for lack of room is in a log.
+ * Each exchange has one call at a time, as on a server. In the end nothing is held and nobody waits, and no message
+ * that was refused for lack of room is in a log.
  */
 async function check(seed: number): Promise<ReadonlySet<string>> {
   const draw = randomOf(seed);

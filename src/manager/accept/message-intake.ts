@@ -1,6 +1,7 @@
 import type { SendMessageRequest } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { messageInContext } from "../../domain/entry.ts";
 import type { Caller } from "../../domain/scope.ts";
+import { closed } from "../../domain/task-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import type { AnswerRoom } from "../read/answer-room.ts";
 import type { Reservation, RunQueue } from "../run/run-queue.ts";
@@ -124,6 +125,8 @@ export class MessageIntake {
     onWait?.();
     const answer = await askForAnswer(this.#deps, incoming, contextId, this.#closing.signal);
     if (answer === undefined) return this.#create(incoming, { taskId: claimed, contextId, keepPlace });
+    // The answer and the end of this server may come in one step.
+    if (this.#closing.signal.aborted) throw closed();
     const claim = incoming.claim && { ...incoming.claim, taskId: claimed };
     await storage.storeMessages(scope, [messageInContext(message, contextId), answer], claim);
     return { kind: "message", message: answer };

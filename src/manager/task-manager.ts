@@ -11,7 +11,7 @@ import type { CancellableTask } from "../agent/cancellable-task.ts";
 import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
-import type { TaskAt, TaskView } from "../domain/fold.ts";
+import type { TaskAt, TaskFold, TaskView } from "../domain/fold.ts";
 import type { Caller, TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
@@ -23,7 +23,7 @@ import type { Storage } from "../storage/storage.ts";
 import { TaskHub } from "../stream/task-hub.ts";
 import type { Accepted } from "./accept/accepted.ts";
 import { checkCursor } from "./accept/check-cursor.ts";
-import { MessageIntake } from "./accept/message-intake.ts";
+import { type AcceptOptions, MessageIntake } from "./accept/message-intake.ts";
 import { AccessTracker } from "./conversations/access-tracker.ts";
 import { Conversations } from "./conversations/conversations.ts";
 import { MessageClock } from "./conversations/message-clock.ts";
@@ -31,10 +31,11 @@ import { startSweeper } from "./conversations/sweeper.ts";
 import type { ManagerDeps } from "./manager-deps.ts";
 import { mapStorageErrors } from "./map-storage-errors.ts";
 import { checkedOptions, type ManagerOptions } from "./options.ts";
-import { type AnswerRoom, roomyTaskAt } from "./read/answer-room.ts";
+import type { AnswerRoom } from "./read/answer-room.ts";
 import { currentFold, isAnswered, loadAtInto, waitForFold } from "./read/current-task.ts";
 import { type ListedTasks, listTasks } from "./read/list-tasks.ts";
 import { openSubscription, type SubscriptionRequest } from "./read/open-subscription.ts";
+import { shownTask } from "./read/shown-task.ts";
 import { Subscription } from "./read/task-subscriber.ts";
 import { joinDatabase, type Membership } from "./replica/membership.ts";
 import { type Readiness, ReadinessTracker } from "./replica/readiness.ts";
@@ -56,7 +57,8 @@ export type SentMessage =
 export interface TaskManager extends AsyncDisposable {
   /**
    * Resolves when the task is terminal or interrupted (R17), or with a bare message; with `return_immediately` when the
-   * task is durable. The signal ends the wait, never the task.
+   * task is durable. The signal ends the wait, never the task. TOO_MANY says that the message was not accepted: the
+   * answer to an accepted one waits for its room until the signal is aborted.
    */
   sendMessage(
     request: SendMessageRequest,
@@ -253,20 +255,22 @@ class Manager implements TaskManager {
     { signal = never, onWait, room }: { readonly signal?: AbortSignal } & AnswerOptions = {},
   ): Promise<SentMessage> {
     return this.#call(async () => {
-      const accepted = await this.#accept(request, caller, false, onWait);
+      const accepted = await this.#accept(request, caller, false, { onWait, room, signal });
       if (accepted.kind === "message") return accepted;
       const { key, sequence } = accepted;
       const immediately = request.configuration?.returnImmediately ?? false;
-      const current = await waitForFold(
+      const historyLength = request.configuration?.historyLength;
+      // Chained, so that no frame refers to the fold while its answer waits for room.
+      const shown = await waitForFold(
         this.#deps,
         this.#runs,
         key,
         (now) => immediately || isAnswered(now, sequence),
         signal,
         onWait,
-      );
-      const historyLength = request.configuration?.historyLength;
-      return { kind: "task", ...(await roomyTaskAt(room, key, current, { historyLength })) };
+        room,
+      ).then((now) => shownTask(this.#deps, this.#runs, key, now, { historyLength }, room, { signal, accepted: true }));
+      return { kind: "task", ...shown };
     });
   }
 
@@ -275,10 +279,10 @@ class Manager implements TaskManager {
     caller?: Caller,
     { after, onWait, room }: { readonly after?: bigint | undefined } & AnswerOptions = {},
   ): TaskSubscriber {
-    return this.#subscription(onWait, async () => {
+    return this.#subscription(onWait, async (signal) => {
       const scope = callerOrAnonymous(caller, request.tenant);
       if (after !== undefined) await checkCursor(this.#deps, this.#runs, request, scope, after);
-      const accepted = await this.#accept(request, caller, true, onWait);
+      const accepted = await this.#accept(request, caller, true, { onWait, room, signal });
       if (accepted.kind === "message") return accepted;
       const { key, sequence, isNew } = accepted;
       return {
@@ -289,6 +293,7 @@ class Manager implements TaskManager {
         terminal: "show",
         historyLength: request.configuration?.historyLength,
         room,
+        accepted: true,
       };
     });
   }
@@ -300,9 +305,11 @@ class Manager implements TaskManager {
         throw invalidRequest([{ field: "history_length", description: `must be 0 or more, not ${historyLength}` }]);
       }
       const key = keyOf(id, caller);
-      const current = await currentFold(this.#deps, this.#runs, key, room);
-      this.#access.touch(key, current.fold.contextId);
-      const shown = await roomyTaskAt(room, key, current, view);
+      // Chained, so that no frame refers to the fold while its answer waits for room.
+      const shown = await currentFold(this.#deps, this.#runs, key, room).then((current) => {
+        this.#access.touch(key, current.fold.contextId);
+        return shownTask(this.#deps, this.#runs, key, current, view, room);
+      });
       return {
         ...shown,
         cancel: async () => (await this.cancelTask(id, caller)).task,
@@ -311,7 +318,9 @@ class Manager implements TaskManager {
   }
 
   async listTasks(request: ListTasksRequest, caller?: Caller, room?: AnswerRoom): Promise<ListedTasks> {
-    return this.#call(() => listTasks(this.#deps, request, callerOrAnonymous(caller, request.tenant), room));
+    return this.#call(() =>
+      listTasks(this.#deps, this.#runs, request, callerOrAnonymous(caller, request.tenant), room),
+    );
   }
 
   async cancelTask(
@@ -333,13 +342,16 @@ class Manager implements TaskManager {
       const { maxEventBytes } = this.#deps.options;
       if (bytes > maxEventBytes)
         throw new TaskError("TOO_LARGE", `The metadata has ${bytes} bytes; the limit is ${maxEventBytes} bytes`);
-      return this.#runs.use(key, async (run) => {
+      const isOver = (now: TaskFold) => isTerminal(now.status.state);
+      const { shown } = await this.#runs.use(key, async (run) => {
         await run.writer.whenCommitted(await run.decided(() => run.cancel(metadata)));
-        const current = await waitForFold(this.#deps, this.#runs, key, (now) => isTerminal(now.status.state), signal);
+        const current = await waitForFold(this.#deps, this.#runs, key, isOver, signal, undefined, room);
         // The task may have ended before the processor saw the abort.
         if (current.fold.status.state !== TaskState.CANCELED) throw notCancelable(current.fold);
-        return roomyTaskAt(room, key, current);
+        // In an object: the run isn't kept while the answer waits for room.
+        return { shown: shownTask(this.#deps, this.#runs, key, current, {}, room, { signal, accepted: true }) };
       });
+      return shown;
     });
   }
 
@@ -375,7 +387,8 @@ class Manager implements TaskManager {
       if (loaded === undefined) throw taskNotFound(id);
       const { fold, head, stored } = loaded;
       this.#deps.hub.noteRead(key, head);
-      return { task: (await roomyTaskAt(room, key, { fold, logBytes: stored.logBytes })).task, head };
+      const current = { fold, logBytes: stored.logBytes };
+      return { task: (await shownTask(this.#deps, this.#runs, key, current, {}, room)).task, head };
     });
   }
 
@@ -436,20 +449,24 @@ class Manager implements TaskManager {
     request: SendMessageRequest,
     caller: Caller | undefined,
     streaming: boolean,
-    onWait: (() => void) | undefined,
+    options: AcceptOptions,
   ): Promise<Accepted> {
-    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, onWait);
+    return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, options);
   }
 
   #subscription(
     onWait: (() => void) | undefined,
-    resolve: () => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>,
+    resolve: (
+      signal: AbortSignal,
+    ) => Promise<SubscriptionRequest | { readonly kind: "message"; readonly message: Message }>,
   ): TaskSubscriber {
     return new Subscription(
-      () =>
+      (signal) =>
         this.#call(async () => {
-          const resolved = await resolve();
-          return "kind" in resolved ? resolved : openSubscription(this.#deps, this.#runs, this.#access, resolved);
+          const resolved = await resolve(signal);
+          return "kind" in resolved
+            ? resolved
+            : openSubscription(this.#deps, this.#runs, this.#access, resolved, signal);
         }).finally(onWait),
       () => this.#deps.clock.now(),
     );

@@ -231,7 +231,7 @@ export type ListMessagesResponse = Message<"taskmanager.v1.ListMessagesResponse"
   messages: Message$1[];
 
   /**
-   * Empty on the last page, and in a response to a request without `page_size`.
+   * Empty on the last page. Also set without `page_size`, where the messages don't fit one response.
    *
    * @generated from field: string next_page_token = 2;
    */

@@ -3,7 +3,7 @@ import type { Scope } from "../../domain/scope.ts";
 import { checkRequest } from "../../domain/validation/check-request.ts";
 import { outOfRange } from "../../log/load-task.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import { currentFold } from "../read/current-task.ts";
+import { currentHead } from "../read/current-task.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 
 /**
@@ -23,7 +23,6 @@ export async function checkCursor(
   checkRequest(SendMessageRequestSchema, request);
   const { taskId = "" } = request.message ?? {};
   if (taskId === "") return;
-  const { fold } = await currentFold(deps, runs, { tenant: scope.tenant, owner: scope.owner, taskId });
-  const { sequence } = fold;
-  if (after > sequence) throw outOfRange(taskId, after, sequence);
+  const head = await currentHead(deps, runs, { tenant: scope.tenant, owner: scope.owner, taskId });
+  if (after > head) throw outOfRange(taskId, after, head);
 }

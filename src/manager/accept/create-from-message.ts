@@ -1,6 +1,6 @@
 import { decideCreate } from "../../domain/decide.ts";
 import type { TaskKey } from "../../domain/scope.ts";
-import { messageIdReused } from "../../domain/task-error.ts";
+import { closed, messageIdReused } from "../../domain/task-error.ts";
 import { createTask } from "../../log/create-task.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
@@ -34,6 +34,8 @@ export async function createFromMessage(
   { taskId, contextId, keepPlace }: NewTask,
   abandoned?: string,
 ): Promise<Accepted> {
+  // A server that was replaced, or that goes down, begins no further append: its claim may have been answered late.
+  if (runs.stopped) throw closed();
   const { storage, clock, newId, replica, messageClock } = deps;
   const { scope, message, options, caller } = incoming;
   const key: TaskKey = { ...scope, taskId };

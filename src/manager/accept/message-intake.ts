@@ -1,14 +1,25 @@
 import type { SendMessageRequest } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { messageInContext } from "../../domain/entry.ts";
 import type { Caller } from "../../domain/scope.ts";
+import { closed } from "../../domain/task-error.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
+import type { AnswerRoom } from "../read/answer-room.ts";
 import type { Reservation, RunQueue } from "../run/run-queue.ts";
+import type { TaskRun } from "../run/task-run.ts";
 import type { TaskRuns } from "../run/task-runs.ts";
 import type { Accepted } from "./accepted.ts";
 import { askForAnswer } from "./answer-message.ts";
 import { createFromMessage, type NewTask } from "./create-from-message.ts";
 import { Deduplication } from "./deduplicate.ts";
 import { checkIncoming, type Incoming } from "./incoming.ts";
+
+/** How a call waits to be accepted. */
+export interface AcceptOptions {
+  readonly onWait?: (() => void) | undefined;
+  readonly room?: AnswerRoom | undefined;
+  /** Ends the wait for room. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Takes messages in. A message to a task is appended to its log. A new message is checked (`incoming.ts`), compared
@@ -34,16 +45,22 @@ export class MessageIntake {
 
   /**
    * `onWait` is called when only an agent keeps the message from being accepted. Throws TaskError for everything that
-   * refuses the message; `decideMessage` has the list for a message to a task.
+   * refuses the message; `decideMessage` has the list for a message to a task. A large task that has no run here takes
+   * room before it is loaded, and TOO_MANY refuses the message where there is none. The room is given back once the
+   * message is accepted: then the task runs, or the answer takes room of its own.
    */
   async accept(
     request: SendMessageRequest,
     caller: Caller,
     streaming: boolean,
-    onWait?: () => void,
+    { onWait, room, signal }: AcceptOptions = {},
   ): Promise<Accepted> {
     const incoming = checkIncoming(this.#deps, request, caller, streaming);
-    if (incoming.message.taskId !== "") return this.#acceptToTask(incoming);
+    if (incoming.message.taskId !== "") {
+      const accepted = await this.#acceptToTask(incoming, room, signal);
+      room?.release();
+      return accepted;
+    }
     return this.#deduplication.once(incoming, () => this.#acceptNew(incoming, onWait), onWait);
   }
 
@@ -56,10 +73,14 @@ export class MessageIntake {
     await Promise.allSettled(this.#making);
   }
 
-  async #acceptToTask(incoming: Incoming): Promise<Accepted> {
+  async #acceptToTask(
+    incoming: Incoming,
+    room: AnswerRoom | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Accepted> {
     const { scope, message, options, caller } = incoming;
     const key = { ...scope, taskId: message.taskId };
-    return this.#runs.use(key, async (run) => {
+    const accept = async (run: TaskRun): Promise<Accepted> => {
       const { decision, sequence } = await run.decided(() => run.accept(message, options, caller));
       if (decision.kind === "accept" && decision.otherContent) this.#deduplication.warnOfReuse(incoming);
       const answered = sequence === 0n;
@@ -67,7 +88,8 @@ export class MessageIntake {
       await run.writer.whenCommitted(answered ? run.writer.tentative.sequence : sequence);
       // After an answered message every turn that runs is a later one.
       return { kind: "task", key, sequence: answered ? 1n : sequence, isNew: false };
-    });
+    };
+    return this.#runs.use(key, accept, room, { signal });
   }
 
   async #acceptNew(incoming: Incoming, onWait: (() => void) | undefined): Promise<Accepted> {
@@ -103,6 +125,8 @@ export class MessageIntake {
     onWait?.();
     const answer = await askForAnswer(this.#deps, incoming, contextId, this.#closing.signal);
     if (answer === undefined) return this.#create(incoming, { taskId: claimed, contextId, keepPlace });
+    // The answer and the end of this server may come in one step.
+    if (this.#closing.signal.aborted) throw closed();
     const claim = incoming.claim && { ...incoming.claim, taskId: claimed };
     await storage.storeMessages(scope, [messageInContext(message, contextId), answer], claim);
     return { kind: "message", message: answer };

@@ -1,6 +1,4 @@
-import { create } from "@bufbuild/protobuf";
-import { type Task, TaskSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type TaskAt, type TaskFold, type TaskView, taskAt } from "../../domain/fold.ts";
+import type { Task } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { type TaskKey, taskKeyString } from "../../domain/scope.ts";
 
 /** A task whose log has more bytes takes room before it is loaded. A smaller one costs little more than its call. */
@@ -17,13 +15,29 @@ export interface SharedAnswer {
   readonly views: Map<string, Task>;
 }
 
+/** How an answer waits for room. */
+export interface RoomWait {
+  /** Ends the wait, which then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * What the call asked for is done already: its message is in the log, or its task is canceled. A refusal would tell
+   * the client the opposite. So the answer waits as it waits for an agent, until its call ends. It is never let pass
+   * without room, and never shortened: a task without its artifacts looks like one that made none.
+   */
+  readonly accepted?: boolean;
+}
+
 /** Where the bytes of an answer are counted until its client has them. */
 export interface AnswerRoom {
   /**
    * Takes room for the bytes of a task, which answers with the same `source` share. The result waits for room. It
-   * rejects with TaskError TOO_MANY if there is none for too long. Who made the room gives back what it took.
+   * rejects with TaskError TOO_MANY if there is none for too long, unless the call is accepted, and if the exchange has
+   * ended. Who made the room gives back what it took.
+   *
+   * An answer holds one source at a time. It releases that before it asks for another one: two would wait for each
+   * other.
    */
-  share(source: string, bytes: number): SharedAnswer | Promise<SharedAnswer>;
+  share(source: string, bytes: number, wait?: RoomWait): SharedAnswer | Promise<SharedAnswer>;
   /** Gives back what it took, before the answer ends. */
   release(): void;
 }
@@ -35,31 +49,4 @@ export function heldBytes(logBytes: number, head: bigint): number {
 
 export function sourceOf(key: TaskKey, sequence: bigint): string {
   return `${taskKeyString(key)}/${sequence}`;
-}
-
-/**
- * The task of a fold in an answer. A large one is shared with the other answers at its sequence. Everything that is
- * read of the fold is read before the first await, since the fold of a run moves on.
- */
-export function roomyTaskAt(
-  room: AnswerRoom | undefined,
-  key: TaskKey,
-  { fold, logBytes }: { readonly fold: TaskFold; readonly logBytes: number },
-  view: TaskView = {},
-): TaskAt | Promise<TaskAt> {
-  if (room === undefined || logBytes <= roomyBytes) return taskAt(fold, view);
-  const { sequence } = fold;
-  const { historyLength = fold.history.length, artifacts = true } = view;
-  const name = `${sequence}/${Math.min(historyLength, fold.history.length)}/${artifacts}`;
-  const shared = room.share(sourceOf(key, sequence), heldBytes(logBytes, sequence));
-  if (!(shared instanceof Promise)) return { task: viewIn(shared, name, () => taskAt(fold, view).task), sequence };
-  const { task } = taskAt(fold, view);
-  return shared.then((held) => ({ task: viewIn(held, name, () => task), sequence }));
-}
-
-/** The caller owns the task, and nothing in it. */
-function viewIn({ views }: SharedAnswer, name: string, make: () => Task): Task {
-  const task = views.get(name) ?? make();
-  views.set(name, task);
-  return Object.assign(create(TaskSchema), task);
 }

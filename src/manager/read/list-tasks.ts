@@ -8,10 +8,12 @@ import { checkRequest } from "../../domain/validation/check-request.ts";
 import { loadTask } from "../../log/load-task.ts";
 import type { StoredTask } from "../../storage/storage.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
-import { type AnswerRoom, heldBytes, roomyBytes, roomyTaskAt } from "./answer-room.ts";
+import type { TaskRuns } from "../run/task-runs.ts";
+import { type AnswerRoom, heldBytes, roomyBytes } from "./answer-room.ts";
 import { countFitting } from "./count-fitting.ts";
 import { loadInto } from "./current-task.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
+import { shownTask } from "./shown-task.ts";
 
 /** The size of a page where the request names none (R44). */
 export const pageSizeDefault = 50;
@@ -37,6 +39,7 @@ export interface ListedTasks {
  */
 export async function listTasks(
   deps: ManagerDeps,
+  runs: TaskRuns,
   request: ListTasksRequest,
   scope: Scope,
   room?: AnswerRoom,
@@ -66,7 +69,7 @@ export async function listTasks(
   const stored = page.tasks.slice(0, fit);
   const tasks = fromHeaders
     ? stored.map(summaryOf)
-    : await loadAll(deps, stored, { artifacts: includeArtifacts, historyLength }, room);
+    : await loadAll(deps, runs, stored, { artifacts: includeArtifacts, historyLength }, room);
   for (const { key, head } of stored) deps.hub.noteRead(key, head);
   const last = stored.at(-1);
   const more = page.more || stored.length < page.tasks.length;
@@ -86,6 +89,7 @@ function summaryOf(stored: StoredTask): TaskAt {
 
 async function loadAll(
   deps: ManagerDeps,
+  runs: TaskRuns,
   stored: readonly StoredTask[],
   view: { readonly artifacts: boolean; readonly historyLength: number },
   room: AnswerRoom | undefined,
@@ -94,7 +98,8 @@ async function loadAll(
   if (room !== undefined && first !== undefined && stored.length === 1) {
     const loaded = await loadInto(room, deps, first.key);
     if (loaded === undefined) return [];
-    return [await roomyTaskAt(room, first.key, { fold: loaded.fold, logBytes: loaded.stored.logBytes }, view)];
+    const current = { fold: loaded.fold, logBytes: loaded.stored.logBytes };
+    return [await shownTask(deps, runs, first.key, current, view, room)];
   }
   const bytes = stored.reduce((sum, { logBytes, head }) => sum + heldBytes(logBytes, head), 0);
   // Taken at once: two pages that each held a part of the room could wait for each other.

@@ -4,8 +4,10 @@ import type { TaskFold } from "../../domain/fold.ts";
 import { type Caller, type Scope, type TaskKey, taskKeyString } from "../../domain/scope.ts";
 import { closed, TaskError, taskNotFound } from "../../domain/task-error.ts";
 import { loadTask } from "../../log/load-task.ts";
+import type { StoredTask } from "../../storage/storage.ts";
 import type { TaskFeed } from "../../stream/task-hub.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
+import { type AnswerRoom, heldBytes, type RoomWait, roomyBytes, sourceOf } from "../read/answer-room.ts";
 import { LostTasks, type UnknownCreation } from "./lost-tasks.ts";
 import type { RunQueue } from "./run-queue.ts";
 import type { TaskContextFactory } from "./task-context.ts";
@@ -82,15 +84,35 @@ export class TaskRuns {
 
   /**
    * Calls `body` with the run of a task, loaded from the log if necessary. The run stays while `body` uses it. Throws
-   * TaskError TASK_NOT_FOUND, and UNAVAILABLE after `stopAll`.
+   * TaskError TASK_NOT_FOUND, and UNAVAILABLE after `stopAll`. With a room, a large task is loaded only once there is
+   * room for it, and what `AnswerRoom.share` rejects with is thrown.
    */
-  async use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>): Promise<T> {
+  async use<T>(
+    key: TaskKey,
+    body: (run: TaskRun) => Promise<T>,
+    room?: AnswerRoom | undefined,
+    wait?: RoomWait,
+  ): Promise<T> {
+    // Each call waits in its own room, and outside of the map: a call to cancel waits for none.
+    for (let mayLoad = room === undefined; ; mayLoad = true) {
+      try {
+        return await this.#use(key, body, mayLoad);
+      } catch (error) {
+        if (!(error instanceof NeedsRoom)) throw error;
+        if (!mayLoad) await room?.share(sourceOf(key, error.head), heldBytes(error.logBytes, error.head), wait);
+        wait?.signal?.throwIfAborted();
+      }
+    }
+  }
+
+  /** Like `use`. Throws `NeedsRoom` if the task is loaded by a call that must not load a large one. */
+  async #use<T>(key: TaskKey, body: (run: TaskRun) => Promise<T>, mayLoad: boolean): Promise<T> {
     const id = taskKeyString(key);
     let place = this.#places.get(id);
     // Calls that use a lost run keep it. Every other call gets a new run, from the log.
     if (place === undefined || place.ready?.lost !== undefined) {
       place = this.#place(key, id);
-      place.run = this.#load(key, place);
+      place.run = this.#load(key, place, mayLoad);
     }
     place.users++;
     try {
@@ -150,8 +172,15 @@ export class TaskRuns {
     return place;
   }
 
-  async #load(key: TaskKey, place: Place): Promise<TaskRun> {
-    const loaded = await loadTask(this.#deps.storage, key);
+  async #load(key: TaskKey, place: Place, mayLoad: boolean): Promise<TaskRun> {
+    const { storage } = this.#deps;
+    const loaded = await (mayLoad
+      ? loadTask(storage, key)
+      : loadTask(storage, key, roomyBytes, (header) => {
+          // In this step, so that no call finds the place again that tries once more.
+          if (this.#places.get(place.id) === place) this.#places.delete(place.id);
+          throw new NeedsRoom(header);
+        }));
     if (loaded === undefined) throw taskNotFound(key.taskId);
     const { stored, fold, batch } = loaded;
     const start: RunStart = {
@@ -186,5 +215,17 @@ export class TaskRuns {
     if (ready !== undefined && ready.lost === undefined) this.#lost.ended(id);
     this.#deps.hub.release(place.feed);
     if (this.#places.get(id) === place) this.#places.delete(id);
+  }
+}
+
+/** A large task was not loaded. Caught in this file. */
+class NeedsRoom extends Error {
+  readonly head: bigint;
+  readonly logBytes: number;
+
+  constructor({ head, logBytes }: Pick<StoredTask, "head" | "logBytes">) {
+    super("A large task is loaded only once there is room for it");
+    this.head = head;
+    this.logBytes = logBytes;
   }
 }

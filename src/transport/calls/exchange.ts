@@ -1,6 +1,6 @@
 import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
 import type { TaskError } from "../../domain/task-error.ts";
-import type { AnswerRoom, SharedAnswer } from "../../manager/read/answer-room.ts";
+import type { AnswerRoom, RoomWait, SharedAnswer } from "../../manager/read/answer-room.ts";
 import type { NodeRequest } from "../listener/request-handler.ts";
 import { type AnswerBudget, ExchangeRoom } from "../load/answer-budget.ts";
 import type { ReadingBody } from "../load/reading-bodies.ts";
@@ -95,11 +95,11 @@ export class Exchange implements AnswerRoom {
     return this.#name;
   }
 
-  share(source: string, bytes: number): SharedAnswer | Promise<SharedAnswer> {
+  share(source: string, bytes: number, wait?: RoomWait): SharedAnswer | Promise<SharedAnswer> {
     this.#room ??= new ExchangeRoom(this.#answers, this.connection);
     const shared = this.#encodesAlone
-      ? this.#room.share(`${this.#ownName} ${source}`, bytes * encodesAloneFactor)
-      : this.#room.share(source, bytes);
+      ? this.#room.share(`${this.#ownName} ${source}`, bytes * encodesAloneFactor, wait)
+      : this.#room.share(source, bytes, wait);
     if (shared instanceof Promise) this.#onRoomWait?.();
     return shared;
   }

@@ -1,5 +1,5 @@
 import { TaskError } from "../../domain/task-error.ts";
-import type { AnswerRoom, SharedAnswer } from "../../manager/read/answer-room.ts";
+import type { AnswerRoom, RoomWait, SharedAnswer } from "../../manager/read/answer-room.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { ByteBudget } from "./byte-budget.ts";
 
@@ -20,7 +20,7 @@ export const answerLimits: AnswerLimits = {
 
 /** How long an answer waits for room: most clients take an answer sooner, and few callers wait longer. */
 const waitMs = 10_000;
-/** Answers that wait for room. They hold no more than their call. */
+/** Answers that wait for room and may be refused. They hold no more than their call. */
 const waitersMax = 1_000;
 
 /** What the answers with one source hold together. */
@@ -125,9 +125,20 @@ export class AnswerBudget {
     this.#process.take(bytes);
   }
 
-  /** Waits for room. Rejects with TaskError TOO_MANY after a time, and what `cancelled` rejects with. */
-  wait(connection: ConnectionRoom, source: string, bytes: number, full: ByteBudget, onEnd: (end: () => void) => void) {
-    if (this.#waiters.size >= waitersMax) return Promise.reject(this.#noRoom(full));
+  /**
+   * Waits for room. Rejects with TaskError TOO_MANY after a time, unless the call is accepted, and once the function
+   * that `onEnd` gets is called. Rejects with the signal's reason too.
+   */
+  wait(
+    connection: ConnectionRoom,
+    source: string,
+    bytes: number,
+    full: ByteBudget,
+    { signal, accepted = false }: RoomWait,
+    onEnd: (end: () => void) => void,
+  ) {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (!accepted && this.#waiters.size >= waitersMax) return Promise.reject(this.#noRoom(full));
     return new Promise<Held>((resolve, reject) => {
       let last = full;
       const waiter: Waiter = {
@@ -142,19 +153,23 @@ export class AnswerBudget {
           return undefined;
         },
       };
-      const fail = () => {
+      const fail = (error: unknown) => {
         settle();
-        reject(this.#noRoom(last));
+        reject(error);
         // Those behind it may fit.
         this.#retry();
       };
-      const cancel = this.#clock.after(waitMs, fail);
+      const tooLong = () => fail(this.#noRoom(last));
+      const onAbort = () => fail(signal?.reason);
+      const cancel = accepted ? () => {} : this.#clock.after(waitMs, tooLong);
       const settle = () => {
         cancel();
+        signal?.removeEventListener("abort", onAbort);
         this.#waiters.delete(waiter);
       };
       this.#waiters.add(waiter);
-      onEnd(fail);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      onEnd(tooLong);
     });
   }
 
@@ -194,13 +209,13 @@ export class ExchangeRoom implements AnswerRoom {
     return this.#taken.size > 0;
   }
 
-  share(source: string, bytes: number): SharedAnswer | Promise<SharedAnswer> {
+  share(source: string, bytes: number, wait: RoomWait = {}): SharedAnswer | Promise<SharedAnswer> {
     const own = this.#taken.get(source);
     if (own !== undefined) return own.shared;
     const taken = this.#budget.take(this.#connection, source, bytes);
     if (!(taken instanceof ByteBudget)) return this.#keep(source, taken);
     return this.#budget
-      .wait(this.#connection, source, bytes, taken, (end) => {
+      .wait(this.#connection, source, bytes, taken, wait, (end) => {
         this.#end = end;
       })
       .then((held) => this.#keep(source, held));

@@ -1,4 +1,6 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import type { MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { completed } from "../../../src/agent/processor-events.ts";
 import { createTaskManager } from "../../../src/manager/task-manager.ts";
 import { ManualClock, settle } from "../../runtime/manual-clock.ts";
@@ -102,6 +104,22 @@ describe("from the step in which a server learns that it was replaced", () => {
     await clock.advance(beatMs);
     faulty.release();
     expect(await clock.advanceUntil(Promise.all(calls))).toEqual(["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"]);
+  });
+
+  it.each<[string, MessageInitShape<typeof MessageSchema> | undefined]>([
+    ["a task", undefined],
+    ["a bare answer", { parts: [{ content: { case: "text", value: "hello" } }] }],
+  ])("a message whose claim is answered late becomes nothing any more, neither %s", async (_, answer) => {
+    const { manager, faulty, clock, agent } = await removed();
+    Object.assign(agent, { answerMessage: async () => answer });
+    faulty.fail({ methods: "claimMessage", fault: "answer-held" });
+    const late = begun(manager, "late").catch(({ reason }) => reason);
+    await settle();
+    await clock.advance(beatMs);
+    const writes = () => faulty.callsOf("appendTask").length + faulty.callsOf("storeMessages").length;
+    const before = writes();
+    faulty.release();
+    expect([await clock.advanceUntil(late), writes() - before]).toEqual(["UNAVAILABLE", 0]);
   });
 
   it("no call is admitted, from the very answer of the heartbeat on", async () => {

@@ -12,7 +12,7 @@ import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
 import type { TaskAt, TaskView } from "../domain/fold.ts";
-import type { Caller, TaskKey } from "../domain/scope.ts";
+import { type Caller, callerOrAnonymous, keyOf, type TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -105,6 +105,12 @@ export interface TaskManager extends AsyncDisposable {
   taskExists(id: string, caller?: Caller): Promise<boolean>;
   /** Removes a terminal task; false if there was none. Throws STILL_RUNNING before the task is terminal. */
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
+  /**
+   * Prepares a planned end: not ready, no new messages (UNAVAILABLE), no new turns. Turns that run may end; reads,
+   * streams and cancels go on. Resolves when no turn runs, and after `turnsMs` at the latest. Dispose then: it aborts the
+   * turns that are left, and the next server takes them up.
+   */
+  drain(turnsMs: number): Promise<void>;
   readonly conversations: Conversations;
   /** Whether this task manager should get work: its storage answers, and it is not shutting down. */
   readonly readiness: Readiness;
@@ -204,6 +210,7 @@ class Manager implements TaskManager {
   readonly #stopRecovery: () => Promise<void>;
   readonly #membership: Membership;
   readonly #readiness: ReadinessTracker;
+  #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
@@ -387,6 +394,24 @@ class Manager implements TaskManager {
     return this.#call(() => this.#delete(keyOf(id, caller), undefined));
   }
 
+  drain(turnsMs: number): Promise<void> {
+    this.#draining ??= this.#drain(turnsMs);
+    return this.#draining;
+  }
+
+  async #drain(turnsMs: number): Promise<void> {
+    this.#readiness.drain();
+    if (turnsMs === 0) return;
+    // The next server takes over what is lost from now on.
+    void this.#stopRecovery();
+    // A message on its way in may still create a task, which the next server runs.
+    const ended = Promise.all([this.#intake.close(), this.#runs.finishAll()]).then(() => {});
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#deps.clock.after(turnsMs, resolve);
+    await Promise.race([ended, late]);
+    cancel();
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -438,6 +463,7 @@ class Manager implements TaskManager {
     streaming: boolean,
     onWait: (() => void) | undefined,
   ): Promise<Accepted> {
+    if (this.#draining !== undefined) throw closed();
     return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, onWait);
   }
 
@@ -469,12 +495,3 @@ const storageWaitMs = 5_000;
 
 /** A signal that is never aborted. */
 const never = new AbortController().signal;
-
-/** A request without a caller acts for the anonymous owner of the tenant that it names. */
-function callerOrAnonymous(caller: Caller | undefined, tenant: string): Caller {
-  return caller ?? { tenant, owner: "", claims: {}, headers: new Headers() };
-}
-
-function keyOf(taskId: string, caller: Caller | undefined): TaskKey {
-  return { tenant: caller?.tenant ?? "", owner: caller?.owner ?? "", taskId };
-}

@@ -107,8 +107,8 @@ export interface TaskManager extends AsyncDisposable {
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
   /**
    * Prepares a planned end: not ready, no new messages (UNAVAILABLE), no new turns. Turns that run may end; reads,
-   * streams and cancels go on. Resolves when no turn runs, and after `turnsMs` at the latest. Dispose then: it aborts the
-   * turns that are left, and the next server takes them up.
+   * streams and cancels go on. Resolves when no turn runs, and after `turnsMs` at the latest. Dispose then: it aborts
+   * the turns that are left, and the next server takes them up.
    */
   drain(turnsMs: number): Promise<void>;
   readonly conversations: Conversations;

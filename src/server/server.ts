@@ -18,8 +18,8 @@ export interface Server extends AsyncDisposable {
   replaceTls(tls: NonNullable<ServerListenerOptions["tls"]>): void;
   /**
    * Drains the server: it reports "not ready" (`/readyz`, gRPC health), rejects new work, and lets running turns end
-   * within `turnsMs`, `drainTurnsMs` by default. Then it aborts those that are left, answers waiting calls, ends streams
-   * after the last committed event, and closes the port. Calls that are open after the drain timeout end with
+   * within `turnsMs`, `drainTurnsMs` by default. Then it aborts those that are left, answers waiting calls, ends
+   * streams after the last committed event, and closes the port. Calls that are open after the drain timeout end with
    * UNAVAILABLE. Only the first call counts.
    */
   drain(turnsMs?: number): Promise<void>;

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Entry } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { TaskContext } from "../../agent/message-processor.ts";
 import { decideEvent, invalidAgentResponse, type TurnEnd } from "../../domain/decide.ts";
@@ -28,6 +29,7 @@ export async function runTurn(
   const watch = new TurnWatch(deps, abort, () => isInterrupted(writer.tentative.status.state));
   let iterator: AsyncIterator<ProcessorEvent> | undefined;
   let events = 0;
+  let completed = false;
   try {
     iterator = processor.processMessage(context)[Symbol.asyncIterator]();
     let step = iterator.next();
@@ -38,12 +40,14 @@ export async function runTurn(
         step.catch((error: unknown) => logger.debug({ ...fields, err: error }, "An abandoned turn failed"));
         return watch.abortedEnd;
       }
-      if (result.done) return abort.signal.aborted ? watch.abortedEnd : { kind: "returned" };
+      // A turn that has said COMPLETED is over, also where messages wait and its task goes on.
+      if (result.done) return abort.signal.aborted && !completed ? watch.abortedEnd : { kind: "returned" };
       watch.heard();
       if (!writer.hasRoom) await writer.room();
       if (++events % eventsAtOnce === 0) await setImmediate();
       const refused = appendEvent(deps, host, result.value);
       if (refused === undefined) {
+        completed = "statusUpdate" in result.value && result.value.statusUpdate.state === TaskState.COMPLETED;
         step = iterator.next();
       } else {
         logger.warn({ ...fields, why: refused.message }, "The agent yielded an event that cannot be appended");

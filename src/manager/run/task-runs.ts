@@ -119,8 +119,8 @@ export class TaskRuns {
   }
 
   /**
-   * Lets the turns that run end, and begins no other, also in runs that are made later: those only append. Resolves when
-   * no turn runs.
+   * Lets the turns that run end, and begins no other, also in runs that are made later: those only append. Resolves
+   * when no turn runs.
    */
   async finishAll(): Promise<void> {
     this.#finishing = true;

@@ -33,8 +33,9 @@ export interface MessageProcessor {
   answerMessage?(context: MessageContext): Promise<MessageInitShape<typeof MessageSchema> | undefined>;
   readonly card?: MessageInitShape<typeof AgentCardSchema>;
   /**
-   * What happens after the server died in a turn. "fail": the task ends FAILED. "resume": the turn runs again. Default
-   * "fail".
+   * What happens to a turn whose server failed or was shut down. "fail": the task ends FAILED. "resume": the turn runs
+   * again, `maxAttempts` times at most if servers fail in it. Default "fail", but after a shutdown a turn that had
+   * shown nothing and begun no step runs again. A turn whose processor was not called yet always runs.
    */
   readonly onLost?: "fail" | "resume";
   /**

@@ -241,6 +241,12 @@ export const configSchema = z
       value: "TIME",
       description: "Time that the agent has for its last events after it was asked to stop",
     }),
+    maxAttempts: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+      .prefault(String(managerDefaults.maxAttempts))
+      .register(settingTexts, {
+        value: "N",
+        description: "Runs of a turn in which servers fail, before its task is given up; for agents that resume",
+      }),
     maxConnectionAge: duration(0).prefault("0s").register(settingTexts, {
       value: "TIME",
       description: "Age at which a connection takes no more calls, so that load spreads; 0s means no limit",
@@ -249,9 +255,17 @@ export const configSchema = z
       value: "TIME",
       description: "Time after --max-connection-age until open calls and streams are cut",
     }),
+    drainTurns: duration(0)
+      .prefault("15s")
+      .register(settingTexts, {
+        value: "TIME",
+        description:
+          "Time that running turns have to end after SIGTERM or SIGINT; 0s for SIGINT on a terminal. " +
+          "The next server takes up those that are left",
+      }),
     drainTimeout: duration(0)
       .prefault("10s")
-      .register(settingTexts, { value: "TIME", description: "Time that open calls have after SIGTERM or SIGINT" }),
+      .register(settingTexts, { value: "TIME", description: "Time that open calls have after --drain-turns" }),
     duplicateWindow: duration(0).prefault(durationText(managerDefaults.duplicateWindowMs)).register(settingTexts, {
       value: "TIME",
       description: "Time in which the same message, sent again, joins the first; 0s means never",

@@ -85,19 +85,19 @@ async function serve(config: Config): Promise<void> {
     const reload = watchTlsFiles(tlsFiles, tls, (next) => server.replaceTls(next), { clock: systemClock, logger });
     process.on("SIGHUP", reload);
   }
-  const stopped = new Promise<"stopped">((resolve) => {
+  const stopped = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of endSignals) {
       process.off(signal, endAtOnce);
       process.once(signal, () => {
         logger.info({ signal }, "The server drains");
-        resolve("stopped");
+        resolve(signal);
       });
     }
   });
   process.stdout.write(greeting(config, server, storageUrl));
   const why = await Promise.race([stopped, replaced(server)]);
   // A storage that doesn't answer must not keep the process alive.
-  const limitMs = config.drainTimeout + config.cancelGrace + endMarginMs;
+  const limitMs = config.drainTurns + config.drainTimeout + config.cancelGrace + endMarginMs;
   // And a drain may wait for a connection that keeps no process alive: this timer does, until the connection is cut.
   setTimeout(() => {
     logger.fatal({ limitMs }, "The server did not stop in time");
@@ -105,10 +105,11 @@ async function serve(config: Config): Promise<void> {
   }, limitMs);
   // A second signal ends the process at once.
   for (const signal of endSignals) process.removeAllListeners(signal).once(signal, endAtOnce);
-  await server.drain();
+  // Ctrl-C: somebody waits in front of the terminal.
+  await server.drain(why === "SIGINT" && process.stdin.isTTY ? 0 : undefined);
   await storage[Symbol.asyncDispose]();
   logger.info({}, "The server has stopped");
-  process.exit(why === "stopped" ? 0 : 1);
+  process.exit(why === "replaced" ? 1 : 0);
 }
 
 /** Resolves when another server has taken over the database. */

@@ -37,6 +37,7 @@ export function serverOptions(
     origins: { allowed: config.corsOrigins },
     publicUrl: config.publicUrl,
     allowAnonymous: config.allowAnonymous,
+    drainTurnsMs: config.drainTurns,
     drainTimeoutMs: config.drainTimeout,
   };
 }
@@ -59,6 +60,7 @@ export function managerOptions(config: Config): Required<ManagerOptions> {
     turnTimeoutMs: config.turnTimeout,
     turnIdleTimeoutMs: config.turnIdleTimeout,
     cancelGraceMs: config.cancelGrace,
+    maxAttempts: config.maxAttempts,
     duplicateWindowMs: config.duplicateWindow,
     messageIds: config.messageIds,
     maxEventBytes: config.maxEventBytes,

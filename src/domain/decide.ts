@@ -20,9 +20,10 @@ import {
   TakeoverSchema,
   TaskCreatedSchema,
   TurnStartedSchema,
+  TurnStoppedSchema,
 } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { makeEntry, sameMessage, storedMessage } from "./entry.ts";
-import type { TaskFold } from "./fold.ts";
+import type { TaskFold, Turn } from "./fold.ts";
 import { waitingMessagesMax } from "./limits.ts";
 import type { ProcessorEvent } from "./processor-event.ts";
 import { invalidRequest, messageIdReused, TaskError } from "./task-error.ts";
@@ -151,18 +152,41 @@ export function decideMessage(
 export function decideTurn(fold: TaskFold, stamp: Stamp): readonly Entry[] {
   const next = fold.waiting[0];
   if (next === undefined || isTerminal(fold.status.state)) return [];
-  return turnEntries(fold, next.sequence, 1, stamp);
+  return turnEntries(fold, { messageSequence: next.sequence, attempt: 1 }, stamp);
 }
 
-/** The entries that run the present turn again, after the replica that had begun it was lost. */
-export function decideTurnAgain(fold: TaskFold, stamp: Stamp): readonly Entry[] {
-  if (fold.turn === undefined || isTerminal(fold.status.state)) return [];
-  return turnEntries(fold, fold.turn.message.sequence, fold.turn.attempt + 1, stamp);
+/**
+ * The entries that run the present turn again. `serverFailed`: the server that ran it last ended without stopping it. A
+ * run in which the processor was not called doesn't count as an attempt.
+ */
+export function decideTurnAgain(fold: TaskFold, serverFailed: boolean, stamp: Stamp): readonly Entry[] {
+  const { turn } = fold;
+  if (turn === undefined || isTerminal(fold.status.state)) return [];
+  const attempt = turn.stopped?.called === false ? turn.attempt : turn.attempt + 1;
+  const losses = serverFailed ? turn.losses + 1 : turn.losses;
+  return turnEntries(fold, { messageSequence: turn.message.sequence, attempt, losses }, stamp);
 }
 
-function turnEntries(fold: TaskFold, messageSequence: bigint, attempt: number, stamp: Stamp): readonly Entry[] {
+/**
+ * The entry of a server that shuts down and leaves the turn to the next one; none where nothing is left of the turn.
+ * `called`: the processor was called. `touched`: it has shown something or begun a step.
+ */
+export function decideTurnStopped(
+  fold: TaskFold,
+  progress: { readonly called: boolean; readonly touched: boolean },
+  stamp: Stamp,
+): readonly Entry[] {
+  if (!fold.turnOpen || isTerminal(fold.status.state)) return [];
+  return [makeEntry(timeFor(fold, stamp), { case: "turnStopped", value: create(TurnStoppedSchema, progress) })];
+}
+
+function turnEntries(
+  fold: TaskFold,
+  started: MessageInitShape<typeof TurnStartedSchema>,
+  stamp: Stamp,
+): readonly Entry[] {
   const timeMs = timeFor(fold, stamp);
-  const turn = makeEntry(timeMs, { case: "turn", value: create(TurnStartedSchema, { messageSequence, attempt }) });
+  const turn = makeEntry(timeMs, { case: "turn", value: create(TurnStartedSchema, started) });
   return fold.status.state === TaskState.WORKING ? [turn] : [statusEntry(timeMs, TaskState.WORKING), turn];
 }
 
@@ -249,28 +273,67 @@ function completeBetweenTurns(
   ];
 }
 
-/**
- * The entries for a task whose replica died, or whose run was lost to an error. CANCELED if a cancel was requested.
- * FAILED with the reason if a turn was cut off and `onLost` is "fail". None if no turn had begun, and if the turn runs
- * again ("resume"): then the turn begins as usual.
- */
-export function decideLost(
-  fold: TaskFold,
-  onLost: "fail" | "resume",
-  stopped: "server" | "storage" | "task-manager",
-  stamp: Stamp,
-): readonly Entry[] {
-  if (isTerminal(fold.status.state)) return [];
-  const timeMs = timeFor(fold, stamp);
-  if (fold.cancelRequested) return [statusEntry(timeMs, TaskState.CANCELED)];
-  if (isInterrupted(fold.status.state) || !fold.turnOpen || onLost === "resume") return [];
-  return [statusEntry(timeMs, TaskState.FAILED, agentMessage(textMessage(lostTexts[stopped]), stamp))];
+/** What becomes of turns that were cut off. */
+export interface LostRules {
+  /** What the processor declares; undefined if it declares nothing. */
+  readonly onLost: "fail" | "resume" | undefined;
+  /** What failed, if the turn was not stopped by a shutdown. */
+  readonly failed: "server" | "storage" | "task-manager";
+  /** A turn whose server failed in so many runs of it is not run again. */
+  readonly attemptsMax: number;
 }
 
-const lostTexts = {
-  server: "The server stopped while the agent worked on this task",
-  storage: "The storage failed while the agent worked on this task",
-  "task-manager": "The task manager failed while the agent worked on this task",
+/**
+ * The entries for a task whose replica died or shut down, or whose run was lost to an error. CANCELED if a cancel was
+ * requested. FAILED with the reason if a turn was cut off and is not to run again. None if no turn had begun, and if
+ * the turn runs again: then it begins as usual.
+ */
+export function decideLost(fold: TaskFold, rules: LostRules, stamp: Stamp): readonly Entry[] {
+  const { turn, status } = fold;
+  if (isTerminal(status.state)) return [];
+  const timeMs = timeFor(fold, stamp);
+  if (fold.cancelRequested) return [statusEntry(timeMs, TaskState.CANCELED)];
+  if (isInterrupted(status.state) || !fold.turnOpen || turn === undefined) return [];
+  const why = whyNotAgain(turn, rules);
+  if (why === undefined) return [];
+  const { text, reason } = lostReasons[why];
+  const message = textMessage(text(turn.losses + 1));
+  const metadata = { [reasonKey]: reason };
+  return [statusEntry(timeMs, TaskState.FAILED, agentMessage({ ...message, metadata }, stamp))];
+}
+
+/**
+ * Why a turn that was cut off doesn't run again; undefined if it does. It runs again if the processor declares
+ * "resume", unless its server failed in it too often, and if a shutdown stopped it before the processor was called. It
+ * also does if a shutdown stopped it before it had shown anything or begun a step, and the processor declares nothing.
+ */
+function whyNotAgain({ stopped, losses }: Turn, { onLost, failed, attemptsMax }: LostRules) {
+  if (stopped !== undefined) {
+    const again = !stopped.called || onLost === "resume" || (onLost === undefined && !stopped.touched);
+    return again ? undefined : "shutdown";
+  }
+  if (onLost !== "resume") return failed;
+  return failed === "server" && losses + 1 >= attemptsMax ? "attempts" : undefined;
+}
+
+/** The member of a FAILED status message's metadata that says why, if it wasn't the agent. */
+const reasonKey = "a2a-task-manager/reason";
+
+const lostReasons = {
+  shutdown: {
+    reason: "SERVER_SHUTDOWN",
+    text: () => "The server was shut down while the agent worked on this task",
+  },
+  server: { reason: "SERVER_FAILED", text: () => "The server failed while the agent worked on this task" },
+  storage: { reason: "STORAGE_FAILED", text: () => "The storage failed while the agent worked on this task" },
+  "task-manager": {
+    reason: "TASK_MANAGER_FAILED",
+    text: () => "The task manager failed while the agent worked on this task",
+  },
+  attempts: {
+    reason: "TOO_MANY_ATTEMPTS",
+    text: (times: number) => `The server failed ${times} times while the agent worked on this task`,
+  },
 } as const;
 
 // ── Cancel and takeover ──

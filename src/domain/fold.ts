@@ -10,7 +10,7 @@ import {
   type TaskStatus,
   TaskStatusSchema,
 } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { Entry, SendOptions, StepResult } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { Entry, SendOptions, StepResult, TurnStopped } from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import { isInterrupted, isTerminal, mayFollow } from "./task-state.ts";
 
 /** A message that a turn answers or will answer. */
@@ -20,6 +20,17 @@ export interface WaitingMessage {
   /** Its place in the history. */
   readonly historyIndex: number;
   readonly options: SendOptions | undefined;
+}
+
+/** A turn, in the run of it that began last. */
+export interface Turn {
+  readonly message: WaitingMessage;
+  /** 1 for the first run. */
+  readonly attempt: number;
+  /** How many runs were lost because their server failed. */
+  readonly losses: number;
+  /** How its server stopped this run in a planned shutdown; undefined unless it did. */
+  readonly stopped: TurnStopped | undefined;
 }
 
 /**
@@ -41,7 +52,7 @@ export interface TaskFold {
   /** Messages whose turn has not begun, oldest first. */
   waiting: WaitingMessage[];
   /** The turn that began last. */
-  turn: { readonly message: WaitingMessage; readonly attempt: number } | undefined;
+  turn: Turn | undefined;
   /**
    * That turn may still run. While the task is WORKING, this distinguishes a turn that a crash cut off from a message
    * whose turn has not begun. An interrupted task may have an open turn, which waits for a credential.
@@ -140,9 +151,9 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       evolveArtifact(fold, sequence, body.value);
       break;
     case "turn": {
-      const { messageSequence, attempt } = body.value;
+      const { messageSequence, attempt, losses } = body.value;
       if (fold.turn?.message.sequence === messageSequence) {
-        fold.turn = { message: fold.turn.message, attempt };
+        fold.turn = { message: fold.turn.message, attempt, losses, stopped: undefined };
         fold.turnOpen = true;
         break;
       }
@@ -151,11 +162,16 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       if (message === undefined)
         throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" begins a turn on no waiting message`);
       fold.waiting.splice(place, 1);
-      fold.turn = { message, attempt };
+      fold.turn = { message, attempt, losses, stopped: undefined };
       fold.turnOpen = true;
       fold.steps.clear();
       break;
     }
+    case "turnStopped":
+      if (fold.turn === undefined)
+        throw new FoldError(`Entry ${sequence} of task "${fold.taskId}" stops a turn that has not begun`);
+      fold.turn = { ...fold.turn, stopped: body.value };
+      break;
     case "stepResult":
       fold.steps.set(body.value.name, body.value);
       break;

@@ -16,9 +16,19 @@ export interface Caller extends Scope {
   readonly headers: Headers;
 }
 
+/** A request without a caller acts for the anonymous owner of the tenant that it names. */
+export function callerOrAnonymous(caller: Caller | undefined, tenant: string): Caller {
+  return caller ?? { tenant, owner: "", claims: {}, headers: new Headers() };
+}
+
 /** A task within its scope. */
 export interface TaskKey extends Scope {
   readonly taskId: string;
+}
+
+/** A task of a caller; of the anonymous one without a caller. */
+export function keyOf(taskId: string, caller: Caller | undefined): TaskKey {
+  return { tenant: caller?.tenant ?? "", owner: caller?.owner ?? "", taskId };
 }
 
 /** A conversation within its scope. */

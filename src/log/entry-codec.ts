@@ -42,6 +42,7 @@ export function storeEntry(entry: Entry, ids: Ids): { readonly encoded: Uint8Arr
 function isOwn({ body }: Entry): boolean {
   switch (body.case) {
     case "turn":
+    case "turnStopped":
     case "takeover":
       return true;
     case "statusUpdate":
@@ -75,6 +76,7 @@ export function fillIds(entry: Entry, { taskId, contextId }: Ids): void {
       body.value.contextId = contextId;
       return;
     case "turn":
+    case "turnStopped":
     case "stepResult":
     case "takeover":
     case "cancelRequested":

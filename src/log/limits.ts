@@ -14,6 +14,8 @@ export const createRetryMs = 10_000;
 export const createAnswerMs = 15_000;
 /** The waits between those tries. */
 export const appendBackoff = { firstMs: 25, mostMs: 5_000 } as const;
+/** The waits before a turn runs again whose server failed in it before. */
+export const againBackoff = { firstMs: 1_000, mostMs: 60_000 } as const;
 /** The fewest bytes of log between two snapshots. A shorter log is cheap to fold. */
 export const snapshotBytesMin = 64 * 1024;
 /** The most bytes of one read of a log: a cold task needs few reads, and many readers fit in memory. */

@@ -17,8 +17,13 @@ export function encodeSnapshot(fold: TaskFold): Uint8Array {
       timeMs: BigInt(fold.timeMs),
       waiting: fold.waiting.map(encodeWaiting),
       ...(fold.turn && {
-        turn: create(TurnStartedSchema, { messageSequence: fold.turn.message.sequence, attempt: fold.turn.attempt }),
+        turn: create(TurnStartedSchema, {
+          messageSequence: fold.turn.message.sequence,
+          attempt: fold.turn.attempt,
+          losses: fold.turn.losses,
+        }),
         turnMessage: encodeWaiting(fold.turn.message),
+        ...(fold.turn.stopped && { turnStopped: fold.turn.stopped }),
       }),
       stepResults: [...fold.steps.values()],
       cancelRequested: fold.cancelRequested,
@@ -49,9 +54,9 @@ export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
     fold.artifacts.push(artifact);
   }
   fold.waiting = snapshot.waiting.map(decodeWaiting);
-  if (snapshot.turn !== undefined && snapshot.turnMessage !== undefined) {
-    fold.turn = { message: decodeWaiting(snapshot.turnMessage), attempt: snapshot.turn.attempt };
-  }
+  const { turn, turnMessage, turnStopped: stopped } = snapshot;
+  if (turn !== undefined && turnMessage !== undefined)
+    fold.turn = { message: decodeWaiting(turnMessage), attempt: turn.attempt, losses: turn.losses, stopped };
   for (const result of snapshot.stepResults) fold.steps.set(result.name, result);
   return fold;
 }

@@ -26,6 +26,11 @@ export interface ManagerOptions {
   readonly turnIdleTimeoutMs?: number;
   /** The time in which a turn may yield last events after its signal was aborted. Default 5 s. */
   readonly cancelGraceMs?: number;
+  /**
+   * A turn that runs again after its server failed ("resume") is given up after so many runs in which servers failed:
+   * its message may be the cause. The waits between the runs grow from 1 s to 1 min. Default 5.
+   */
+  readonly maxAttempts?: number;
   /** A message that is sent again within this time joins its first send. 0: never. Default 10 min. */
   readonly duplicateWindowMs?: number;
   /**
@@ -50,6 +55,7 @@ export const managerDefaults: Required<ManagerOptions> = {
   turnTimeoutMs: 3_600_000,
   turnIdleTimeoutMs: 600_000,
   cancelGraceMs: 5_000,
+  maxAttempts: 5,
   duplicateWindowMs: 600_000,
   messageIds: "lenient",
   maxEventBytes: eventBytesMaxDefault,
@@ -84,6 +90,7 @@ export function checkedOptions(options: ManagerOptions): Required<ManagerOptions
     "conversationTtlMs",
     "interruptedTtlMs",
     "maxRunningTasks",
+    "maxAttempts",
     "turnTimeoutMs",
     "turnIdleTimeoutMs",
   ] as const)

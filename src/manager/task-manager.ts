@@ -12,7 +12,7 @@ import type { MessageProcessor } from "../agent/message-processor.ts";
 import type { TaskSubscriber } from "../agent/task-subscriber.ts";
 import { notCancelable } from "../domain/decide.ts";
 import type { TaskAt, TaskFold, TaskView } from "../domain/fold.ts";
-import type { Caller, TaskKey } from "../domain/scope.ts";
+import { type Caller, callerOrAnonymous, keyOf, type TaskKey } from "../domain/scope.ts";
 import { closed, invalidRequest, TaskError, taskNotFound } from "../domain/task-error.ts";
 import { isTerminal } from "../domain/task-state.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -43,6 +43,7 @@ import { startRecovery } from "./replica/recovery.ts";
 import { RunQueue } from "./run/run-queue.ts";
 import { taskContexts } from "./run/task-context.ts";
 import { TaskRuns } from "./run/task-runs.ts";
+import { Shutdown } from "./shutdown.ts";
 
 /** What a message got: a bare message (R16), or a task as it was at a sequence. */
 export type SentMessage =
@@ -107,6 +108,12 @@ export interface TaskManager extends AsyncDisposable {
   taskExists(id: string, caller?: Caller): Promise<boolean>;
   /** Removes a terminal task; false if there was none. Throws STILL_RUNNING before the task is terminal. */
   deleteTask(id: string, caller?: Caller): Promise<boolean>;
+  /**
+   * Prepares a planned end: not ready, no new messages (UNAVAILABLE), no new turns. Turns that run may end; reads,
+   * streams and cancels go on. Resolves when no turn runs, and after `turnsMs` at the latest. Dispose then: it aborts
+   * the turns that are left, and the next server takes them up.
+   */
+  drain(turnsMs: number): Promise<void>;
   readonly conversations: Conversations;
   /** Whether this task manager should get work: its storage answers, and it is not shutting down. */
   readonly readiness: Readiness;
@@ -201,12 +208,8 @@ class Manager implements TaskManager {
   readonly #runs: TaskRuns;
   readonly #intake: MessageIntake;
   readonly #access: AccessTracker;
-  readonly #stopSweeper: () => Promise<void>;
-  /** Ends the looks for tasks of dead servers. A call that needs such a task takes it over at once. */
-  readonly #stopRecovery: () => Promise<void>;
-  readonly #membership: Membership;
   readonly #readiness: ReadinessTracker;
-  #closing: Promise<void> | undefined;
+  readonly #shutdown: Shutdown;
 
   constructor(deps: ManagerDeps, membership: Membership, readiness: ReadinessTracker) {
     const queue = new RunQueue(deps.options.maxRunningTasks, deps.options.maxQueuedTasks);
@@ -221,10 +224,15 @@ class Manager implements TaskManager {
     this.#intake = new MessageIntake(deps, this.#runs, queue);
     this.#access = new AccessTracker(deps);
     this.conversations = new Conversations(deps, this.#runs, this.#access, (body) => this.#call(body));
-    this.#stopSweeper = startSweeper(deps);
-    this.#stopRecovery = startRecovery(deps, this.#runs);
-    this.#membership = membership;
     this.#readiness = readiness;
+    this.#shutdown = new Shutdown(deps, {
+      readiness,
+      runs: this.#runs,
+      intake: this.#intake,
+      membership,
+      stopSweeper: startSweeper(deps),
+      stopRecovery: startRecovery(deps, this.#runs),
+    });
   }
 
   get readiness(): Readiness {
@@ -400,35 +408,12 @@ class Manager implements TaskManager {
     return this.#call(() => this.#delete(keyOf(id, caller), undefined));
   }
 
+  drain(turnsMs: number): Promise<void> {
+    return this.#shutdown.drain(turnsMs);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    this.#readiness.drain();
-    const { clock, options, logger, hub } = this.#deps;
-    const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const limitMs = options.cancelGraceMs + storageWaitMs;
-    const cancel = clock.after(limitMs, () => resolve("late"));
-    const ended = await Promise.race([this.#end(), late]);
-    cancel();
-    if (ended !== "late") return;
-    // The next server takes up what is not durable now, as after a crash.
-    logger.error({ limitMs }, "The storage did not answer in time; the task manager closes without it");
-    hub.close(closed());
-  }
-
-  async #end(): Promise<void> {
-    const sweeper = this.#stopSweeper();
-    const recovery = this.#stopRecovery();
-    const stopped = this.#runs.stopAll("draining");
-    // The next server finds a task that is being created only if it is durable before this server deregisters.
-    await this.#intake.close();
-    await Promise.all([stopped, sweeper, recovery]);
-    // Last, so that calls which wait for a turn still get its end.
-    this.#deps.hub.close(closed());
-    await this.#membership.leave();
+    return this.#shutdown.close();
   }
 
   /** With a context id, deletes only a task of that conversation. */
@@ -451,6 +436,7 @@ class Manager implements TaskManager {
     streaming: boolean,
     options: AcceptOptions,
   ): Promise<Accepted> {
+    if (this.#shutdown.draining) throw closed();
     return this.#intake.accept(request, callerOrAnonymous(caller, request.tenant), streaming, options);
   }
 
@@ -475,23 +461,11 @@ class Manager implements TaskManager {
   /** Makes a call: refuses it once the manager is closed, and maps its errors to TaskErrors. */
   #call<T>(body: () => Promise<T>): Promise<T> {
     return mapStorageErrors(() => {
-      if (this.#closing !== undefined) throw closed();
+      if (this.#shutdown.closing) throw closed();
       return body();
     });
   }
 }
 
-/** The time for the last appends when the manager is disposed, after the grace time of the turns. */
-const storageWaitMs = 5_000;
-
 /** A signal that is never aborted. */
 const never = new AbortController().signal;
-
-/** A request without a caller acts for the anonymous owner of the tenant that it names. */
-function callerOrAnonymous(caller: Caller | undefined, tenant: string): Caller {
-  return caller ?? { tenant, owner: "", claims: {}, headers: new Headers() };
-}
-
-function keyOf(taskId: string, caller: Caller | undefined): TaskKey {
-  return { tenant: caller?.tenant ?? "", owner: caller?.owner ?? "", taskId };
-}

@@ -62,10 +62,11 @@ export interface Handler extends AsyncDisposable {
    */
   publish(address: URL): Promise<void>;
   /**
-   * Begins the end: reports "not ready", rejects new work and ends the running turns. Resolves once no stream has more
-   * to say and no new connection is needed. Calls that are open after `drainTimeoutMs` end with UNAVAILABLE.
+   * Begins the end: reports "not ready" and rejects new work. Running turns have `turnsMs` to end, `drainTurnsMs` by
+   * default; then they are aborted. Resolves once no stream has more to say and no new connection is needed. Calls that
+   * are open `drainTimeoutMs` after the turns' time end with UNAVAILABLE. Only the first call counts.
    */
-  drain(): Promise<void>;
+  drain(turnsMs?: number): Promise<void>;
   /** Drains, waits for the manager's last writes, then ends what is still open. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -107,7 +108,7 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
   ];
   const handle = firstOf(handlers, notFoundPage(settings.bindings));
   const toPublish = publicUrl === undefined ? cards : undefined;
-  return new ManagerHandler(manager, handle, ending, options.drainTimeoutMs ?? 10_000, toPublish);
+  return new ManagerHandler(manager, handle, ending, drainTimes(options), toPublish);
 }
 
 /**
@@ -213,12 +214,23 @@ interface Ending {
   readonly calls: AbortController;
 }
 
+/** How long what runs may go on when the server drains: turns, and after them calls. Milliseconds. */
+export interface DrainTimes {
+  readonly drainTurnsMs: number;
+  readonly drainTimeoutMs: number;
+}
+
+/** Both, and a second for the last answers, fit into the 30 s that Kubernetes gives. */
+export function drainTimes({ drainTurnsMs = 15_000, drainTimeoutMs = 10_000 }: HandlerOptions): DrainTimes {
+  return { drainTurnsMs, drainTimeoutMs };
+}
+
 /** States: serving → draining → ended. */
 class ManagerHandler implements Handler {
   readonly manager: TaskManager;
   readonly handle: ListenerHandler;
   readonly #ending: Ending;
-  readonly #drainTimeoutMs: number;
+  readonly #drainTimes: DrainTimes;
   /** Undefined if there is nothing left to publish. */
   readonly #cards: AgentCards | undefined;
   readonly #unavailable = connectErrorOf(closed());
@@ -231,13 +243,13 @@ class ManagerHandler implements Handler {
     manager: TaskManager,
     handle: ListenerHandler,
     ending: Ending,
-    drainTimeoutMs: number,
+    drainTimes: DrainTimes,
     cards: AgentCards | undefined,
   ) {
     this.manager = manager;
     this.handle = handle;
     this.#ending = ending;
-    this.#drainTimeoutMs = drainTimeoutMs;
+    this.#drainTimes = drainTimes;
     this.#cards = cards;
   }
 
@@ -246,16 +258,17 @@ class ManagerHandler implements Handler {
     await this.#published;
   }
 
-  drain(): Promise<void> {
-    this.#drained ??= this.#drain();
+  drain(turnsMs = this.#drainTimes.drainTurnsMs): Promise<void> {
+    this.#drained ??= this.#drain(turnsMs);
     return this.#drained;
   }
 
-  async #drain(): Promise<void> {
+  async #drain(turnsMs: number): Promise<void> {
     // Its first step rejects new work and wakes everybody who watches the readiness.
+    await this.manager.drain(turnsMs);
     this.#managerEnded = Promise.resolve(this.manager[Symbol.asyncDispose]());
     const { calls, watches } = this.#ending;
-    this.#cancelTimeout = systemClock.after(this.#drainTimeoutMs, () => calls.abort(this.#unavailable));
+    this.#cancelTimeout = systemClock.after(this.#drainTimes.drainTimeoutMs, () => calls.abort(this.#unavailable));
     await Promise.race([this.#managerEnded, aborted(calls.signal)]);
     watches.abort(this.#unavailable);
   }

@@ -29,7 +29,12 @@ export interface HandlerOptions {
    */
   readonly allowAnonymous?: boolean | undefined;
   /**
-   * How long open calls may go on after the drain begins, milliseconds. Later they end with UNAVAILABLE. Default 10 s.
+   * How long running turns may go on after the drain begins, milliseconds. Later they are aborted, and the next server
+   * takes them up. 0: they are aborted at once. Default 15 s.
+   */
+  readonly drainTurnsMs?: number | undefined;
+  /**
+   * How long open calls may go on after that, milliseconds. Later they end with UNAVAILABLE. Default 10 s.
    */
   readonly drainTimeoutMs?: number | undefined;
 }

@@ -1,7 +1,7 @@
 import type { TaskManager } from "../manager/task-manager.ts";
 import { createListener, type Listener, type ListenerOptions } from "../transport/listener/listener.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
-import { createHandler, type Handler } from "./handler.ts";
+import { createHandler, type DrainTimes, drainTimes, type Handler } from "./handler.ts";
 import type { ServerListenerOptions, ServerOptions } from "./server-options.ts";
 
 /** One port, all bindings. */
@@ -17,11 +17,12 @@ export interface Server extends AsyncDisposable {
    */
   replaceTls(tls: NonNullable<ServerListenerOptions["tls"]>): void;
   /**
-   * Drains the server: it reports "not ready" (`/readyz`, gRPC health), rejects new work and signals running turns to
-   * end. Then waiting calls are answered, streams end after the last committed event, and the port closes. Calls that
-   * are open after the drain timeout end with UNAVAILABLE.
+   * Drains the server: it reports "not ready" (`/readyz`, gRPC health), rejects new work, and lets running turns end
+   * within `turnsMs`, `drainTurnsMs` by default. Then it aborts those that are left, answers waiting calls, ends
+   * streams after the last committed event, and closes the port. Calls that are open after the drain timeout end with
+   * UNAVAILABLE. Only the first call counts.
    */
-  drain(): Promise<void>;
+  drain(turnsMs?: number): Promise<void>;
 }
 
 /**
@@ -29,9 +30,9 @@ export interface Server extends AsyncDisposable {
  */
 export async function createServer({ listener = {}, ...options }: ServerOptions): Promise<Server> {
   const { host = "127.0.0.1", port = 8080, tls } = listener;
-  const { origins, allowAnonymous = false, drainTimeoutMs = 10_000, logger } = options;
+  const { origins, allowAnonymous = false, logger } = options;
   const localNamesOnly = origins?.localNamesOnly ?? (isLoopback(host) && !allowAnonymous);
-  const handler = await createHandler({ ...options, drainTimeoutMs, origins: { ...origins, localNamesOnly } });
+  const handler = await createHandler({ ...options, origins: { ...origins, localNamesOnly } });
   const url = new URL(`${tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`);
   return new ListeningServer(
     handler,
@@ -44,7 +45,7 @@ export async function createServer({ listener = {}, ...options }: ServerOptions)
       ...(tls && { tls }),
     }),
     url,
-    drainTimeoutMs,
+    drainTimes(options),
   );
 }
 
@@ -64,15 +65,15 @@ const lastAnswersMs = 1_000;
 class ListeningServer implements Server {
   readonly #handler: Handler;
   readonly #listener: Listener;
-  readonly #drainTimeoutMs: number;
+  readonly #drainTimes: DrainTimes;
   #url: URL;
   #draining: Promise<void> | undefined;
 
-  constructor(handler: Handler, listener: Listener, url: URL, drainTimeoutMs: number) {
+  constructor(handler: Handler, listener: Listener, url: URL, drainTimes: DrainTimes) {
     this.#handler = handler;
     this.#listener = listener;
     this.#url = url;
-    this.#drainTimeoutMs = drainTimeoutMs;
+    this.#drainTimes = drainTimes;
   }
 
   get url(): URL {
@@ -95,8 +96,8 @@ class ListeningServer implements Server {
     this.#listener.replaceTls(tls);
   }
 
-  drain(): Promise<void> {
-    this.#draining ??= this.#drain();
+  drain(turnsMs = this.#drainTimes.drainTurnsMs): Promise<void> {
+    this.#draining ??= this.#drain(turnsMs);
     return this.#draining;
   }
 
@@ -104,11 +105,12 @@ class ListeningServer implements Server {
     await this.drain();
   }
 
-  async #drain(): Promise<void> {
-    const begunMs = performance.now();
+  async #drain(turnsMs: number): Promise<void> {
     // The port stays open meanwhile, so that new clients and load balancers learn that and why the server ends.
+    await this.manager.drain(turnsMs);
+    const begunMs = performance.now();
     await this.#handler.drain();
-    const leftMs = Math.max(0, this.#drainTimeoutMs - (performance.now() - begunMs));
+    const leftMs = Math.max(0, this.#drainTimes.drainTimeoutMs - (performance.now() - begunMs));
     await this.#listener.close(leftMs + lastAnswersMs);
     await this.#handler[Symbol.asyncDispose]();
   }

@@ -133,6 +133,8 @@ describe("settings that are taken", () => {
       "0",
       "--max-running-tasks",
       "1",
+      "--max-attempts",
+      "1",
     ];
     const options = managerOptions(
       configOf([
@@ -153,6 +155,7 @@ describe("settings that are taken", () => {
       conversationTtlMs: 4000,
       interruptedTtlMs: 1,
       maxRunningTasks: 1,
+      maxAttempts: 1,
       maxQueuedTasks: 0,
       turnTimeoutMs: 1,
       turnIdleTimeoutMs: 1,

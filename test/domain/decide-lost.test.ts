@@ -9,6 +9,8 @@ import {
   decideTurn,
   decideTurnAgain,
   decideTurnEnd,
+  decideTurnStopped,
+  type LostRules,
 } from "../../src/domain/decide.ts";
 import type { TaskFold } from "../../src/domain/fold.ts";
 import {
@@ -63,15 +65,76 @@ describe("a task whose replica died", () => {
       resume: [],
     },
   ];
+  const rules = { failed: "server", attemptsMax: 5 } as const;
   test.for(cases)("$name", ({ fold, fail, resume }) => {
-    expect(shortOf(decideLost(fold, "fail", "server", stampAt()))).toEqual(fail);
-    expect(shortOf(decideLost(fold, "resume", "server", stampAt()))).toEqual(resume);
+    expect(shortOf(decideLost(fold, { ...rules, onLost: "fail" }, stampAt()))).toEqual(fail);
+    expect(shortOf(decideLost(fold, { ...rules, onLost: undefined }, stampAt()))).toEqual(fail);
+    expect(shortOf(decideLost(fold, { ...rules, onLost: "resume" }, stampAt()))).toEqual(resume);
   });
-  test.for(["server", "storage"] as const)("is told that it was the %s that stopped", (stopped) => {
-    const [entry] = decideLost(taskAfter(turn), "fail", stopped, stampAt());
-    expect(
-      JSON.stringify(entry?.body.value?.valueOf(), (_, value) => (typeof value === "bigint" ? String(value) : value)),
-    ).toContain(`The ${stopped} `);
+
+  /** What the client of a task that was given up is told: the text, and the reason in the message's metadata. */
+  const told = (fold: TaskFold, how: Partial<LostRules>) => {
+    const [entry] = decideLost(fold, { ...rules, onLost: "fail", ...how }, stampAt());
+    const message = entry?.body.case === "statusUpdate" ? entry.body.value.status?.message : undefined;
+    return [message?.parts[0]?.content.value, message?.metadata];
+  };
+  test.for([
+    ["server", "The server failed while the agent worked on this task", "SERVER_FAILED"],
+    ["storage", "The storage failed while the agent worked on this task", "STORAGE_FAILED"],
+    ["task-manager", "The task manager failed while the agent worked on this task", "TASK_MANAGER_FAILED"],
+  ] as const)("is told that it was the %s that failed", ([failed, text, reason]) => {
+    expect(told(taskAfter(turn), { failed })).toEqual([text, { "a2a-task-manager/reason": reason }]);
+  });
+
+  const lostOnce = (fold: TaskFold) => decideTurnAgain(fold, true, stampAt());
+  test("a turn in which servers failed as often as allowed is given up, whatever the agent declares", () => {
+    const fourth = taskAfter(turn, lostOnce, lostOnce, lostOnce);
+    expect(decideLost(fourth, { ...rules, onLost: "resume" }, stampAt())).toEqual([]);
+    const fifth = taskAfter(turn, lostOnce, lostOnce, lostOnce, lostOnce);
+    expect(told(fifth, { onLost: "resume" })).toEqual([
+      "The server failed 5 times while the agent worked on this task",
+      { "a2a-task-manager/reason": "TOO_MANY_ATTEMPTS" },
+    ]);
+    // Losses to the storage don't count: no message is their cause.
+    expect(decideLost(fifth, { ...rules, failed: "storage", onLost: "resume" }, stampAt())).toEqual([]);
+    expect(told(taskAfter(turn), { onLost: "resume", attemptsMax: 1 })[1]).toEqual({
+      "a2a-task-manager/reason": "TOO_MANY_ATTEMPTS",
+    });
+  });
+  test("the failures of one turn don't count for the next", () => {
+    const next = taskAfter(turn, lostOnce, lostOnce, lostOnce, lostOnce, message("second"), turn);
+    expect(next.turn).toMatchObject({ attempt: 1, losses: 0 });
+    expect(decideLost(next, { ...rules, onLost: "resume" }, stampAt())).toEqual([]);
+  });
+
+  const stoppedBy = (called: boolean, touched: boolean) => (fold: TaskFold) =>
+    decideTurnStopped(fold, { called, touched }, stampAt());
+  const shutdown = ["The server was shut down while the agent worked on this task", "SERVER_SHUTDOWN"];
+  test.for([
+    { name: "before the agent was called", called: false, touched: false, again: ["fail", undefined, "resume"] },
+    { name: "before it had shown anything", called: true, touched: false, again: [undefined, "resume"] },
+    { name: "after it had shown something", called: true, touched: true, again: ["resume"] },
+  ] as const)("a turn that a shutdown stopped $name", ({ called, touched, again }) => {
+    const fold = taskAfter(turn, stoppedBy(called, touched));
+    for (const onLost of ["fail", undefined, "resume"] as const) {
+      const [text, metadata] = told(fold, { onLost, attemptsMax: 1 });
+      const runsAgain = (again as readonly unknown[]).includes(onLost);
+      expect([onLost, text, metadata]).toEqual(
+        runsAgain ? [onLost, undefined, undefined] : [onLost, shutdown[0], { "a2a-task-manager/reason": shutdown[1] }],
+      );
+    }
+    expect(shortOf(decideTurnAgain(fold, false, stampAt()))).toEqual([`turn 1 attempt ${called ? 2 : 1}`]);
+  });
+  test("a turn that runs again after a shutdown, and whose server then fails, was lost to a failure", () => {
+    const again = (fold: TaskFold) => decideTurnAgain(fold, false, stampAt());
+    expect(told(taskAfter(turn, stoppedBy(true, false), again), {})[1]).toEqual({
+      "a2a-task-manager/reason": "SERVER_FAILED",
+    });
+  });
+  test("nothing is left of a turn that is over", () => {
+    expect(stoppedBy(true, true)(taskAfter())).toEqual([]);
+    expect(stoppedBy(true, true)(taskAfter(turn, status(COMPLETED)))).toEqual([]);
+    expect(stoppedBy(true, true)(taskAfter(turn, status(INPUT_REQUIRED, "what?"), message("a", idle)))).toEqual([]);
   });
 });
 
@@ -80,7 +143,8 @@ test("a clock that jumps back never makes an entry earlier than the one before",
   const fold = taskAfter(turn, message("second"));
   const decided = [
     ...decideTurn(fold, back),
-    ...decideTurnAgain(fold, back),
+    ...decideTurnAgain(fold, true, back),
+    ...decideTurnStopped(fold, { called: true, touched: true }, back),
     ...decideEvent(fold, { statusUpdate: { state: FAILED, message: says("x") } }, back),
     ...decideEvent(fold, { statusUpdate: { state: COMPLETED, message: says("x") } }, back),
     ...decideEvent(fold, { artifactUpdate: { artifact: says("x") } }, back),
@@ -88,12 +152,12 @@ test("a clock that jumps back never makes an entry earlier than the one before",
     ...decideTurnEnd(fold, { kind: "canceled" }, back),
     ...decideCancel(fold, true, undefined, back),
     ...decideCancel(fold, false, undefined, back),
-    ...decideLost(fold, "fail", "server", back),
+    ...decideLost(fold, { onLost: "fail", failed: "server", attemptsMax: 5 }, back),
     decideTakeover(fold, "other", 2n, back),
   ];
   const accepted = decideMessage(fold, messageOf("third"), options, running, back);
   const entries = [...decided, ...(accepted.kind === "accept" ? accepted.entries : [])];
-  expect(entries.length).toBe(12);
+  expect(entries.length).toBe(13);
   expect(new Set(entries.map(({ timeMs }) => timeMs))).toEqual(new Set([BigInt(nowMs)]));
   const statusTimes = entries.flatMap(({ body }) =>
     body.case === "statusUpdate" && body.value.status?.timestamp ? timestampMs(body.value.status.timestamp) : [],

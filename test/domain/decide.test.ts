@@ -257,9 +257,9 @@ describe("turns", () => {
     expect(turn(taskAfter(turn, message("second"), status(FAILED)))).toEqual([]);
   });
   test("one that was cut off is run again, counted, with the results of its steps", () => {
-    const again = (fold: TaskFold) => decideTurnAgain(fold, stampAt());
+    const again = (fold: TaskFold) => decideTurnAgain(fold, true, stampAt());
     const fold = taskAfter(turn, message("second"), again);
-    expect(fold.turn).toMatchObject({ message: { sequence: 1n }, attempt: 2 });
+    expect(fold.turn).toMatchObject({ message: { sequence: 1n }, attempt: 2, losses: 1 });
     expect(shortOf(again(fold))).toEqual(["turn 1 attempt 3"]);
     expect(shortOf(again(taskAfter(turn, status(AUTH_REQUIRED))))).toEqual(["WORKING", "turn 1 attempt 2"]);
     expect(again(taskAfter())).toEqual([]);

@@ -18,6 +18,7 @@ import {
   decideTurn,
   decideTurnAgain,
   decideTurnEnd,
+  decideTurnStopped,
   type Stamp,
 } from "../../src/domain/decide.ts";
 import { makeEntry, messageForHistory, statusOf } from "../../src/domain/entry.ts";
@@ -223,10 +224,11 @@ test("terminal is final: nothing follows", () => {
       );
       expect([
         decideTurn(fold, stamp),
-        decideTurnAgain(fold, stamp),
-        decideLost(fold, "resume", "server", stamp),
+        decideTurnAgain(fold, true, stamp),
+        decideLost(fold, { onLost: "resume", failed: "server", attemptsMax: 5 }, stamp),
         decideTurnEnd(fold, { kind: "returned" }, stamp),
-      ]).toEqual([[], [], [], []]);
+        decideTurnStopped(fold, { called: true, touched: true }, stamp),
+      ]).toEqual([[], [], [], [], []]);
       expect(stateOf(fold)).toEqual(before);
     }),
   );

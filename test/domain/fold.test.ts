@@ -9,6 +9,7 @@ import {
   decideMessage,
   decideTurn,
   decideTurnAgain,
+  decideTurnStopped,
   type Stamp,
 } from "../../src/domain/decide.ts";
 import { makeEntry } from "../../src/domain/entry.ts";
@@ -80,7 +81,7 @@ describe("the state machine", () => {
 test("the results of steps stay for another run of their turn, and go with the next turn", () => {
   const fold = add(createdFold(), [...decideTurn(createdFold(), stamp), step("a"), step("b"), step("a")]);
   expect([...fold.steps.keys()]).toEqual(["a", "b"]);
-  add(fold, decideTurnAgain(fold, stamp));
+  add(fold, decideTurnAgain(fold, true, stamp));
   expect([...fold.steps.keys(), fold.turn?.attempt]).toEqual(["a", "b", 2]);
   const decision = decideMessage(
     fold,
@@ -113,7 +114,8 @@ test("a snapshot keeps everything there is to a task", () => {
     );
     add(fold, decision.kind === "accept" ? decision.entries : []);
   }
-  add(fold, decideTurnAgain(fold, stamp));
+  add(fold, decideTurnAgain(fold, true, stamp));
+  add(fold, decideTurnStopped(fold, { called: true, touched: true }, stamp));
   add(fold, decideCancel(fold, true, undefined, stamp));
   const restored = decodeSnapshot(taskId, encodeSnapshot(fold));
   expect(restored).toEqual(fold);

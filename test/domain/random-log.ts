@@ -12,6 +12,7 @@ import {
   decideTurn,
   decideTurnAgain,
   decideTurnEnd,
+  decideTurnStopped,
   type Stamp,
 } from "../../src/domain/decide.ts";
 import { makeEntry } from "../../src/domain/entry.ts";
@@ -33,6 +34,7 @@ export type Act =
     }
   | { readonly kind: "cancel"; readonly running: boolean }
   | { readonly kind: "end"; readonly end: "returned" | "failed" | "canceled" | "stopped" }
+  | { readonly kind: "stopped"; readonly called: boolean; readonly touched: boolean }
   | { readonly kind: "clock"; readonly ms: number };
 
 const text = fc.string({ maxLength: 12 });
@@ -69,6 +71,10 @@ export const acts: fc.Arbitrary<readonly Act[]> = fc.array(
         parts: fc.integer({ min: 1, max: 3 }),
         metadata: fc.boolean(),
       }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant("stopped" as const), called: fc.boolean(), touched: fc.boolean() }),
     },
     {
       weight: 2,
@@ -154,9 +160,11 @@ function entriesOf(
     case "turn":
       return decideTurn(fold, stamp);
     case "again":
-      return decideTurnAgain(fold, stamp);
+      return decideTurnAgain(fold, stamp.nowMs % 2 === 0, stamp);
+    case "stopped":
+      return decideTurnStopped(fold, { called: act.called, touched: act.called && act.touched }, stamp);
     case "lost":
-      return decideLost(fold, "fail", "server", stamp);
+      return decideLost(fold, { onLost: "fail", failed: "server", attemptsMax: 5 }, stamp);
     case "takeover":
       return ended ? [] : [decideTakeover(fold, "replica", 2n, stamp)];
     case "step":

@@ -39,7 +39,9 @@ export interface Plan {
   readonly steps: number;
   readonly faults: readonly Fault[];
   readonly whileWorking?: "enqueue" | "reject";
-  readonly onLost?: "fail" | "resume";
+  readonly onLost?: "fail" | "resume" | "undeclared";
+  /** Shut the server down about so often in a play; the next one begins when it has ended. */
+  readonly shutdowns?: number;
   /**
    * Kill the server about so often in a play; another one takes over, and what the first one still had on its way comes
    * late.
@@ -96,13 +98,14 @@ export class Play {
   }
 
   async run(): Promise<this> {
-    const { seed, steps, kills = 0 } = this.#plan;
+    const { seed, steps, kills = 0, shutdowns = 0 } = this.#plan;
     // Backoffs have jitter.
     const jitter = vi.spyOn(Math, "random").mockImplementation(randomOf(seed));
     try {
       await this.#start();
       for (let step = 0; step < steps; step++) {
         if (this.#below(steps) < kills) await this.#kill();
+        else if (shutdowns > 0 && this.#below(steps) < shutdowns) await this.#shutDown();
         else await this.#step();
         if (this.#below(4) === 0) await settle(1);
         else for (let microtasks = this.#below(8); microtasks > 0; microtasks--) await undefined;
@@ -142,6 +145,19 @@ export class Play {
   async #kill(): Promise<void> {
     this.killed.push(this.server);
     for (const call of this.calls) if (call.outcome === "open") call.outcome = "killed";
+    await this.#start();
+  }
+
+  /** Drains the server while its clients and its agent go on, and ends it; what is held up then goes on late. */
+  async #shutDown(): Promise<void> {
+    const { manager, faulty, clock } = this.server;
+    void manager.drain(this.#below(3) * 500);
+    for (let steps = this.#below(8); steps > 0; steps--) await this.#step();
+    const disposed = Promise.resolve(manager[Symbol.asyncDispose]());
+    for (let steps = this.#below(4); steps > 0; steps--) await this.#step();
+    if (this.#below(4) > 0) faulty.release();
+    await clock.advanceUntil(disposed);
+    this.killed.push(this.server);
     await this.#start();
   }
 

@@ -38,6 +38,8 @@ async function historyOf({ storage }: Play, id: string): Promise<History> {
     if (body.case === "message" && body.value.options !== undefined)
       accepted.set(sequence, body.value.message?.messageId ?? "");
     if (body.case === "turn") turns.push({ message: body.value.messageSequence, attempt: body.value.attempt });
+    // A run whose agent was not called is none.
+    if (body.case === "turnStopped" && !body.value.called) turns.pop();
   }
   return { id, entries, accepted, turns, state: stateOf(fold) };
 }
@@ -213,6 +215,16 @@ test.each<[string, Omit<Plan, "seed" | "steps">, readonly string[]]>([
     { faults: failing, kills: 2, onLost: "resume" },
     ["UNAVAILABLE", "killed"],
   ],
+  [
+    "servers that are shut down, and an agent that declares nothing",
+    { faults: slow, shutdowns: 2, onLost: "undeclared" },
+    ["UNAVAILABLE"],
+  ],
+  [
+    "servers that are shut down or killed, their turns run again",
+    { faults: slow, shutdowns: 2, kills: 1, onLost: "resume" },
+    ["UNAVAILABLE", "killed"],
+  ],
 ])(
   "with %s every call is answered, every message run or refused, and every reader sees the log",
   { timeout: timeoutMs },
@@ -222,7 +234,11 @@ test.each<[string, Omit<Plan, "seed" | "steps">, readonly string[]]>([
       for (const fact of await check({ ...plan, seed, steps: 60 }, allowed)) happened.add(fact);
     // Otherwise the plays would prove little.
     expect(
-      [...common, ...(plan.kills === undefined ? [] : ["takeover"])].filter((fact) => !happened.has(fact)),
+      [
+        ...common,
+        ...(plan.kills === undefined && plan.shutdowns === undefined ? [] : ["takeover"]),
+        ...(plan.shutdowns === undefined ? [] : ["turnStopped"]),
+      ].filter((fact) => !happened.has(fact)),
     ).toEqual([]);
   },
 );

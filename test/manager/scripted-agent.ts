@@ -75,12 +75,16 @@ export class Turn {
 /** An agent whose turns the test plays. */
 export class ScriptedAgent implements MessageProcessor {
   readonly turns: Turn[] = [];
-  readonly onLost: "fail" | "resume";
+  readonly onLost?: "fail" | "resume";
   readonly whileWorking: "enqueue" | "reject";
   #waiters: (() => void)[] = [];
 
-  constructor({ onLost = "fail", whileWorking = "enqueue" }: Pick<MessageProcessor, "onLost" | "whileWorking"> = {}) {
-    this.onLost = onLost;
+  /** "undeclared": it leaves to the task manager what becomes of its lost turns. */
+  constructor({
+    onLost = "fail",
+    whileWorking = "enqueue",
+  }: { onLost?: "fail" | "resume" | "undeclared"; whileWorking?: "enqueue" | "reject" } = {}) {
+    if (onLost !== "undeclared") this.onLost = onLost;
     this.whileWorking = whileWorking;
   }
 

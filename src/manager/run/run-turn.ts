@@ -1,12 +1,13 @@
 import { setImmediate } from "node:timers/promises";
+import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Entry } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { TaskContext } from "../../agent/message-processor.ts";
 import { decideEvent, invalidAgentResponse, type TurnEnd } from "../../domain/decide.ts";
 import type { ProcessorEvent } from "../../domain/processor-event.ts";
 import { TaskError } from "../../domain/task-error.ts";
 import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
-import type { TaskWriter } from "../../log/task-writer.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
+import type { TurnHost } from "./task-context.ts";
 import { TurnWatch } from "./turn-watch.ts";
 
 /**
@@ -18,15 +19,17 @@ import { TurnWatch } from "./turn-watch.ts";
  */
 export async function runTurn(
   deps: ManagerDeps,
-  writer: TaskWriter,
+  host: TurnHost,
   context: TaskContext,
   abort: AbortController,
 ): Promise<TurnEnd> {
+  const { writer } = host;
   const { processor, logger } = deps;
   const fields = { taskId: context.taskId, attempt: context.attempt };
   const watch = new TurnWatch(deps, abort, () => isInterrupted(writer.tentative.status.state));
   let iterator: AsyncIterator<ProcessorEvent> | undefined;
   let events = 0;
+  let completed = false;
   try {
     iterator = processor.processMessage(context)[Symbol.asyncIterator]();
     let step = iterator.next();
@@ -37,12 +40,14 @@ export async function runTurn(
         step.catch((error: unknown) => logger.debug({ ...fields, err: error }, "An abandoned turn failed"));
         return watch.abortedEnd;
       }
-      if (result.done) return abort.signal.aborted ? watch.abortedEnd : { kind: "returned" };
+      // A turn that has said COMPLETED is over, also where messages wait and its task goes on.
+      if (result.done) return abort.signal.aborted && !completed ? watch.abortedEnd : { kind: "returned" };
       watch.heard();
       if (!writer.hasRoom) await writer.room();
       if (++events % eventsAtOnce === 0) await setImmediate();
-      const refused = appendEvent(deps, writer, result.value);
+      const refused = appendEvent(deps, host, result.value);
       if (refused === undefined) {
+        completed = "statusUpdate" in result.value && result.value.statusUpdate.state === TaskState.COMPLETED;
         step = iterator.next();
       } else {
         logger.warn({ ...fields, why: refused.message }, "The agent yielded an event that cannot be appended");
@@ -78,7 +83,7 @@ const eventsAtOnce = 256;
 /**
  * An agent without types may yield anything. What is not an event is refused like an event that breaks the contract.
  */
-function entriesOf(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): readonly Entry[] {
+function entriesOf(deps: ManagerDeps, writer: TurnHost["writer"], event: ProcessorEvent): readonly Entry[] {
   try {
     return decideEvent(writer.tentative, event, stampOf(deps));
   } catch (error) {
@@ -87,11 +92,15 @@ function entriesOf(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent)
 }
 
 /** Appends an event. Gives the error that the agent gets if it is refused. Throws if the writer is lost. */
-function appendEvent(deps: ManagerDeps, writer: TaskWriter, event: ProcessorEvent): TaskError | undefined {
+function appendEvent(deps: ManagerDeps, host: TurnHost, event: ProcessorEvent): TaskError | undefined {
+  const { writer } = host;
   try {
     if (isTerminal(writer.tentative.status.state)) throw invalidAgentResponse("nothing may follow a terminal status");
     const entries = entriesOf(deps, writer, event);
-    if (entries.length > 0) writer.append(entries, "bounded");
+    if (entries.length > 0) {
+      writer.append(entries, "bounded");
+      host.touch();
+    }
     return undefined;
   } catch (error) {
     if (error instanceof TaskError && (error.reason === "INVALID_AGENT_RESPONSE" || error.reason === "TOO_LARGE"))

@@ -20,6 +20,8 @@ export interface TurnHost {
   readonly key: TaskKey;
   readonly writer: TaskWriter;
   readonly fence: bigint;
+  /** The turn has shown something or begun a step: a server that shuts down must not run it anew without asking. */
+  touch(): void;
   /** Whether this turn runs now. */
   isRunning(turn: NonNullable<TaskFold["turn"]>): boolean;
 }
@@ -104,6 +106,7 @@ async function runStep(
   const kept = run.writer.tentative.steps.get(name);
   // An absent Value stands for null, which encodes to no bytes.
   if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
+  run.touch();
   const value = stepValue(name, await body());
   checkRunning();
   const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);

@@ -10,13 +10,17 @@ import {
   decideTurn,
   decideTurnAgain,
   decideTurnEnd,
+  decideTurnStopped,
   type MessageDecision,
 } from "../../domain/decide.ts";
 import { messageForHistory, type PlacedEntry } from "../../domain/entry.ts";
-import { isPending, type TaskFold } from "../../domain/fold.ts";
+import { isPending, type TaskFold, type Turn } from "../../domain/fold.ts";
 import type { Caller, TaskKey } from "../../domain/scope.ts";
 import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
+import { againBackoff } from "../../log/limits.ts";
 import { TaskWriter } from "../../log/task-writer.ts";
+import { backoffMs } from "../../runtime/backoff.ts";
+import { sleep } from "../../runtime/clock.ts";
 import type { TaskFeed } from "../../stream/task-hub.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import type { RunQueue } from "./run-queue.ts";
@@ -40,6 +44,12 @@ export interface TakeUp {
   readonly giveUp?: boolean;
   /** Its run was lost to an error of the task manager's own, not of the storage. */
   readonly defect?: boolean;
+}
+
+/** How the turn begun last came to run again. */
+interface Again {
+  /** The server that ran it last ended without stopping it. */
+  readonly serverFailed: boolean;
 }
 
 /** What a run is given besides its task. */
@@ -114,6 +124,8 @@ export class TaskRun implements TurnHost {
   #ownership: Ownership;
   /** The work begun last, to its end. Only `stop` waits for it; decisions depend on the phase alone. */
   #work: Promise<void> = Promise.resolve();
+  /** The turn that runs has shown something or begun a step. */
+  #touched = false;
   /**
    * Who sent the waiting messages, by the sequence of the message. A turn of an unknown sender has its task's scope.
    */
@@ -157,7 +169,11 @@ export class TaskRun implements TurnHost {
     return this.#phase.kind;
   }
 
-  isRunning(turn: NonNullable<TaskFold["turn"]>): boolean {
+  touch(): void {
+    this.#touched = true;
+  }
+
+  isRunning(turn: Turn): boolean {
     return this.#runningTurn !== undefined && this.writer.tentative.turn === turn;
   }
 
@@ -249,10 +265,11 @@ export class TaskRun implements TurnHost {
   }
 
   /**
-   * Stops the run, not the task: aborts the running turn, and begins no other. Resolves when the turn is over and all
-   * its entries are durable, so that the next server finds them.
+   * Stops the run, not the task: aborts the running turn, or lets it end where there is no reason to abort it, and
+   * begins no other. Resolves when the turn is over and all its entries are durable, so that the next server finds
+   * them.
    */
-  async stop(reason: AbortReason): Promise<void> {
+  async stop(reason?: AbortReason): Promise<void> {
     const phase = this.#phase;
     switch (phase.kind) {
       case "idle":
@@ -268,9 +285,12 @@ export class TaskRun implements TurnHost {
         break;
       case "turn":
         this.#phase = { kind: "stopping", abort: phase.abort };
-        phase.abort.abort(reason);
+        if (reason !== undefined) phase.abort.abort(reason);
         break;
       case "stopping":
+        // It was let end until now.
+        if (reason !== undefined) phase.abort?.abort(reason);
+        break;
       case "ended":
         break;
       default:
@@ -294,18 +314,21 @@ export class TaskRun implements TurnHost {
     const { tentative } = this.writer;
     const { state } = tentative.status;
     if (this.#phase.kind !== "idle" || isTerminal(state) || (isInterrupted(state) && !isPending(tentative))) return;
-    const onLost = giveUp ? "fail" : (this.#deps.processor.onLost ?? "fail");
+    const { processor, options } = this.#deps;
+    const onLost = giveUp ? "fail" : processor.onLost;
     // A task of this replica that does not run was dropped because the storage failed, unless its loss says more.
     const own = defect ? "task-manager" : "storage";
-    const stopped = this.#ownership.kind === "owned" ? own : "server";
-    this.#append(decideLost(tentative, onLost, stopped, stampOf(this.#deps)), "unbounded");
+    const failed = this.#ownership.kind === "owned" ? own : "server";
+    const rules = { onLost, failed, attemptsMax: options.maxAttempts } as const;
+    const serverFailed = failed === "server" && tentative.turn?.stopped === undefined;
+    this.#append(decideLost(tentative, rules, stampOf(this.#deps)), "unbounded");
     if (isTerminal(tentative.status.state)) return;
     // A turn that had asked its client for something is over: what the client said since belongs to the next turn.
-    this.#enqueue({ again: tentative.turnOpen && !isInterrupted(state) });
+    this.#enqueue(tentative.turnOpen && !isInterrupted(state) ? { serverFailed } : undefined);
   }
 
   /** idle → queued. In every other phase the work under way comes to the waiting messages. */
-  #enqueue({ again = false }: { readonly again?: boolean } = {}): void {
+  #enqueue(again?: Again): void {
     if (this.#phase.kind !== "idle") return;
     const leave = new AbortController();
     this.#phase = { kind: "queued", leave };
@@ -313,7 +336,8 @@ export class TaskRun implements TurnHost {
   }
 
   /** queued → … → the end of the work. `again`: the turn begun last is to run again. Never throws. */
-  async #workOff(again: boolean, leave: AbortSignal): Promise<void> {
+  async #workOff(again: Again | undefined, leave: AbortSignal): Promise<void> {
+    if (again !== undefined) await this.#holdOff(again, leave);
     const release = await this.#parts.queue.acquire(leave);
     if (release === undefined) return;
     try {
@@ -330,6 +354,17 @@ export class TaskRun implements TurnHost {
     }
   }
 
+  /**
+   * Waits before a turn runs again whose server failed in it several times: its message may be the cause, and servers
+   * that fail one after another run nothing else.
+   */
+  async #holdOff({ serverFailed }: Again, leave: AbortSignal): Promise<void> {
+    const losses = this.writer.tentative.turn?.losses ?? 0;
+    if (!serverFailed || losses === 0) return;
+    // It rejects only when the wait is given up. The next step looks at the signal, too.
+    await sleep(this.#deps.clock, backoffMs(againBackoff, losses), leave).catch(() => undefined);
+  }
+
   /** settling and queued → idle, stopping → ended. */
   #rest(): void {
     if (this.#phase.kind === "stopping") this.#phase = { kind: "ended", lost: undefined };
@@ -343,15 +378,19 @@ export class TaskRun implements TurnHost {
   }
 
   /** Runs the turn that is due, and those after it, until no message waits. */
-  async #runTurns(again: boolean): Promise<void> {
+  async #runTurns(again: Again | undefined): Promise<void> {
     const { tentative } = this.writer;
-    for (let begun = this.#beginTurn(again); begun !== undefined; begun = this.#beginTurn(false)) {
+    for (let begun = this.#beginTurn(again); begun !== undefined; begun = this.#beginTurn()) {
       const { turn, abort } = begun;
       const caller = this.#callers.get(turn.message.sequence);
       this.#callers.delete(turn.message.sequence);
       const context = this.#parts.contexts(this, turn, abort.signal, caller);
-      const end = await runTurn(this.#deps, this.writer, context, abort);
-      if (this.lost !== undefined || end.kind === "stopped") break;
+      const end = await runTurn(this.#deps, this, context, abort);
+      if (this.lost !== undefined) break;
+      if (end.kind === "stopped") {
+        this.#leaveTurn({ called: true, touched: this.#touched });
+        break;
+      }
       // A request to cancel that came too late for the turn still counts.
       const closing = tentative.cancelRequested ? ({ kind: "canceled" } as const) : end;
       // The end of this turn and the beginning of the next are one step, so one append: a server that takes over finds
@@ -366,19 +405,28 @@ export class TaskRun implements TurnHost {
    * Appends the beginning of the turn that is due, and moves on to it in the same step. Undefined where no turn is due,
    * and where the run stops: then the next server runs the turn.
    */
-  #beginTurn(
-    again: boolean,
-  ): { readonly turn: NonNullable<TaskFold["turn"]>; readonly abort: AbortController } | undefined {
+  #beginTurn(again?: Again): { readonly turn: Turn; readonly abort: AbortController } | undefined {
     const { tentative } = this.writer;
     const stamp = stampOf(this.#deps);
-    const entries = again ? decideTurnAgain(tentative, stamp) : decideTurn(tentative, stamp);
+    const entries = again ? decideTurnAgain(tentative, again.serverFailed, stamp) : decideTurn(tentative, stamp);
     if (entries.length === 0) return undefined;
     this.#append(entries, "unbounded");
     const { turn } = tentative;
-    if (turn === undefined || (this.phase !== "starting" && this.phase !== "turn")) return undefined;
+    if (turn === undefined) return undefined;
+    if (this.phase !== "starting" && this.phase !== "turn") {
+      if (this.phase === "stopping") this.#leaveTurn({ called: false, touched: false });
+      return undefined;
+    }
+    this.#touched = false;
     const abort = new AbortController();
     this.#phase = { kind: "turn", abort };
     return { turn, abort };
+  }
+
+  /** Leaves the present turn to the next server, and says so in the log. */
+  #leaveTurn(progress: Parameters<typeof decideTurnStopped>[1]): void {
+    const entries = decideTurnStopped(this.writer.tentative, progress, stampOf(this.#deps));
+    if (entries.length > 0) this.#append(entries, "unbounded");
   }
 
   /** No turn runs any more. */

@@ -39,6 +39,7 @@ export class TaskRuns {
   readonly #contexts: TaskContextFactory;
   readonly #lost: LostTasks;
   #stopped = false;
+  #finishing = false;
 
   constructor(deps: ManagerDeps, queue: RunQueue, contexts: TaskContextFactory) {
     this.#deps = deps;
@@ -139,10 +140,20 @@ export class TaskRuns {
     );
   }
 
+  /**
+   * Lets the turns that run end, and begins no other, also in runs that are made later: those only append. Resolves
+   * when no turn runs.
+   */
+  async finishAll(): Promise<void> {
+    this.#finishing = true;
+    this.#lost.stop();
+    await this.#stopEach(undefined);
+  }
+
   /** Stops every run and resolves when all have stopped. No further run begins. */
   async stopAll(reason: AbortReason): Promise<void> {
     this.#stop();
-    await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run)?.stop(reason)));
+    await this.#stopEach(reason);
   }
 
   /**
@@ -152,6 +163,10 @@ export class TaskRuns {
   abandonAll(error: Error): void {
     this.#stop();
     for (const { ready } of [...this.#places.values()]) ready?.writer.abandon(error);
+  }
+
+  async #stopEach(reason: AbortReason | undefined): Promise<void> {
+    await Promise.allSettled([...this.#places.values()].map(async ({ run }) => (await run)?.stop(reason)));
   }
 
   #stop(): void {
@@ -205,7 +220,10 @@ export class TaskRuns {
         if (!(error instanceof TaskError && error.reason === "TASK_NOT_FOUND")) this.#lost.lost(key, error);
       },
     };
-    return new TaskRun(this.#deps, key, start, parts);
+    const run = new TaskRun(this.#deps, key, start, parts);
+    // Nothing runs yet, so it is stopped in this step.
+    if (this.#finishing) void run.stop();
+    return run;
   }
 
   #forgetIfIdle(place: Place): void {

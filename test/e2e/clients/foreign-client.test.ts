@@ -107,7 +107,7 @@ test.for([
   expect([
     task.status?.state,
     (task.status?.message?.parts[0]?.content as unknown as { readonly value: string }).value,
-  ]).toEqual([4, "The server stopped while the agent worked on this task"]);
+  ]).toEqual([4, "The server failed while the agent worked on this task"]);
 });
 
 test("sends, lists, cancels, subscribes, and is refused with A2A's errors", async ({ home }) => {

@@ -42,13 +42,35 @@ const agent = `
 `;
 
 async function start(...args: readonly string[]): Promise<ServeProcess> {
+  return startWith(agent, ...args);
+}
+
+async function startWith(source: string, ...args: readonly string[]): Promise<ServeProcess> {
   const file = join(folder, "agent.mjs");
-  writeFileSync(file, agent);
+  writeFileSync(file, source);
   const storage = ["--storage", `sqlite:${join(folder, "tasks.db")}`];
-  return startServer([...storage, "--processor", file, "--cancel-grace", "30s", ...args], {
+  return startServer([...storage, "--processor", file, "--drain-turns", "0s", "--cancel-grace", "30s", ...args], {
     GATE: join(folder, "gate"),
   });
 }
+
+/** Streams until the test lets it go, and completes, whatever it is told. */
+const patientAgent = `
+  import { existsSync } from "node:fs";
+  import { setTimeout as delay } from "node:timers/promises";
+  const parts = (text) => [{ content: { case: "text", value: text } }];
+  const chunk = (text, append) => ({ artifactUpdate: { artifact: { artifactId: "a", parts: parts(text) }, append } });
+  export default {
+    async *processMessage({ signal }) {
+      yield chunk("0", false);
+      for (let n = 1; !existsSync(process.env.GATE); n++) {
+        await delay(5);
+        yield chunk(String(n), true);
+      }
+      yield chunk(signal.aborted ? "was told" : "last word", true);
+    },
+  };
+`;
 
 /** A stream that is read to its end, whatever that is. */
 interface Reading<T> {
@@ -149,6 +171,32 @@ describe("a server that is told to end by SIGTERM", () => {
       expect(events.slice(0, seen.length)).toEqual(seen);
       expect(textsOf(stream.seen)).toEqual(textsOf(events));
     }
+  });
+
+  it("running turns may end in the time for turns, with their calls and streams; what is new is refused", async () => {
+    server = await startWith(patientAgent, "--drain-turns", "10m");
+    const all = bindings.map(open);
+    for (const { stream } of all)
+      await vi.waitFor(() => expect(textsOf(stream.seen).length).toBeGreaterThan(1), waitMs);
+    const exited = server.end("SIGTERM");
+    for (const { clients, stream, health } of all) {
+      await vi.waitFor(
+        () => expect(health.seen.map(({ status }) => status)).toEqual([Status.SERVING, Status.NOT_SERVING]),
+        waitMs,
+      );
+      expect(await clients.a2a.sendMessage({ message: userMessage("too late") }).catch(toldError)).toMatchObject(
+        unavailable,
+      );
+      const seen = stream.seen.length;
+      await vi.waitFor(() => expect(stream.seen.length).toBeGreaterThan(seen + 5), waitMs);
+    }
+    writeFileSync(join(folder, "gate"), "");
+    for (const { blocking, stream } of all) {
+      expect(await blocking).toBe("answered");
+      expect(await stream.end).toBe("ended");
+      expect(textsOf(stream.seen).at(-1)).toBe("last word");
+    }
+    expect(await exited).toBe(0);
   });
 
   it("calls that are still open when the drain time is over are answered, and the server ends", async () => {

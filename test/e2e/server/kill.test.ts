@@ -235,7 +235,7 @@ async function expectKept({ a2a, tasks }: Clients, heard: Heard, onLost: string)
   const failed = onLost === "fail" && (begun || task.status?.state === TaskState.FAILED);
   expect(task.status?.state).toBe(failed ? TaskState.FAILED : TaskState.COMPLETED);
   expect(task.status?.message?.parts[0]?.content.value).toBe(
-    failed ? "The server stopped while the agent worked on this task" : "done",
+    failed ? "The server failed while the agent worked on this task" : "done",
   );
 }
 

@@ -299,9 +299,9 @@ describe("its end", () => {
     expect(await ended).toMatch(/^cut$|unavailable/);
   });
 
-  it("SIGTERM signals running turns, and the server ends when they have ended", async () => {
+  it("SIGTERM signals running turns when they get no time, and the server ends when they have ended", async () => {
     // Longer than a test may take: a turn that isn't told would be waited for until the test fails.
-    const server = await start("--drain-timeout", "10m", "--cancel-grace", "10m");
+    const server = await start("--drain-turns", "0s", "--drain-timeout", "10m", "--cancel-grace", "10m");
     const { task } = await send(server, "count 1000 60000", { returnImmediately: true });
     expect(task?.id).toBeTruthy();
     expect(await server.end("SIGTERM")).toBe(0);
@@ -313,7 +313,7 @@ describe("its end", () => {
       file,
       "export default { async *processMessage() { await new Promise((r) => setTimeout(r, 60_000)); } };\n",
     );
-    const server = await start("--processor", file, "--cancel-grace", "1m");
+    const server = await start("--processor", file, "--drain-turns", "1m");
     void send(server, "hello").catch(() => undefined);
     await send(server, "hello", { returnImmediately: true });
     void server.end("SIGTERM");

@@ -52,7 +52,7 @@ describe("after a crash", () => {
     const { task } = await manager.getTask(id);
     expect([stateOf(task), statusText(task), task.artifacts.length, agent.turns.length]).toEqual([
       "FAILED",
-      "The server stopped while the agent worked on this task",
+      "The server failed while the agent worked on this task",
       1,
       0,
     ]);
@@ -278,7 +278,7 @@ describe("tasks of the dead that appear while their successor lives", () => {
     await clock.advance(10_000);
     const tasks = await Promise.all(ids.map(async (id) => (await manager.getTask(id)).task));
     expect(tasks.map((task) => [stateOf(task), statusText(task)])).toEqual(
-      ids.map(() => ["FAILED", "The server stopped while the agent worked on this task"]),
+      ids.map(() => ["FAILED", "The server failed while the agent worked on this task"]),
     );
     expect(await faulty.storage.listRunners({ limit: 10 })).toEqual([]);
   });

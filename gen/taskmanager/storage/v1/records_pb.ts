@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file taskmanager/storage/v1/records.proto.
  */
 export const file_taskmanager_storage_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEi+QMKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIAEIGCgRib2R5ImIKC1Rhc2tDcmVhdGVkEh0KBHRhc2sYASABKAsyDy5sZi5hMmEudjEuVGFzaxI0CgdvcHRpb25zGAIgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucyKXAQoPTWVzc2FnZUFjY2VwdGVkEiMKB21lc3NhZ2UYASABKAsyEi5sZi5hMmEudjEuTWVzc2FnZRI0CgdvcHRpb25zGAIgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucxIPCgdyZXN1bWVzGAMgASgIEhgKEGZvbGxvd3NfcXVlc3Rpb24YBCABKAgirAEKC1NlbmRPcHRpb25zEhAKCGJsb2NraW5nGAEgASgIEhEKCXN0cmVhbWluZxgCIAEoCBIbCg5oaXN0b3J5X2xlbmd0aBgDIAEoBUgAiAEBEh0KFWFjY2VwdGVkX291dHB1dF9tb2RlcxgEIAMoCRIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCEQoPX2hpc3RvcnlfbGVuZ3RoIjgKC1R1cm5TdGFydGVkEhgKEG1lc3NhZ2Vfc2VxdWVuY2UYASABKAQSDwoHYXR0ZW1wdBgCIAEoDSJBCgpTdGVwUmVzdWx0EgwKBG5hbWUYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiKgoIVGFrZW92ZXISDwoHcmVwbGljYRgBIAEoCRINCgVmZW5jZRgCIAEoBCI8Cg9DYW5jZWxSZXF1ZXN0ZWQSKQoIbWV0YWRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ih0KCkVudHJ5QmF0Y2gSDwoHZW50cmllcxgBIAMoDCL+AgoMVGFza1NuYXBzaG90EhAKCHNlcXVlbmNlGAEgASgEEh0KBHRhc2sYAiABKAsyDy5sZi5hMmEudjEuVGFzaxIPCgd0aW1lX21zGAMgASgDEjcKB3dhaXRpbmcYBCADKAsyJi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLldhaXRpbmdNZXNzYWdlEjEKBHR1cm4YBSABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkEjwKDHR1cm5fbWVzc2FnZRgGIAEoCzImLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuV2FpdGluZ01lc3NhZ2USOAoMc3RlcF9yZXN1bHRzGAcgAygLMiIudGFza21hbmFnZXIuc3RvcmFnZS52MS5TdGVwUmVzdWx0EhgKEGNhbmNlbF9yZXF1ZXN0ZWQYCCABKAgSEQoJdHVybl9vcGVuGAkgASgIEhsKE3F1ZXN0aW9uX2luX2hpc3RvcnkYCiABKAgibwoOV2FpdGluZ01lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSFQoNaGlzdG9yeV9pbmRleBgCIAEoDRI0CgdvcHRpb25zGAMgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucyIsCgtUYXNrU3VtbWFyeRIdCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2tiBnByb3RvMw", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
+  fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEitgQKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIABI7Cgx0dXJuX3N0b3BwZWQYCiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdG9wcGVkSABCBgoEYm9keSJiCgtUYXNrQ3JlYXRlZBIdCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2sSNAoHb3B0aW9ucxgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMilwEKD01lc3NhZ2VBY2NlcHRlZBIjCgdtZXNzYWdlGAEgASgLMhIubGYuYTJhLnYxLk1lc3NhZ2USNAoHb3B0aW9ucxgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMSDwoHcmVzdW1lcxgDIAEoCBIYChBmb2xsb3dzX3F1ZXN0aW9uGAQgASgIIqwBCgtTZW5kT3B0aW9ucxIQCghibG9ja2luZxgBIAEoCBIRCglzdHJlYW1pbmcYAiABKAgSGwoOaGlzdG9yeV9sZW5ndGgYAyABKAVIAIgBARIdChVhY2NlcHRlZF9vdXRwdXRfbW9kZXMYBCADKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QhEKD19oaXN0b3J5X2xlbmd0aCJICgtUdXJuU3RhcnRlZBIYChBtZXNzYWdlX3NlcXVlbmNlGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SDgoGbG9zc2VzGAMgASgNIi4KC1R1cm5TdG9wcGVkEg4KBmNhbGxlZBgBIAEoCBIPCgd0b3VjaGVkGAIgASgIIkEKClN0ZXBSZXN1bHQSDAoEbmFtZRgBIAEoCRIlCgV2YWx1ZRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSIqCghUYWtlb3ZlchIPCgdyZXBsaWNhGAEgASgJEg0KBWZlbmNlGAIgASgEIjwKD0NhbmNlbFJlcXVlc3RlZBIpCghtZXRhZGF0YRgBIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiHQoKRW50cnlCYXRjaBIPCgdlbnRyaWVzGAEgAygMIrkDCgxUYXNrU25hcHNob3QSEAoIc2VxdWVuY2UYASABKAQSHQoEdGFzaxgCIAEoCzIPLmxmLmEyYS52MS5UYXNrEg8KB3RpbWVfbXMYAyABKAMSNwoHd2FpdGluZxgEIAMoCzImLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuV2FpdGluZ01lc3NhZ2USMQoEdHVybhgFIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVHVyblN0YXJ0ZWQSPAoMdHVybl9tZXNzYWdlGAYgASgLMiYudGFza21hbmFnZXIuc3RvcmFnZS52MS5XYWl0aW5nTWVzc2FnZRI4CgxzdGVwX3Jlc3VsdHMYByADKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHQSGAoQY2FuY2VsX3JlcXVlc3RlZBgIIAEoCBIRCgl0dXJuX29wZW4YCSABKAgSGwoTcXVlc3Rpb25faW5faGlzdG9yeRgKIAEoCBI5Cgx0dXJuX3N0b3BwZWQYCyABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdG9wcGVkIm8KDldhaXRpbmdNZXNzYWdlEhAKCHNlcXVlbmNlGAEgASgEEhUKDWhpc3RvcnlfaW5kZXgYAiABKA0SNAoHb3B0aW9ucxgDIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMiLAoLVGFza1N1bW1hcnkSHQoEdGFzaxgBIAEoCzIPLmxmLmEyYS52MS5UYXNrYgZwcm90bzM", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
 
 /**
  * One immutable record of a task's log. Its sequence is not stored in it: it follows from the first sequence of the
@@ -102,6 +102,14 @@ export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
      */
     value: CancelRequested;
     case: "cancelRequested";
+  } | {
+    /**
+     * The server that ran the turn stopped it, because it shuts down.
+     *
+     * @generated from field: taskmanager.storage.v1.TurnStopped turn_stopped = 10;
+     */
+    value: TurnStopped;
+    case: "turnStopped";
   } | { case: undefined; value?: undefined };
 };
 
@@ -245,11 +253,18 @@ export type TurnStarted = Message<"taskmanager.storage.v1.TurnStarted"> & {
   messageSequence: bigint;
 
   /**
-   * 1 for the first run of the turn, one more for each run after a crash.
+   * 1 for the first run of the turn, one more for each further run.
    *
    * @generated from field: uint32 attempt = 2;
    */
   attempt: number;
+
+  /**
+   * How many runs of the turn were lost because their server failed.
+   *
+   * @generated from field: uint32 losses = 3;
+   */
+  losses: number;
 };
 
 /**
@@ -258,6 +273,34 @@ export type TurnStarted = Message<"taskmanager.storage.v1.TurnStarted"> & {
  */
 export const TurnStartedSchema: GenMessage<TurnStarted> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 4);
+
+/**
+ * The end of a run of a turn in a planned shutdown. The next server decides what becomes of the turn.
+ *
+ * @generated from message taskmanager.storage.v1.TurnStopped
+ */
+export type TurnStopped = Message<"taskmanager.storage.v1.TurnStopped"> & {
+  /**
+   * The processor was called for this run.
+   *
+   * @generated from field: bool called = 1;
+   */
+  called: boolean;
+
+  /**
+   * The run had shown something or had begun a step.
+   *
+   * @generated from field: bool touched = 2;
+   */
+  touched: boolean;
+};
+
+/**
+ * Describes the message taskmanager.storage.v1.TurnStopped.
+ * Use `create(TurnStoppedSchema)` to create a new message.
+ */
+export const TurnStoppedSchema: GenMessage<TurnStopped> = /*@__PURE__*/
+  messageDesc(file_taskmanager_storage_v1_records, 5);
 
 /**
  * The stored result of a step.
@@ -285,7 +328,7 @@ export type StepResult = Message<"taskmanager.storage.v1.StepResult"> & {
  * Use `create(StepResultSchema)` to create a new message.
  */
 export const StepResultSchema: GenMessage<StepResult> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 5);
+  messageDesc(file_taskmanager_storage_v1_records, 6);
 
 /**
  * A change of the replica that owns the task.
@@ -313,7 +356,7 @@ export type Takeover = Message<"taskmanager.storage.v1.Takeover"> & {
  * Use `create(TakeoverSchema)` to create a new message.
  */
 export const TakeoverSchema: GenMessage<Takeover> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 6);
+  messageDesc(file_taskmanager_storage_v1_records, 7);
 
 /**
  * A request to cancel the task, accepted before the task ended.
@@ -334,7 +377,7 @@ export type CancelRequested = Message<"taskmanager.storage.v1.CancelRequested"> 
  * Use `create(CancelRequestedSchema)` to create a new message.
  */
 export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 7);
+  messageDesc(file_taskmanager_storage_v1_records, 8);
 
 /**
  * The stored form of the entries of one append, or of several appends that were merged.
@@ -355,7 +398,7 @@ export type EntryBatch = Message<"taskmanager.storage.v1.EntryBatch"> & {
  * Use `create(EntryBatchSchema)` to create a new message.
  */
 export const EntryBatchSchema: GenMessage<EntryBatch> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 8);
+  messageDesc(file_taskmanager_storage_v1_records, 9);
 
 /**
  * A snapshot: the fold of the entries up to a sequence. It is a cache and can be rebuilt from the log.
@@ -432,6 +475,13 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
    * @generated from field: bool question_in_history = 10;
    */
   questionInHistory: boolean;
+
+  /**
+   * The server that ran this turn stopped it, because it shut down.
+   *
+   * @generated from field: taskmanager.storage.v1.TurnStopped turn_stopped = 11;
+   */
+  turnStopped?: TurnStopped | undefined;
 };
 
 /**
@@ -439,7 +489,7 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
  * Use `create(TaskSnapshotSchema)` to create a new message.
  */
 export const TaskSnapshotSchema: GenMessage<TaskSnapshot> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 9);
+  messageDesc(file_taskmanager_storage_v1_records, 10);
 
 /**
  * A message of the task's history, with its options.
@@ -474,7 +524,7 @@ export type WaitingMessage = Message<"taskmanager.storage.v1.WaitingMessage"> & 
  * Use `create(WaitingMessageSchema)` to create a new message.
  */
 export const WaitingMessageSchema: GenMessage<WaitingMessage> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 10);
+  messageDesc(file_taskmanager_storage_v1_records, 11);
 
 /**
  * The form of a task in lists: without history and artifacts. Lists read it instead of the log.
@@ -495,5 +545,5 @@ export type TaskSummary = Message<"taskmanager.storage.v1.TaskSummary"> & {
  * Use `create(TaskSummarySchema)` to create a new message.
  */
 export const TaskSummarySchema: GenMessage<TaskSummary> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 11);
+  messageDesc(file_taskmanager_storage_v1_records, 12);
 

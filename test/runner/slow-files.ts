@@ -7,23 +7,25 @@ import { BaseSequencer } from "vitest/node";
  * The end of a whole run shows the ten slowest: a new one among them belongs here.
  */
 const slowFiles: Readonly<Record<string, number>> = {
-  "test/storage/sqlite/conformance.test.ts": 110,
-  "test/storage/mongodb/conformance.test.ts": 95,
-  "test/e2e/server/kill.test.ts": 41,
-  "test/storage/mongodb/three-nodes.test.ts": 40,
+  "test/storage/mongodb/conformance.test.ts": 174,
+  "test/storage/sqlite/conformance.test.ts": 140,
+  "test/e2e/load/request-cost.test.ts": 67,
+  "test/e2e/server/kill.test.ts": 44,
+  "test/storage/mongodb/three-nodes.test.ts": 44,
+  "test/e2e/load/large-answers.test.ts": 37,
+  "test/package/package.test.ts": 23,
+  "test/e2e/calls/call-table.test.ts": 20,
   "test/e2e/server/main.test.ts": 20,
   "test/storage/mongodb/expiry.test.ts": 18,
-  "test/e2e/load/request-cost.test.ts": 15,
+  "test/e2e/server/clock-jumps.test.ts": 15,
   "test/fuzz/fuzz.test.ts": 15,
   "test/manager/schedules.test.ts": 14,
   "test/storage/sqlite/engine.test.ts": 13,
   "test/e2e/clients/foreign-client.test.ts": 12,
-  "test/e2e/calls/call-table.test.ts": 12,
   "test/storage/mongodb/explain.test.ts": 10,
-  "test/transport/agent-card/sign-card.test.ts": 9,
   "test/e2e/server/one-server.test.ts": 9,
+  "test/transport/agent-card/sign-card.test.ts": 9,
   "test/e2e/server/drain.test.ts": 8,
-  "test/e2e/server/clock-jumps.test.ts": 15,
 };
 
 /** Starts the slowest files first, and all others in the order that Vitest chooses. */

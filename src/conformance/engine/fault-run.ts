@@ -21,8 +21,11 @@ export const usualKinds: readonly FaultKind[] = faultKinds.filter(
   ({ effect, crash }) => crash === (effect === "before"),
 );
 
-/** Runs at the same time, each with its own fault. They spend nearly all their time waiting for a database. */
-const lanes = 4;
+/**
+ * Runs at the same time, each with its own fault. They spend nearly all their time waiting for a database. More would
+ * hold too many of the largest entries at once.
+ */
+const lanes = 8;
 /** More commands than any run needs. */
 const commandsMax = 2000;
 /** Tries of one call: one fails because of the fault, and one more if the fault was in background work. */

@@ -14,8 +14,7 @@ export const removalFaultCases: readonly FaultSpec[] = [
     async run(open) {
       for (const kind of usualKinds) {
         await atEveryCommand(open, kind, async (run) => {
-          await fill(run.storage, "task", "context");
-          await fill(run.storage, "kept", "context");
+          await fillAll(run.storage, { task: "context", kept: "context" });
           const storage = await removed(run, (one) => one.deleteTask(given.taskKey("task")), ["task"]);
           await assertAnew(storage, "task", "context");
           assert.deepEqual(given.idsOf(await storage.listMessagesByContextId(scope, "context")).toSorted(), [
@@ -33,9 +32,7 @@ export const removalFaultCases: readonly FaultSpec[] = [
     async run(open) {
       for (const kind of usualKinds) {
         await atEveryCommand(open, kind, async (run) => {
-          await fill(run.storage, "one", "context");
-          await fill(run.storage, "two", "context");
-          await fill(run.storage, "kept", "other");
+          await fillAll(run.storage, { one: "context", two: "context", kept: "other" });
           const storage = await removed(run, (one) => one.deleteConversation(scope, "context"), ["one", "two"]);
           assert.equal(await storage.getConversation(scope, "context"), undefined);
           await assertAnew(storage, "one", "context");
@@ -78,6 +75,11 @@ export const removalFaultCases: readonly FaultSpec[] = [
   },
 ];
 
+/** Tasks that have ended, each in the conversation given for it. They are made at once, which saves waiting. */
+async function fillAll(storage: Storage, contextIds: Readonly<Record<string, string>>): Promise<void> {
+  await Promise.all(Object.entries(contextIds).map(([taskId, contextId]) => fill(storage, taskId, contextId)));
+}
+
 /** A task that has ended, with a log of several records, a claim, messages, a snapshot, a command and a config. */
 async function fill(storage: Storage, taskId: string, contextId: string): Promise<void> {
   const key = given.taskKey(taskId);
@@ -98,15 +100,22 @@ async function fill(storage: Storage, taskId: string, contextId: string): Promis
 /** Everything that can be found of a task, including its claim. */
 async function imageOf(storage: Storage, taskId: string): Promise<unknown> {
   const key = given.taskKey(taskId);
-  const task = await storage.getTask(key, { snapshot: true });
+  const [task, exists, entries, messages, configs, claim] = await Promise.all([
+    storage.getTask(key, { snapshot: true }),
+    storage.taskExists(key),
+    given.readAll(storage, key),
+    storage.getMessages(scope, [`${taskId}-1`, `${taskId}-2`]),
+    storage.listPushNotifications(key),
+    // With a window of 0, the call takes no claim.
+    storage.claimMessage(scope, given.claimOf(`${taskId}-1`, "another", { windowMs: 0 })),
+  ]);
   return {
     task: task && [task.head, task.state, task.contextId, task.commands.length, task.snapshot?.sequence],
-    exists: await storage.taskExists(key),
-    entries: (await given.readAll(storage, key)).map(({ batch, bytes }) => [batch, given.digestOf(bytes)]),
-    messages: given.idsOf(await storage.getMessages(scope, [`${taskId}-1`, `${taskId}-2`])),
-    configs: (await storage.listPushNotifications(key)).map(({ id }) => id),
-    // With a window of 0, the call takes no claim.
-    claim: await storage.claimMessage(scope, given.claimOf(`${taskId}-1`, "another", { windowMs: 0 })),
+    exists,
+    entries: entries.map(({ batch, bytes }) => [batch, given.digestOf(bytes)]),
+    messages: given.idsOf(messages),
+    configs: configs.map(({ id }) => id),
+    claim,
   };
 }
 
@@ -145,11 +154,8 @@ async function removed(
 }
 
 async function imagesOf(storage: Storage, taskIds: readonly string[]): Promise<Record<string, unknown>> {
-  const images: Record<string, unknown> = {};
-  for (const taskId of taskIds) {
-    images[taskId] = await imageOf(storage, taskId);
-  }
-  return images;
+  const images = taskIds.map(async (taskId) => [taskId, await imageOf(storage, taskId)] as const);
+  return Object.fromEntries(await Promise.all(images));
 }
 
 /** Asserts that the message of a removed task creates a new task under the same id, with nothing of the old one. */
@@ -162,9 +168,7 @@ async function assertAnew(storage: Storage, taskId: string, contextId: string): 
 
 async function cleanUp(run: FaultRun): Promise<void> {
   const old = ["old-1", "old-2"];
-  for (const taskId of [...old, "young"]) {
-    await fill(run.storage, taskId, taskId);
-  }
+  await fillAll(run.storage, { "old-1": "old-1", "old-2": "old-2", young: "young" });
   await given.commit(run.storage, given.taskKey("running"), given.nothing, { contextId: "running" });
   for (const contextId of [...old, "running"]) {
     await given.setLastAccess(run.storage, contextId, new Date(Date.now() - hourMs / 2));

@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
@@ -27,6 +27,7 @@ import type { Storage, StorageOptions } from "../../../src/storage/storage.ts";
 export const openSqliteUnderFault: OpenUnderFault = async (fault, options) => {
   const folder = mkdtempSync(join(tmpdir(), "a2a-sqlite-fault-"));
   const file = join(folder, "tasks.db");
+  if (options === undefined) writeFileSync(file, newDatabase(join(folder, "new.db")));
   const trap = new Trap(fault);
   const storage = openInline(file, options, trap);
   const opened: Storage[] = [storage];
@@ -51,6 +52,17 @@ export const openSqliteUnderFault: OpenUnderFault = async (fault, options) => {
     },
   };
 };
+
+let newBytes: Buffer | undefined;
+
+/** The bytes of a new database with its tables. They are made once, since that takes longer than most runs. */
+function newDatabase(file: string): Buffer {
+  if (newBytes === undefined) {
+    openWriter(file, checkStorageOptions(undefined).prefix).close();
+    newBytes = readFileSync(file);
+  }
+  return newBytes;
+}
 
 function openInline(file: string, options: StorageOptions | undefined, trap?: Trap): Storage {
   const { prefix, maxHistoryLength } = checkStorageOptions(options);

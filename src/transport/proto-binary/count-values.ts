@@ -7,8 +7,8 @@ import { freeNamesBytes, IndexNames, NameCosts } from "../request-bounds/name-co
  * and that ends at the first value too many. Bytes that are no message of the type are counted up to their fault.
  *
  * A value is a field as often as it is there, known or not, or one element of a packed field. An entry of a map is one
- * value, and so is a `google.protobuf.Value`, so that free JSON has as many values here as in JSON. Names count by their
- * costs.
+ * value, and so is a `google.protobuf.Value`, so that free JSON has as many values here as in JSON. Names count by
+ * their costs.
  *
  * A Struct that is there again is merged with what came before, and the library converts all of that each time. So it
  * counts again too.

@@ -4,6 +4,7 @@
 export const batchCallsMax = 50;
 /**
  * Values of one request, in JSON or protobuf. A value of two bytes takes hundreds of bytes of memory once it is parsed.
+ * Names of free JSON count by their costs (`name-costs.ts`).
  */
 export const requestValuesMax = 100_000;
 /**

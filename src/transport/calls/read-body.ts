@@ -2,7 +2,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { connectErrorOf } from "../errors/errors.ts";
 import type { NodeRequest } from "../listener/request-handler.ts";
 import { decompress } from "../request-bounds/decompress.ts";
-import { requestTooLarge } from "../request-bounds/request-faults.ts";
+import { PieceCount } from "../request-bounds/piece-count.ts";
+import { requestTooLarge, tooManyPieces } from "../request-bounds/request-faults.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Pieces of a body that are kept before they are joined: a piece of one byte takes as much memory as one of sixty. */
@@ -17,9 +18,10 @@ export async function plainBody({ headers }: NodeRequest, bytes: Uint8Array, byt
 
 /**
  * The whole body of a request as it was sent. It counts among those that are being read until the exchange drops it.
- * Throws TaskError TOO_LARGE beyond `bytesMax` without reading on, TaskError TOO_MANY if there is no room for it,
- * ConnectError CANCELED if the client hangs up before the end, and the signal's reason once that is aborted. The
- * listener drops what is left of the body. `isTooLong` is asked with each piece, and may refuse the body early.
+ * Throws TaskError TOO_LARGE beyond `bytesMax` and for too many small pieces, without reading on, TaskError TOO_MANY if
+ * there is no room for it, ConnectError CANCELED if the client hangs up before the end, and the signal's reason once
+ * that is aborted. The listener drops what is left of the body. `isTooLong` is asked with each piece, and may refuse
+ * the body early.
  */
 export async function readBytes(
   exchange: Exchange,
@@ -46,6 +48,7 @@ function allBytes(
     let chunks: Buffer[] = [];
     const joined: Buffer[] = [];
     let bytes = 0;
+    const pieces = new PieceCount();
     const settle = () => {
       request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
       signal?.removeEventListener("abort", onAbort);
@@ -59,6 +62,7 @@ function allBytes(
     const onData = (chunk: Buffer) => {
       bytes += chunk.byteLength;
       if (bytes > bytesMax || isTooLong(chunk)) return fail(requestTooLarge());
+      if (pieces.add(chunk.byteLength)) return fail(tooManyPieces());
       if (!body.take(chunk.byteLength)) return;
       chunks.push(chunk);
       if (chunks.length < chunksMax) return;
@@ -101,6 +105,7 @@ export function countedBody(
       cut(refusal);
     });
   let body = open();
+  const count = new PieceCount();
   const iterator: AsyncIterator<Uint8Array> = {
     async next() {
       if (!isWhole) {
@@ -113,6 +118,7 @@ export function countedBody(
           pieces.next().then(resolve, reject);
         });
         if (piece.done) body.complete();
+        else if (count.add(piece.value.byteLength)) throw connectErrorOf(tooManyPieces());
         else body.take(piece.value.byteLength);
         if (refusal !== undefined) throw refusal;
         return piece;

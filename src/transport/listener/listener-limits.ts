@@ -10,6 +10,11 @@ export interface ListenerLimits {
    * reach the client.
    */
   readonly lastBytesMs: number;
+  /**
+   * Pieces of the rest of a request that is already answered. A client that sends large pieces ends within them, and
+   * small ones cost as much as large ones.
+   */
+  readonly lastPiecesMax: number;
   /** HTTP/1.1: to the end of a request's head. A Slowloris attack sends it one byte at a time. */
   readonly headMs: number;
   /**
@@ -76,6 +81,7 @@ export interface ListenerLimits {
 export const listenerLimits: ListenerLimits = {
   firstBytesMs: 10_000,
   lastBytesMs: 500,
+  lastPiecesMax: 16 * 1024,
   headMs: 10_000,
   requestMs: 120_000,
   checkMs: 2_000,

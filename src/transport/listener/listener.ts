@@ -310,7 +310,7 @@ class OnePort implements Listener {
    */
   #readOut(request: NodeRequest, cut: () => void): void {
     if (request.complete) return;
-    const { firstBytesMs, lastBytesMs } = this.#limits;
+    const { firstBytesMs, lastBytesMs, lastPiecesMax } = this.#limits;
     const cancel = this.#clock.after(this.#closing === undefined ? firstBytesMs : lastBytesMs, cut);
     const done = () => {
       cancel();
@@ -319,6 +319,10 @@ class OnePort implements Listener {
     this.#readingOut.add(cut);
     request.once("close", done);
     request.once("end", done);
+    let pieces = 0;
+    request.on("data", () => {
+      if (++pieces > lastPiecesMax) cut();
+    });
     request.resume();
   }
 

@@ -71,7 +71,7 @@ function isGet({ method }: NodeRequest): boolean {
 /** 403; over gRPC, whose clients show no body of another status, 200 with a status and a message of gRPC. */
 function refuse(request: NodeRequest, response: NodeResponse, text: string): void {
   const type = request.headers["content-type"] ?? "";
-  if (!/^application\/grpc(?!-web)/.test(type)) {
+  if (!/^application\/grpc(?!-web)/i.test(type)) {
     respond(request, response, { status: 403 }, errorJson(403, "PERMISSION_DENIED", text));
     return;
   }

@@ -5,12 +5,17 @@ import { tooManyValues } from "../request-bounds/request-faults.ts";
 import { hasMoreValues } from "./count-values.ts";
 
 /**
+ * Shorter messages aren't counted: even a Struct that is merged over and over costs little in them, and a count would
+ * be a part of the cost of a small call.
+ */
+const uncountedBytesMax = 1024;
+
+/**
  * A message from protobuf. Throws TaskError TOO_LARGE for more than `requestValuesMax` values, before any is decoded,
  * and INVALID_REQUEST for what can't be decoded.
  */
 export function readBinary(schema: DescMessage, bytes: Uint8Array): Message {
-  // A value takes a byte at least, so only a longer message needs to be counted.
-  if (bytes.byteLength > requestValuesMax && hasMoreValues(schema, bytes, requestValuesMax)) throw tooManyValues();
+  if (bytes.byteLength > uncountedBytesMax && hasMoreValues(schema, bytes, requestValuesMax)) throw tooManyValues();
   try {
     return fromBinary(schema, bytes);
   } catch (error) {

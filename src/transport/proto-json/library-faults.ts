@@ -13,8 +13,8 @@ const longIntegers: ReadonlySet<ScalarType> = new Set([
   ScalarType.FIXED64,
 ]);
 
-/** Padded base64 of whole groups, which the library decodes. */
-const plainBase64 = /^[A-Za-z0-9+/]*={0,2}$/;
+/** Base64 of whole groups, also that of URLs, which the library decodes. */
+const plainBase64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 
 /** Whether the library certainly accepts the value. If not, ask `itemFault`. */
 export function isPlainScalar(scalar: ScalarType, json: JsonValue): boolean {

@@ -1,4 +1,5 @@
 import { requestValuesMax } from "../calls/call-limits.ts";
+import { freeNamesBytes, IndexNames, NameCosts } from "../request-bounds/name-costs.ts";
 import { tooManyValues } from "../request-bounds/request-faults.ts";
 
 /**
@@ -15,16 +16,23 @@ type Level = undefined | null | string | Set<string>;
  * top-level object (key 0), or of the objects in a top-level array (key: the index).
  *
  * Throws TaskError TOO_LARGE at the first value more than `requestValuesMax`: no memory has been spent on the values
- * yet. A value is an object, an array, a string, a number or a literal, wherever it is. Names are none.
+ * yet. A value is an object, an array, a string, a number or a literal, wherever it is. Names count by their costs.
  */
 export function scanJson(text: string, ids: Map<number, string>): string | undefined {
   let values = 0;
   // A member is counted by its name. So text with names and no values, which is no JSON, is bounded as well.
   let isCounted = false;
+  const add = (cost: number) => {
+    values += cost;
+    if (values > requestValuesMax) throw tooManyValues();
+  };
   const count = () => {
-    if (!isCounted && ++values > requestValuesMax) throw tooManyValues();
+    if (!isCounted) add(1);
     isCounted = false;
   };
+  const costs = text.length > freeNamesBytes ? new NameCosts() : undefined;
+  // Of the open objects and arrays.
+  const indexes: (IndexNames | undefined)[] = [];
   const levels: Level[] = [];
   let isName = false;
   let place = 0;
@@ -38,6 +46,10 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
           isCounted = true;
           const name = nameOf(text.slice(at + 1, end));
           const names = levels.at(-1);
+          if (costs !== undefined) {
+            add(costs.of(name, sizeOf(names)));
+            indexes.at(-1)?.add(name);
+          }
           if (names === null) levels[levels.length - 1] = name;
           else if (typeof names === "string") {
             if (names === name) repeated ??= name;
@@ -54,16 +66,19 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
       case "{":
         count();
         levels.push(null);
+        if (costs !== undefined) indexes.push(new IndexNames());
         isName = true;
         break;
       case "[":
         count();
         levels.push(undefined);
+        if (costs !== undefined) indexes.push(undefined);
         isName = false;
         break;
       case "}":
       case "]":
         levels.pop();
+        if (costs !== undefined) add(indexes.pop()?.cost() ?? 0);
         isName = false;
         isCounted = false;
         break;
@@ -86,6 +101,11 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
     }
   }
   return repeated;
+}
+
+/** The number of an object's members so far. */
+function sizeOf(names: Level): number {
+  return typeof names === "string" ? 1 : (names?.size ?? 0);
 }
 
 /** The rest of a number or a literal. */

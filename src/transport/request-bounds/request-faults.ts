@@ -15,3 +15,7 @@ export function compressedTooMuch(): TaskError {
     `The request is compressed by more than ${plainRatioMax}:1, which is accepted up to ${freePlainBytes} plain bytes`,
   );
 }
+
+export function tooManyPieces(): TaskError {
+  return new TaskError("TOO_LARGE", "The request comes in too many pieces of a few bytes");
+}

@@ -46,6 +46,8 @@ function send({ path, type, body }: Sent): Promise<number> {
     stream.on("data", (part: Buffer) => {
       bytes += part.byteLength;
     });
+    // A call that is refused early is over, although the rest of its requests was not taken.
+    stream.on("trailers", () => session.destroy());
     // A refused request may be reset.
     stream.on("error", () => undefined);
     stream.on("close", () => {
@@ -63,7 +65,10 @@ const rest = (request: object | string): Sent => ({
   type: "application/json",
   body: Buffer.from(typeof request === "string" ? request : JSON.stringify(request)),
 });
-const list = <T>(count: number, value: T) => Array<T>(count).fill(value);
+const list = <T>(count: number, value: T) => Array<T>(Math.floor(count)).fill(value);
+
+const members = (count: number, nameOf: (at: number) => string) =>
+  Object.fromEntries(Array.from({ length: count }, (_, at) => [nameOf(at), 0]));
 
 /** A plain send of the largest size: a file of 4.3 MB. */
 const plain = () =>
@@ -95,6 +100,8 @@ function field(number: number, bytes: Uint8Array): Buffer {
 /** `metadata.a` of a request, a list of values. */
 const metadata = (listed: Uint8Array) =>
   field(4, field(1, Buffer.concat([field(1, Buffer.from("a")), field(2, field(6, listed))])));
+/** An entry of `metadata`. */
+const entry = (name: string) => field(4, field(1, field(1, Buffer.from(name))));
 const value = toBinary(ValueSchema, create(ValueSchema, { kind: { case: "boolValue", value: true } }));
 const repeated = (count: number, bytes: Uint8Array) => Buffer.concat(list(count, bytes));
 
@@ -116,20 +123,38 @@ const dense: readonly (readonly [name: string, sent: () => Sent])[] = [
   ["numbers", () => rest(inMetadata(list(values, 0)))],
   ["empty objects", () => rest(inMetadata(list(values, {})))],
   ["lists in lists", () => rest(inMetadata(list(values / 3, [[0]])))],
+  ["long names", () => rest(inMetadata(members(values / 3, (i) => `${"n".repeat(50)}${i}`)))],
+  ["objects with one member", () => rest(inMetadata(list(values / 4, { k: {} })))],
   [
-    "long names",
-    () => rest(inMetadata(Object.fromEntries(list(values, 0).map((_, i) => [`${"n".repeat(50)}${i}`, 0])))),
+    "objects with the same members",
+    () =>
+      rest(
+        inMetadata(
+          list(
+            values / 200,
+            members(98, (i) => `n${i}`),
+          ),
+        ),
+      ),
+  ],
+  ["objects with members of their own", () => rest(inMetadata(list(values / 5, 0).map((_, i) => ({ [`n${i}`]: {} }))))],
+  ["indexes with gaps between them", () => rest(inMetadata(members(values / 4, (i) => `${i * 8}`)))],
+  ["objects with an index", () => rest(inMetadata(list(values / 129, { 1000: 0 })))],
+  ["objects with an index beyond the limit", () => rest(inMetadata(list(values / 2, { 1000: 0 })))],
+  [
+    "files in base64 of URLs",
+    () => rest({ message: { ...message(), parts: list(values / 4, { raw: "-_".repeat(90) }) } }),
   ],
   [
     "members, and a wrong field beside them",
     () => {
-      const many = Object.fromEntries(list(values, 0).map((_, index) => [`n${index}`, 0]));
+      const many = members(values / 3, (i) => `n${i}`);
       return rest({ message: { ...message(), metadata: many, extensions: [5] } });
     },
   ],
   [
     "parts of which the last is wrong",
-    () => rest({ message: { ...message(), parts: [...list(49_000, { text: "x" }), 5] } }),
+    () => rest({ message: { ...message(), parts: [...list(values / 4, { text: "x" }), 5] } }),
   ],
   ["wrong ids", () => rest({ message: { ...message(), referenceTaskIds: list(values, 5) } })],
   ["a text of escapes", () => rest({ message: { ...message(), parts: [{ text: "\n".repeat(2_000_000) }] } })],
@@ -162,6 +187,14 @@ const dense: readonly (readonly [name: string, sent: () => Sent])[] = [
   [
     "messages in protobuf, one over the other",
     () => inGrpc(repeated(40_000, field(2, field(5, field(1, Buffer.from("x")))))),
+  ],
+  [
+    "a group of unknown fields beyond the limit",
+    () => inGrpc(Buffer.from([0x7b]), repeated(2_900_000, Buffer.from([0x78, 0])), Buffer.from([0x7c])),
+  ],
+  [
+    "a Struct in protobuf that is merged over and over",
+    () => inGrpc(...list(5_000, 0).map((_, i) => entry(i.toString(36))), repeated(10_000, field(4, Buffer.alloc(0)))),
   ],
   ["questions to the reflection for files", () => questions(300_000, symbol)],
   [

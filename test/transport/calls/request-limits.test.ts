@@ -1,3 +1,5 @@
+import { connect as connectHttp2 } from "node:http2";
+import { connect as connectTcp } from "node:net";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -124,6 +126,53 @@ describe("a compressed request of more than 64 KiB is refused beyond 50:1", () =
     const text = "The request is compressed by more than 50:1, which is accepted up to 65536 plain bytes";
     expect(told(await send(path, given, encode(json(60_000))))).not.toContain("compressed");
     expect(told(await send(path, given, encode(json(5_000_000))))).toContain(text);
+  });
+});
+
+describe("a body in too many pieces of one byte is refused", () => {
+  const fault = "The request comes in too many pieces of a few bytes";
+  const pieces = 17_000;
+
+  test.each<[string, string, string, string]>([
+    ["HTTP+JSON", "/message:send", "application/json", " "],
+    ["JSON-RPC", "/", "application/json", " "],
+    ["Connect in JSON", rpc, "application/json", " "],
+    ["gRPC-Web", rpc, "application/grpc-web", "\0"],
+  ])("%s over HTTP/1.1", async (_name, path, type, byte) => {
+    const socket = connectTcp({ host: "127.0.0.1", port: Number(raw.server.url.port) });
+    const headers = `host: localhost\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked`;
+    socket.write(`POST ${path} HTTP/1.1\r\n${headers}\r\n\r\n${`1\r\n${byte}\r\n`.repeat(pieces)}`);
+    let got = "";
+    for await (const piece of socket) {
+      got += decodeURIComponent(String(piece));
+      if (got.includes(fault)) break;
+    }
+    expect(got).toContain(fault);
+  });
+
+  test.each<[string, string]>([
+    ["gRPC", "application/grpc"],
+    ["gRPC by Connect", "application/grpc+json"],
+  ])("%s over HTTP/2", async (_name, type) => {
+    const session = connectHttp2(raw.server.url.origin);
+    try {
+      const stream = session.request({ ":method": "POST", ":path": rpc, "content-type": type, te: "trailers" });
+      let got = "";
+      const add = (more: unknown) => {
+        got += JSON.stringify(more);
+      };
+      stream.on("response", add).on("trailers", add).on("error", add).resume();
+      const closed = new Promise((resolve) => stream.once("close", resolve));
+      stream.on("trailers", () => stream.destroy());
+      // One after the other: Node would join them.
+      for (let sent = 0; sent < pieces && !stream.destroyed; sent++)
+        await new Promise((resolve) => stream.write("\0", resolve));
+      stream.end();
+      await closed;
+      expect(decodeURIComponent(got)).toContain(fault);
+    } finally {
+      session.destroy();
+    }
   });
 });
 

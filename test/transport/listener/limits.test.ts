@@ -79,6 +79,35 @@ describe("clients that hold on to what they get", () => {
     expect(await http1Call(number)).toBe("1.1 POST / 0");
   });
 
+  describe("send on in small pieces after the answer", () => {
+    const answered: ListenerHandler = (_, response) => response.end("no");
+    // No time passes.
+    const options = { clock: new ManualClock(), handler: answered, limits: { lastPiecesMax: 100 } };
+
+    it("over HTTP/1.1: cut off", async () => {
+      const { number } = await open(options);
+      const client = tcpClient(number);
+      const closed = whenClosed(client);
+      client.write("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+      client.write("1\r\nx\r\n".repeat(101));
+      await closed;
+      expect(await http1Call(number)).toBe("no");
+    });
+
+    it("over HTTP/2: their stream is closed, and the connection goes on", async () => {
+      const { number } = await open(options);
+      const session = http2Client(`http://127.0.0.1:${number}`);
+      const stream = session.request({ ":method": "POST", ":path": "/" }).on("error", () => undefined);
+      const closed = new Promise((resolve) => stream.once("close", resolve));
+      stream.resume();
+      await new Promise((resolve) => stream.once("end", resolve));
+      for (let pieces = 0; pieces < 101; pieces++) await new Promise((resolve) => stream.write("x", resolve));
+      await closed;
+      expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+      expect(await http2Call(session, "/")).toBe("no");
+    });
+  });
+
   it("open more connections than there may be: refused", async () => {
     const { number } = await open({ limits: { connectionsMax: 1, firstBytesMs: 3_600_000 } });
     const session = http2Client(`http://127.0.0.1:${number}`);

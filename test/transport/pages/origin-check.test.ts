@@ -133,11 +133,18 @@ test.each([
 ])("%s that is refused over gRPC is a status of gRPC, and names the setting", async (_, headers, setting) => {
   await using raw = await startRawServer();
   const path = "/lf.a2a.v1.A2AService/ListTasks";
-  for (const type of ["application/grpc", "application/grpc+proto"]) {
+  for (const type of ["application/grpc", "application/grpc+proto", "Application/gRPC"]) {
     const answer = await raw.http2(path, { method: "POST", headers: { "content-type": type, ...headers } });
     expect([answer.status, answer.headers["content-type"], answer.headers["grpc-status"]]).toEqual([200, type, "7"]);
     expect(decodeURI(String(answer.headers["grpc-message"]))).toContain(setting);
   }
+  // A browser sends gRPC-Web, and its developer tools show the body.
+  const web = await raw.http2(path, {
+    method: "POST",
+    headers: { "content-type": "application/grpc-web", ...headers },
+  });
+  expect([web.status, web.headers["grpc-status"]]).toEqual([403, undefined]);
+  expect(web.body).toContain(setting);
 });
 
 test("pages of named origins and of the public URL may call, others may not", async () => {

@@ -2,7 +2,7 @@ import { create, fromJson, type JsonObject, toBinary } from "@bufbuild/protobuf"
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { FileDescriptorSetSchema, ListValueSchema, StructSchema, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
-import { SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import { MessageSchema, SendMessageRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { hasMoreValues } from "../../../src/transport/proto-binary/count-values.ts";
 import { readBinary } from "../../../src/transport/proto-binary/read-binary.ts";
 
@@ -43,6 +43,74 @@ test("a second kind of a Value and a second key of an entry count", () => {
   expect(countOf(ValueSchema, Buffer.from([0x20, 0, 0x20, 1, 0x20, 0]))).toBe(2);
   const entry = Buffer.from([0x0a, 6, 0x0a, 0, 0x0a, 0, 0x0a, 0]);
   expect(countOf(StructSchema, entry)).toBe(2);
+});
+
+/** A Struct with so many members. */
+const struct = (count: number, nameOf: (at: number) => string) =>
+  toBinary(
+    StructSchema,
+    fromJson(StructSchema, Object.fromEntries(Array.from({ length: count }, (_, at) => [nameOf(at), true]))),
+  );
+/** A field of bytes. */
+const field = (number: number, bytes: Uint8Array) =>
+  new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(bytes).finish();
+
+test("a Struct that is there again counts all Structs before it: the library converts what it is merged with", () => {
+  const metadata = field(
+    4,
+    struct(100, (at) => `n${at}`),
+  );
+  const none = field(4, Buffer.alloc(0));
+  const alone = countOf(SendMessageRequestSchema, metadata);
+  expect(alone).toBe(101);
+  expect(countOf(SendMessageRequestSchema, Buffer.concat([metadata, none, none]))).toBe(alone + 2 * 101);
+  const inMessage = field(
+    2,
+    field(
+      6,
+      struct(100, (at) => `n${at}`),
+    ),
+  );
+  const messageAgain = field(2, field(6, Buffer.alloc(0)));
+  expect(countOf(SendMessageRequestSchema, Buffer.concat([inMessage, messageAgain]))).toBe(102 + 2 + 100);
+  // The Structs of different parts, and of different fields, are not merged.
+  const part = field(
+    5,
+    field(
+      5,
+      struct(100, (at) => `n${at}`),
+    ),
+  );
+  expect(countOf(MessageSchema, Buffer.concat([part, part]))).toBe(2 * 102);
+});
+
+test("what an unknown group contains counts", () => {
+  const group = Buffer.from([0x7b, 0x08, 0, 0x0b, 0x08, 0, 0x0c, 0x7c]);
+  expect(countOf(SendMessageRequestSchema, group)).toBe(4);
+  const deep = Buffer.concat([Buffer.alloc(200, 0x7b), Buffer.alloc(200, 0x7c)]);
+  expect(hasMoreValues(SendMessageRequestSchema, deep, 1000)).toBe(false);
+  expect(() => readBinary(SendMessageRequestSchema, deep)).toThrow(/recursion depth/);
+});
+
+test.each<[string, number, (at: number) => string]>([
+  ["names that are all different", 33_334, (at) => `n${at}`],
+  ["indexes with gaps between them", 25_002, (at) => `${at * 9}`],
+])("names cost as in JSON: %s", (_title, count, nameOf) => {
+  expect(() => readBinary(StructSchema, struct(count, nameOf))).toThrow("The request has more than 100000 values");
+  expect(readBinary(StructSchema, struct(count / 2, nameOf))).toHaveProperty("fields");
+});
+
+test("a request of less than 54 KB that merges a Struct 10,000 times is refused", () => {
+  const again = Buffer.alloc(20_000, field(4, Buffer.alloc(0)));
+  const bytes = Buffer.concat([
+    field(
+      4,
+      struct(5_000, (at) => at.toString(36)),
+    ),
+    again,
+  ]);
+  expect(bytes.byteLength).toBeLessThan(100_000);
+  expect(() => readBinary(SendMessageRequestSchema, bytes)).toThrow("The request has more than 100000 values");
 });
 
 test("elements of a packed field count", () => {

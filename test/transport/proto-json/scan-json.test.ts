@@ -84,14 +84,19 @@ test("finds what the library's own search finds", () => {
   );
 });
 
+const zeros = (count: number) => Array(count).fill(0).join(",");
+const names = (count: number) => Array.from({ length: count }, (_, at) => `"n${at}":0`);
+
 test.each<[string, (count: number) => string]>([
   ["numbers", (count) => `[${"-1.5e3 , ".repeat(count - 2)}0]`],
   ["literals", (count) => `[${"true,".repeat(count - 2)}null]`],
   ["strings", (count) => `[${'"a,[{",'.repeat(count - 2)}""]`],
   ["empty objects", (count) => `[${"{},".repeat(count - 2)}{}]`],
   ["arrays in each other", (count) => "[".repeat(count) + "]".repeat(count)],
-  ["members", (count) => `{${Array.from({ length: count - 1 }, (_, at) => `"${at}" : "a"`).join(",")}}`],
-  ["names without values", (count) => `{${'"a",'.repeat(count - 2)}"b"`],
+  ["objects with the same members", (count) => `[${'{"a":"b","b":"a"},'.repeat(24_998)}${zeros(count - 99_997)}]`],
+  ["names that are all different", (count) => `{${names(33_331)},"b":[${zeros(count - 99_998)}]}`],
+  ["names without values", (count) => `{${'"a",'.repeat(count - 5)}"a"`],
+  ["objects with an index", (count) => `[${'{"1000": 0},           '.repeat(781)}${zeros(count - 99_971)}]`],
   ["texts without commas", (count) => `[${'"a" '.repeat(count - 1)}`],
 ])("100,000 values pass and one more is refused: %s", (_name, textOf) => {
   expect(() => scan(textOf(100_000))).not.toThrow();

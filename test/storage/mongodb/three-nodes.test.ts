@@ -10,7 +10,6 @@ import { StorageError } from "../../../src/storage/storage-error.ts";
 import { type Mongod, type MongodSet, startMongodSet } from "../../mongod/mongod.ts";
 import { eventually } from "../../runner/eventually.ts";
 
-const majority = { readConcern: { level: "majority" } } as const;
 let set: MongodSet;
 
 beforeAll(async () => {
@@ -91,6 +90,11 @@ describe("three nodes", () => {
     await using storage = await open("elected");
     const earlier = given.taskKey("earlier");
     await given.commit(storage, earlier, given.nothing);
+    // A commit needs two nodes, and this one may be the third.
+    await eventually(
+      "the next primary shows the earlier task",
+      async () => (await shownOn(next, "elected")).length > 0,
+    );
     // From here on its readers of a majority see nothing new.
     await failPoint(next, "disableSnapshotting", "alwaysOn");
     const key = given.taskKey("acknowledged");
@@ -99,10 +103,7 @@ describe("three nodes", () => {
     // Or it would take its role back before the calls below.
     await onNode(primary, (client) => client.db("admin").command({ replSetFreeze: 60 }));
     expect(await patiently(() => storage.taskExists(earlier))).toBe(true);
-    const shown = await onNode(next, (client) =>
-      client.db("elected").collection("a2a_tasks").find({}, majority).toArray(),
-    );
-    expect(shown.map(({ taskId }) => taskId)).toEqual([earlier.taskId]);
+    expect(await shownOn(next, "elected")).toEqual([earlier.taskId]);
 
     // This append doesn't fit into the task's record, so it begins with a read.
     const append = given.appendOf(first, { entries: [given.fillerEntry(60_000)] });
@@ -220,6 +221,15 @@ async function headOn(node: Mongod, database: string): Promise<number | undefine
       .findOne({}, { readConcern: { level: "local" } }),
   );
   return found?.head;
+}
+
+/** The tasks that a node shows to a reader of what a majority has. */
+function shownOn(node: Mongod, database: string): Promise<readonly string[]> {
+  const options = { readConcern: { level: "majority" } } as const;
+  return onNode(node, async (client) => {
+    const found = await client.db(database).collection("a2a_tasks").find({}, options).toArray();
+    return found.map(({ taskId }) => taskId);
+  });
 }
 
 function failPoint(node: Mongod, name: string, mode: "alwaysOn" | "off"): Promise<unknown> {

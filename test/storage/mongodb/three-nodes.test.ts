@@ -26,9 +26,9 @@ describe("three nodes", () => {
     const key = given.taskKey("rolled-back");
     await using storage = await open("rollback");
     const first = await given.commit(storage, key, given.nothing);
-    await Promise.all(others.map((node) => failPoint(node, "stopReplProducer", "alwaysOn")));
     // Without retries, or the driver would send it again to the next primary.
     await using doomed = await open("rollback", "&retryWrites=false");
+    await Promise.all(others.map((node) => failPoint(node, "stopReplProducer", "alwaysOn")));
     const lostAppend = given.appendOf(first, { entries: [given.textEntry("lost")], batch: "lost" });
     const outcome = outcomeOf(doomed.appendTask(key, lostAppend));
     await given.eventually("the primary alone has the append", async () => (await headOn(primary, "rollback")) === 2);

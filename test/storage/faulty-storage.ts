@@ -1,5 +1,8 @@
+import { randomOf } from "../../src/conformance/random.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { StorageError } from "../../src/storage/storage-error.ts";
+
+export { randomOf };
 
 /**
  * The methods that can be made to fail: all that answer with a promise. `watch` and the end of the storage are left
@@ -191,15 +194,4 @@ export class FaultyStorage {
     if (draw() >= faults.probability) return undefined;
     return faults.faults[Math.floor(draw() * faults.faults.length)];
   }
-}
-
-/** Numbers from 0 to below 1, the same ones for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -1,8 +1,11 @@
 import { strict as assert } from "node:assert";
+import { setImmediate } from "node:timers/promises";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { TaskKey } from "../../domain/scope.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CaseSpec } from "../conformance-case.ts";
 import * as given from "../fixtures.ts";
+import { randomOf } from "../random.ts";
 
 const { scope } = given;
 
@@ -95,12 +98,38 @@ export const deletionCases: readonly CaseSpec[] = [
       );
     },
   },
+  {
+    name: "no acknowledged task is removed while it runs, in random histories with deletions and cleanups",
+    async run(storage) {
+      const outcomes = await Promise.all(
+        Array.from({ length: histories }, async (_, seed) => {
+          try {
+            return await randomHistory(storage, seed);
+          } catch (error) {
+            throw new Error(`Seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, {
+              cause: error,
+            });
+          }
+        }),
+      );
+      assert.deepEqual(
+        [...new Set(outcomes.flat())].sort(),
+        ["absent", "deleted", "gone", "refused"],
+        "Too little happened",
+      );
+    },
+  },
 ];
 
 async function deletion(storage: Storage, contextId: string): Promise<"deleted" | "refused"> {
+  const outcome = await tryDeletion(storage, contextId);
+  assert.notEqual(outcome, "absent");
+  return outcome as "deleted" | "refused";
+}
+
+async function tryDeletion(storage: Storage, contextId: string): Promise<"deleted" | "refused" | "absent"> {
   try {
-    assert.equal(await storage.deleteConversation(scope, contextId), true);
-    return "deleted";
+    return (await storage.deleteConversation(scope, contextId)) ? "deleted" : "absent";
   } catch (error) {
     assert.equal((error as { readonly code?: string }).code, "running", String(error));
     return "refused";
@@ -114,4 +143,91 @@ function atOnce<A, B>(index: number, one: () => Promise<A>, other: () => Promise
   }
   const later = other();
   return Promise.all([one(), later]);
+}
+
+/** Enough that each outcome is met on every storage, in about a second. */
+const histories = 12;
+const taskOwners = 4;
+const appendsEach = 10;
+const deletionsEach = 12;
+
+/**
+ * Some callers have tasks of their own in two conversations, and others delete or clean up these. A task runs from the
+ * answer to an append in SUBMITTED or WORKING to the call of the next append, so it must be there at that call. Gives
+ * what happened.
+ */
+async function randomHistory(storage: Storage, seed: number): Promise<readonly string[]> {
+  const random = randomOf(seed);
+  const pick = <T>(values: readonly T[]) => values[Math.floor(random() * values.length)] as T;
+  const contexts = [`a-${seed}`, `b-${seed}`];
+  const outcomes: string[] = [];
+  const pause = async () => {
+    for (let turns = Math.floor(random() * 4); turns > 0; turns--) {
+      await setImmediate();
+    }
+  };
+  /** Gives the last task, with the batches that were acknowledged, if it runs. */
+  const ownTasks = async (owner: number) => {
+    let task: { readonly key: TaskKey; readonly batches: string[]; at: given.Position; state: TaskState } | undefined;
+    for (let index = 0; index < appendsEach; index++) {
+      await pause();
+      if (task === undefined) {
+        const key = given.taskKey(`${seed}-${owner}-${index}`);
+        const state = pick([...runningStates, TaskState.INPUT_REQUIRED]);
+        const at = await given.commit(storage, key, given.nothing, { contextId: pick(contexts), state });
+        task = { key, batches: [at.batch], at, state };
+        continue;
+      }
+      const state = pick([TaskState.WORKING, TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.COMPLETED]);
+      const append = given.appendOf(task.at, { state });
+      const { outcome } = await storage.appendTask(task.key, append);
+      if (outcome === "gone") {
+        // An append that ends or interrupts a task lets the deletion in, and may be answered after it.
+        assert.ok(!(runs(task) && runs({ state })), "A running task is gone");
+        outcomes.push("gone");
+        task = undefined;
+        continue;
+      }
+      assert.equal(outcome, "committed");
+      task.batches.push(append.batch.id);
+      task.at = { ...task.at, head: task.at.head + 1n, batch: append.batch.id };
+      task.state = state;
+      if (state === TaskState.COMPLETED) {
+        task = undefined;
+      }
+    }
+    return task !== undefined && runs(task) ? task : undefined;
+  };
+  const deleteSome = async () => {
+    for (let index = 0; index < deletionsEach; index++) {
+      await pause();
+      if (random() < 0.2) {
+        await storage.cleanupExpiredConversations(0, scope);
+      } else {
+        outcomes.push(await tryDeletion(storage, pick(contexts)));
+      }
+    }
+  };
+  const owners = Array.from({ length: taskOwners }, (_, owner) => ownTasks(owner));
+  const [left] = await Promise.all([Promise.all(owners), deleteSome(), deleteSome()]);
+  for (const task of left.filter((one) => one !== undefined)) {
+    const log = await given.readAll(storage, task.key);
+    assert.deepEqual(
+      log.map(({ batch }) => batch),
+      task.batches,
+      "A running task lacks what was acknowledged",
+    );
+    await given.commit(storage, task.key, task.at, { state: TaskState.COMPLETED });
+  }
+  for (const contextId of contexts) {
+    assert.notEqual(await tryDeletion(storage, contextId), "refused", "A task that has ended refuses a deletion");
+  }
+  assert.deepEqual((await storage.listTasks({ scope, contextId: contexts[0] as string, limit: 1 })).total, 0);
+  return outcomes;
+}
+
+const runningStates = [TaskState.SUBMITTED, TaskState.WORKING] as const;
+
+function runs({ state }: { readonly state: TaskState }): boolean {
+  return state === TaskState.SUBMITTED || state === TaskState.WORKING;
 }

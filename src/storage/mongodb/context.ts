@@ -1,4 +1,4 @@
-import type { Binary, Collection, Db } from "mongodb";
+import type { Binary, Collection, Db, ReadConcernLike } from "mongodb";
 import type { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Retention } from "../storage.ts";
 import type { PinChange } from "./conversations/conversation-pipelines.ts";
@@ -23,6 +23,8 @@ export interface MongoContext {
   readonly running: RunningNotes;
   readonly ended: EndedNotes;
   readonly clock: DatabaseClock;
+  /** Options of reads that show every acknowledged write. They wait for a majority. */
+  readonly latest: { readonly readConcern: ReadConcernLike; readonly maxTimeMS: number };
 }
 
 /** The conversation that a record belongs to. */

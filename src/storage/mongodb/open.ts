@@ -10,6 +10,10 @@ const databaseDefault = "a2a";
 
 export interface OpenedMongo {
   readonly db: Db;
+  /** The client of `db`. */
+  readonly client: MongoClient;
+  /** The read concern that shows every acknowledged write. A single server without a replica set has only one. */
+  readonly latestLevel: "linearizable" | "majority";
   /**
    * The database through a client of its own, for tailed cursors. They need to notice a new primary before calls give
    * up.
@@ -36,8 +40,9 @@ export async function openMongo(
     checkOptions(client);
     const name = database ?? (typeof urlOrClient === "string" ? databaseIn(urlOrClient) : client.options.dbName);
     const db = client.db(name);
-    await checkServer(db, logger);
-    return { db, inboxDb: inbox.db(name), close };
+    const { inSet } = await checkServer(db, logger);
+    const latestLevel = inSet ? "linearizable" : "majority";
+    return { db, client, latestLevel, inboxDb: inbox.db(name), close };
   } catch (error) {
     await close();
     throw storageError(error, "read", false);
@@ -83,7 +88,8 @@ function checkOptions({ options }: MongoClient): void {
   }
 }
 
-async function checkServer(db: Db, logger: Logger): Promise<void> {
+/** Whether the server is in a replica set, or behind `mongos`. */
+async function checkServer(db: Db, logger: Logger): Promise<{ readonly inSet: boolean }> {
   // One after the other: when both wait for a server in vain, the first to fail may only report that the other failed.
   const { version } = await db.admin().command({ buildInfo: 1 });
   const hello = await db.admin().command({ hello: 1 });
@@ -93,13 +99,15 @@ async function checkServer(db: Db, logger: Logger): Promise<void> {
       `The MongoDB server has version ${version}, but at least ${serverMajorMin}.0 is required`,
     );
   }
-  if (hello.setName === undefined && hello.msg !== "isdbgrid") {
+  const inSet = hello.setName !== undefined || hello.msg === "isdbgrid";
+  if (!inSet) {
     logger.warn(
       { version },
       "The MongoDB server is in no replica set: acknowledged writes are lost with its disk, and the driver doesn't " +
         "retry interrupted writes. Start mongod with --replSet, even for one node",
     );
   }
+  return { inSet };
 }
 
 /** The database in the path of a URL. */

@@ -10,8 +10,10 @@ import { EndedTasks } from "./lifetime/expiry.ts";
 import { RunningTasks } from "./lifetime/pins.ts";
 import { resumeRemovals } from "./lifetime/removal-steps.ts";
 import { applyRetention } from "./lifetime/retention.ts";
-import { closeMs, maintenanceMs } from "./limits.ts";
+import { attemptsMax, closeMs, maintenanceMs, majorityTimeoutMs } from "./limits.ts";
+import { readLatest } from "./log/find-task.ts";
 import { type OpenedMongo, openMongo } from "./open.ts";
+import { Primaries, primaryChanges } from "./primaries.ts";
 import { TaskHints } from "./replicas/hints.ts";
 import { MongoInbox } from "./replicas/inbox.ts";
 import { SilentReplicas } from "./replicas/silent-replicas.ts";
@@ -28,13 +30,20 @@ export class MongoSession {
   readonly #mongo: OpenedMongo;
   readonly #context: MongoContext;
   readonly #inbox: MongoInbox;
+  readonly #primaries: Primaries;
   readonly #running: RunningTasks;
   readonly #ended: EndedTasks;
   readonly #calls = new Set<Promise<unknown>>();
   #closing = false;
 
-  private constructor(mongo: OpenedMongo, context: Omit<MongoContext, "running" | "ended">, inbox: MongoInbox) {
+  private constructor(
+    mongo: OpenedMongo,
+    context: Omit<MongoContext, "running" | "ended">,
+    primaries: Primaries,
+    inbox: MongoInbox,
+  ) {
     this.#mongo = mongo;
+    this.#primaries = primaries;
     this.#inbox = inbox;
     this.#running = new RunningTasks();
     this.#ended = new EndedTasks();
@@ -44,8 +53,10 @@ export class MongoSession {
   static async open(urlOrClient: string | MongoClient, options: SessionOptions): Promise<MongoSession> {
     const { prefix, maxHistoryLength, database, slackMs, logger } = options;
     const mongo = await openMongo(urlOrClient, database, logger);
+    const collections = openCollections(mongo.db, prefix);
+    const latest = { readConcern: { level: mongo.latestLevel }, maxTimeMS: majorityTimeoutMs };
+    const primaries = new Primaries(mongo.client, () => readLatest({ collections, latest }, anyTask));
     try {
-      const collections = openCollections(mongo.db, prefix);
       await prepareSchema(mongo.db, collections, prefix);
       const context = {
         collections,
@@ -55,11 +66,20 @@ export class MongoSession {
         hints: new TaskHints(),
         jobs: new MongoJobs(logger),
         clock: await readClock(mongo),
+        latest,
       };
-      const session = new MongoSession(mongo, context, new MongoInbox(mongo.inboxDb, inboxName(prefix), logger));
+      // Here already, so that the first call doesn't wait.
+      await primaries.settle();
+      const session = new MongoSession(
+        mongo,
+        context,
+        primaries,
+        new MongoInbox(mongo.inboxDb, inboxName(prefix), logger),
+      );
       session.#maintain();
       return session;
     } catch (error) {
+      primaries.close();
       await mongo.close();
       throw storageError(error, "write", false);
     }
@@ -79,17 +99,38 @@ export class MongoSession {
     }
   }
 
-  /** A write whose answer is lost fails with an unknown outcome. */
+  /**
+   * A write whose answer is lost fails with an unknown outcome. A read is made again if the primary has changed
+   * meanwhile, since it may be behind.
+   */
   async run<T>(kind: "read" | "write", operation: (context: MongoContext) => Promise<T>): Promise<T> {
-    const call = operation(this.#context);
-    this.#calls.add(call);
-    try {
-      return await call;
-    } catch (error) {
-      throw storageError(error, kind, this.#closing);
-    } finally {
-      this.#calls.delete(call);
+    const primaries = this.#primaries;
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+      const { term } = primaries;
+      const call = primaries.settled ? operation(this.#context) : this.#runSettled(operation);
+      this.#calls.add(call);
+      try {
+        const result = await call;
+        if (kind === "write" || primaries.term === term) {
+          return result;
+        }
+      } catch (error) {
+        throw storageError(error, kind, this.#closing);
+      } finally {
+        this.#calls.delete(call);
+      }
     }
+    throw primaryChanges();
+  }
+
+  async #runSettled<T>(operation: (context: MongoContext) => Promise<T>): Promise<T> {
+    try {
+      await this.#primaries.settle();
+    } catch (error) {
+      // Nothing was written.
+      throw storageError(error, "read", this.#closing);
+    }
+    return operation(this.#context);
   }
 
   #maintain(): void {
@@ -102,6 +143,7 @@ export class MongoSession {
 
   async close(): Promise<void> {
     this.#closing = true;
+    this.#primaries.close();
     this.#ended.close();
     const quiet = Promise.allSettled([...this.#calls, this.#inbox.close(), this.#context.jobs.close()]);
     await Promise.race([quiet, setTimeout(closeMs, undefined, { ref: false })]);
@@ -109,6 +151,9 @@ export class MongoSession {
     await Promise.race([this.#mongo.close(), setTimeout(closeMs, undefined, { ref: false })]);
   }
 }
+
+/** Whatever it finds: the read is made for its waiting. */
+const anyTask = [{ $limit: 1 }, { $project: { _id: 1 } }];
 
 async function readClock({ db }: OpenedMongo): Promise<DatabaseClock> {
   const { localTime } = await db.admin().command({ hello: 1 });

@@ -99,8 +99,8 @@ describe("guarantees", () => {
       expect(command, commandName).not.toHaveProperty("autocommit");
       const isRead = ["find", "aggregate", "count", "distinct"].includes(commandName);
       const concern = isRead ? command.readConcern?.level : command.writeConcern?.w;
-      // Whether a record is really missing is asked linearizably.
-      expect(["majority", ...(commandName === "aggregate" ? ["linearizable"] : [])], commandName).toContain(concern);
+      // What a write concludes from a record that is missing or behind is asked linearizably.
+      expect(["majority", ...(isRead ? ["linearizable"] : [])], commandName).toContain(concern);
     }
   });
 
@@ -147,8 +147,15 @@ describe("guarantees", () => {
     await using storage = await createMongoStorage(server.uri, { logger });
     expect(warnings).toEqual([expect.stringContaining("no replica set")]);
     const key = given.taskKey("task");
-    await given.commit(storage, key, await given.commit(storage, key, given.nothing));
+    const first = await given.commit(storage, key, given.nothing);
+    await given.commit(storage, key, first);
     expect(await given.readAll(storage, key)).toHaveLength(2);
+    expect(await storage.taskExists(given.taskKey("missing"))).toBe(false);
+    expect(await storage.getTask(given.taskKey("missing"))).toBeUndefined();
+    expect(await storage.deleteConversation(given.scope, "missing")).toBe(false);
+    expect(await storage.appendTask(key, given.appendOf(first))).toMatchObject({ outcome: "lost", head: 2n });
+    await storage.register("replica");
+    expect(await storage.deregister("replica", 2n)).toBe(false);
   });
 
   test("no index but _id is unique, whatever the collection", async () => {

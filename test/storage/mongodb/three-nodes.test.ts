@@ -10,7 +10,6 @@ import { StorageError } from "../../../src/storage/storage-error.ts";
 import { type Mongod, type MongodSet, startMongodSet } from "../../mongod/mongod.ts";
 import { eventually } from "../../runner/eventually.ts";
 
-const majority = { readConcern: { level: "majority" } } as const;
 let set: MongodSet;
 
 beforeAll(async () => {
@@ -27,9 +26,9 @@ describe("three nodes", () => {
     const key = given.taskKey("rolled-back");
     await using storage = await open("rollback");
     const first = await given.commit(storage, key, given.nothing);
-    await Promise.all(others.map((node) => failPoint(node, "stopReplProducer", "alwaysOn")));
     // Without retries, or the driver would send it again to the next primary.
     await using doomed = await open("rollback", "&retryWrites=false");
+    await Promise.all(others.map((node) => failPoint(node, "stopReplProducer", "alwaysOn")));
     const lostAppend = given.appendOf(first, { entries: [given.textEntry("lost")], batch: "lost" });
     const outcome = outcomeOf(doomed.appendTask(key, lostAppend));
     await given.eventually("the primary alone has the append", async () => (await headOn(primary, "rollback")) === 2);
@@ -90,32 +89,75 @@ describe("three nodes", () => {
     assert(next !== undefined);
     await using storage = await open("elected");
     const earlier = given.taskKey("earlier");
-    await given.commit(storage, earlier, given.nothing);
+    const before = await given.say(storage, earlier, given.nothing, "early", 1, { contextId: "a" });
+    // A commit needs two nodes, and this one may be the third.
+    await eventually(
+      "the next primary shows the earlier task",
+      async () => (await shownOn(next, "elected")).length > 0,
+    );
     // From here on its readers of a majority see nothing new.
     await failPoint(next, "disableSnapshotting", "alwaysOn");
     const key = given.taskKey("acknowledged");
-    const first = await given.commit(storage, key, given.nothing, { entries: [given.fillerEntry(60_000)] });
+    await given.say(storage, earlier, before, "late", 2);
+    const first = await given.commit(storage, key, given.nothing, {
+      contextId: "b",
+      entries: [given.fillerEntry(60_000)],
+      claim: given.claimOf("asks", key.taskId),
+    });
+    await storage.storePushNotification(key, given.configOf("config"));
+    await storage.register("replica");
     await stepUp(next);
     // Or it would take its role back before the calls below.
     await onNode(primary, (client) => client.db("admin").command({ replSetFreeze: 60 }));
-    expect(await patiently(() => storage.taskExists(earlier))).toBe(true);
-    const shown = await onNode(next, (client) =>
-      client.db("elected").collection("a2a_tasks").find({}, majority).toArray(),
-    );
-    expect(shown.map(({ taskId }) => taskId)).toEqual([earlier.taskId]);
+    await eventually("the others know the next primary", async () => (await membersOf([next])).length > 0);
+    expect(await shownOn(next, "elected")).toEqual([earlier.taskId]);
 
+    const { scope } = given;
     // This append doesn't fit into the task's record, so it begins with a read.
     const append = given.appendOf(first, { entries: [given.fillerEntry(60_000)] });
-    const calls = [
-      patiently(() => storage.taskExists(key)),
-      patiently(async () => (await storage.getTask(key))?.batch),
-      settle(storage, key, append),
-    ] as const;
-    expect(await patiently(() => storage.taskExists(earlier))).toBe(true);
+    const calls = {
+      exists: patiently(() => storage.taskExists(key)),
+      head: patiently(async () => (await storage.getTask(earlier))?.head),
+      entries: patiently(async () => (await storage.readTask(earlier, 1n, 1000)).length),
+      append: settle(storage, key, append),
+      total: patiently(async () => (await storage.listTasks({ scope, limit: 1 })).total),
+      ofConversation: patiently(async () => (await storage.listTasks({ scope, limit: 1, contextId: "b" })).total),
+      conversation: patiently(async () => (await storage.getConversation(scope, "b"))?.contextId),
+      conversations: patiently(
+        async () => (await storage.listConversations(scope, { limit: 10 })).conversations.length,
+      ),
+      stats: patiently(async () => (await storage.getConversationStats(scope)).totalMessages),
+      messages: patiently(async () => given.idsOf(await storage.listMessagesByContextId(scope, "a"))),
+      message: patiently(async () => (await storage.getMessage(scope, "late"))?.messageId),
+      claim: patiently(async () => (await storage.claimMessage(scope, given.claimOf("asks", "another"))).outcome),
+      config: patiently(async () => (await storage.getPushNotification(key, "config"))?.id),
+      replicas: patiently(async () => (await storage.listReplicas()).map(({ replica }) => replica)),
+      runners: patiently(() => storage.listRunners({ limit: 10 })),
+      running: patiently(async () => (await storage.claimTasks({ replicas: ["replica-1"], limit: 10 })).length),
+      deletion: patiently(() => storage.deleteConversation(scope, "b")).catch(({ code }) => code),
+    };
+    const answers = Object.entries(calls).map(async ([name, call]) => [name, await call] as const);
+    await eventually("a call waits for the next primary", () => isReadingLatest(next));
     await failPoint(next, "disableSnapshotting", "off");
-    const [exists, batch, outcome] = await Promise.all(calls);
-    expect([exists, outcome]).toEqual([true, "committed"]);
-    expect([first.batch, append.batch.id]).toContain(batch);
+    expect(Object.fromEntries(await Promise.all(answers))).toEqual({
+      exists: true,
+      head: 2n,
+      entries: 1,
+      append: "committed",
+      total: 2,
+      ofConversation: 1,
+      conversation: "b",
+      conversations: 2,
+      stats: 2,
+      messages: ["early", "late"],
+      message: "late",
+      claim: "duplicate",
+      config: "config",
+      replicas: ["replica"],
+      runners: ["replica-1"],
+      running: 2,
+      deletion: "running",
+    });
     await onNode(primary, (client) => client.db("admin").command({ replSetFreeze: 0 }));
   });
 
@@ -220,6 +262,27 @@ async function headOn(node: Mongod, database: string): Promise<number | undefine
       .findOne({}, { readConcern: { level: "local" } }),
   );
   return found?.head;
+}
+
+/** The tasks that a node shows to a reader of what a majority has. */
+function shownOn(node: Mongod, database: string): Promise<readonly string[]> {
+  const options = { readConcern: { level: "majority" } } as const;
+  return onNode(node, async (client) => {
+    const found = await client.db(database).collection("a2a_tasks").find({}, options).toArray();
+    return found.map(({ taskId }) => taskId);
+  });
+}
+
+/** Whether a node carries out a read of the latest state, which ends with a commit. */
+function isReadingLatest(node: Mongod): Promise<boolean> {
+  return onNode(node, async (client) => {
+    const filter = { "command.readConcern.level": "linearizable" };
+    const found = await client
+      .db("admin")
+      .aggregate([{ $currentOp: {} }, { $match: filter }])
+      .toArray();
+    return found.length > 0;
+  });
 }
 
 function failPoint(node: Mongod, name: string, mode: "alwaysOn" | "off"): Promise<unknown> {

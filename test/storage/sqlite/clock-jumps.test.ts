@@ -90,3 +90,19 @@ test.each(
   write("forgetReplicas", {});
   expect(read("listReplicas", {})).toEqual([]);
 });
+
+test("a message that is stored in the millisecond of removed ones comes after a page that ended with one of them", () => {
+  storeMessage("one");
+  storeMessage("two");
+  const page = (after?: unknown) =>
+    read("listMessagePage", { scope, contextId: "c", after, newest: undefined, limit: 1, bytesMax: 1000 }) as {
+      readonly messages: readonly unknown[];
+      readonly next?: unknown;
+    };
+  const { next } = page();
+  expect(next).toMatchObject({ sequence: 1n });
+  write("deleteMessage", { scope, messageId: "one" });
+  write("deleteMessage", { scope, messageId: "two" });
+  storeMessage("three");
+  expect(page(next).messages).toHaveLength(1);
+});

@@ -3,6 +3,10 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createSqliteStorage } from "../../../src/storage/sqlite/storage.ts";
+import { openWriter } from "../../../src/storage/sqlite/thread/connection.ts";
+import { createContext } from "../../../src/storage/sqlite/thread/context.ts";
+import { createGroupWriter } from "../../../src/storage/sqlite/thread/group-writer.ts";
+import { StorageError } from "../../../src/storage/storage-error.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { creation, progress, scope, taskKey } from "./fixtures.ts";
 
@@ -62,6 +66,20 @@ describe("a file that goes away under its storage", () => {
     renameSync(`${file}-away`, file);
     expect((await storage.appendTask(taskKey("t"), progress(2))).outcome).toBe("committed");
     expect((await storage.getTask(taskKey("t")))?.head).toBe(2n);
+  });
+
+  test("a call that was committed to a file which went away meanwhile is not acknowledged", () => {
+    const file = join(temporaryFolder(), "tasks.db");
+    const db = openWriter(file, "a2a_");
+    let looks = 0;
+    const write = createGroupWriter(createContext(db, { prefix: "a2a_", maxHistoryLength: 100 }), file, () => {
+      looks += 1;
+      if (looks === 2) throw new StorageError("lost", "Removed between the two looks");
+    });
+    const register = (replica: string) => write([{ id: 1, name: "register", args: { replica }, bytes: 0 }]);
+    expect(register("a")).toEqual([{ id: 1, error: expect.objectContaining({ code: "lost", outcome: "unknown" }) }]);
+    expect(register("b")).toEqual([{ id: 1, value: undefined }]);
+    db.close();
   });
 
   test("the file that took its place is left alone", async () => {

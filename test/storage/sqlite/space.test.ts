@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { expect, test } from "vitest";
-import { pagesGivenBackMax } from "../../../src/storage/sqlite/limits.ts";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { freePagesKept, pagesGivenBackMax } from "../../../src/storage/sqlite/limits.ts";
 import { createSqliteStorage } from "../../../src/storage/sqlite/storage.ts";
 import { openWriter } from "../../../src/storage/sqlite/thread/connection.ts";
 import { createContext } from "../../../src/storage/sqlite/thread/context.ts";
@@ -63,6 +63,7 @@ test("one step gives back a bounded number of pages, and the last ones stay for 
   expect(steps).toBeGreaterThanOrEqual(5);
   expect(all - pages()).toBeGreaterThan(3_000);
   const free = Number(db.prepare("PRAGMA freelist_count").get()?.freelist_count);
+  expect(free).toBeGreaterThanOrEqual(freePagesKept);
   expect(call("giveBack", {}).value).toBe(false);
   expect(Number(db.prepare("PRAGMA freelist_count").get()?.freelist_count)).toBe(free);
   db.close();
@@ -80,4 +81,25 @@ test("a database that was made without giving space back is rewritten once, with
   expect((await storage.readTask(taskKey("t7"), 0n, 1))[0]?.bytes.byteLength).toBe(2_000_000);
   expect(await storage.cleanupExpiredConversations(0)).toBe(8);
   await eventually("the file is cut", () => statSync(file).size < before / 4);
+});
+
+test("a database that can't be rewritten, as on a full disk, opens as it is and is rewritten at the next start", async () => {
+  const file = await filled();
+  const old = new DatabaseSync(file);
+  old.exec("PRAGMA auto_vacuum = NONE; VACUUM");
+  old.close();
+  const exec = DatabaseSync.prototype.exec;
+  const rewriting = vi.spyOn(DatabaseSync.prototype, "exec").mockImplementation(function (this: DatabaseSync, sql) {
+    if (sql === "VACUUM") throw new Error("database or disk is full");
+    exec.call(this, sql);
+  });
+  onTestFinished(() => rewriting.mockRestore());
+  const db = openWriter(file, options.prefix);
+  expect(db.prepare("SELECT count(*) AS count FROM a2a_tasks").get()).toEqual({ count: 8 });
+  db.close();
+  expect(rewriting).toHaveBeenCalledWith("VACUUM");
+  expect(pragma(file, "auto_vacuum")).toBe(0);
+  rewriting.mockRestore();
+  openWriter(file, options.prefix).close();
+  expect(pragma(file, "auto_vacuum")).toBe(2);
 });

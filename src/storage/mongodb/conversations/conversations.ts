@@ -1,4 +1,4 @@
-import type { Binary, Document, Filter } from "mongodb";
+import type { Binary, Document, Filter, FindOptions } from "mongodb";
 import type { Scope } from "../../../domain/scope.ts";
 import { isInterrupted } from "../../../domain/task-state.ts";
 import type { HeaderUpdate } from "../../storage.ts";
@@ -119,14 +119,15 @@ export async function undoTouch(context: MongoContext, { record, made }: Touched
   await conversations.updateOne({ _id, incarnation }, undoStages(lifeTimesOf(context), touch, previous.pin));
 }
 
-/** Finds a conversation by its id. */
+/** Finds a conversation by its id. With the options `context.latest` its latest state, see `readLatest`. */
 export async function findConversation(
   context: MongoContext,
   scope: Scope,
   contextId: string,
+  options: FindOptions = {},
 ): Promise<ConversationRecord | undefined> {
   const filter = { _id: conversationKey(scope, contextId), $expr: liveExpression(ttlOf(context)) };
-  return (await context.collections.conversations.findOne(filter)) ?? undefined;
+  return (await context.collections.conversations.findOne(filter, options)) ?? undefined;
 }
 
 /** Stages that join a record with its conversation as `parent`, and drop records whose conversation can't be found. */

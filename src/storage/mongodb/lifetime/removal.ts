@@ -43,7 +43,7 @@ export async function deleteTask(context: MongoContext, key: TaskKey): Promise<b
 export async function deleteConversation(context: MongoContext, scope: Scope, contextId: string): Promise<boolean> {
   const condition = { $and: [liveExpression(ttlOf(context)), { $not: [{ $in: [true, "$pins.running"] }] }] };
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-    const found = await findConversation(context, scope, contextId);
+    const found = await findConversation(context, scope, contextId, context.latest);
     if (found === undefined) {
       return false;
     }

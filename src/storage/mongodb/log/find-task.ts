@@ -1,7 +1,6 @@
 import type { Binary, Document } from "mongodb";
 import type { MongoContext } from "../context.ts";
 import { joinParent } from "../conversations/conversations.ts";
-import { majorityTimeoutMs } from "../limits.ts";
 import type { ConversationRecord, TaskRecord } from "../records.ts";
 
 /** A task's record with its conversation. Without the tail, unless it was requested. */
@@ -26,13 +25,15 @@ export async function findTask(
 }
 
 /**
- * Reads tasks as of the last acknowledged write. Needed before anything is concluded from a record that is missing or
- * behind: a primary that was elected just now serves reads of "majority" from before writes that its predecessor has
- * acknowledged, until it has committed a write of its own. Waits for a majority, so it is for rare cases only.
+ * Reads tasks as of the last acknowledged write. Needed before a write concludes anything from a record that is missing
+ * or behind: `Primaries` makes reads again if the primary changes under them, but not writes. Waits for a majority, so
+ * it is for rare cases only.
  */
-export function readLatest<T extends Document>(context: MongoContext, stages: Document[]): Promise<T[]> {
-  const options = { readConcern: { level: "linearizable" }, maxTimeMS: majorityTimeoutMs } as const;
-  return context.collections.tasks.aggregate<T>(stages, options).toArray();
+export function readLatest<T extends Document>(
+  context: Pick<MongoContext, "collections" | "latest">,
+  stages: Document[],
+): Promise<T[]> {
+  return context.collections.tasks.aggregate<T>(stages, context.latest).toArray();
 }
 
 /** Cuts the tail first, because most readers need little or nothing of it. */

@@ -42,7 +42,10 @@ export async function deregister(
   const { replicas } = context.collections;
   const unchanged = counter !== undefined && { counter: Long.fromBigInt(counter) };
   const { deletedCount } = await replicas.deleteOne({ _id: replica, ...unchanged });
-  return deletedCount === 1 || (await replicas.findOne({ _id: replica }, { projection: { _id: 1 } })) === null;
+  return (
+    deletedCount === 1 ||
+    (await replicas.findOne({ _id: replica }, { ...context.latest, projection: { _id: 1 } })) === null
+  );
 }
 
 export async function listReplicas(context: MongoContext): Promise<readonly ReplicaRecord[]> {

@@ -14,6 +14,16 @@ import type { Statements } from "./statements.ts";
 
 /** The conversations, messages and claims of a database. */
 export function conversationTables(sql: Statements): ConversationTables {
+  let lastMessageId: number | undefined;
+  /**
+   * Larger than that of every message before, removed ones too: it orders messages of one millisecond, and a page token
+   * may name it. After a restart those at the end that were removed are given away again, but not within a millisecond.
+   */
+  const newMessageId = () => {
+    lastMessageId ??= (sql.lastMessageId.get() as Row).id as number;
+    lastMessageId += 1;
+    return lastMessageId;
+  };
   return {
     conversation(scope, contextId, at) {
       const row = sql.findConversation.get({ key: nameKey(scope, contextId), ...livesOf(at) });
@@ -58,7 +68,7 @@ export function conversationTables(sql: Statements): ConversationTables {
 
     addMessages(scope, conversation, messages) {
       for (const { messageId, timeMs, source } of messages) {
-        const id = ((sql.lastMessageId.get() as Row).id as number) + 1;
+        const id = newMessageId();
         sql.addMessage.run({
           id,
           key: nameKey(scope, messageId),

@@ -1,6 +1,6 @@
 import type { StatementSync } from "node:sqlite";
 import type { RemovedKind, RemovedRows } from "../../tables/tables.ts";
-import { freePagesKept, freePartKept } from "../limits.ts";
+import { freePagesKept, freePartKept, pagesGivenBackMax } from "../limits.ts";
 import { idOf, run } from "./row.ts";
 import type { Statements } from "./statements.ts";
 
@@ -36,12 +36,14 @@ export function removedRows(sql: Statements, shrunk: () => void): RemovedRows {
     removeConversation: (id) => run(sql.removeConversation, { id }),
     giveBack() {
       const kept = Math.max(freePagesKept, Math.floor(numberOf(sql.allPages, "page_count") * freePartKept));
-      if (numberOf(sql.freePages, "freelist_count") <= kept) {
+      // A step is always of the same size, so one that would go below the pages kept is not begun.
+      const isDue = () => numberOf(sql.freePages, "freelist_count") >= kept + pagesGivenBackMax;
+      if (!isDue()) {
         return false;
       }
       // `all`, since each step of the statement frees one page.
       sql.giveBackPages.all();
-      const more = numberOf(sql.freePages, "freelist_count") > kept;
+      const more = isDue();
       if (!more) {
         shrunk();
       }

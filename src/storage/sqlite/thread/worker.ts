@@ -1,13 +1,13 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { StorageError } from "../../storage-error.ts";
 import { storageErrorOf, toWire } from "../errors.ts";
 import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "../limits.ts";
-import { createWalLimiter, cutFile, openReader, openWriter } from "./connection.ts";
+import { openReader, openWriter } from "./connection.ts";
 import { createContext, type SqliteContext } from "./context.ts";
 import { watchFiles } from "./database-files.ts";
-import { failAll, runReads, runWrites } from "./group.ts";
+import { runReads } from "./group.ts";
+import { createGroupWriter, failingOn } from "./group-writer.ts";
 import { type DatabaseLock, lockDatabase, lockPathOf } from "./lock.ts";
-import { readerOperations, writerOperations } from "./operations.ts";
+import { readerOperations } from "./operations.ts";
 import type { Call, FromWorker, Reply, ToWorker, WorkerTask } from "./protocol.ts";
 
 /**
@@ -68,43 +68,6 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
     } else {
       waiting.push(...message);
     }
-  }
-}
-
-function createGroupWriter(
-  context: SqliteContext,
-  file: string,
-  checkFiles: () => void,
-): (calls: readonly Call[]) => readonly Reply[] {
-  const limitWal = createWalLimiter(context.db, file);
-  return (calls) => {
-    const refused = failingOn(checkFiles, calls);
-    if (refused !== undefined) {
-      return refused;
-    }
-    limitWal();
-    const replies = runWrites(context, writerOperations, calls);
-    if (context.tables.shrunk) {
-      context.tables.shrunk = false;
-      cutFile(context.db);
-    }
-    // Again: nothing is acknowledged that was committed to a file which was removed meanwhile.
-    return failingOn(checkFiles, calls, "unknown") ?? replies;
-  };
-}
-
-/** The failure of all calls if the check fails. */
-function failingOn(
-  check: () => void,
-  calls: readonly Call[],
-  outcome: StorageError["outcome"] = "none",
-): readonly Reply[] | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    const { code, message } = error as StorageError;
-    return failAll(calls, new StorageError(code, message, { outcome }));
   }
 }
 

@@ -114,44 +114,44 @@ export class SortedList<T> {
 
   /** The first chunk whose last item is not before an item. It doesn't exist if all are before it. */
   #chunkOf(item: T): number {
-    const chunks = this.#chunks;
-    const isBefore = (index: number) => {
-      const items = chunks[index] as T[];
-      return this.#compare(items[items.length - 1] as T, item) < 0;
-    };
-    return firstNotBefore(chunks.length, isBefore);
+    let low = 0;
+    let high = this.#chunks.length;
+    // Most changes are near the end of an order. The items there were used lately, and are in the processor's cache.
+    let middle = high - 2;
+    while (low < high) {
+      const items = this.#chunks[Math.max(0, middle)] as T[];
+      if (this.#compare(items[items.length - 1] as T, item) < 0) {
+        low = Math.max(0, middle) + 1;
+      } else {
+        high = Math.max(0, middle);
+      }
+      middle = (low + high) >>> 1;
+    }
+    return low;
   }
 
-  /** The index of the first item of a chunk that is not before an item. */
+  /** The index of the first item of a chunk that is not before an item. From the end, for the same reason. */
   #placeIn(items: readonly T[], item: T): number {
-    return firstNotBefore(items.length, (index) => this.#compare(items[index] as T, item) < 0);
-  }
-}
-
-/**
- * The first index below `length` that is not before a place. Looks at the end first, in growing steps: most changes are
- * near the end of an order, whose items were used lately and are in the processor's cache.
- */
-function firstNotBefore(length: number, isBefore: (index: number) => boolean): number {
-  let low = 0;
-  let high = length;
-  for (let step = 1; high > 0; step *= 2) {
-    const probe = Math.max(0, high - step);
-    if (isBefore(probe)) {
-      low = probe + 1;
-      break;
+    let low = 0;
+    let high = items.length;
+    for (let step = 1; low < high; step *= 2) {
+      const probe = Math.max(low, high - step);
+      if (this.#compare(items[probe] as T, item) < 0) {
+        low = probe + 1;
+        break;
+      }
+      high = probe;
     }
-    high = probe;
-  }
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (isBefore(middle)) {
-      low = middle + 1;
-    } else {
-      high = middle;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compare(items[middle] as T, item) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
     }
+    return low;
   }
-  return low;
 }
 
 /** The index of the first item that passes a test, which fails for the items before it and passes for those after. */

@@ -8,6 +8,7 @@ export const eventStreamType = "text/event-stream";
 
 /** Whether the Content-Type says JSON in UTF-8. */
 export function isJsonBody({ headers }: NodeRequest): boolean {
+  if (headers["content-type"] === "application/json") return true;
   const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
   const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
   return isJsonType(type.trim()) && (charset === undefined || /^charset="?utf-?8"?$/.test(charset));

@@ -50,7 +50,12 @@ export async function createTask(
   const batch = newId();
   const { encoded, stored } = storeEntry(entry, { taskId: key.taskId, contextId });
   const late = new AbortController();
-  const cancelTimer = clock.after(createAnswerMs, () => late.abort(notInTime()));
+  const { promise: answered, resolve, reject } = Promise.withResolvers<AppendResult>();
+  const cancelTimer = clock.after(createAnswerMs, () => {
+    const error = notInTime();
+    late.abort(error);
+    reject(error);
+  });
   const sent = sendAppend(
     storage,
     key,
@@ -62,11 +67,12 @@ export async function createTask(
       handled: [],
       create: claim === undefined ? { contextId } : { contextId, claim },
     },
-    { clock, retryMs: createRetryMs, signal: late.signal },
+    { clock, retryMs: createRetryMs, signal: () => late.signal },
   );
+  sent.then(resolve, reject);
   let result: AppendResult;
   try {
-    result = await untilAborted(sent, late.signal);
+    result = await answered;
   } catch (error) {
     if (error instanceof StorageError && error.outcome === "none") throw error;
     return { outcome: "unknown", error, settled: Promise.allSettled([sent]) };
@@ -94,14 +100,5 @@ export async function createTask(
 function notInTime(): StorageError {
   return new StorageError("unavailable", `The storage did not answer a creation within ${createAnswerMs} ms`, {
     outcome: "unknown",
-  });
-}
-
-/** What the promise gives, or the signal's reason if the signal is aborted first. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }

@@ -11,15 +11,16 @@ import { appendBackoff } from "./limits.ts";
  *
  * Throws the last StorageError when the time is over or another try cannot help. Unless `outcome` was "none" on every
  * try, the batch may still appear in the log later: no decision may assume either. Throws the signal's reason, instead
- * of another try, once the signal is aborted.
+ * of another try, once the signal is aborted. The signal is asked for only before another try, since it costs more to
+ * make than most appends need for the rest.
  */
 export async function sendAppend(
   storage: Storage,
   key: TaskKey,
   append: TaskAppend,
-  options: { readonly clock: Clock; readonly retryMs: number; readonly signal?: AbortSignal },
+  options: { readonly clock: Clock; readonly retryMs: number; readonly signal?: () => AbortSignal },
 ): Promise<AppendResult> {
-  const { clock, retryMs, signal } = options;
+  const { clock, retryMs } = options;
   const deadline = clock.monotonic() + retryMs;
   let open = false;
   for (let attempt = 1; ; attempt++) {
@@ -34,7 +35,7 @@ export async function sendAppend(
       if (!error.retryable || clock.monotonic() >= deadline)
         throw open && error.outcome === "none" ? asUnknown(error) : error;
     }
-    await sleep(clock, backoffMs(appendBackoff, attempt), signal);
+    await sleep(clock, backoffMs(appendBackoff, attempt), options.signal?.());
   }
 }
 

@@ -246,7 +246,7 @@ export class TaskWriter {
     const result = await sendAppend(storage, key, append, {
       clock,
       retryMs: appendRetryMs,
-      signal: this.#abort.signal,
+      signal: () => this.#abort.signal,
     });
     if (result.outcome !== "committed") throw lostError(key.taskId, result);
     // Also for a writer that was abandoned meanwhile: the entries are in the log, and readers that looked before must

@@ -21,7 +21,7 @@ async function setUp() {
   const faulty = new FaultyStorage(memory);
   const clock = new ManualClock();
   const send = (signal?: AbortSignal) =>
-    sendAppend(faulty.storage, key, append, { clock, retryMs: 60_000, ...(signal && { signal }) });
+    sendAppend(faulty.storage, key, append, { clock, retryMs: 60_000, ...(signal && { signal: () => signal }) });
   return { memory, faulty, clock, append, send };
 }
 

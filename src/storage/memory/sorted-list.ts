@@ -116,22 +116,32 @@ export class SortedList<T> {
   #chunkOf(item: T): number {
     let low = 0;
     let high = this.#chunks.length;
+    // Most changes are near the end of an order. The items there were used lately, and are in the processor's cache.
+    let middle = high - 2;
     while (low < high) {
-      const middle = (low + high) >>> 1;
-      const items = this.#chunks[middle] as T[];
+      const items = this.#chunks[Math.max(0, middle)] as T[];
       if (this.#compare(items[items.length - 1] as T, item) < 0) {
-        low = middle + 1;
+        low = Math.max(0, middle) + 1;
       } else {
-        high = middle;
+        high = Math.max(0, middle);
       }
+      middle = (low + high) >>> 1;
     }
     return low;
   }
 
-  /** The index of the first item of a chunk that is not before an item. */
+  /** The index of the first item of a chunk that is not before an item. From the end, for the same reason. */
   #placeIn(items: readonly T[], item: T): number {
     let low = 0;
     let high = items.length;
+    for (let step = 1; low < high; step *= 2) {
+      const probe = Math.max(low, high - step);
+      if (this.#compare(items[probe] as T, item) < 0) {
+        low = probe + 1;
+        break;
+      }
+      high = probe;
+    }
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#compare(items[middle] as T, item) < 0) {

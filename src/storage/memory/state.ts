@@ -265,10 +265,6 @@ export function isLive(conversation: ConversationRecord, at: Moment): boolean {
   return conversation.lastAccessMs >= at.liveSince || isHeld(conversation, at);
 }
 
-export function isRunning(state: TaskState): boolean {
-  return state === TaskState.SUBMITTED || state === TaskState.WORKING;
-}
-
 function compareMessages(a: MessageRecord, b: MessageRecord): number {
   return a.timeMs - b.timeMs || compareIds(a.taskId, b.taskId) || a.sequence - b.sequence;
 }

@@ -30,5 +30,5 @@ export function createMemoryStorage(options?: StorageOptions, clock: Clock = sys
 /** Tables of maps, with an index for every order that a statement reads in. */
 export function createMemoryTables(maxHistoryLength: number): Tables {
   const state = new MemoryState();
-  return { maxHistoryLength, ...conversationTables(state), ...taskTables(state) };
+  return { maxHistoryLength, ...conversationTables(state), ...taskTables(state, maxHistoryLength) };
 }

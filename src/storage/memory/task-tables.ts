@@ -1,15 +1,17 @@
 import type { Scope, TaskKey } from "../../domain/scope.ts";
+import { isSettled } from "../../domain/task-state.ts";
 import { compareIds } from "../compare-ids.ts";
 import type { StoredTask, TaskCommand, TaskPlace } from "../storage.ts";
 import type { AppendOutcome } from "../storage-engine.ts";
 import type { Moment } from "../tables/moment.ts";
+import { changeOf } from "../tables/operations/append.ts";
 import type { EncodedAppend, HeaderRow, SegmentRow, TaskAfter, TaskFilter, TaskTables } from "../tables/tables.ts";
 import type { TaskRecord } from "./records.ts";
-import { isLive, isRunning, type MemoryState } from "./state.ts";
+import { isLive, type MemoryState } from "./state.ts";
 import type { TaskIndex } from "./task-index.ts";
 
 /** The tasks and replicas of a memory storage. What is hidden is removed at once. */
-export function taskTables(state: MemoryState): TaskTables {
+export function taskTables(state: MemoryState, maxHistoryLength: number): TaskTables {
   return {
     task(key, at) {
       const record = state.findScope(key)?.tasks.get(key.taskId);
@@ -163,16 +165,17 @@ export function taskTables(state: MemoryState): TaskTables {
       return tasks.slice(start, Math.min(end, start + limit)).map(({ key }) => ({ ...key }));
     },
 
-    append: (key, append, at) => appendToLog(state, key, append, at),
+    append: (key, append, at) => appendToLog(state, maxHistoryLength, key, append, at),
   };
 }
 
 /**
- * The usual append: to a task of which nothing but the log's end changes. It saves half of what the general way costs
- * a task in memory.
+ * Every append but one that creates a task, handles commands, or makes a history too long: nearly all. It saves half of
+ * what the general way costs a task in memory.
  */
 function appendToLog(
   state: MemoryState,
+  maxHistoryLength: number,
   key: TaskKey,
   { after, batch, header, messages, handled, create }: EncodedAppend,
   at: Moment,
@@ -181,25 +184,31 @@ function appendToLog(
   if (
     record === undefined ||
     create !== undefined ||
-    messages.length > 0 ||
     handled.length > 0 ||
-    header.state !== record.state ||
-    header.statusTimeMs !== record.statusTimeMs ||
-    header.replica !== record.replica ||
-    // The append of a task that doesn't run is an access, and may take its runner away.
-    !isRunning(header.state) ||
     !isAfter(record, after) ||
-    !isLive(record.conversation, at)
+    !isLive(record.conversation, at) ||
+    record.conversation.messages.length + messages.length > maxHistoryLength
   ) {
     return undefined;
   }
-  const first = record.head + 1;
-  record.segments.push({ first, count: batch.count, batch: batch.id, bytes: batch.bytes });
+  const { conversation, id, head } = record;
+  record.segments.push({ first: head + 1, count: batch.count, batch: batch.id, bytes: batch.bytes });
   record.head += batch.count;
   record.batch = batch.id;
   record.fence = header.fence;
   record.logBytes += batch.logBytes;
   record.summary = header.summary ?? record.summary;
+  const change = changeOf(record, header);
+  if (change !== undefined) {
+    state.changeTask(record, change);
+  }
+  for (const { index, messageId, timeMs } of messages) {
+    const source = { task: id, taskId: key.taskId, sequence: head + index + 1 };
+    state.addMessage(conversation, { messageId, timeMs, source });
+  }
+  if (messages.length > 0 || isSettled(header.state)) {
+    state.setLastAccess(conversation, at.nowMs);
+  }
   return { outcome: "committed", head: BigInt(record.head), watchers: [], commands: commandsOf(record) };
 }
 

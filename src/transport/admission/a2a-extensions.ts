@@ -7,9 +7,12 @@ import { TaskError } from "../../domain/task-error.ts";
  */
 export const extensionsParameter = "A2A-Extensions";
 
+const none: ReadonlySet<string> = new Set();
+
 /** The URIs that a request lists, in several lines or with commas between, each once. */
 export function requestedExtensions(header: Pick<Headers, "get">): ReadonlySet<string> {
-  const listed = header.get(extensionsParameter) ?? "";
+  const listed = header.get(extensionsParameter);
+  if (listed === null) return none;
   return new Set(
     listed
       .split(",")
@@ -27,6 +30,7 @@ export function activeExtensions(
   declared: readonly AgentExtension[],
   requested: ReadonlySet<string>,
 ): ReadonlySet<string> {
+  if (requested.size === 0 && !declared.some(({ required }) => required)) return none;
   const missing = declared.filter(({ uri, required }) => required && !requested.has(uri)).map(({ uri }) => uri);
   if (missing.length > 0) {
     const list = missing.join(", ");

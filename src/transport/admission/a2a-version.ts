@@ -34,6 +34,8 @@ export function namedVersion({ lines, url }: VersionSource): string | undefined 
 
 /** Throws TaskError VERSION_NOT_SUPPORTED unless the request is one of the served version (R137). */
 export function checkVersion(source: VersionSource, mode: VersionMode): void {
+  // As nearly all requests name it: it needs no parsing.
+  if (source.lines.get(versionParameter) === servedVersion && !source.url.includes("?")) return;
   const version = namedVersion(source);
   if (version === undefined && mode === "strict") throw versionNotSupported("is missing, which means version 0.3");
   if (version !== undefined && version !== servedVersion) throw versionNotSupported(`names version ${version}`);

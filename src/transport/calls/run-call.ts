@@ -51,11 +51,15 @@ export async function runCall(
   const work = workOf(context, exchange.connection.gates);
   let failure: ConnectError | undefined;
   try {
-    await admitCall(context, exchange, settings, form.prepare);
-    await form.receive?.(context);
-    await work?.enter();
+    // Nearly all of these are done at once, and a wait for nothing costs a turn of the promise queue.
+    const admitted = admitCall(context, exchange, settings, form.prepare);
+    if (admitted !== undefined) await admitted;
+    if (form.receive !== undefined) await form.receive(context);
+    const entered = work?.enter();
+    if (entered !== undefined) await entered;
     exchange.dropBody();
-    const request = await form.read(context);
+    const reading = form.read(context);
+    const request = reading instanceof Promise ? await reading : reading;
     if (method.kind === "unary") {
       const answer = await workUntilAborted(context.signal, work, async () => method.impl(request, context));
       await form.unary(whole(method.method.output, answer));

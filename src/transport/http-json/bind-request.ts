@@ -36,7 +36,7 @@ export function bindRequest(
     if (fault !== undefined) violations.push({ field, description: fault });
   };
   for (const [name, value] of variables) set(name, [value], "path");
-  for (const name of new Set(query.keys())) set(name, query.getAll(name), "query");
+  if (query.size > 0) for (const name of new Set(query.keys())) set(name, query.getAll(name), "query");
   if (violations.length > 0) throw invalidRequest(violations);
   return request;
 }

@@ -96,8 +96,10 @@ function acceptedType(request: NodeRequest, { call }: Route): JsonType {
 /** Throws URIError for a percent sign that encodes nothing, which would otherwise be read as something else. */
 function strictQueryOf(request: NodeRequest): URLSearchParams {
   decodeURIComponent(request.url ?? "");
-  return queryOf(request);
+  return request.url?.includes("?") ? queryOf(request) : noQuery;
 }
+
+const noQuery = new URLSearchParams();
 
 /** What `decode` returns. Its URIError is a fault of the request. */
 function decoded<T>(where: "path" | "query", decode: () => T): T {

@@ -8,6 +8,7 @@ export const eventStreamType = "text/event-stream";
 
 /** Whether the Content-Type says JSON in UTF-8. */
 export function isJsonBody({ headers }: NodeRequest): boolean {
+  if (headers["content-type"] === "application/json") return true;
   const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";");
   const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="));
   return isJsonType(type.trim()) && (charset === undefined || /^charset="?utf-?8"?$/.test(charset));
@@ -20,14 +21,13 @@ export function isJsonBody({ headers }: NodeRequest): boolean {
 export function answerType({ headers }: NodeRequest, isStream: boolean): JsonType | undefined {
   const given = bareType(headers["content-type"]?.toLowerCase());
   const standard = isJsonType(given) ? given : jsonTypes[0];
+  // As nearly all requests are: an empty header excludes nothing either.
+  if (!headers.accept || headers.accept === "*/*") return standard;
   const types = [standard, ...jsonTypes.filter((type) => type !== standard), ...(isStream ? [eventStreamType] : [])];
   // If Accept has no preference, as with `*/*`, the first of the list wins. JSON has no charset, but clients ask for
   // one.
   const available = types.flatMap((type) => [type, `${type};charset=utf-8`]);
-  // An empty header excludes nothing.
-  const accepted = new Negotiator({ headers: { ...(headers.accept && { accept: headers.accept }) } })
-    .mediaTypes(available)
-    .map(bareType);
+  const accepted = new Negotiator({ headers: { accept: headers.accept } }).mediaTypes(available).map(bareType);
   if (accepted.length === 0) return undefined;
   return accepted.find(isJsonType) ?? standard;
 }

@@ -117,7 +117,7 @@ function* commit(
 }
 
 /** Undefined if the header stays as it is: the usual append, for which no index of the tasks changes. */
-function changeOf(task: TaskRow, header: HeaderUpdate): HeaderChange | undefined {
+export function changeOf(task: HeaderChange, header: HeaderUpdate): HeaderChange | undefined {
   const { state, statusTimeMs, replica } = header;
   const runner = runnerOf(header);
   const unchanged =

@@ -25,6 +25,8 @@ export interface DialectMethod {
   prepare?(context: HandlerContext): void;
   /** The request. Called after the admission. Throws TaskError for params that can't be read. */
   read(params: JsonObject, context: HandlerContext): Message;
+  /** Whether `write` makes a text that shares nothing with the JSON of A2A 1.0. */
+  readonly encodesAlone?: boolean;
   /** A result, or an event of a stream, as JSON text. */
   write(message: Message): string;
 }

@@ -1,11 +1,11 @@
 import { request } from "node:http";
 import { connect } from "node:http2";
 import { afterEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../../src/runtime/clock.ts";
+import { type Clock, systemClock } from "../../../src/runtime/clock.ts";
 import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { Exchange } from "../../../src/transport/calls/exchange.ts";
 import { nodeHeaders } from "../../../src/transport/calls/response-writer.ts";
-import { StalledAnswers } from "../../../src/transport/load/stalled-answers.ts";
+import { ServerLoad } from "../../../src/transport/load/server-load.ts";
 import { ManualClock } from "../../runtime/manual-clock.ts";
 import { testSettings } from "../call-settings.ts";
 import { clients, closeAll, open } from "../listener/fixtures.ts";
@@ -31,12 +31,12 @@ const requests = {
     }),
 };
 
-async function serve(stalled = new StalledAnswers(systemClock)) {
-  const hooks = defaultHooks();
+async function serve(clock: Clock = systemClock) {
+  const hooks = { ...defaultHooks(), load: new ServerLoad({}, clock) };
   const exchanges: Exchange[] = [];
   const { number } = await open({
     handler: (asked, response) => {
-      exchanges.push(new Exchange(asked, response as never, testSettings({ hooks, stalled })));
+      exchanges.push(new Exchange(asked, response as never, testSettings({ hooks })));
       exchanges.at(-1)?.response.begin(200, { "content-type": "text/plain" });
     },
   });
@@ -56,16 +56,16 @@ describe.each(Object.entries(requests))("an answer over %s", (_, ask) => {
       written++;
       expect(written).toBeLessThan(1000);
     }
-    expect([response.isFull, load.answerBytes]).toEqual([true, megabyte.byteLength]);
+    expect([response.isFull, load.unreadBytes]).toEqual([true, megabyte.byteLength]);
     (await asking).resume();
     await room;
-    expect([response.isFull, load.answerBytes]).toEqual([false, 0]);
+    expect([response.isFull, load.unreadBytes]).toEqual([false, 0]);
     response.end();
   });
 
   test("to a client that takes nothing for 60 s is cut, over HTTP/2 without its connection", async () => {
     const clock = new ManualClock();
-    const { number, load, exchanges } = await serve(new StalledAnswers(clock));
+    const { number, load, exchanges } = await serve(clock);
     const asking = ask(number);
     await expect.poll(() => exchanges.length).toBe(1);
     const [{ request: asked, response } = expect.fail("no request")] = exchanges;
@@ -75,7 +75,7 @@ describe.each(Object.entries(requests))("an answer over %s", (_, ask) => {
     expect(response.isGone).toBe(false);
     await clock.advance(12_000);
     await writing;
-    await expect.poll(() => [response.isGone, load.answerBytes, clock.waiting]).toEqual([true, 0, 0]);
+    await expect.poll(() => [response.isGone, load.unreadBytes, clock.waiting]).toEqual([true, 0, 0]);
     const connection = "stream" in asked ? asked.stream.session : asked.socket;
     expect(connection?.destroyed ?? false).toBe(!("stream" in asked));
     (await asking).destroy();
@@ -87,9 +87,9 @@ describe.each(Object.entries(requests))("an answer over %s", (_, ask) => {
     await expect.poll(() => exchanges.length).toBe(1);
     const bytes = Buffer.alloc(64 * megabyte.byteLength);
     exchanges[0]?.response.end(bytes);
-    expect(load.answerBytes).toBe(bytes.byteLength);
+    expect(load.unreadBytes).toBe(bytes.byteLength);
     (await asking).resume();
-    await expect.poll(() => load.answerBytes).toBe(0);
+    await expect.poll(() => load.unreadBytes).toBe(0);
   });
 
   test("to a client that leaves is counted no longer, and aborts the calls' signal", async () => {
@@ -99,13 +99,13 @@ describe.each(Object.entries(requests))("an answer over %s", (_, ask) => {
     const [{ response, signal } = expect.fail("no request")] = exchanges;
     let room: Promise<void> | undefined;
     while (room === undefined) room = response.write(megabyte);
-    expect(load.answerBytes).toBeGreaterThan(0);
+    expect(load.unreadBytes).toBeGreaterThan(0);
     (await asking).destroy();
     await room;
-    await expect.poll(() => [response.isGone, load.answerBytes, signal.aborted]).toEqual([true, 0, true]);
+    await expect.poll(() => [response.isGone, load.unreadBytes, signal.aborted]).toEqual([true, 0, true]);
     expect(response.write(megabyte)).toBeUndefined();
     response.end(megabyte);
-    expect(load.answerBytes).toBe(0);
+    expect(load.unreadBytes).toBe(0);
   });
 });
 

@@ -86,8 +86,8 @@ export class Exchange implements AnswerRoom {
   }
 
   /**
-   * `rest` is called whenever an answer waits for room. One is enough: the calls of a batch run one after the other, and
-   * each sets its own before it asks for room.
+   * `rest` is called whenever an answer waits for room. One is enough: the calls of a batch run one after the other,
+   * and each sets its own before it asks for room.
    */
   onRoomWait(rest: () => void): void {
     this.#onRoomWait = rest;
@@ -108,9 +108,9 @@ export class Exchange implements AnswerRoom {
   }
 
   /**
-   * Takes room for an encoding beyond `partBytesMax` whose message took none before, and gives it back then. It isn't kept
-   * while it waits: `encode` makes it again. `existing` are the bytes that exist meanwhile: none of an event, which is in
-   * the log. Rejects with TaskError TOO_MANY, and with the signal's reason.
+   * Takes room for an encoding beyond `partBytesMax` whose message took none before. Returns the encoding. It isn't kept
+   * while it waits: `encode` makes it again. `existing` are the bytes that exist meanwhile: none of an event, which is
+   * in the log. Rejects with TaskError TOO_MANY, and with the signal's reason.
    */
   roomFor(made: Uint8Array, encode: () => Uint8Array, existing: number): Uint8Array | Promise<Uint8Array> {
     const room = this.#ownRoom.share(crypto.randomUUID(), made.byteLength, existing);
@@ -128,7 +128,7 @@ export class Exchange implements AnswerRoom {
     if (!this.encodesAlone) this.#room?.grow(bytes);
   };
 
-  /** Gives the room of an answer back, once the client has taken all of its bytes: until then the network holds them. */
+  /** Gives the room of an answer back once the client has taken all of its bytes: until then the network holds them. */
   async releaseTaken(): Promise<void> {
     await this.response.allTaken();
     this.release();

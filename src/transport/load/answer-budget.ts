@@ -46,8 +46,8 @@ export class AnswerBudget {
   }
 
   /**
-   * Takes the bytes of a source if there is room. Else the result is the budget that is full; one that is awaited counts
-   * as full. What the answer shares takes nothing again.
+   * Takes the bytes of a source if there is room. Else the result is the budget that is full; one that is awaited
+   * counts as full. What the answer shares takes nothing again.
    */
   take(connection: ByteBudget, source: string, bytes: number, awaited: ReadonlySet<ByteBudget>): Held | ByteBudget {
     const held = this.#held.get(source);

@@ -39,12 +39,12 @@ export function jsonAnswer(
   return alone(exchange, Buffer.from(text), () => Buffer.from(write(message)), kind);
 }
 
-async function alone(
-  exchange: AnswerPlace,
-  made: Uint8Array,
-  encode: () => Uint8Array,
-  kind: AnswerKind,
-): Promise<Pieces> {
-  const bytes = await exchange.roomFor(made, encode, kind === "unary" ? made.byteLength : 0);
+/** Keeps no hold of `made` while it waits. */
+function alone(exchange: AnswerPlace, made: Uint8Array, encode: () => Uint8Array, kind: AnswerKind): Promise<Pieces> {
+  const room = exchange.roomFor(made, encode, kind === "unary" ? made.byteLength : 0);
+  return Promise.resolve(room).then(asPieces);
+}
+
+function asPieces(bytes: Uint8Array): Pieces {
   return { pieces: [bytes], bytes: bytes.byteLength };
 }

@@ -109,8 +109,8 @@ export class Exchange implements AnswerRoom {
 
   /**
    * Takes room for an encoding beyond `partBytesMax` whose message took none before. Returns the encoding. It isn't
-   * kept while it waits: `encode` makes it again. `existing` are the bytes that exist meanwhile: none of an event, which
-   * is in the log. Rejects with TaskError TOO_MANY, and with the signal's reason.
+   * kept while it waits: `encode` makes it again. `existing` are the bytes that exist meanwhile: none of an event,
+   * which is in the log. Rejects with TaskError TOO_MANY, and with the signal's reason.
    */
   roomFor(made: Uint8Array, encode: () => Uint8Array, existing: number): Uint8Array | Promise<Uint8Array> {
     const room = this.#ownRoom.share(crypto.randomUUID(), made.byteLength, existing);

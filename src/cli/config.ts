@@ -5,7 +5,6 @@ import { storageUrlFault } from "../server/open-storage.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
 import { requestBytesMax } from "../transport/calls/call-limits.ts";
 import { listenerLimits } from "../transport/listener/listener-limits.ts";
-import { answerLimits } from "../transport/load/answer-budget.ts";
 import { loadDefaults } from "../transport/load/load-limits.ts";
 import { originFault } from "../transport/pages/cors.ts";
 import { isLoopback } from "../transport/pages/loopback.ts";
@@ -295,7 +294,7 @@ export const configSchema = z
       .prefault(String(loadDefaults.connectionReadingBytesMax))
       .register(settingTexts, { value: "N", description: "The same on one connection" }),
     maxAnswerBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
-      .prefault(String(answerLimits.processBytesMax))
+      .prefault(String(loadDefaults.answerBytesMax))
       .register(settingTexts, {
         value: "N",
         description:
@@ -303,7 +302,7 @@ export const configSchema = z
           "Further ones wait 10 s, then RESOURCE_EXHAUSTED",
       }),
     maxConnectionAnswerBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
-      .prefault(String(answerLimits.connectionBytesMax))
+      .prefault(String(loadDefaults.connectionAnswerBytesMax))
       .register(settingTexts, { value: "N", description: "The same for the answers on one connection" }),
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")

@@ -11,6 +11,7 @@ import { AgentCards, agentCardPath } from "../transport/agent-card/agent-cards.t
 import { readCardKey } from "../transport/agent-card/card-key.ts";
 import type { ServedBinding } from "../transport/agent-card/complete-card.ts";
 import { type BindingName, bindingNames } from "../transport/binding-names.ts";
+import { streamedMessageBytesMax } from "../transport/calls/call-limits.ts";
 import type { CallSettings } from "../transport/calls/call-settings.ts";
 import { connectHandler } from "../transport/connect/connect-handler.ts";
 import {
@@ -38,7 +39,7 @@ import { checkOrigin } from "../transport/pages/origin-check.ts";
 import { safeHeaders } from "../transport/pages/safe-headers.ts";
 import { connectCompressions } from "../transport/request-bounds/decompress.ts";
 import { healthService } from "../transport/services/health-service.ts";
-import { questionBytesMax, reflectionServices } from "../transport/services/reflection-service.ts";
+import { reflectionServices } from "../transport/services/reflection-service.ts";
 import { type ServedService, servedServices } from "../transport/services/services.ts";
 import type { HandlerOptions } from "./server-options.ts";
 import { withCard } from "./with-card.ts";
@@ -95,10 +96,8 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
     load: {
       ...(maxReadingBytes !== undefined && { readingBytesMax: maxReadingBytes }),
       ...(maxConnectionReadingBytes !== undefined && { connectionReadingBytesMax: maxConnectionReadingBytes }),
-    },
-    answers: {
-      ...(maxAnswerBytes !== undefined && { processBytesMax: maxAnswerBytes }),
-      ...(maxConnectionAnswerBytes !== undefined && { connectionBytesMax: maxConnectionAnswerBytes }),
+      ...(maxAnswerBytes !== undefined && { answerBytesMax: maxAnswerBytes }),
+      ...(maxConnectionAnswerBytes !== undefined && { connectionAnswerBytesMax: maxConnectionAnswerBytes }),
     },
   });
   const services = servedServices(manager, settings);
@@ -191,7 +190,7 @@ function connectServices(
     ...connectProtocols(settings),
     requestGate: (context: HandlerContext) => enterCall(context, settings),
     shutdownSignal: ending.watches.signal,
-    readMaxBytes: questionBytesMax,
+    readMaxBytes: streamedMessageBytesMax,
     acceptCompression: [...connectCompressions],
     interceptors: [takeReadMessage],
   };
@@ -202,7 +201,7 @@ function connectServices(
   };
   return (router) => {
     connectRoutes(services, settings)(router);
-    withReadMessages(router, register, () => questionBytesMax);
+    withReadMessages(router, register, () => streamedMessageBytesMax);
   };
 }
 

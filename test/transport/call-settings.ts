@@ -3,8 +3,6 @@ import { silentLogger } from "../../src/runtime/logger.ts";
 import { defaultHooks } from "../../src/transport/calls/call-hooks.ts";
 import type { CallSettings } from "../../src/transport/calls/call-settings.ts";
 import { OpenExchanges } from "../../src/transport/calls/open-exchanges.ts";
-import { AnswerBudget } from "../../src/transport/load/answer-budget.ts";
-import { StalledAnswers } from "../../src/transport/load/stalled-answers.ts";
 
 /** Settings for a binding without a server: every call is admitted. */
 export function testSettings(settings: Partial<CallSettings> = {}): CallSettings {
@@ -12,8 +10,6 @@ export function testSettings(settings: Partial<CallSettings> = {}): CallSettings
     admit: () => ({ extensions: new Set() }),
     hooks: defaultHooks(),
     openExchanges: new OpenExchanges(settings.shutdownSignal),
-    answers: new AnswerBudget(systemClock),
-    stalled: new StalledAnswers(systemClock),
     logger: silentLogger,
     clock: systemClock,
     bindings: new Set(),

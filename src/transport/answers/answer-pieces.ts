@@ -4,7 +4,7 @@ import { writeJson } from "../proto-json/write-json.ts";
 import { taskIn, withoutLists } from "./task-in.ts";
 import { artifactsJson, binaryLists, fieldHead, historyJson, type Pieces } from "./task-lists.ts";
 
-/** Counts bytes of an encoding that was made now and that others use too. */
+/** Counts bytes of an encoding that was made now. */
 export type CountMade = (bytes: number) => void;
 
 /**
@@ -13,7 +13,7 @@ export type CountMade = (bytes: number) => void;
  */
 export async function binaryPieces(schema: DescMessage, message: Message, made: CountMade): Promise<Pieces> {
   const found = taskIn(message);
-  if (found === undefined) return asPieces([toBinary(schema, message)]);
+  if (found === undefined) return counted([toBinary(schema, message)], made);
   const lists = await binaryLists(found.task, made);
   // The fields of a message may stand in any order, so the lists may follow all others.
   let head: Uint8Array = toBinary(TaskSchema, withoutLists(found.task));
@@ -34,7 +34,7 @@ export async function jsonPieces(
 ): Promise<Pieces> {
   const task = taskIn(message)?.task;
   const split = task && splitText(write(withPlaceholders(message, task)), task);
-  if (split === undefined) return asPieces([Buffer.from(write(message))]);
+  if (split === undefined) return counted([Buffer.from(write(message))], made);
   const pieces: Uint8Array[] = [];
   for (const { text, list } of split) {
     pieces.push(Buffer.from(text));
@@ -81,6 +81,12 @@ function splitText(text: string, task: Task): readonly TextBeforeList[] | undefi
     rest = after;
   }
   return [...split, { text: rest }];
+}
+
+function counted(pieces: readonly Uint8Array[], made: CountMade): Pieces {
+  const whole = asPieces(pieces);
+  made(whole.bytes);
+  return whole;
 }
 
 function asPieces(pieces: readonly Uint8Array[]): Pieces {

@@ -18,7 +18,7 @@ export const freePlainBytes = 64 * 1024;
  * One message of a client's stream, bytes. The only such calls are those of reflection, whose messages are names. They
  * are read as they come, so their values aren't counted.
  */
-export const streamedMessageBytesMax = 64 * 1024;
+export const streamedMessageBytesMax = 16 * 1024;
 /**
  * `Retry-After` of 429 and 503, seconds. By then a full queue has moved on, or a replica set has elected a new primary.
  */

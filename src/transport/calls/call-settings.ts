@@ -4,8 +4,6 @@ import type { Logger } from "../../runtime/logger.ts";
 import type { Admission } from "../admission/admission.ts";
 import type { AgentCardInit } from "../agent-card/capabilities.ts";
 import type { BindingName } from "../binding-names.ts";
-import type { AnswerBudget } from "../load/answer-budget.ts";
-import type { StalledAnswers } from "../load/stalled-answers.ts";
 import type { CallHooks } from "./call-hooks.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 
@@ -20,10 +18,6 @@ export interface CallSettings {
   /** Admits calls of the contract. `runCall` asks it before a request is parsed. */
   readonly admit: Admission;
   readonly hooks: CallHooks;
-  /** The bytes of large answers. */
-  readonly answers: AnswerBudget;
-  /** Cuts answers that their clients don't take. */
-  readonly stalled: StalledAnswers;
   readonly extendedCard?: ExtendedCard | undefined;
   readonly logger: Logger;
   /** For heartbeats. */

@@ -2,7 +2,7 @@ import { Code, ConnectError, createContextKey } from "@connectrpc/connect";
 import type { TaskError } from "../../domain/task-error.ts";
 import type { AnswerRoom, RoomWait, SharedAnswer } from "../../manager/read/answer-room.ts";
 import type { NodeRequest } from "../listener/request-handler.ts";
-import { type AnswerBudget, ExchangeRoom } from "../load/answer-budget.ts";
+import { ExchangeRoom } from "../load/answer-budget.ts";
 import type { ReadingBody } from "../load/reading-bodies.ts";
 import type { ConnectionLoad } from "../load/server-load.ts";
 import type { CallHooks, Identity } from "./call-hooks.ts";
@@ -24,27 +24,28 @@ export class Exchange implements AnswerRoom {
   readonly connection: ConnectionLoad;
   readonly #controller = new AbortController();
   #body: ReadingBody | undefined;
-  readonly #answers: AnswerBudget;
   #identity: Identity | Promise<Identity> | undefined;
   #room: ExchangeRoom | undefined;
 
-  readonly #encodesAlone: boolean;
+  /**
+   * Whether the answer of the call is encoded as a whole, by a library or in another version of A2A, so that it shares
+   * its bytes with no other.
+   */
+  encodesAlone: boolean;
   #name: string | undefined;
   #onRoomWait: (() => void) | undefined;
 
-  /** `encodesAlone`: the answer is encoded by a library, which shares its bytes with no other. */
   constructor(
     request: NodeRequest,
     response: HttpResponse,
-    { hooks, openExchanges, answers, stalled }: CallSettings,
+    { hooks, openExchanges }: CallSettings,
     { encodesAlone = false } = {},
   ) {
-    this.#encodesAlone = encodesAlone;
+    this.encodesAlone = encodesAlone;
     this.request = request;
     this.hooks = hooks;
-    this.#answers = answers;
     this.connection = hooks.load.connectionOf(request);
-    const writer = new ResponseWriter(response, hooks.load, stalled);
+    const writer = new ResponseWriter(response, this.connection.unread, hooks.load.stalled);
     this.response = writer;
     openExchanges.add(this);
     // A broken connection also closes the response, which says all that matters.
@@ -84,7 +85,10 @@ export class Exchange implements AnswerRoom {
     return this.#room?.isTaken === true;
   }
 
-  /** `rest` is called whenever an answer waits for room. */
+  /**
+   * `rest` is called whenever an answer waits for room. One is enough: the calls of a batch run one after the other,
+   * and each sets its own before it asks for room.
+   */
   onRoomWait(rest: () => void): void {
     this.#onRoomWait = rest;
   }
@@ -96,16 +100,39 @@ export class Exchange implements AnswerRoom {
   }
 
   share(source: string, bytes: number, wait?: RoomWait): SharedAnswer | Promise<SharedAnswer> {
-    this.#room ??= new ExchangeRoom(this.#answers, this.connection);
-    const shared = this.#encodesAlone
-      ? this.#room.share(`${this.#ownName} ${source}`, bytes * encodesAloneFactor, wait)
-      : this.#room.share(source, bytes, wait);
+    const shared = this.encodesAlone
+      ? this.#ownRoom.share(`${this.#ownName} ${source}`, bytes * encodesAloneFactor, wait)
+      : this.#ownRoom.share(source, bytes, wait);
     if (shared instanceof Promise) this.#onRoomWait?.();
     return shared;
   }
 
-  /** Counts the bytes of an encoding that other answers use too. Needs no `this`. */
-  readonly countMade = (bytes: number): void => this.#room?.grow(bytes);
+  /**
+   * Takes room for an encoding beyond `partBytesMax` whose message took none before. Returns the encoding. It isn't
+   * kept while it waits: `encode` makes it again. `existing` are the bytes that exist meanwhile: none of an event,
+   * which is in the log. Rejects with TaskError TOO_MANY, and with the signal's reason.
+   */
+  roomFor(made: Uint8Array, encode: () => Uint8Array, existing: number): Uint8Array | Promise<Uint8Array> {
+    const room = this.#ownRoom.share(crypto.randomUUID(), made.byteLength, {}, existing);
+    return room instanceof Promise ? room.then(encode) : made;
+  }
+
+  get #ownRoom(): ExchangeRoom {
+    this.#room ??= new ExchangeRoom(this.hooks.load.answers, this.connection.answers, this.signal);
+    return this.#room;
+  }
+
+  /** Counts the bytes of an encoding that was made of what took room. Needs no `this`. */
+  readonly countMade = (bytes: number): void => {
+    // Counted before, as a part of what it took.
+    if (!this.encodesAlone) this.#room?.grow(bytes);
+  };
+
+  /** Gives the room of an answer back once the client has taken all of its bytes: until then the network holds them. */
+  async releaseTaken(): Promise<void> {
+    await this.response.allTaken();
+    this.release();
+  }
 
   release(): void {
     this.#room?.release();

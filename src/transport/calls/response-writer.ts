@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { constants } from "node:http2";
-import { getDefaultHighWaterMark } from "node:stream";
-import type { ServerLoad } from "../load/server-load.ts";
+import { partBytesMax } from "../load/load-limits.ts";
 import type { CuttableAnswer, StalledAnswers } from "../load/stalled-answers.ts";
+import type { ConnectionUnread } from "../load/unread-bytes.ts";
 
 /**
  * What is used of a response, over HTTP/1.1 and HTTP/2. Node's own types overload so differently that their union can't
@@ -18,7 +18,8 @@ export interface HttpResponse {
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
   setHeader(name: string, value: string | readonly string[]): unknown;
   addTrailers(trailers: OutgoingHttpHeaders): void;
-  write(chunk: Uint8Array): boolean;
+  /** `taken` is called once the network has the chunk, or the response is lost. */
+  write(chunk: Uint8Array, taken: () => void): boolean;
   readonly end: { (): unknown; (chunk: Uint8Array): unknown };
   once(event: "drain" | "close", listener: () => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
@@ -26,25 +27,26 @@ export interface HttpResponse {
   destroy(): unknown;
 }
 
-/** Bytes that a response buffers before a write reports back-pressure, and those of one write of a large answer. */
-const ownBufferBytes = getDefaultHighWaterMark(false);
-
 /**
  * Writes the answer to one HTTP request, of any binding and either version of HTTP. It reports back-pressure, drops
- * what is written for a client that is gone, counts the bytes that wait for a client that doesn't read, and is cut if
- * that client takes none for too long.
+ * what is written for a client that is gone, counts the bytes that the client has not taken, and is cut if that client
+ * takes none for too long.
+ *
+ * Invariant: `#waitingBytes` is what was counted here and not yet given back to the connection's unread bytes. It is 0
+ * once the client has taken all, and once the response is closed.
  */
 export class ResponseWriter implements CuttableAnswer {
   readonly #response: HttpResponse;
-  readonly #load: Pick<ServerLoad, "answerBytes">;
+  readonly #unread: ConnectionUnread;
   readonly #stalled: StalledAnswers;
   #waitingBytes = 0;
   #room: Promise<void> | undefined;
+  #allTaken: PromiseWithResolvers<void> | undefined;
 
   /** The creator of the writer calls `release` when the response closes. */
-  constructor(response: HttpResponse, load: Pick<ServerLoad, "answerBytes">, stalled: StalledAnswers) {
+  constructor(response: HttpResponse, unread: ConnectionUnread, stalled: StalledAnswers) {
     this.#response = response;
-    this.#load = load;
+    this.#unread = unread;
     this.#stalled = stalled;
   }
 
@@ -70,13 +72,33 @@ export class ResponseWriter implements CuttableAnswer {
   }
 
   /**
-   * Writes a part of the body. Returns undefined if more may be written at once, else a promise that resolves when the
-   * client has read or is gone. It never rejects.
+   * Calls `write` with an answer or an event once there is room for a part among the unread bytes. Rejects with
+   * TaskError TOO_MANY if there is none for too long, and with the signal's reason.
    */
-  write(bytes: Uint8Array): Promise<void> | undefined {
+  inRoom<T>(message: T, write: (message: T) => Promise<void> | void, signal: AbortSignal): Promise<void> | void {
+    const room = this.#unread.partRoom(signal);
+    return room === undefined ? write(message) : this.#afterRoom(room, message, write);
+  }
+
+  async #afterRoom<T>(room: Promise<void>, message: T, write: (message: T) => Promise<void> | void): Promise<void> {
+    await room;
+    let written: Promise<void> | void;
+    try {
+      written = write(message);
+    } finally {
+      this.#unread.give(partBytesMax);
+    }
+    await written;
+  }
+
+  /**
+   * Writes a part of the body. Returns undefined if more may be written at once, else a promise that resolves when the
+   * client has read or is gone. It never rejects. The bytes may be counted already, by `count`.
+   */
+  write(bytes: Uint8Array, isCounted = false): Promise<void> | undefined {
     if (this.isGone) return undefined;
-    if (this.#response.write(bytes)) return undefined;
-    this.#count(bytes.byteLength);
+    if (!isCounted) this.count(bytes.byteLength);
+    if (this.#response.write(bytes, () => this.#taken(bytes.byteLength))) return undefined;
     this.#room ??= this.#untilRoom();
     return this.#room;
   }
@@ -87,20 +109,27 @@ export class ResponseWriter implements CuttableAnswer {
    */
   async writePieces(pieces: readonly Uint8Array[]): Promise<void> {
     for (const piece of pieces) {
-      for (let start = 0; start < piece.byteLength; start += ownBufferBytes) {
-        await this.write(piece.subarray(start, start + ownBufferBytes));
+      for (let start = 0; start < piece.byteLength; start += partBytesMax) {
+        await this.write(piece.subarray(start, start + partBytesMax));
         if (this.isGone) return;
       }
     }
   }
 
-  /** Ends the answer with its last bytes, if there are any, and the trailers. */
+  /** Resolves when the client has taken all that was written, or is gone. */
+  allTaken(): Promise<void> | undefined {
+    if (this.#waitingBytes === 0) return undefined;
+    this.#allTaken ??= Promise.withResolvers();
+    return this.#allTaken.promise;
+  }
+
+  /** Ends the answer with its last bytes, at most a part, if there are any, and the trailers. */
   end(bytes?: Uint8Array, trailers?: OutgoingHttpHeaders): void {
     if (trailers !== undefined) this.#response.addTrailers(trailers);
     if (!this.isGone) {
       // What was written before may wait too.
       this.#stalled.begin(this);
-      if (bytes !== undefined) this.#count(bytes.byteLength);
+      if (bytes !== undefined) this.count(bytes.byteLength);
     }
     if (bytes === undefined) this.#response.end();
     else this.#response.end(bytes);
@@ -113,11 +142,17 @@ export class ResponseWriter implements CuttableAnswer {
     this.#response.end();
   }
 
-  /** Takes the waiting bytes off the count. Called when the client has read them and when the response closes. */
+  /** Counts bytes that wait for the client from now on. */
+  count(bytes: number): void {
+    if (this.#waitingBytes === 0) this.#stalled.begin(this);
+    this.#waitingBytes += bytes;
+    this.#unread.take(bytes);
+  }
+
+  /** The response is closed: nothing waits any more. */
   release(): void {
     this.#stalled.end(this);
-    this.#load.answerBytes -= this.#waitingBytes;
-    this.#waitingBytes = 0;
+    this.#give(this.#waitingBytes);
   }
 
   /** Ends the answer: over HTTP/2 its stream alone, over HTTP/1.1 the connection, which nothing else could end. */
@@ -127,20 +162,31 @@ export class ResponseWriter implements CuttableAnswer {
     else stream.close(constants.NGHTTP2_CANCEL);
   }
 
-  #count(bytes: number): void {
-    this.#waitingBytes += bytes;
-    this.#load.answerBytes += bytes;
+  #taken(bytes: number): void {
+    // Node also tells of bytes that a closed response has lost.
+    if (this.#waitingBytes === 0) return;
+    this.#give(bytes);
+    // What the client took shows that it reads. The end of an answer waits for it as well.
+    if (this.#waitingBytes > 0 || this.#response.writableEnded) this.#stalled.begin(this);
+    else this.#stalled.end(this);
+  }
+
+  #give(bytes: number): void {
+    this.#waitingBytes -= bytes;
+    if (this.#waitingBytes === 0) {
+      this.#allTaken?.resolve();
+      this.#allTaken = undefined;
+    }
+    this.#unread.give(bytes);
   }
 
   #untilRoom(): Promise<void> {
-    this.#stalled.begin(this);
     return new Promise((resolve) => {
       const response = this.#response;
       const done = () => {
         response.off("drain", done);
         response.off("close", done);
         this.#room = undefined;
-        this.release();
         resolve();
       };
       response.once("drain", done);

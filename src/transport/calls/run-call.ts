@@ -62,10 +62,16 @@ export async function runCall(
     const request = reading instanceof Promise ? await reading : reading;
     if (method.kind === "unary") {
       const answer = await workUntilAborted(context.signal, work, async () => method.impl(request, context));
-      await form.unary(whole(method.method.output, answer));
+      const write = (message: Message) => form.unary(message);
+      await exchange.response.inRoom(whole(method.method.output, answer), write, context.signal);
     } else if (method.kind === "server_streaming") {
       const { output } = method.method;
-      await writeEvents(method.impl(request, context), (event) => form.event(whole(output, event)), form);
+      const write = (event: Message) => form.event(event);
+      await writeEvents(
+        method.impl(request, context),
+        (event) => exchange.response.inRoom(whole(output, event), write, context.signal),
+        form,
+      );
       await form.end();
       // A stream that its client has left is not a complete one.
       if (exchange.response.isGone) context.signal.throwIfAborted();
@@ -123,7 +129,7 @@ export function admitCall(
 /** Writes events until the stream ends, throws, or no further event is wanted; then the stream is closed. */
 export async function writeEvents<T>(
   events: AsyncIterable<T>,
-  write: (event: T) => Promise<void> | undefined,
+  write: (event: T) => Promise<void> | void,
   form: Pick<AnswerForm, "isDone">,
 ): Promise<void> {
   for await (const event of events) {

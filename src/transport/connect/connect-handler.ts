@@ -1,11 +1,14 @@
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import { TaskError } from "../../domain/task-error.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { dropFarDeadlines } from "../calls/deadlines.ts";
 import { Exchange, exchangeKey } from "../calls/exchange.ts";
 import { countedBody } from "../calls/read-body.ts";
 import { nodeHeaders } from "../calls/response-writer.ts";
+import { errorTable } from "../errors/errors.ts";
 import { setGrpcMessage } from "../errors/grpc-message.ts";
 import {
   errorJson,
@@ -15,6 +18,7 @@ import {
   type RequestHandler,
   respond,
 } from "../listener/request-handler.ts";
+import { partBytesMax } from "../load/load-limits.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
 import { hasOneMessage } from "./read-request.ts";
 
@@ -70,26 +74,41 @@ async function serveCall(
       isGone ? "A client went away" : "An answer could not be given",
     );
     if (writer.isBegun) response.destroy();
+    else if (error instanceof TaskError) refuse(error, request, response);
     else respond(request, response, { status: 500 }, errorJson(500, "INTERNAL", "Internal error"));
   }
+}
+
+/** There is no room for an answer. Connect's clients read the code, those of gRPC the status. */
+function refuse(error: TaskError, request: NodeRequest, response: NodeResponse): void {
+  const { code, http } = errorTable[error.reason];
+  const text = JSON.stringify({ code: codeToString(code), message: error.message });
+  respond(request, response, { status: http }, text);
 }
 
 /** Writes an answer of Connect's as the client reads it. The head waits for the first part: methods may set headers. */
 async function writeAnswer(answer: UniversalServerResponse, exchange: Exchange): Promise<void> {
   const writer = exchange.response;
   const parts = answer.body?.[Symbol.asyncIterator]();
+  const begin = () => writer.begin(answer.status, nodeHeaders(answer.header ?? new Headers()));
+  const write = async (bytes: Uint8Array) => {
+    // It exists already: Connect has made it.
+    if (bytes.byteLength > partBytesMax && !exchange.isLarge)
+      await exchange.roomFor(bytes, () => bytes, bytes.byteLength);
+    if (!writer.isBegun && !writer.isGone) begin();
+    await writer.writePieces([bytes]);
+    if (exchange.isLarge) await exchange.releaseTaken();
+  };
   let part = await parts?.next();
-  writer.begin(answer.status, nodeHeaders(answer.header ?? new Headers()));
   for (; part !== undefined && !part.done; part = await parts?.next()) {
-    await writer.writePieces([part.value]);
-    // Of a stream only the first event can be a whole task.
-    exchange.release();
+    await writer.inRoom(part.value, write, exchange.signal);
     if (!writer.isGone) continue;
     const gone = new ConnectError("The client has hung up", Code.Aborted);
     // It ends the call with this reason, and rejects with it or with what the method does then.
     await parts?.throw?.(gone).catch(() => undefined);
     throw gone;
   }
+  if (!writer.isBegun) begin();
   const { trailer } = answer;
   writer.end(undefined, trailer && nodeHeaders(withPlainMessage(trailer)));
 }

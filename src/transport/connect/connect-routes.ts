@@ -21,10 +21,8 @@ import { exchangeKey } from "../calls/exchange.ts";
 import { OpenExchanges } from "../calls/open-exchanges.ts";
 import { admitCall, beginCall } from "../calls/run-call.ts";
 import { describeRefusals, toConnectError } from "../errors/errors.ts";
-import { AnswerBudget, type AnswerLimits, answerLimits } from "../load/answer-budget.ts";
 import { type CallWork, workKey, workOf, workUntilAborted } from "../load/call-work.ts";
 import type { LoadLimits } from "../load/load-limits.ts";
-import { StalledAnswers } from "../load/stalled-answers.ts";
 import { connectCompressions } from "../request-bounds/decompress.ts";
 import { type ServedService, servedServices } from "../services/services.ts";
 import { takeReadMessage, withReadMessage } from "./read-request.ts";
@@ -48,10 +46,11 @@ export interface RoutesOptions {
   /** How a call without a version is taken: as 0.3 and rejected ("strict"), or as 1.0 ("lenient"). Default "strict". */
   readonly a2aVersion?: VersionMode | undefined;
   readonly extendedCard?: ExtendedCard | undefined;
-  /** Bounds of what clients may make the server hold at once. */
+  /**
+   * Bounds of what clients may make the server hold at once. Those of answers hold on a server; a router of your own
+   * writes as it does.
+   */
   readonly load?: Partial<LoadLimits>;
-  /** Bounds of the answers that wait for clients. They hold on a server; a router of your own writes as it does. */
-  readonly answers?: Partial<AnswerLimits>;
 }
 
 /**
@@ -177,8 +176,6 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
     admit,
     hooks: defaultHooks(load),
     openExchanges: new OpenExchanges(shutdownSignal),
-    answers: new AnswerBudget(systemClock, { ...answerLimits, ...options.answers }),
-    stalled: new StalledAnswers(systemClock),
     extendedCard,
     logger,
     clock: systemClock,

@@ -30,7 +30,9 @@ export class FrameWriter {
   /** Returns undefined if more may be added at once, else a promise that resolves when more may be added. */
   add(message: Uint8Array): Promise<void> | undefined {
     this.#gathered.push(message);
-    this.#bytes += prefixBytes + message.byteLength;
+    const bytes = prefixBytes + message.byteLength;
+    this.#bytes += bytes;
+    this.#response.count(bytes);
     if (this.#full !== undefined) return this.#full;
     if (this.#bytes >= gatheredBytesMax) this.flush();
     else this.#turnEnd ??= setImmediate(() => this.flush());
@@ -45,7 +47,7 @@ export class FrameWriter {
     const bytes = framed(this.#gathered);
     this.#gathered = [];
     this.#bytes = 0;
-    this.#full = this.#response.write(bytes)?.then(() => {
+    this.#full = this.#response.write(bytes, true)?.then(() => {
       this.#full = undefined;
       this.flush();
     });

@@ -1,9 +1,10 @@
 import type { Http2ServerResponse } from "node:http2";
-import { type Message, toBinary } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError, MethodImplSpec } from "@connectrpc/connect";
 import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { TaskError } from "../../domain/task-error.ts";
-import { binaryPieces } from "../answers/answer-pieces.ts";
+import { binaryAnswer } from "../answers/sized-answer.ts";
+import type { Pieces } from "../answers/task-lists.ts";
 import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
 import { timerMs } from "../calls/deadlines.ts";
@@ -94,35 +95,37 @@ class GrpcAnswer implements AnswerForm {
   }
 
   unary(message: Message): Promise<void> | undefined {
-    if (this.#exchange.isLarge) return this.#largeUnary(message);
-    const bytes = framed([toBinary(this.#method.method.output, message)]);
+    const encoded = binaryAnswer(this.#exchange, this.#method.method.output, message, "unary");
+    if (encoded instanceof Promise) return this.#largeUnary(encoded);
     this.#begin();
-    this.#response.end(bytes, this.#trailers());
+    this.#response.end(framed([encoded]), this.#trailers());
     return undefined;
   }
 
-  async #largeUnary(message: Message): Promise<void> {
-    await this.#writeLarge(message);
+  async #largeUnary(encoded: Promise<Pieces>): Promise<void> {
+    await this.#writeLarge(encoded);
     this.#response.end(undefined, this.#trailers());
   }
 
-  async #writeLarge(message: Message): Promise<void> {
-    const { pieces, bytes } = await binaryPieces(this.#method.method.output, message, this.#exchange.countMade);
+  async #writeLarge(encoded: Promise<Pieces>): Promise<void> {
+    const { pieces, bytes } = await encoded;
+    if (this.#response.isGone) return;
     if (!this.#response.isBegun) this.#begin();
     await this.#response.writePieces([framePrefix(bytes), ...pieces]);
   }
 
   event(message: Message): Promise<void> | undefined {
     this.#frames ??= new FrameWriter(this.#response);
-    if (this.#exchange.isLarge) return this.#largeEvent(message);
+    const encoded = binaryAnswer(this.#exchange, this.#method.method.output, message, "event");
+    if (encoded instanceof Promise) return this.#largeEvent(this.#frames, encoded);
     if (!this.#response.isBegun) this.#begin();
-    return this.#frames.add(toBinary(this.#method.method.output, message));
+    return this.#frames.add(encoded);
   }
 
-  /** The task that a stream begins with. The events after it are entries of the log. */
-  async #largeEvent(message: Message): Promise<void> {
-    await this.#writeLarge(message);
-    this.#exchange.release();
+  async #largeEvent(frames: FrameWriter, encoded: Promise<Pieces>): Promise<void> {
+    frames.flush();
+    await this.#writeLarge(encoded);
+    await this.#exchange.releaseTaken();
   }
 
   end(): void {

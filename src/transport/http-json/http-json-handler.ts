@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 import type { JsonValue, Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import { TaskError } from "../../domain/task-error.ts";
-import { jsonPieces } from "../answers/answer-pieces.ts";
+import { jsonAnswer } from "../answers/sized-answer.ts";
 import type { Pieces } from "../answers/task-lists.ts";
 import { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
@@ -143,6 +143,8 @@ class HttpJsonAnswer implements AnswerForm {
   readonly #settings: CallSettings;
   #events: EventStreamWriter | undefined;
 
+  readonly #textOf = (message: Message): string => writeJson(this.#route.call.method.output, message);
+
   constructor(exchange: Exchange, type: JsonType, route: Route, context: CallContext, settings: CallSettings) {
     this.#exchange = exchange;
     this.#type = type;
@@ -156,38 +158,32 @@ class HttpJsonAnswer implements AnswerForm {
   }
 
   unary(message: Message): Promise<void> | undefined {
-    if (this.#exchange.isLarge) return this.#largeUnary(message);
-    const json = writeJson(this.#route.call.method.output, message);
+    const json = jsonAnswer(this.#exchange, message, this.#textOf, "unary");
+    if (json instanceof Promise) return this.#largeUnary(json);
     sendJson(this.#exchange, 200, this.#type, this.#headers(), json);
     return undefined;
   }
 
-  async #largeUnary(message: Message): Promise<void> {
+  async #largeUnary(json: Promise<Pieces>): Promise<void> {
     const { request, response } = this.#exchange;
-    const { pieces, bytes } = await this.#pieces(message);
+    const { pieces, bytes } = await json;
     if (response.isGone) return;
     response.begin(200, { ...this.#headers(), "content-type": this.#type, "content-length": bytes });
     if (!isHead(request)) await response.writePieces(pieces);
     response.end();
   }
 
-  #pieces(message: Message): Promise<Pieces> {
-    const { output } = this.#route.call.method;
-    return jsonPieces(message, (each) => writeJson(output, each), this.#exchange.countMade);
-  }
-
-  /** The task that a stream begins with. The events after it are entries of the log. */
-  async #largeEvent(message: Message): Promise<void> {
-    const { pieces } = await this.#pieces(message);
-    await this.#begun().writePieces(pieces, eventIdOf(message));
-    this.#exchange.release();
+  async #largeEvent(json: Promise<Pieces>, id: string | undefined): Promise<void> {
+    const { pieces } = await json;
+    await this.#begun().writePieces(pieces, id);
+    await this.#exchange.releaseTaken();
   }
 
   event(message: Message): Promise<void> | undefined {
     if (isHead(this.#exchange.request)) return undefined;
-    if (this.#exchange.isLarge) return this.#largeEvent(message);
-    const data = writeJson(this.#route.call.method.output, message);
-    return this.#begun().write({ data, id: eventIdOf(message) });
+    const data = jsonAnswer(this.#exchange, message, this.#textOf, "event");
+    const id = eventIdOf(message);
+    return data instanceof Promise ? this.#largeEvent(data, id) : this.#begun().write({ data, id });
   }
 
   end(): void {

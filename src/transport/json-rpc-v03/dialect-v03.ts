@@ -58,6 +58,7 @@ function olderMethod({ toV1, fromV1 }: MethodV03, method: MethodImplSpec): Diale
       if (activated !== null) responseHeader.set(olderParameter, activated);
       return readJson(input, toV1(params));
     },
+    encodesAlone: true,
     write: (message) => JSON.stringify(fromV1(toA2AJson(output, message) as JsonObject)),
   };
 }

@@ -2,7 +2,9 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { ConnectError, HandlerContext, MethodImplSpec } from "@connectrpc/connect";
 import { A2AService } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import { checkVersion, type VersionSource } from "../admission/a2a-version.ts";
+import { errorMetadataBytesMax } from "../errors/error-limits.ts";
 import { jsonError } from "../errors/json-error.ts";
+import { shortened } from "../errors/shortened.ts";
 import { readJson } from "../proto-json/read-json.ts";
 import { writeJson } from "../proto-json/write-json.ts";
 import type { ServedService } from "../services/services.ts";
@@ -25,6 +27,8 @@ export interface DialectMethod {
   prepare?(context: HandlerContext): void;
   /** The request. Called after the admission. Throws TaskError for params that can't be read. */
   read(params: JsonObject, context: HandlerContext): Message;
+  /** Whether `write` makes a text that shares nothing with the JSON of A2A 1.0. */
+  readonly encodesAlone?: boolean;
   /** A result, or an event of a stream, as JSON text. */
   write(message: Message): string;
 }
@@ -87,8 +91,9 @@ export function errorOf(error: ConnectError): RpcError {
 /** The error for an unknown method. For a method of version 0.2 it names the successor. */
 export function methodNotFound(method: string): RpcError {
   const successor = Object.hasOwn(successors, method) ? successors[method] : undefined;
-  const fault = successor === undefined ? `there is no "${method}"` : `"${method}" of A2A 0.2 became "${successor}"`;
-  const metadata = { method, ...(successor !== undefined && { successor }) };
+  const named = shortened(method, errorMetadataBytesMax);
+  const fault = successor === undefined ? `there is no "${named}"` : `"${named}" of A2A 0.2 became "${successor}"`;
+  const metadata = { method: named, ...(successor !== undefined && { successor }) };
   const info = {
     "@type": "type.googleapis.com/google.rpc.ErrorInfo",
     reason: "METHOD_NOT_FOUND",

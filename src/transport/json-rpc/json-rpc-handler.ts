@@ -123,37 +123,40 @@ class RpcExchange {
     if (entries.length === 0) throw invalidRequest("the batch is empty");
     if (entries.length > batchCallsMax)
       throw invalidRequest(`the batch has ${entries.length} requests, at most ${batchCallsMax} are accepted`);
-    let text = "";
+    /** What waits for the headers of the first call. */
+    let waiting: Uint8Array[] = [];
     let separator = "[";
     let headers: OutgoingHttpHeaders = {};
     for (const [place, json] of entries.entries()) {
       const { answer, context } = await this.#member(readEntry(json, ids.get(place)));
       if (response.isGone) return;
       if (answer !== undefined) {
-        text += `${separator}${answer}`;
+        waiting.push(Buffer.from(separator), ...answer);
         separator = ",";
       }
       // The first call sets the headers, such as the active extensions. An entry that is no call has none, and its
       // answer is short: it waits for the first call.
       if (context === undefined) continue;
       if (!response.isBegun) headers = { ...headers, ...context.answerHeader };
-      if (text === "") {
+      if (waiting.length === 0) {
         this.#exchange.release();
         continue;
       }
       if (!response.isBegun) response.begin(200, { ...headers, ...jsonHeaders });
-      await response.writePieces([Buffer.from(text)]);
-      this.#exchange.release();
-      text = "";
+      await response.writePieces(waiting);
+      waiting = [];
+      if (this.#exchange.isLarge) await this.#exchange.releaseTaken();
     }
     if (separator === "[") return sendNoContent(response, headers);
     if (!response.isBegun) response.begin(200, jsonHeaders);
-    response.end(Buffer.from(`${text}]`));
+    response.end(Buffer.concat([...waiting, Buffer.from("]")]));
   }
 
   /** The answer of one entry, undefined for a notification; and the context of its call if there was one. */
-  async #member(entry: RpcEntry): Promise<{ readonly answer?: string | undefined; readonly context?: CallContext }> {
-    if (entry.kind === "faulty") return { answer: errorText(entry.id, entry.error) };
+  async #member(
+    entry: RpcEntry,
+  ): Promise<{ readonly answer?: readonly Uint8Array[] | undefined; readonly context?: CallContext }> {
+    if (entry.kind === "faulty") return { answer: [Buffer.from(errorText(entry.id, entry.error))] };
     const { id, method: name, params } = entry;
     const dialect = this.#dialectOf(name);
     let method: DialectMethod;
@@ -162,15 +165,16 @@ class RpcExchange {
       if (method.method.kind === "server_streaming")
         throw invalidRequest(`"${name}" streams, which is not possible in a batch`);
     } catch (error) {
-      return { answer: id === undefined ? undefined : errorText(id, this.#errorOf(error, dialect)) };
+      if (id === undefined) return {};
+      return { answer: [Buffer.from(errorText(id, this.#errorOf(error, dialect)))] };
     }
-    const answer = new BatchAnswer({ id: id ?? noId, dialect, method });
+    const answer = new BatchAnswer(this.#exchange, { id: id ?? noId, dialect, method });
     const context = await this.#run(method, params, () => answer);
-    return { answer: id === undefined ? undefined : answer.text, context };
+    return { answer: id === undefined ? undefined : answer.pieces, context };
   }
 
   async #run(
-    { method, prepare, read }: DialectMethod,
+    { method, prepare, read, encodesAlone }: DialectMethod,
     params: JsonObject,
     answerOf: (context: CallContext) => AnswerForm,
   ): Promise<CallContext> {
@@ -179,6 +183,7 @@ class RpcExchange {
       read: () => read(params, context),
       ...(prepare && { prepare }),
     });
+    this.#exchange.encodesAlone = encodesAlone === true;
     await runCall(method, context, this.#exchange, form, this.#options);
     return context;
   }

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
-import { jsonPieces } from "../answers/answer-pieces.ts";
+import { jsonAnswer } from "../answers/sized-answer.ts";
 import type { Pieces } from "../answers/task-lists.ts";
 import type { CallContext } from "../calls/call-context.ts";
 import type { CallSettings } from "../calls/call-settings.ts";
@@ -24,6 +24,10 @@ export interface RpcForm {
   readonly id: RpcId;
   readonly dialect: Dialect;
   readonly method: DialectMethod;
+}
+
+function textOf({ id, method }: RpcForm): (message: Message) => string {
+  return (message) => resultText(id, method.write(message));
 }
 
 /** Answers a whole HTTP request with one response object. */
@@ -66,12 +70,14 @@ export class SingleAnswer implements AnswerForm {
   readonly #form: RpcForm;
   readonly #settings: CallSettings;
   #events: EventStreamWriter | undefined;
+  readonly #textOf: (message: Message) => string;
 
   constructor(exchange: Exchange, context: CallContext, form: RpcForm, settings: CallSettings) {
     this.#exchange = exchange;
     this.#response = exchange.response;
     this.#context = context;
     this.#form = form;
+    this.#textOf = textOf(form);
     this.#settings = settings;
   }
 
@@ -80,38 +86,30 @@ export class SingleAnswer implements AnswerForm {
   }
 
   unary(message: Message): Promise<void> | undefined {
-    if (this.#exchange.isLarge) return this.#largeUnary(message);
-    sendText(this.#response, this.#textOf(message), this.#headers());
+    const text = jsonAnswer(this.#exchange, message, this.#textOf, "unary");
+    if (text instanceof Promise) return this.#largeUnary(text);
+    sendText(this.#response, text, this.#headers());
     return undefined;
   }
 
-  async #largeUnary(message: Message): Promise<void> {
-    const { pieces, bytes } = await this.#pieces(message);
+  async #largeUnary(text: Promise<Pieces>): Promise<void> {
+    const { pieces, bytes } = await text;
     if (this.#response.isGone) return;
     this.#response.begin(200, { ...this.#headers(), ...jsonHeaders, "content-length": bytes });
     await this.#response.writePieces(pieces);
     this.#response.end();
   }
 
-  /** The task that a stream begins with. The events after it are entries of the log. */
-  async #largeEvent(message: Message): Promise<void> {
-    const { pieces } = await this.#pieces(message);
-    await this.#begun().writePieces(pieces, eventIdOf(message));
-    this.#exchange.release();
-  }
-
-  #pieces(message: Message): Promise<Pieces> {
-    return jsonPieces(message, (each) => this.#textOf(each), this.#exchange.countMade);
-  }
-
-  #textOf(message: Message): string {
-    const { id, method } = this.#form;
-    return resultText(id, method.write(message));
+  async #largeEvent(text: Promise<Pieces>, id: string | undefined): Promise<void> {
+    const { pieces } = await text;
+    await this.#begun().writePieces(pieces, id);
+    await this.#exchange.releaseTaken();
   }
 
   event(message: Message): Promise<void> | undefined {
-    if (this.#exchange.isLarge) return this.#largeEvent(message);
-    return this.#begun().write({ data: this.#textOf(message), id: eventIdOf(message) });
+    const data = jsonAnswer(this.#exchange, message, this.#textOf, "event");
+    const id = eventIdOf(message);
+    return data instanceof Promise ? this.#largeEvent(data, id) : this.#begun().write({ data, id });
   }
 
   end(): void {
@@ -173,22 +171,25 @@ export class NoAnswer implements AnswerForm {
   }
 }
 
-/** The answer of one call of a batch, kept as text. */
+/** The answer of one call of a batch, kept until the batch has written it. */
 export class BatchAnswer implements AnswerForm {
+  readonly #exchange: Exchange;
   readonly #form: RpcForm;
   readonly isDone = true;
-  text = "";
+  pieces: readonly Uint8Array[] = [];
 
-  constructor(form: RpcForm) {
+  constructor(exchange: Exchange, form: RpcForm) {
+    this.#exchange = exchange;
     this.#form = form;
   }
 
-  unary(message: Message): void {
-    this.text = resultText(this.#form.id, this.#form.method.write(message));
+  async unary(message: Message): Promise<void> {
+    const text = jsonAnswer(this.#exchange, message, textOf(this.#form), "unary");
+    this.pieces = text instanceof Promise ? (await text).pieces : [Buffer.from(text)];
   }
 
   fail(error: ConnectError): void {
-    this.text = errorText(this.#form.id, this.#form.dialect.errorOf(error));
+    this.pieces = [Buffer.from(errorText(this.#form.id, this.#form.dialect.errorOf(error)))];
   }
 
   // The batch rejects streams before they are called.

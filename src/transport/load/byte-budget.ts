@@ -28,6 +28,11 @@ export class ByteBudget {
     return this.#whole?.fullFor(bytes);
   }
 
+  /** The budget of these that is this one or the one that it is a part of. */
+  awaitedIn(awaited: ReadonlySet<ByteBudget>): ByteBudget | undefined {
+    return awaited.has(this) ? this : this.#whole?.awaitedIn(awaited);
+  }
+
   /** Takes bytes. The caller asks `fullFor` in the same step, or knows why these bytes are let through. */
   take(bytes: number): void {
     this.#held += bytes;

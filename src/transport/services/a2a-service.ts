@@ -83,6 +83,7 @@ export function a2aService(manager: TaskManager, settings: CallSettings): Servic
         call,
         await manager.cancelTask(request.id, callerFrom(request, context), {
           signal: context.signal,
+          room: roomFrom(context),
           ...(metadata && { metadata }),
         }),
       );

@@ -29,8 +29,6 @@ import {
  * all files that the asked one depends on.
  */
 const questionsMax = 1_000;
-/** The size of a question, bytes: it is a name. */
-export const questionBytesMax = 16 * 1024;
 
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 

@@ -1,12 +1,15 @@
 import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { ListTasksRequestSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { MessageProcessor } from "../../../src/agent/message-processor.ts";
 import { artifact, completed, inputRequired } from "../../../src/agent/processor-events.ts";
 import type { TaskManager } from "../../../src/manager/task-manager.ts";
-import { AnswerBudget, ExchangeRoom } from "../../../src/transport/load/answer-budget.ts";
+import { AnswerBudget } from "../../../src/transport/load/answer-budget.ts";
+import type { ByteBudget } from "../../../src/transport/load/byte-budget.ts";
 import { type ManualClock, settle } from "../../runtime/manual-clock.ts";
 import { begun, isSettledNow, message, request, ScriptedAgent, sent, setup, taskIn } from "../fixtures.ts";
+import { TestRoom } from "./test-room.ts";
 
 const partBytes = 4096;
 const parts = [{ content: { case: "text", value: "x".repeat(partBytes) } }] as const;
@@ -23,13 +26,13 @@ const filling: MessageProcessor = {
 
 /** One large task fits at a time. */
 function budgetOf(clock: ManualClock) {
-  const budget = new AnswerBudget(clock, { processBytesMax: 1_000_000, connectionBytesMax: 1_000_000 });
+  const budget = new AnswerBudget(clock, 1_000_000);
   return {
     budget,
-    room: (connection: object = {}) => new ExchangeRoom(budget, connection),
+    room: (connection?: ByteBudget) => new TestRoom(budget, connection),
     /** Leaves no room until the result is called. */
     fill() {
-      const other = new ExchangeRoom(budget, {});
+      const other = new TestRoom(budget);
       void other.share("other", 1_000_000);
       return () => other.close();
     },
@@ -62,14 +65,14 @@ describe("an accepted call", () => {
     const exchange = room();
     const got = manager.sendMessage(request(first), undefined, { room: exchange });
     await settle();
-    expect([loads() - before, budget.waiting]).toEqual([0, 1]);
+    expect([loads() - before, budget.queue.size]).toEqual([0, 1]);
     release();
     expect(taskIn(await got).artifacts[0]?.parts.length).toBe(64);
     exchange.close();
     expect(budget.held).toBe(0);
   });
 
-  type Act = (manager: TaskManager, id: string, room: ExchangeRoom) => Promise<unknown>;
+  type Act = (manager: TaskManager, id: string, room: TestRoom) => Promise<unknown>;
   const acts: readonly [string, Act][] = [
     [
       "SendMessage",
@@ -103,11 +106,11 @@ describe("an accepted call", () => {
     const release = fill();
     faulty.release();
     await clock.advance(120_000);
-    expect([await isSettledNow(acted), budget.waiting]).toEqual([false, 1]);
+    expect([await isSettledNow(acted), budget.queue.size]).toEqual([false, 1]);
     release();
     expect(await acted).toMatchObject([{ artifactId: "a" }]);
     exchange.close();
-    expect([budget.held, budget.waiting]).toEqual([0, 0]);
+    expect([budget.held, budget.queue.size]).toEqual([0, 0]);
   });
 
   it("is what a large task is loaded for only once there is room; one that cancels never waits for it", async () => {
@@ -118,12 +121,16 @@ describe("an accepted call", () => {
     const sends = rooms.map((each) =>
       manager.sendMessage(request(message("more", { taskId: id })), undefined, { room: each }),
     );
-    const refused = sends.map((each) => expect(each).rejects.toMatchObject({ reason: "TOO_MANY" }));
+    const [left, waits] = sends;
+    const refused = [
+      expect(left).rejects.toMatchObject({ code: Code.Canceled }),
+      expect(waits).rejects.toMatchObject({ reason: "TOO_MANY" }),
+    ];
     await settle();
-    expect([loads() - before, budget.waiting]).toEqual([0, 2]);
+    expect([loads() - before, budget.queue.size]).toEqual([0, 2]);
     rooms[0]?.close();
     await settle();
-    expect(budget.waiting).toBe(1);
+    expect(budget.queue.size).toBe(1);
     expect((await manager.cancelTask(id)).task.history.length).toBe(2);
     await clock.advance(10_000);
     await Promise.all(refused);
@@ -131,7 +138,7 @@ describe("an accepted call", () => {
     expect((await manager.getTask(id)).task.history.length).toBe(2);
     release();
     rooms[1]?.close();
-    expect([budget.held, budget.waiting]).toEqual([0, 0]);
+    expect([budget.held, budget.queue.size]).toEqual([0, 0]);
   });
 
   it("ends its wait for room with its deadline", async () => {
@@ -143,7 +150,7 @@ describe("an accepted call", () => {
     await settle();
     deadline.abort(new Error("The deadline is over"));
     await expect(got).rejects.toThrow("The deadline is over");
-    expect(budget.waiting).toBe(0);
+    expect(budget.queue.size).toBe(0);
     release();
     exchange.close();
     expect(budget.held).toBe(0);
@@ -192,7 +199,7 @@ describe("a cursor", () => {
     const before = loads();
     const next = streams.map((stream) => stream[Symbol.asyncIterator]().next());
     await settle();
-    expect([loads() - before, budget.waiting]).toEqual([0, 2]);
+    expect([loads() - before, budget.queue.size]).toEqual([0, 2]);
     release();
     for (const { value } of await Promise.all(next)) expect(value?.payload.case).toBe("artifactUpdate");
     expect(budget.held).toBe(0);
@@ -201,10 +208,10 @@ describe("a cursor", () => {
     const resumed = manager.sendStreamingMessage(request(second), undefined, { after: 3n, room: exchange });
     const resumedNext = resumed[Symbol.asyncIterator]().next();
     await settle();
-    expect([loads() - whole, budget.waiting]).toEqual([0, 1]);
+    expect([loads() - whole, budget.queue.size]).toEqual([0, 1]);
     again();
     expect((await resumedNext).value?.payload.case).toBe("artifactUpdate");
-    expect([budget.held, budget.waiting]).toEqual([0, 0]);
+    expect([budget.held, budget.queue.size]).toEqual([0, 0]);
     await Promise.all([...streams, resumed].map((stream) => stream.close()));
   });
 });
@@ -218,10 +225,10 @@ describe("a stream that waits for room", () => {
     const events = manager.watchTask(id, undefined, undefined, { room: exchange });
     const next = events[Symbol.asyncIterator]().next();
     await settle();
-    expect(budget.waiting).toBe(1);
+    expect(budget.queue.size).toBe(1);
     await events.close();
     await settle();
-    expect([budget.waiting, (await next).done]).toEqual([0, true]);
+    expect([budget.queue.size, (await next).done]).toEqual([0, true]);
     release();
     await settle();
     expect([loads() - before, budget.held]).toEqual([0, 0]);
@@ -249,7 +256,7 @@ describe("a large task that grows", () => {
     const exchange = room();
     const listed = manager.listTasks(create(ListTasksRequestSchema, { includeArtifacts: true }), undefined, exchange);
     await settle();
-    expect(budget.waiting).toBe(1);
+    expect(budget.queue.size).toBe(1);
     await grow(64);
     release();
     const { tasks } = await listed;
@@ -280,7 +287,7 @@ describe("a large task that grows", () => {
     expect(value?.payload.case).toBe("artifactUpdate");
     for (const each of [...exchanges, ...others]) each.close();
     await Promise.all(streams.map((stream) => stream.close()));
-    expect([budget.held, budget.waiting]).toEqual([0, 0]);
+    expect([budget.held, budget.queue.size]).toEqual([0, 0]);
   });
 
   it("has its present head in each GetTaskAt, also in one that joins an older load", async () => {
@@ -302,7 +309,7 @@ describe("a large task that grows", () => {
     const exchange = room();
     const got = manager.getTask(id, undefined, {}, exchange);
     await settle();
-    expect(budget.waiting).toBe(1);
+    expect(budget.queue.size).toBe(1);
     await turn.yield(completed());
     await turn.context.committed();
     turn.return();

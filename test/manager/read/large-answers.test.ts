@@ -11,12 +11,13 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
 import { createSqliteStorage } from "../../../src/storage/sqlite/storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
-import { AnswerBudget, ExchangeRoom } from "../../../src/transport/load/answer-budget.ts";
+import { AnswerBudget } from "../../../src/transport/load/answer-budget.ts";
 import { eventually } from "../../runner/eventually.ts";
 import { FaultyStorage } from "../../storage/faulty-storage.ts";
 import { openMongo } from "../../storage/mongodb/fixtures.ts";
 import { temporaryFolder } from "../../storage/temporary-folder.ts";
 import { callerOf, message, request, ScriptedAgent, taskIn } from "../fixtures.ts";
+import { TestRoom } from "./test-room.ts";
 
 const storages: readonly [string, () => Storage | Promise<Storage>][] = [
   ["memory", () => createMemoryStorage()],
@@ -62,14 +63,14 @@ describe.each(storages)("on %s", (_, open) => {
     };
     await grow();
 
-    const budget = new AnswerBudget(systemClock, { processBytesMax: 2_000_000, connectionBytesMax: 2_000_000 });
+    const budget = new AnswerBudget(systemClock, 2_000_000);
     const loads = () => faulty.callsOf("getTask").filter(({ args }) => isWhole(args)).length;
     const taskOf = (event: StreamResponse | undefined) =>
       event?.payload.case === "task" ? event.payload.value : undefined;
     /** Ten calls of each kind wait for room at one sequence. What they show, and the loads they took. */
     const readAll = async (meanwhile: () => Promise<void>) => {
-      const rooms = Array.from({ length: 40 }, () => new ExchangeRoom(budget, {}));
-      const other = new ExchangeRoom(budget, {});
+      const rooms = Array.from({ length: 40 }, () => new TestRoom(budget));
+      const other = new TestRoom(budget);
       await other.share("other", 2_000_000);
       const before = loads();
       const streams = rooms.slice(0, 20).map((room, place) =>
@@ -83,7 +84,7 @@ describe.each(storages)("on %s", (_, open) => {
       const sends = rooms
         .slice(30)
         .map((room) => manager.sendMessage(request(first, { now: true }), undefined, { room }));
-      await eventually("all wait for room", () => budget.waiting === 40);
+      await eventually("all wait for room", () => budget.queue.size === 40);
       await meanwhile();
       expect(loads() - before).toBe(0);
       other.close();
@@ -94,7 +95,7 @@ describe.each(storages)("on %s", (_, open) => {
       const shown = { lists: artifacts.size, parts: tasks[0]?.artifacts[0]?.parts.length };
       for (const stream of streams) await stream.close();
       for (const room of rooms) room.close();
-      expect([budget.held, budget.waiting]).toEqual([0, 0]);
+      expect([budget.held, budget.queue.size]).toEqual([0, 0]);
       return { ...shown, loads: loads() - before };
     };
 

@@ -5,10 +5,12 @@ import type { MessageProcessor } from "../../../src/agent/message-processor.ts";
 import { artifact, completed, inputRequired } from "../../../src/agent/processor-events.ts";
 import type { TaskSubscriber } from "../../../src/agent/task-subscriber.ts";
 import { TaskError } from "../../../src/domain/task-error.ts";
-import { AnswerBudget, ExchangeRoom } from "../../../src/transport/load/answer-budget.ts";
+import { AnswerBudget } from "../../../src/transport/load/answer-budget.ts";
+import { ByteBudget } from "../../../src/transport/load/byte-budget.ts";
 import { settle } from "../../runtime/manual-clock.ts";
 import { randomOf } from "../../storage/faulty-storage.ts";
 import { logOf, message, request, sent, setup } from "../fixtures.ts";
+import { TestRoom } from "./test-room.ts";
 
 const seeds = 60;
 const steps = 60;
@@ -27,7 +29,7 @@ const filling: MessageProcessor = {
 
 /** A call, with the exchange that it came by. */
 interface Running {
-  readonly exchange: ExchangeRoom;
+  readonly exchange: TestRoom;
   readonly abort: AbortController;
   readonly stream?: TaskSubscriber;
   readonly messageId?: string;
@@ -45,8 +47,8 @@ async function check(seed: number): Promise<ReadonlySet<string>> {
   const draw = randomOf(seed);
   const pick = (count: number) => Math.floor(draw() * count);
   const { manager, faulty, clock } = await setup(filling);
-  const budget = new AnswerBudget(clock, { processBytesMax: 500_000, connectionBytesMax: 350_000 });
-  const connections = [{}, {}];
+  const budget = new AnswerBudget(clock, 500_000);
+  const connections = [new ByteBudget(350_000), new ByteBudget(350_000)];
   const first = [message("a"), message("b"), message("c")];
   const ids: string[] = [];
   for (const each of first) ids.push((await sent(manager, each)).id);
@@ -57,7 +59,7 @@ async function check(seed: number): Promise<ReadonlySet<string>> {
   const refused: string[] = [];
 
   const begin = (act: (running: Running) => Promise<unknown>, init: Partial<Running> = {}) => {
-    const exchange = new ExchangeRoom(budget, connections[pick(2)] as object);
+    const exchange = new TestRoom(budget, connections[pick(2)]);
     const running: Running = { exchange, abort: new AbortController(), hungUp: false, ...init };
     open.add(running);
     const done = act(running).then(
@@ -80,8 +82,8 @@ async function check(seed: number): Promise<ReadonlySet<string>> {
     running.abort.abort(new Error("The client has hung up"));
     void running.stream?.close();
   };
-  const streaming = (make: (room: ExchangeRoom) => TaskSubscriber, messageId?: string) => {
-    const exchange = new ExchangeRoom(budget, connections[pick(2)] as object);
+  const streaming = (make: (room: TestRoom) => TaskSubscriber, messageId?: string) => {
+    const exchange = new TestRoom(budget, connections[pick(2)]);
     const stream = make(exchange);
     const read = async () => {
       const events = stream[Symbol.asyncIterator]();
@@ -138,7 +140,7 @@ async function check(seed: number): Promise<ReadonlySet<string>> {
     ];
     await acts[pick(acts.length)]?.();
     await settle(1);
-    if (budget.waiting > 0) happened.add("waited");
+    if (budget.queue.size > 0) happened.add("waited");
     expect(budget.held, `seed ${seed}, step ${step}`).toBeGreaterThanOrEqual(0);
   }
   // Every client reads to the end or leaves, sooner or later.
@@ -150,7 +152,7 @@ async function check(seed: number): Promise<ReadonlySet<string>> {
   }
   await clock.advanceUntil(Promise.all(all));
   await clock.advance(20_000);
-  expect([budget.held, budget.waiting, clock.waiting], `seed ${seed}`).toEqual([0, 0, timers]);
+  expect([budget.held, budget.queue.size, clock.waiting], `seed ${seed}`).toEqual([0, 0, timers]);
   const sentIds = new Set<string>();
   for (const id of ids)
     for (const { body } of await logOf(faulty, id))

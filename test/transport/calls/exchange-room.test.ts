@@ -1,20 +1,20 @@
 import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/runtime/clock.ts";
+import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { Exchange } from "../../../src/transport/calls/exchange.ts";
 import type { HttpResponse } from "../../../src/transport/calls/response-writer.ts";
 import type { NodeRequest } from "../../../src/transport/listener/request-handler.ts";
-import { AnswerBudget } from "../../../src/transport/load/answer-budget.ts";
 import { testSettings } from "../call-settings.ts";
 
 const bytes = 1_000_000;
 
 test("an answer that a library encodes counts three times its bytes, and once however often its task is asked for", () => {
-  const answers = new AnswerBudget(systemClock);
+  const hooks = defaultHooks();
+  const { answers } = hooks.load;
   const open = () => {
     const request = { headers: {}, socket: new EventEmitter() } as unknown as NodeRequest;
     const response = new EventEmitter();
-    const exchange = new Exchange(request, response as unknown as HttpResponse, testSettings({ answers }), {
+    const exchange = new Exchange(request, response as unknown as HttpResponse, testSettings({ hooks }), {
       encodesAlone: true,
     });
     return { exchange, response };

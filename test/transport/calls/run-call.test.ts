@@ -108,7 +108,7 @@ function seen(owner: string | Error): Seen {
   return { hooks, authenticated, callers: [], begun, ended };
 }
 
-const held = ({ hooks: { load } }: Seen) => [load.bodyBytes, load.workingCalls, load.calls, load.answerBytes];
+const held = ({ hooks: { load } }: Seen) => [load.bodyBytes, load.workingCalls, load.calls, load.unreadBytes];
 
 async function serve({ hooks, callers }: Seen): Promise<string> {
   const note = (context: HandlerContext) => {

@@ -1,11 +1,9 @@
 import { EventEmitter } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../../src/runtime/clock.ts";
-import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { type HttpResponse, ResponseWriter } from "../../../src/transport/calls/response-writer.ts";
 import { FrameWriter } from "../../../src/transport/grpc/frame-writer.ts";
-import { StalledAnswers } from "../../../src/transport/load/stalled-answers.ts";
+import { ServerLoad } from "../../../src/transport/load/server-load.ts";
 
 /** Notes what is written; full once it is told so. */
 class NotingResponse extends EventEmitter {
@@ -34,10 +32,11 @@ function textsOf(bytes: Buffer): string {
 
 function made() {
   const response = new NotingResponse();
+  const load = new ServerLoad();
   return {
     response,
     writer: new FrameWriter(
-      new ResponseWriter(response as unknown as HttpResponse, defaultHooks().load, new StalledAnswers(systemClock)),
+      new ResponseWriter(response as unknown as HttpResponse, load.connectionOf(undefined).unread, load.stalled),
     ),
   };
 }

@@ -1,11 +1,10 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../../src/runtime/clock.ts";
-import { defaultHooks } from "../../../src/transport/calls/call-hooks.ts";
 import { type HttpResponse, ResponseWriter } from "../../../src/transport/calls/response-writer.ts";
 import { writeEvents } from "../../../src/transport/calls/run-call.ts";
 import { EventStreamWriter } from "../../../src/transport/http-json/event-stream.ts";
-import { StalledAnswers } from "../../../src/transport/load/stalled-answers.ts";
+import { ServerLoad } from "../../../src/transport/load/server-load.ts";
 
 /** A response of which the test decides when it takes more. */
 class SlowResponse extends EventEmitter implements HttpResponse {
@@ -76,7 +75,8 @@ async function write(
   options: { readonly keepAliveMs?: number; readonly withIds?: boolean } = {},
 ) {
   const { keepAliveMs = 60_000, withIds = false } = options;
-  const writer = new ResponseWriter(response, defaultHooks().load, new StalledAnswers(systemClock));
+  const load = new ServerLoad();
+  const writer = new ResponseWriter(response, load.connectionOf(undefined).unread, load.stalled);
   const stream = new EventStreamWriter(writer, { "x-own": "1" }, systemClock, keepAliveMs);
   const toEvent = (number: number) => ({
     data: JSON.stringify({ number }),

@@ -194,6 +194,12 @@ describe("codes", () => {
     expect((await rpc(body)).response.error?.message.split(":")[0]).toBe(words);
   });
 
+  test("quote an unknown method of any length in a few bytes", async () => {
+    const { response } = await rpc(request("x".repeat(1_000_000)));
+    expect(response.error?.code).toBe(-32601);
+    expect(JSON.stringify(response).length).toBeLessThan(2_000);
+  });
+
   test("a task that can't be canceled, and one that takes no more messages", async () => {
     const id = await sentTask("hello");
     expect((await rpc(request("CancelTask", { id }))).response.error).toMatchObject({

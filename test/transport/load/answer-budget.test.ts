@@ -1,12 +1,18 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { AnswerBudget, ExchangeRoom } from "../../../src/transport/load/answer-budget.ts";
+import { ByteBudget } from "../../../src/transport/load/byte-budget.ts";
 import { ManualClock, settle } from "../../runtime/manual-clock.ts";
 
 function setup(processBytesMax = 100, connectionBytesMax = 50) {
   const clock = new ManualClock();
-  const budget = new AnswerBudget(clock, { processBytesMax, connectionBytesMax });
-  return { clock, budget, room: (connection: object = {}) => new ExchangeRoom(budget, connection) };
+  const budget = new AnswerBudget(clock, processBytesMax);
+  const connection = () => new ByteBudget(connectionBytesMax);
+  const room = (on = connection(), signal = new AbortController().signal) => new ExchangeRoom(budget, on, signal);
+  return { clock, budget, connection, room };
 }
+
+const canceled = new ConnectError("The client has hung up", Code.Canceled);
 
 test("answers with one source count once in the process, and share what they hold", async () => {
   const { budget, room } = setup();
@@ -23,8 +29,8 @@ test("answers with one source count once in the process, and share what they hol
 });
 
 test("an answer without room waits for it, in the process or on its connection", async () => {
-  const { budget, room } = setup();
-  const connection = {};
+  const { budget, connection: onConnection, room } = setup();
+  const connection = onConnection();
   const [first, second] = [room(connection), room()];
   void first.share("a", 50);
   void second.share("b", 50);
@@ -32,18 +38,18 @@ test("an answer without room waits for it, in the process or on its connection",
   const waiting = [room().share("c", 1), room(connection).share("d", 1)];
   for (const each of waiting) void Promise.resolve(each).then(() => begun++);
   await settle();
-  expect([begun, budget.waiting]).toEqual([0, 2]);
+  expect([begun, budget.queue.size]).toEqual([0, 2]);
   second.close();
   await settle();
-  expect([begun, budget.waiting]).toEqual([1, 1]);
+  expect([begun, budget.queue.size]).toEqual([1, 1]);
   first.close();
   await Promise.all(waiting);
   expect(budget.held).toBe(2);
 });
 
 test("an answer that waits too long is refused, with the limit and its setting", async () => {
-  const { clock, room } = setup();
-  const connection = {};
+  const { clock, connection: onConnection, room } = setup();
+  const connection = onConnection();
   void room(connection).share("a", 50);
   const here = Promise.resolve(room(connection).share("b", 1));
   const refused = expect(here).rejects.toMatchObject({
@@ -74,12 +80,15 @@ test("a client that leaves while its answer waits takes no room", async () => {
   const { budget, clock, room } = setup();
   const first = room();
   void first.share("a", 100);
-  const left = room();
-  const refused = expect(Promise.resolve(left.share("b", 1))).rejects.toMatchObject({ reason: "TOO_MANY" });
+  const leaving = new AbortController();
+  const left = room(undefined, leaving.signal);
+  const refused = expect(Promise.resolve(left.share("b", 1))).rejects.toBe(canceled);
   left.close();
+  leaving.abort(canceled);
   await refused;
+  expect(() => left.share("b", 1)).toThrow(canceled);
   first.close();
-  expect([budget.held, budget.waiting, clock.waiting]).toEqual([0, 0, 0]);
+  expect([budget.held, budget.queue.size, clock.waiting]).toEqual([0, 0, 0]);
 });
 
 test("when the first that waits gives up, those behind it get the room that is free", async () => {
@@ -96,8 +105,93 @@ test("when the first that waits gives up, those behind it get the room that is f
   // 40 bytes are free now, but the large answer was first.
   leaving.close();
   await settle();
-  expect([begun, budget.waiting]).toEqual([false, 2]);
+  expect([begun, budget.queue.size]).toEqual([false, 2]);
   await clock.advance(5_000);
   await Promise.all([large, small]);
   expect([begun, budget.held]).toEqual([true, 80]);
+});
+
+test("a small answer doesn't overtake a large one that came first", async () => {
+  const { budget, room } = setup(100, 100);
+  const order: string[] = [];
+  const small = [room(), room()];
+  for (const [index, each] of small.entries()) void each.share(`small ${index}`, 40);
+  const large = room();
+  void Promise.resolve(large.share("large", 90)).then(() => order.push("large"));
+  // One small answer after the other, so that there is never room for the large one unless they wait.
+  for (let index = 2; index < 12; index++) {
+    const next = room();
+    small.push(next);
+    void Promise.resolve(next.share(`small ${index}`, 40)).then(
+      () => order.push(`small ${index}`),
+      () => undefined,
+    );
+    small[index - 2]?.close();
+    await settle();
+  }
+  expect(order[0]).toBe("large");
+  large.close();
+  for (const each of small) each.close();
+  await settle();
+  expect([budget.held, budget.queue.size]).toEqual([0, 0]);
+});
+
+test("who waits for its own connection keeps no other connection waiting", async () => {
+  const { budget, connection, room } = setup();
+  const one = connection();
+  void room(one).share("a", 50);
+  const waiting = Promise.resolve(room(one).share("b", 50));
+  expect(room().share("c", 40)).not.toBeInstanceOf(Promise);
+  // The same source is shared: it needs no more.
+  expect(room(one).share("a", 50)).not.toBeInstanceOf(Promise);
+  expect(budget.held).toBe(90);
+  waiting.catch(() => undefined);
+});
+
+test("an encoding counts on every connection that shares it, and for those that join later", async () => {
+  const { budget, connection, room } = setup(1000, 100);
+  const [one, other, third] = [connection(), connection(), connection()];
+  const rooms = [room(one), room(other)];
+  for (const each of rooms) void each.share("task", 30);
+  rooms[0]?.grow(40);
+  expect([budget.held, one.held, other.held]).toEqual([70, 70, 70]);
+  const late = room(third);
+  void late.share("task", 30);
+  expect(third.held).toBe(70);
+  expect(room(one).share("another", 40)).toBeInstanceOf(Promise);
+  for (const each of [...rooms, late]) each.close();
+  await settle();
+  expect([one.held, other.held, third.held]).toEqual([40, 0, 0]);
+});
+
+test("an exchange that holds room gets more without waiting, since another may wait for what it holds", () => {
+  const { budget, room } = setup(100, 100);
+  const both = room();
+  void both.share("a", 80);
+  expect(room().share("b", 30)).toBeInstanceOf(Promise);
+  expect(both.share("c", 80)).not.toBeInstanceOf(Promise);
+  expect(budget.held).toBe(160);
+});
+
+test("several calls of one exchange that wait all end with its signal", async () => {
+  const { budget, room } = setup();
+  void room().share("a", 100);
+  const leaving = new AbortController();
+  const left = room(undefined, leaving.signal);
+  const refused = ["b", "c"].map((source) => expect(Promise.resolve(left.share(source, 10))).rejects.toBe(canceled));
+  leaving.abort(canceled);
+  await Promise.all(refused);
+  expect(budget.queue.size).toBe(0);
+});
+
+test("answers that exist while they wait are bounded by their bytes", async () => {
+  const { room } = setup();
+  void room().share("a", 100);
+  const mebibyte = 1024 * 1024;
+  const waiting = Array.from({ length: 4 }, (_, index) =>
+    Promise.resolve(room().share(`b ${index}`, 16 * mebibyte, {}, 16 * mebibyte)),
+  );
+  for (const each of waiting) each.catch(() => undefined);
+  await expect(Promise.resolve(room().share("c", 1, {}, 1))).rejects.toMatchObject({ reason: "TOO_MANY" });
+  expect(room().share("d", 1)).toBeInstanceOf(Promise);
 });

@@ -108,6 +108,12 @@ export class Subscription implements TaskSubscriber, AsyncIterator<StreamRespons
     return { done: true, value: undefined };
   }
 
+  /** Ends the subscription with an error of who reads it. A generator that delegates to it passes the error on. */
+  async throw(error: unknown): Promise<never> {
+    await this.close();
+    throw error;
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<StreamResponse> {
     return this;
   }

@@ -18,6 +18,7 @@ import { createServer as createTlsServer, type TLSSocket, Server as TlsServer } 
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { type Logger, silentLogger } from "../../runtime/logger.ts";
 import { readFirstBytes } from "./detect-protocol.ts";
+import { closeWhenIdle } from "./idleness.ts";
 import { type ListenerLimits, listenerLimits } from "./listener-limits.ts";
 import { watchForSilence } from "./pings.ts";
 
@@ -76,6 +77,8 @@ interface Connection {
   response: ServerResponse | undefined;
   /** Requests whose answer isn't complete. */
   requests: number;
+  /** Since when there has been none, by the monotonic clock. */
+  idleSinceMs: number;
   /** It takes no more requests and ends with the open ones. */
   retiring: boolean;
 }
@@ -206,6 +209,7 @@ class OnePort implements Listener {
       session: undefined,
       response: undefined,
       requests: 0,
+      idleSinceMs: this.#clock.monotonic(),
       retiring: false,
     };
     this.#connections.set(socket, connection);
@@ -233,12 +237,7 @@ class OnePort implements Listener {
     this.#sessions.set(session, connection);
     const { connectionWindowBytes, idleMs, firstBytesMs, silentMs, pingAnswerMs } = this.#limits;
     session.setLocalWindowSize(connectionWindowBytes);
-    session.setTimeout(idleMs, () => {
-      if (connection.requests > 0) return;
-      session.close();
-      // A client may never close its side.
-      this.#clock.after(firstBytesMs, () => socket.destroy());
-    });
+    closeWhenIdle(session, socket, this.#clock, { idleMs, closeMs: firstBytesMs }, connection);
     const dead = () => {
       this.#logger.debug({ silentMs: silentMs + pingAnswerMs }, "A client that stopped answering was cut off");
       socket.destroy();
@@ -390,6 +389,7 @@ class OnePort implements Listener {
       open = false;
       connection.requests--;
       if (connection.requests > 0) return;
+      connection.idleSinceMs = this.#clock.monotonic();
       connection.response = undefined;
       if (connection.retiring) onIdle();
     };

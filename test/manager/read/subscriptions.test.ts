@@ -150,3 +150,17 @@ it("tells when it was last read, by the manager's clock", async () => {
   await subscriber[Symbol.asyncIterator]().next();
   expect(subscriber.lastAccessTime.getTime()).toBe(opened + 500);
 });
+
+it("is closed by an error that its reader throws into it, which a generator around it gets as it is", async () => {
+  const { manager, running } = await tasks();
+  const subscriber = manager.watchTask(running, 0n);
+  // As Connect ends a stream whose client has left.
+  async function* around() {
+    yield* subscriber;
+  }
+  const events = around();
+  await events.next();
+  const gone = new Error("The client has hung up");
+  await expect(events.throw(gone)).rejects.toBe(gone);
+  expect(subscriber.closed).toBe(true);
+});

@@ -2,8 +2,10 @@ import { Agent } from "node:http";
 import type { Socket } from "node:net";
 import { Readable, type Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { queryObjects } from "node:v8";
 import { afterEach, describe, expect, it } from "vitest";
 import { createListener } from "../../../src/transport/listener/listener.ts";
+import { eventually } from "../../runner/eventually.ts";
 import { ManualClock } from "../../runtime/manual-clock.ts";
 import { clients, closeAll, echo, http1Call, http2Call, http2Client, open, tcpClient, whenClosed } from "./fixtures.ts";
 
@@ -203,4 +205,38 @@ describe("time limits", () => {
     await whenClosed(session);
     expect(session.destroyed).toBe(true);
   });
+
+  it("close an HTTP/2 connection that is idle after an answer that was silent for longer than that", async () => {
+    const answers: (() => void)[] = [];
+    const { number } = await open({
+      limits: { idleMs: 30 },
+      handler: (_, response) => void answers.push(() => response.end("late")),
+    });
+    const session = http2Client(`http://127.0.0.1:${number}`);
+    const answer = http2Call(session, "/");
+    await eventually("the request has come", () => answers.length === 1);
+    await whenClosed(http2Client(`http://127.0.0.1:${number}`));
+    for (const end of answers) end();
+    expect(await answer).toBe("late");
+    await whenClosed(session);
+  });
+});
+
+it("nothing is held of an HTTP/2 connection that has ended", async () => {
+  let kind: new () => object = Object;
+  const { number } = await open({
+    handler: (request, response) => {
+      if ("stream" in request) kind = request.stream.session?.constructor as typeof kind;
+      echo(request, response);
+    },
+  });
+  for (let count = 0; count < 3; count++) {
+    const session = http2Client(`http://127.0.0.1:${number}`);
+    await http2Call(session, "/");
+    session.close();
+    await whenClosed(session);
+  }
+  expect(kind).not.toBe(Object);
+  // It collects what it can first.
+  await eventually("no session is held", () => queryObjects(kind, { format: "count" }) === 0);
 });

@@ -54,7 +54,11 @@ export interface MessageContext {
   readonly caller: Caller;
   /** Aborted when the turn must stop; its `reason` is an `AbortReason`. A client that disconnects does not abort it. */
   readonly signal: AbortSignal;
-  /** The `limit` newest messages of the conversation, oldest first; all of them without a limit. */
+  /**
+   * The `limit` newest messages of the conversation, oldest first; all of them without a limit. In a turn they are
+   * everything sent and yielded so far: the message that the turn answers is among them, and so are messages that wait.
+   * In `answerMessage` they are those before the message. Throws TaskError INVALID_REQUEST for a limit below 1.
+   */
   history(limit?: number): Promise<readonly Message[]>;
 }
 

@@ -55,7 +55,11 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
       options: processOptions(turn.message.options),
       caller,
       signal,
-      history: (limit) => conversationHistory(deps, key, contextId, limit),
+      async history(limit) {
+        // The storage shows what is durable. The message of this turn, or a question before it, may not be yet.
+        await writer.whenCommitted(tentative.sequence);
+        return conversationHistory(deps, key, contextId, limit);
+      },
       taskId: key.taskId,
       attempt: turn.attempt,
       fence: run.fence,

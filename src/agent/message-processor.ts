@@ -1,13 +1,9 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  AgentCardSchema,
-  Message,
-  MessageSchema,
-  Task,
-  TaskPushNotificationConfig,
-} from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import type { ProcessorEvent } from "../domain/processor-event.ts";
+import type { AgentCardSchema, Message, Task, TaskPushNotificationConfig } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { MessageInit, ProcessorEvent } from "../domain/processor-event.ts";
 import type { Caller } from "../domain/scope.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { AsJson } from "./as-json.ts";
 import type { CancellableTask } from "./cancellable-task.ts";
 import type { TaskSubscriber } from "./task-subscriber.ts";
 
@@ -30,7 +26,7 @@ export interface MessageProcessor {
    * Called for a new message, before it becomes a task. A Message is the whole answer (R16); undefined makes the
    * message a task. It has 10 s. After a crash it may be called again for the same message.
    */
-  answerMessage?(context: MessageContext): Promise<MessageInitShape<typeof MessageSchema> | undefined>;
+  answerMessage?(context: MessageContext): Promise<MessageInit | undefined>;
   readonly card?: MessageInitShape<typeof AgentCardSchema>;
   /**
    * What happens after the server died in a turn. "fail": the task ends FAILED. "resume": the turn runs again. Default
@@ -64,6 +60,8 @@ export interface MessageContext {
 
 export interface TaskContext extends MessageContext {
   readonly taskId: string;
+  /** The time as the task manager has it. An agent that waits or measures by it can be tested without waiting. */
+  readonly clock: Clock;
   /** 1 for the first run of this turn. Grows by 1 each time the turn runs again after a crash. */
   readonly attempt: number;
   /** Grows with every takeover of the task. Tools that get it can refuse a stale caller. */
@@ -71,11 +69,14 @@ export interface TaskContext extends MessageContext {
   /** The task, with everything that this turn has yielded so far. */
   task(): Promise<Task>;
   /**
-   * Runs a step once per turn. Its result, a JSON value, is durable when the promise resolves: a turn that runs again
-   * gets the result without running the step. Names identify the steps of a turn; a second call with the same name gets
-   * the same result.
+   * Runs a step once per turn. Its result is durable when the promise resolves: a turn that runs again gets the result
+   * without running the step. Names identify the steps of a turn; a second call with the same name gets the same
+   * result. A step that throws keeps nothing, and may be tried again.
+   *
+   * The result is what JSON holds, or nothing. Members that are undefined are left out of it. Anything else, such as a
+   * Date or NaN, is refused by the compiler where it can see it, and with INVALID_AGENT_RESPONSE when it is returned.
    */
-  step<T extends Json>(name: string, run: () => Promise<T>): Promise<T>;
+  step<T>(name: string, run: () => Promise<T & AsJson<T>>): Promise<T>;
   /**
    * Resolves when everything yielded so far is durable, and gives its sequence. Call it before an effect that cannot be
    * undone.
@@ -96,5 +97,3 @@ export interface ProcessOptions {
   readonly pushNotificationConfig?: TaskPushNotificationConfig;
   readonly metadata?: JsonObject;
 }
-
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };

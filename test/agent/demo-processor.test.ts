@@ -5,6 +5,7 @@ import { demoProcessor } from "../../src/agent/demo-processor.ts";
 import type { TaskContext } from "../../src/agent/message-processor.ts";
 import { textOf } from "../../src/agent/processor-events.ts";
 import type { ProcessorEvent } from "../../src/domain/processor-event.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 
 function message(text: string, role: Role = Role.USER): Message {
   return create(MessageSchema, {
@@ -32,6 +33,7 @@ function contextOf(
     caller: { tenant: "", owner: "", claims: {}, headers: new Headers() },
     signal,
     attempt: 1,
+    clock: systemClock,
     fence: 1n,
     task: async () => create(TaskSchema, { id: "t", contextId: "c", history: [...before, turn] }),
     history: unused,

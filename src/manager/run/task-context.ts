@@ -1,17 +1,17 @@
-import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { create, toJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type SendOptions, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import { type SendOptions, type StepResult, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { AsJson } from "../../agent/as-json.ts";
 import type { CancellableTask } from "../../agent/cancellable-task.ts";
-import type { Json, ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
+import type { ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
-import { invalidAgentResponse } from "../../domain/decide.ts";
 import { makeEntry } from "../../domain/entry.ts";
 import { type TaskFold, taskOf } from "../../domain/fold.ts";
+import { jsonOf, protoValue } from "../../domain/json-of.ts";
 import type { Caller, Scope, TaskKey } from "../../domain/scope.ts";
-import { TaskError } from "../../domain/task-error.ts";
+import { invalidAgentResponse, TaskError } from "../../domain/task-error.ts";
 import { isTerminal } from "../../domain/task-state.ts";
-import { valueFault } from "../../domain/validation/json-fault.ts";
 import type { TaskWriter } from "../../log/task-writer.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
@@ -48,7 +48,7 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
       throw new TaskError("DATA_LOSS", `The message of a turn of task "${key.taskId}" is missing`);
     const caller = knownCaller ?? ownerAsCaller(key);
     const { contextId } = tentative;
-    const running = new Map<string, Promise<Json>>();
+    const running = new Map<string, Promise<unknown>>();
     return {
       message,
       contextId,
@@ -64,7 +64,8 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
       attempt: turn.attempt,
       fence: run.fence,
       task: async () => taskOf(tentative),
-      step<T extends Json>(name: string, body: () => Promise<T>): Promise<T> {
+      clock: deps.clock,
+      step<T>(name: string, body: () => Promise<T & AsJson<T>>): Promise<T> {
         let result = running.get(name);
         if (result === undefined) {
           result = runStep(deps, run, turn, name, body);
@@ -93,8 +94,8 @@ async function runStep(
   run: TurnHost,
   turn: NonNullable<TaskFold["turn"]>,
   name: string,
-  body: () => Promise<Json>,
-): Promise<Json> {
+  body: () => Promise<unknown>,
+): Promise<unknown> {
   const checkRunning = () => {
     // A step that the agent left running must not write into a later turn, nor beside another run of the task.
     if (!run.isRunning(turn))
@@ -106,31 +107,22 @@ async function runStep(
   };
   checkRunning();
   const kept = run.writer.tentative.steps.get(name);
-  // An absent Value stands for null, which encodes to no bytes.
-  if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
-  const value = stepValue(name, await body());
+  if (kept !== undefined) return resultOf(kept);
+  const given = await body();
+  // An absent Value stands for undefined.
+  const value = given === undefined ? undefined : protoValue(jsonOf(given, `the result of step "${name}"`));
   checkRunning();
   const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
-  const entry = makeEntry(timeMs, { case: "stepResult", value: create(StepResultSchema, { name, value }) });
-  await run.writer.whenCommitted(run.writer.append([entry], "bounded"));
+  const result = create(StepResultSchema, value === undefined ? { name } : { name, value });
+  await run.writer.whenCommitted(
+    run.writer.append([makeEntry(timeMs, { case: "stepResult", value: result })], "bounded"),
+  );
   // The stored value, not the body's own: a resumed turn must get the same one.
-  return toJson(ValueSchema, value) as Json;
+  return resultOf(result);
 }
 
-/**
- * The result of a step as it is stored. Throws TaskError INVALID_AGENT_RESPONSE for a value that JSON cannot hold,
- * because a resumed turn could not get it back.
- */
-function stepValue(name: string, result: Json): Value {
-  let value: Value;
-  try {
-    value = fromJson(ValueSchema, result as JsonValue);
-  } catch (error) {
-    throw invalidAgentResponse(`the result of step "${name}" is no JSON value`, error);
-  }
-  const fault = valueFault(value);
-  if (fault !== undefined) throw invalidAgentResponse(`the result of step "${name}" ${fault}`);
-  return value;
+function resultOf({ value }: StepResult): unknown {
+  return value === undefined ? undefined : toJson(ValueSchema, value);
 }
 
 /**

@@ -35,7 +35,8 @@ const joinedLengthMax = 1024 * 1024;
  * One artifact out of a text stream: `yield* artifactFrom(tokens, { name: "Answer" })`. The first text goes at once;
  * later ones that arrive within `flushMs` of the last event are one event, with one part. So are texts that arrive
  * while the storage is busy: a stream that is faster than the storage gives fewer and larger events. An event takes no
- * further text once it has 16 Ki characters. If the stream fails, what it gave before is sent first, then its error is thrown.
+ * further text once it has 16 Ki characters. If the stream fails, what it gave before is sent first,
+ * then its error is thrown.
  *
  * A turn that runs again sends its first chunk under the same id, so that its text replaces what the lost run had sent.
  */

@@ -3,8 +3,8 @@ const nameLengthMax = 64;
 
 /**
  * The ids of one turn's artifacts that their agent gave no id. An id follows from the message that the turn answers,
- * the artifact's name and its number among those of that name. A turn that runs again, and makes its artifacts in the same
- * order, so gives them the same ids: its first chunks replace what the lost run had sent.
+ * the artifact's name and its number among those of that name. A turn that runs again, and makes its artifacts in the
+ * same order, so gives them the same ids: its first chunks replace what the lost run had sent.
  *
  * Bounded by the artifacts of the turn, and so by the bytes of its task.
  */

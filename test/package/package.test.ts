@@ -18,6 +18,7 @@ const exported: Readonly<Record<string, string>> = {
   "./mongodb": "createMongoStorage",
   "./gen/*": "A2AService",
   "./storage-conformance": "storageConformance",
+  "./testing": "runTurn",
 };
 const modules = Object.entries(exported).map(([subpath, name]) => ({
   specifier: `a2a-task-manager${subpath.slice(1).replace("*", "lf/a2a/v1/a2a_pb")}`,

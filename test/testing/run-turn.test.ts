@@ -124,3 +124,16 @@ it("time stands still on a manual clock until the test moves it", async () => {
   });
   expect((await clock.advanceUntil(runTurn(slow, "go", { clock }))).shown).toEqual(["WORKING", "COMPLETED: at 60000"]);
 });
+
+it("an agent that resumes, killed after its artifact, shows it twice, and the task has it once", async () => {
+  const upper = agent(
+    async function* ({ message }) {
+      yield artifact("Answer", text(textOf(message).toUpperCase()));
+      yield completed();
+    },
+    { onLost: "resume" },
+  );
+  const turn = await runTurn(upper, "hello", crashAfter(1));
+  expect(turn.shown).toEqual(["WORKING", "artifact Answer: HELLO", "artifact Answer: HELLO", "COMPLETED"]);
+  expect(turn.task?.artifacts.map(textOf)).toEqual(["HELLO"]);
+});

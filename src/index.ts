@@ -20,6 +20,7 @@ export type {
   MessageProcessor,
   ProcessOptions,
   TaskContext,
+  TaskStore,
 } from "./agent/message-processor.ts";
 export { data, file, text } from "./agent/parts.ts";
 export {

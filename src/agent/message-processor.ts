@@ -77,6 +77,7 @@ export interface TaskContext extends MessageContext {
    * Date or NaN, is refused by the compiler where it can see it, and with INVALID_AGENT_RESPONSE when it is returned.
    */
   step<T>(name: string, run: () => Promise<T & AsJson<T>>): Promise<T>;
+  readonly state: TaskStore;
   /**
    * Resolves when everything yielded so far is durable, and gives its sequence. Call it before an effect that cannot be
    * undone.
@@ -96,4 +97,21 @@ export interface ProcessOptions {
   readonly acceptedOutputModes: readonly string[];
   readonly pushNotificationConfig?: TaskPushNotificationConfig;
   readonly metadata?: JsonObject;
+}
+
+/**
+ * One JSON value that the processor keeps for the task, over all its turns: which question is open, the id of the work
+ * upstream. Clients never see it. It is in the log of the task, so its bytes count towards the task's.
+ */
+export interface TaskStore {
+  /** What was set last, in this turn or before; undefined if nothing was. A copy. */
+  get<T = unknown>(): T | undefined;
+  /**
+   * Sets it, in the order of the events that the turn yields, and durable with them: `committed` waits for it too.
+   * Undefined removes it. What a lost run of the turn had set is there when the turn runs again.
+   *
+   * Throws TaskError INVALID_AGENT_RESPONSE for what JSON cannot hold (as the result of a step) and after a terminal
+   * status, TOO_LARGE beyond the bounds on events, and UNSUPPORTED_OPERATION once the turn is over.
+   */
+  set<T>(value: T & AsJson<T>): void;
 }

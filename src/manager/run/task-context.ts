@@ -1,12 +1,12 @@
 import { create, toJson } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type SendOptions, type StepResult, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import { type SendOptions, StateSetSchema, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { AsJson } from "../../agent/as-json.ts";
 import type { CancellableTask } from "../../agent/cancellable-task.ts";
 import type { ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
-import { makeEntry } from "../../domain/entry.ts";
+import { type EntryBody, makeEntry } from "../../domain/entry.ts";
 import { type TaskFold, taskOf } from "../../domain/fold.ts";
 import { jsonOf, protoValue } from "../../domain/json-of.ts";
 import type { Caller, Scope, TaskKey } from "../../domain/scope.ts";
@@ -75,6 +75,10 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
         }
         return result as Promise<T>;
       },
+      state: {
+        get: <T>() => resultOf({ value: tentative.state }) as T | undefined,
+        set: (given) => setState(deps, run, turn, given),
+      },
       async committed() {
         const { sequence } = tentative;
         await writer.whenCommitted(sequence);
@@ -96,32 +100,40 @@ async function runStep(
   name: string,
   body: () => Promise<unknown>,
 ): Promise<unknown> {
-  const checkRunning = () => {
-    // A step that the agent left running must not write into a later turn, nor beside another run of the task.
-    if (!run.isRunning(turn))
-      throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, {
-        metadata: { taskId: run.key.taskId },
-      });
-    if (isTerminal(run.writer.tentative.status.state))
-      throw invalidAgentResponse(`step "${name}" follows a terminal status`);
-  };
-  checkRunning();
+  checkRunning(run, turn, `step "${name}"`);
   const kept = run.writer.tentative.steps.get(name);
   if (kept !== undefined) return resultOf(kept);
   const given = await body();
   // An absent Value stands for undefined.
   const value = given === undefined ? undefined : protoValue(jsonOf(given, `the result of step "${name}"`));
-  checkRunning();
-  const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
+  checkRunning(run, turn, `step "${name}"`);
   const result = create(StepResultSchema, value === undefined ? { name } : { name, value });
-  await run.writer.whenCommitted(
-    run.writer.append([makeEntry(timeMs, { case: "stepResult", value: result })], "bounded"),
-  );
+  await run.writer.whenCommitted(appendToTurn(deps, run, { case: "stepResult", value: result }));
   // The stored value, not the body's own: a resumed turn must get the same one.
   return resultOf(result);
 }
 
-function resultOf({ value }: StepResult): unknown {
+function setState(deps: ManagerDeps, run: TurnHost, turn: NonNullable<TaskFold["turn"]>, given: unknown): void {
+  checkRunning(run, turn, "the state");
+  const value = given === undefined ? undefined : protoValue(jsonOf(given, "the state of the task"));
+  const state = create(StateSetSchema, value === undefined ? {} : { value });
+  appendToTurn(deps, run, { case: "stateSet", value: state });
+}
+
+/** What the agent left running must not write into a later turn, nor beside another run of the task. */
+function checkRunning(run: TurnHost, turn: NonNullable<TaskFold["turn"]>, what: string): void {
+  if (!run.isRunning(turn))
+    throw new TaskError("UNSUPPORTED_OPERATION", `The turn of ${what} is over`, {
+      metadata: { taskId: run.key.taskId },
+    });
+  if (isTerminal(run.writer.tentative.status.state)) throw invalidAgentResponse(`${what} follows a terminal status`);
+}
+
+function appendToTurn(deps: ManagerDeps, { writer }: TurnHost, body: EntryBody): bigint {
+  return writer.append([makeEntry(Math.max(deps.clock.now(), writer.tentative.timeMs), body)], "bounded");
+}
+
+function resultOf({ value }: { readonly value?: Value | undefined }): unknown {
   return value === undefined ? undefined : toJson(ValueSchema, value);
 }
 

@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file taskmanager/storage/v1/records.proto.
  */
 export const file_taskmanager_storage_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEi+QMKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIAEIGCgRib2R5ImIKC1Rhc2tDcmVhdGVkEh0KBHRhc2sYASABKAsyDy5sZi5hMmEudjEuVGFzaxI0CgdvcHRpb25zGAIgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucyKXAQoPTWVzc2FnZUFjY2VwdGVkEiMKB21lc3NhZ2UYASABKAsyEi5sZi5hMmEudjEuTWVzc2FnZRI0CgdvcHRpb25zGAIgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucxIPCgdyZXN1bWVzGAMgASgIEhgKEGZvbGxvd3NfcXVlc3Rpb24YBCABKAgirAEKC1NlbmRPcHRpb25zEhAKCGJsb2NraW5nGAEgASgIEhEKCXN0cmVhbWluZxgCIAEoCBIbCg5oaXN0b3J5X2xlbmd0aBgDIAEoBUgAiAEBEh0KFWFjY2VwdGVkX291dHB1dF9tb2RlcxgEIAMoCRIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCEQoPX2hpc3RvcnlfbGVuZ3RoIjgKC1R1cm5TdGFydGVkEhgKEG1lc3NhZ2Vfc2VxdWVuY2UYASABKAQSDwoHYXR0ZW1wdBgCIAEoDSJBCgpTdGVwUmVzdWx0EgwKBG5hbWUYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiKgoIVGFrZW92ZXISDwoHcmVwbGljYRgBIAEoCRINCgVmZW5jZRgCIAEoBCI8Cg9DYW5jZWxSZXF1ZXN0ZWQSKQoIbWV0YWRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ih0KCkVudHJ5QmF0Y2gSDwoHZW50cmllcxgBIAMoDCL+AgoMVGFza1NuYXBzaG90EhAKCHNlcXVlbmNlGAEgASgEEh0KBHRhc2sYAiABKAsyDy5sZi5hMmEudjEuVGFzaxIPCgd0aW1lX21zGAMgASgDEjcKB3dhaXRpbmcYBCADKAsyJi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLldhaXRpbmdNZXNzYWdlEjEKBHR1cm4YBSABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkEjwKDHR1cm5fbWVzc2FnZRgGIAEoCzImLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuV2FpdGluZ01lc3NhZ2USOAoMc3RlcF9yZXN1bHRzGAcgAygLMiIudGFza21hbmFnZXIuc3RvcmFnZS52MS5TdGVwUmVzdWx0EhgKEGNhbmNlbF9yZXF1ZXN0ZWQYCCABKAgSEQoJdHVybl9vcGVuGAkgASgIEhsKE3F1ZXN0aW9uX2luX2hpc3RvcnkYCiABKAgibwoOV2FpdGluZ01lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSFQoNaGlzdG9yeV9pbmRleBgCIAEoDRI0CgdvcHRpb25zGAMgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5TZW5kT3B0aW9ucyIsCgtUYXNrU3VtbWFyeRIdCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2tiBnByb3RvMw", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
+  fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEisAQKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIABI1CglzdGF0ZV9zZXQYCiABKAsyIC50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0YXRlU2V0SABCBgoEYm9keSJiCgtUYXNrQ3JlYXRlZBIdCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2sSNAoHb3B0aW9ucxgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMilwEKD01lc3NhZ2VBY2NlcHRlZBIjCgdtZXNzYWdlGAEgASgLMhIubGYuYTJhLnYxLk1lc3NhZ2USNAoHb3B0aW9ucxgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMSDwoHcmVzdW1lcxgDIAEoCBIYChBmb2xsb3dzX3F1ZXN0aW9uGAQgASgIIqwBCgtTZW5kT3B0aW9ucxIQCghibG9ja2luZxgBIAEoCBIRCglzdHJlYW1pbmcYAiABKAgSGwoOaGlzdG9yeV9sZW5ndGgYAyABKAVIAIgBARIdChVhY2NlcHRlZF9vdXRwdXRfbW9kZXMYBCADKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QhEKD19oaXN0b3J5X2xlbmd0aCI4CgtUdXJuU3RhcnRlZBIYChBtZXNzYWdlX3NlcXVlbmNlGAEgASgEEg8KB2F0dGVtcHQYAiABKA0iQQoKU3RlcFJlc3VsdBIMCgRuYW1lGAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlIjEKCFN0YXRlU2V0EiUKBXZhbHVlGAEgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlIioKCFRha2VvdmVyEg8KB3JlcGxpY2EYASABKAkSDQoFZmVuY2UYAiABKAQiPAoPQ2FuY2VsUmVxdWVzdGVkEikKCG1ldGFkYXRhGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCIdCgpFbnRyeUJhdGNoEg8KB2VudHJpZXMYASADKAwipQMKDFRhc2tTbmFwc2hvdBIQCghzZXF1ZW5jZRgBIAEoBBIdCgR0YXNrGAIgASgLMg8ubGYuYTJhLnYxLlRhc2sSDwoHdGltZV9tcxgDIAEoAxI3Cgd3YWl0aW5nGAQgAygLMiYudGFza21hbmFnZXIuc3RvcmFnZS52MS5XYWl0aW5nTWVzc2FnZRIxCgR0dXJuGAUgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5UdXJuU3RhcnRlZBI8Cgx0dXJuX21lc3NhZ2UYBiABKAsyJi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLldhaXRpbmdNZXNzYWdlEjgKDHN0ZXBfcmVzdWx0cxgHIAMoCzIiLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU3RlcFJlc3VsdBIYChBjYW5jZWxfcmVxdWVzdGVkGAggASgIEhEKCXR1cm5fb3BlbhgJIAEoCBIbChNxdWVzdGlvbl9pbl9oaXN0b3J5GAogASgIEiUKBXN0YXRlGAsgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlIm8KDldhaXRpbmdNZXNzYWdlEhAKCHNlcXVlbmNlGAEgASgEEhUKDWhpc3RvcnlfaW5kZXgYAiABKA0SNAoHb3B0aW9ucxgDIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMiLAoLVGFza1N1bW1hcnkSHQoEdGFzaxgBIAEoCzIPLmxmLmEyYS52MS5UYXNrYgZwcm90bzM", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
 
 /**
  * One immutable record of a task's log. Its sequence is not stored in it: it follows from the first sequence of the
@@ -102,6 +102,14 @@ export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
      */
     value: CancelRequested;
     case: "cancelRequested";
+  } | {
+    /**
+     * The processor set the state that it keeps for the task.
+     *
+     * @generated from field: taskmanager.storage.v1.StateSet state_set = 10;
+     */
+    value: StateSet;
+    case: "stateSet";
   } | { case: undefined; value?: undefined };
 };
 
@@ -288,6 +296,27 @@ export const StepResultSchema: GenMessage<StepResult> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 5);
 
 /**
+ * A new state of the task, which its processor alone sees.
+ *
+ * @generated from message taskmanager.storage.v1.StateSet
+ */
+export type StateSet = Message<"taskmanager.storage.v1.StateSet"> & {
+  /**
+   * The state. Absent: the task has none any more.
+   *
+   * @generated from field: google.protobuf.Value value = 1;
+   */
+  value?: Value | undefined;
+};
+
+/**
+ * Describes the message taskmanager.storage.v1.StateSet.
+ * Use `create(StateSetSchema)` to create a new message.
+ */
+export const StateSetSchema: GenMessage<StateSet> = /*@__PURE__*/
+  messageDesc(file_taskmanager_storage_v1_records, 6);
+
+/**
  * A change of the replica that owns the task.
  *
  * @generated from message taskmanager.storage.v1.Takeover
@@ -313,7 +342,7 @@ export type Takeover = Message<"taskmanager.storage.v1.Takeover"> & {
  * Use `create(TakeoverSchema)` to create a new message.
  */
 export const TakeoverSchema: GenMessage<Takeover> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 6);
+  messageDesc(file_taskmanager_storage_v1_records, 7);
 
 /**
  * A request to cancel the task, accepted before the task ended.
@@ -334,7 +363,7 @@ export type CancelRequested = Message<"taskmanager.storage.v1.CancelRequested"> 
  * Use `create(CancelRequestedSchema)` to create a new message.
  */
 export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 7);
+  messageDesc(file_taskmanager_storage_v1_records, 8);
 
 /**
  * The stored form of the entries of one append, or of several appends that were merged.
@@ -355,7 +384,7 @@ export type EntryBatch = Message<"taskmanager.storage.v1.EntryBatch"> & {
  * Use `create(EntryBatchSchema)` to create a new message.
  */
 export const EntryBatchSchema: GenMessage<EntryBatch> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 8);
+  messageDesc(file_taskmanager_storage_v1_records, 9);
 
 /**
  * A snapshot: the fold of the entries up to a sequence. It is a cache and can be rebuilt from the log.
@@ -432,6 +461,13 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
    * @generated from field: bool question_in_history = 10;
    */
   questionInHistory: boolean;
+
+  /**
+   * The state that the processor keeps for the task.
+   *
+   * @generated from field: google.protobuf.Value state = 11;
+   */
+  state?: Value | undefined;
 };
 
 /**
@@ -439,7 +475,7 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
  * Use `create(TaskSnapshotSchema)` to create a new message.
  */
 export const TaskSnapshotSchema: GenMessage<TaskSnapshot> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 9);
+  messageDesc(file_taskmanager_storage_v1_records, 10);
 
 /**
  * A message of the task's history, with its options.
@@ -474,7 +510,7 @@ export type WaitingMessage = Message<"taskmanager.storage.v1.WaitingMessage"> & 
  * Use `create(WaitingMessageSchema)` to create a new message.
  */
 export const WaitingMessageSchema: GenMessage<WaitingMessage> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 10);
+  messageDesc(file_taskmanager_storage_v1_records, 11);
 
 /**
  * The form of a task in lists: without history and artifacts. Lists read it instead of the log.
@@ -495,5 +531,5 @@ export type TaskSummary = Message<"taskmanager.storage.v1.TaskSummary"> & {
  * Use `create(TaskSummarySchema)` to create a new message.
  */
 export const TaskSummarySchema: GenMessage<TaskSummary> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 11);
+  messageDesc(file_taskmanager_storage_v1_records, 12);
 

@@ -30,12 +30,7 @@ function faultsOf(...bodies: readonly string[]): readonly string[] {
   return found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
 }
 
-it("a step takes what tools return: interfaces, optional members, nothing, any JSON", () => {
-  const bodies = ["tool", "[tool]", "({ tool, none: undefined })", "gone()", "null", "json", "any", "unknown"];
-  expect(faultsOf(...bodies, "({ a: 1 as number | undefined, b: [1, 'x', true] as const })")).toEqual([]);
-});
-
-it.each([
+const refused: readonly (readonly [string, string])[] = [
   ["new Date()", "JSON can't hold a Date: give its toISOString()"],
   ["({ at: { when: new Date() } })", "JSON can't hold a Date: give its toISOString()"],
   ["[1n]", "JSON can't hold a bigint: give a number or a string"],
@@ -43,8 +38,12 @@ it.each([
   ["({ bytes: new Uint8Array(1) })", "JSON can't hold bytes: give a file part, or base64"],
   ["new Made()", "JSON can't hold a function"],
   ["({ later: gone() })", "JSON can't hold a promise: await it"],
-])("a step that returns %s doesn't compile, and the compiler says: %s", (body, why) => {
-  const faults = faultsOf(body);
-  expect(faults).toHaveLength(1);
-  expect(faults[0]).toContain(why);
+];
+
+it("a step takes what tools return, and the compiler says of anything else why JSON can't hold it", () => {
+  const taken = ["tool", "[tool]", "({ tool, none: undefined })", "gone()", "null", "json", "any", "unknown"];
+  const bodies = [...taken, "({ a: 1 as number | undefined, b: [1, 'x', true] as const })"];
+  // One fault for each body that is refused, in their order, and none for the others.
+  const faults = faultsOf(...bodies, ...refused.map(([body]) => body));
+  expect(faults).toEqual(refused.map(([, why]) => expect.stringContaining(why)));
 });

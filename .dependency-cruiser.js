@@ -61,7 +61,14 @@ export default {
       ["gen/", "src/domain/", "src/runtime/(logger|clock)\\.ts$", "src/agent/", "src/manager/"],
       "Translates; knows neither storage nor log.",
     ),
-    layer("agent", ["gen/", "src/domain/"], "What an agent's author writes against."),
+    layer("agent", ["gen/", "src/domain/", "src/runtime/clock\\.ts$"], "What an agent's author writes against."),
+    {
+      name: "testing-apart",
+      comment: "The kit for tests of agents stands on everything else, and nothing stands on it.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/testing/" },
+      to: { path: "^src/testing/" },
+    },
     {
       name: "only-main-reads-process",
       comment: "Settings reach everything else as arguments. The lock of SQLite names its process by its id.",

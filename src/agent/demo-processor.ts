@@ -1,6 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { type Message, Role } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { ProcessorEvent } from "../domain/processor-event.ts";
+import { sleep } from "../runtime/clock.ts";
 import type { MessageContext, MessageProcessor, TaskContext } from "./message-processor.ts";
 import { artifact, authRequired, completed, failed, inputRequired, rejected, textOf } from "./processor-events.ts";
 
@@ -35,9 +35,7 @@ export const demoProcessor: MessageProcessor = {
 
   async answerMessage({ message }: MessageContext) {
     const text = textOf(message);
-    return commandOf(text) === "reply"
-      ? { parts: [{ content: { case: "text", value: restOf(text) || "reply" } }] }
-      : undefined;
+    return commandOf(text) === "reply" ? { parts: [{ text: restOf(text) || "reply" }] } : undefined;
   },
 
   async *processMessage(context: TaskContext) {
@@ -89,17 +87,14 @@ async function answersQuestion({ task, message }: TaskContext): Promise<boolean>
 }
 
 async function* echo(text: string): AsyncIterable<ProcessorEvent> {
-  yield artifact(
-    { artifactId: "echo", name: "Echo", parts: [{ content: { case: "text", value: text } }] },
-    { lastChunk: true },
-  );
+  yield artifact({ artifactId: "echo", name: "Echo", parts: [{ text }] }, { lastChunk: true });
   yield completed();
 }
 
 /** `stream N [SIZE]` and `count N MS`. */
-async function* chunks({ signal }: TaskContext, text: string): AsyncIterable<ProcessorEvent> {
-  const [command = "", ...words] = text.trim().split(/\s+/);
-  const paced = command.toLowerCase() === "count";
+async function* chunks({ signal, clock }: TaskContext, command: string): AsyncIterable<ProcessorEvent> {
+  const [verb = "", ...words] = command.trim().split(/\s+/);
+  const paced = verb.toLowerCase() === "count";
   const count = numberOf(words[0], 1, chunksMax);
   const second = paced ? numberOf(words[1] ?? "1000", 0, pauseMsMax) : numberOf(words[1] ?? "40", 1, chunkSizeMax);
   if (count === undefined || second === undefined || words.length > 2) {
@@ -109,12 +104,9 @@ async function* chunks({ signal }: TaskContext, text: string): AsyncIterable<Pro
   }
   const size = paced ? 40 : second;
   for (let index = 1; index <= count; index++) {
-    if (paced) await delay(second, undefined, { signal });
-    const value = `${index} `.padEnd(size, "·").slice(0, size);
-    yield artifact(
-      { artifactId: "chunks", parts: [{ content: { case: "text", value } }] },
-      { append: index > 1, lastChunk: index === count },
-    );
+    if (paced) await sleep(clock, second, signal);
+    const text = `${index} `.padEnd(size, "·").slice(0, size);
+    yield artifact({ artifactId: "chunks", parts: [{ text }] }, { append: index > 1, lastChunk: index === count });
   }
   yield completed();
 }

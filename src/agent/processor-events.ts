@@ -1,105 +1,98 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type ArtifactSchema, type PartSchema, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { textChunkLengthMax } from "../domain/limits.ts";
-import type { ProcessorEvent } from "../domain/processor-event.ts";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import type { ArtifactInit, PartInit, ProcessorEvent } from "../domain/processor-event.ts";
 
-/** A status update, with a message of one text part if a text is given. */
-export function status(state: TaskState, text?: string): ProcessorEvent {
+/**
+ * A status update, with a message of one text part if a text is given. `metadata` is the event's: readers of streams
+ * see it, and it stays in the log, but it is no part of the task.
+ */
+export function status(state: TaskState, text?: string, metadata?: JsonObject): ProcessorEvent {
   return {
-    statusUpdate:
-      text === undefined ? { state } : { state, message: { parts: [{ content: { case: "text", value: text } }] } },
+    statusUpdate: {
+      state,
+      ...(text !== undefined && { message: { parts: [{ text }] } }),
+      ...(metadata !== undefined && { metadata }),
+    },
   };
 }
 
-export function working(text?: string): ProcessorEvent {
-  return status(TaskState.WORKING, text);
+/** Tells how the work goes. The text is no part of the task's history. */
+export function working(text?: string, metadata?: JsonObject): ProcessorEvent {
+  return status(TaskState.WORKING, text, metadata);
 }
 
-export function completed(text?: string): ProcessorEvent {
-  return status(TaskState.COMPLETED, text);
+/** Ends the task; or the turn alone, if messages wait. */
+export function completed(text?: string, metadata?: JsonObject): ProcessorEvent {
+  return status(TaskState.COMPLETED, text, metadata);
 }
 
-export function failed(text: string): ProcessorEvent {
-  return status(TaskState.FAILED, text);
+/** Ends the task. The text is for the client: it says what went wrong. */
+export function failed(text: string, metadata?: JsonObject): ProcessorEvent {
+  return status(TaskState.FAILED, text, metadata);
 }
 
-export function rejected(text: string): ProcessorEvent {
-  return status(TaskState.REJECTED, text);
+/** Ends the task, which the agent will not do. The text says why. */
+export function rejected(text: string, metadata?: JsonObject): ProcessorEvent {
+  return status(TaskState.REJECTED, text, metadata);
 }
 
-export function inputRequired(text: string): ProcessorEvent {
-  return status(TaskState.INPUT_REQUIRED, text);
+/** Asks the client. Its next message to the task is another turn. */
+export function inputRequired(text: string, metadata?: JsonObject): ProcessorEvent {
+  return status(TaskState.INPUT_REQUIRED, text, metadata);
 }
 
-export function authRequired(text: string): ProcessorEvent {
-  return status(TaskState.AUTH_REQUIRED, text);
+/** Asks for authorization. The turn may go on, and waits for what comes outside of the protocol. */
+export function authRequired(text: string, metadata?: JsonObject): ProcessorEvent {
+  return status(TaskState.AUTH_REQUIRED, text, metadata);
 }
 
-/** An artifact, or a chunk of one. `append` adds its parts to those that were sent under the same id (R126). */
+/** An artifact of these parts, whole. A name that the turn uses again makes another artifact. */
+export function artifact(name: string, first: PartInit, ...more: readonly PartInit[]): ProcessorEvent;
+/**
+ * An artifact, or a chunk of one. `append` adds its parts to those that were sent under the same id (R126). The
+ * `metadata` of the second argument is the event's; that of the artifact stays in the task.
+ */
 export function artifact(
-  init: MessageInitShape<typeof ArtifactSchema>,
-  chunk: { readonly append?: boolean; readonly lastChunk?: boolean } = {},
+  init: ArtifactInit,
+  chunk?: { readonly append?: boolean; readonly lastChunk?: boolean; readonly metadata?: JsonObject },
+): ProcessorEvent;
+export function artifact(
+  nameOrInit: string | ArtifactInit,
+  partOrChunk: object = {},
+  ...more: readonly PartInit[]
 ): ProcessorEvent {
-  return { artifactUpdate: { artifact: init, ...chunk } };
+  return typeof nameOrInit === "string"
+    ? { artifactUpdate: { artifact: { name: nameOrInit, parts: [partOrChunk, ...more] }, lastChunk: true } }
+    : { artifactUpdate: { artifact: nameOrInit, ...partOrChunk } };
 }
 
-/** The texts of a message's text parts, joined by line ends. */
-export function textOf(message: { readonly parts: readonly MessageInitShape<typeof PartSchema>[] }): string {
-  return message.parts.flatMap((part) => (part.content?.case === "text" ? [part.content.value] : [])).join("\n");
+/** The texts of a message's or an artifact's text parts, joined by line ends. */
+export function textOf({ parts = [] }: { readonly parts?: readonly PartInit[] }): string {
+  return parts.flatMap((part) => textOfPart(part) ?? []).join("\n");
+}
+
+function textOfPart(part: PartInit): string | undefined {
+  if ("text" in part) return part.text;
+  return "content" in part && part.content?.case === "text" ? part.content.value : undefined;
+}
+
+/** The name of `usage` in metadata. */
+export const usageKey = "urn:a2a-task-manager:usage:v1";
+
+/** What a turn took of a model. */
+export interface Usage {
+  /** Tokens of the prompts. */
+  readonly input: number;
+  /** Tokens that the model made. */
+  readonly output: number;
+  /** As its provider names it. */
+  readonly model: string;
 }
 
 /**
- * One artifact out of a text stream. Texts that arrive while the storage is busy are joined into one chunk with one
- * part, so a stream that is faster than the storage gives fewer and larger events. A chunk takes no further text once
- * it has 16 Ki characters.
+ * Metadata that says what an answer took, under `usageKey`: `yield completed("Done", usage({ input, output, model }))`.
+ * There readers of streams see it; as the metadata of an artifact it also stays in the task.
  */
-export async function* artifactFrom(
-  chunks: AsyncIterable<string>,
-  init: {
-    readonly artifactId?: string;
-    readonly name?: string;
-    readonly description?: string;
-    readonly mediaType?: string;
-  },
-): AsyncIterable<ProcessorEvent> {
-  const { mediaType, ...rest } = init;
-  const artifactId = init.artifactId ?? crypto.randomUUID();
-  const iterator = chunks[Symbol.asyncIterator]();
-  const chunkOf = (text: string, first: boolean, lastChunk: boolean): ProcessorEvent => {
-    const part = { content: { case: "text" as const, value: text }, ...(mediaType !== undefined && { mediaType }) };
-    return artifact(
-      { ...(first ? { ...rest, artifactId } : { artifactId }), parts: [part] },
-      { append: !first, lastChunk },
-    );
-  };
-  let first = true;
-  let pending = iterator.next();
-  try {
-    let result = await pending;
-    while (!result.done) {
-      let text = result.value;
-      pending = iterator.next();
-      // Takes what is there already, and waits for nothing.
-      let ready = await readyNow(pending);
-      while (ready !== undefined && !ready.done && text.length < textChunkLengthMax) {
-        text += ready.value;
-        pending = iterator.next();
-        ready = await readyNow(pending);
-      }
-      yield chunkOf(text, first, ready?.done === true);
-      first = false;
-      if (ready?.done) return;
-      result = await pending;
-    }
-    // The stream ended after its last chunk was sent, or had no chunk. An empty chunk marks the end.
-    yield chunkOf("", first, true);
-  } finally {
-    pending.catch(() => undefined);
-    await iterator.return?.();
-  }
-}
-
-/** The result, if it is there by the next turn of the event loop. */
-async function readyNow<T>(pending: Promise<T>): Promise<T | undefined> {
-  return Promise.race([pending, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))]);
+export function usage({ input, output, model }: Usage): JsonObject {
+  return { [usageKey]: { input, output, model } };
 }

@@ -22,11 +22,13 @@ import {
   TurnStartedSchema,
   TurnStoppedSchema,
 } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import { ArtifactIds } from "./artifact-ids.ts";
 import { makeEntry, sameMessage, storedMessage } from "./entry.ts";
 import type { TaskFold, Turn } from "./fold.ts";
 import { waitingMessagesMax } from "./limits.ts";
-import type { ProcessorEvent } from "./processor-event.ts";
-import { invalidRequest, messageIdReused, TaskError } from "./task-error.ts";
+import { withProtoParts } from "./part-init.ts";
+import type { MessageInit, ProcessorEvent } from "./processor-event.ts";
+import { invalidAgentResponse, invalidRequest, messageIdReused, TaskError } from "./task-error.ts";
 import { isInterrupted, isTerminal, mayFollow, stateNames } from "./task-state.ts";
 import { jsonFault } from "./validation/json-fault.ts";
 import { validate } from "./validation/validate.ts";
@@ -191,10 +193,16 @@ function turnEntries(
 }
 
 /**
- * The entries of an event that the processor yielded; none for a WORKING without anything new. Throws TaskError
- * INVALID_AGENT_RESPONSE, for the processor, if the contract forbids the event.
+ * The entries of an event that the processor yielded; none for a WORKING without anything new. `ids` are the turn's
+ * own: they name artifacts without an id. Throws TaskError INVALID_AGENT_RESPONSE, for the processor, if the contract
+ * forbids the event.
  */
-export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp): readonly Entry[] {
+export function decideEvent(
+  fold: TaskFold,
+  event: ProcessorEvent,
+  stamp: Stamp,
+  ids = new ArtifactIds(fold.turn),
+): readonly Entry[] {
   if ("statusUpdate" in event) {
     const { state, message, metadata } = event.statusUpdate;
     if (!mayFollow(fold.status.state, state)) {
@@ -209,8 +217,8 @@ export function decideEvent(fold: TaskFold, event: ProcessorEvent, stamp: Stamp)
   const { append = false, lastChunk = false, metadata } = event.artifactUpdate;
   checkMetadata(metadata);
   // A copy: `create` returns a message unchanged, and the agent's own object must not get the id.
-  const artifact = create(ArtifactSchema, { ...event.artifactUpdate.artifact });
-  if (artifact.artifactId === "") artifact.artifactId = stamp.newId();
+  const artifact = create(ArtifactSchema, { ...withProtoParts(event.artifactUpdate.artifact) });
+  if (artifact.artifactId === "") artifact.artifactId = ids.next(artifact.name, event.artifactUpdate);
   const violations = validate(ArtifactSchema, artifact);
   if (violations.length > 0)
     throw invalidAgentResponse(
@@ -255,11 +263,7 @@ export function decideTurnEnd(fold: TaskFold, end: TurnEnd, stamp: Stamp): reado
  * A turn that completes while messages wait does not end the task: its final message becomes history, and the next turn
  * begins.
  */
-function completeBetweenTurns(
-  fold: TaskFold,
-  message: MessageInitShape<typeof MessageSchema> | undefined,
-  stamp: Stamp,
-): readonly Entry[] {
+function completeBetweenTurns(fold: TaskFold, message: MessageInit | undefined, stamp: Stamp): readonly Entry[] {
   const timeMs = timeFor(fold, stamp);
   // An open question was asked before the final message, so it enters the history before it.
   const goesOn = isInterrupted(fold.status.state) ? [statusEntry(timeMs, TaskState.WORKING)] : [];
@@ -382,13 +386,13 @@ function statusEntry(timeMs: number, state: TaskState, message?: Message, metada
   return makeEntry(timeMs, { case: "statusUpdate", value: update });
 }
 
-function textMessage(text: string): MessageInitShape<typeof MessageSchema> {
+function textMessage(text: string): MessageInit {
   return { parts: [{ content: { case: "text", value: text } }] };
 }
 
 /** A message of the agent, with a new id if it has none. Throws TaskError INVALID_AGENT_RESPONSE. */
-export function agentMessage(init: MessageInitShape<typeof MessageSchema>, stamp: Stamp): Message {
-  const message = storedMessage(create(MessageSchema, init));
+export function agentMessage(init: MessageInit, stamp: Stamp): Message {
+  const message = storedMessage(create(MessageSchema, withProtoParts(init)));
   if (message.messageId === "") message.messageId = stamp.newId();
   message.role = Role.AGENT;
   const violations = validate(MessageSchema, message);
@@ -403,8 +407,4 @@ export function agentMessage(init: MessageInitShape<typeof MessageSchema>, stamp
 function checkMetadata(metadata: JsonObject | undefined): void {
   const fault = metadata === undefined ? undefined : jsonFault(metadata);
   if (fault !== undefined) throw invalidAgentResponse(`the event's metadata ${fault}`);
-}
-
-export function invalidAgentResponse(why: string, cause?: unknown): TaskError {
-  return new TaskError("INVALID_AGENT_RESPONSE", `The agent's answer breaks the contract: ${why}`, { cause });
 }

@@ -1,4 +1,5 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
+import type { Value } from "@bufbuild/protobuf/wkt";
 import {
   type Artifact,
   ArtifactSchema,
@@ -60,6 +61,8 @@ export interface TaskFold {
   turnOpen: boolean;
   /** Results of the current turn's steps, by name. */
   readonly steps: Map<string, StepResult>;
+  /** What the processor keeps for the task, over its turns. */
+  state: Value | undefined;
   /** The message of the present status is in the history already, because a client's message came after it. */
   questionInHistory: boolean;
   cancelRequested: boolean;
@@ -82,6 +85,7 @@ export function emptyFold(taskId: string): TaskFold {
     turn: undefined,
     turnOpen: false,
     steps: new Map(),
+    state: undefined,
     questionInHistory: false,
     cancelRequested: false,
     artifactIndex: new Map(),
@@ -174,6 +178,9 @@ export function evolve(fold: TaskFold, sequence: bigint, entry: Entry): void {
       break;
     case "stepResult":
       fold.steps.set(body.value.name, body.value);
+      break;
+    case "stateSet":
+      fold.state = body.value.value;
       break;
     case "takeover":
       break;

@@ -86,3 +86,8 @@ export function messageIdReused({ messageId }: { readonly messageId: string }): 
     metadata: { messageId },
   });
 }
+
+/** What the agent gave breaks its contract. `why` is for its author, and names no content. */
+export function invalidAgentResponse(why: string, cause?: unknown): TaskError {
+  return new TaskError("INVALID_AGENT_RESPONSE", `The agent's answer breaks the contract: ${why}`, { cause });
+}

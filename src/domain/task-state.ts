@@ -1,4 +1,4 @@
-import { TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
+import { Role, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
 
 /** COMPLETED, FAILED, CANCELED, REJECTED: the task never changes again (R124). */
 export function isTerminal(state: TaskState): boolean {
@@ -38,4 +38,10 @@ export const stateNames: Readonly<Record<number, string>> = {
   [TaskState.INPUT_REQUIRED]: "TASK_STATE_INPUT_REQUIRED",
   [TaskState.REJECTED]: "TASK_STATE_REJECTED",
   [TaskState.AUTH_REQUIRED]: "TASK_STATE_AUTH_REQUIRED",
+};
+
+/** The roles of a message's sender by number, with the names of the contract. */
+export const roleNames: Readonly<Record<number, string>> = {
+  [Role.USER]: "ROLE_USER",
+  [Role.AGENT]: "ROLE_AGENT",
 };

@@ -80,6 +80,7 @@ export function fillIds(entry: Entry, { taskId, contextId }: Ids): void {
     case "stepResult":
     case "takeover":
     case "cancelRequested":
+    case "stateSet":
     case undefined:
       return;
     default:

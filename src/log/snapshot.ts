@@ -26,6 +26,7 @@ export function encodeSnapshot(fold: TaskFold): Uint8Array {
         ...(fold.turn.stopped && { turnStopped: fold.turn.stopped }),
       }),
       stepResults: [...fold.steps.values()],
+      ...(fold.state && { state: fold.state }),
       cancelRequested: fold.cancelRequested,
       turnOpen: fold.turnOpen,
       questionInHistory: fold.questionInHistory,
@@ -48,6 +49,7 @@ export function decodeSnapshot(taskId: string, bytes: Uint8Array): TaskFold {
   fold.cancelRequested = snapshot.cancelRequested;
   fold.turnOpen = snapshot.turnOpen;
   fold.questionInHistory = snapshot.questionInHistory;
+  fold.state = snapshot.state;
   for (const message of task.history) fold.history.push(message);
   for (const artifact of task.artifacts) {
     fold.artifactIndex.set(artifact.artifactId, fold.artifacts.length);

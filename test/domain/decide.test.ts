@@ -390,7 +390,7 @@ describe("what the processor yields", () => {
       stampAt(),
     );
     expect(made[0]?.body.value).toMatchObject({
-      artifact: { artifactId: "made-0" },
+      artifact: { artifactId: "turn-1.1" },
       append: false,
       lastChunk: true,
       metadata: { a: 1 },

@@ -190,6 +190,7 @@ test("terminal is final: nothing follows", () => {
     "stepResult",
     "takeover",
     "cancelRequested",
+    "stateSet",
   ];
   fc.assert(
     fc.property(acts, acts, (all, other) => {

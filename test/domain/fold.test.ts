@@ -158,7 +158,7 @@ test("a snapshot of another task is none", () => {
 test("what an agent yields stays its own: the id that is filled in isn't written into its object", () => {
   const artifact = artifactOf("");
   const [entry] = decideEvent(createdFold(), { artifactUpdate: { artifact } }, stamp);
-  expect(entry?.body).toMatchObject({ case: "artifactUpdate", value: { artifact: { artifactId: "new" } } });
+  expect(entry?.body).toMatchObject({ case: "artifactUpdate", value: { artifact: { artifactId: "turn-0.1" } } });
   expect(artifact.artifactId).toBe("");
 });
 

@@ -1,7 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { MessageSchema, Role, TaskState } from "../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type Entry, SendOptionsSchema, StepResultSchema } from "../../gen/taskmanager/storage/v1/records_pb.ts";
+import {
+  type Entry,
+  SendOptionsSchema,
+  StateSetSchema,
+  StepResultSchema,
+} from "../../gen/taskmanager/storage/v1/records_pb.ts";
 import {
   decideCancel,
   decideCreate,
@@ -23,7 +28,7 @@ import { fillIds } from "../../src/log/entry-codec.ts";
 /** What may happen to a task next; refused by the domain where it can't. */
 export type Act =
   | { readonly kind: "message"; readonly text: string; readonly running: boolean }
-  | { readonly kind: "turn" | "again" | "takeover" | "step" | "lost" }
+  | { readonly kind: "turn" | "again" | "takeover" | "step" | "state" | "lost" }
   | { readonly kind: "status"; readonly state: TaskState; readonly text: string | undefined }
   | {
       readonly kind: "artifact";
@@ -46,7 +51,13 @@ export const acts: fc.Arbitrary<readonly Act[]> = fc.array(
     {
       weight: 6,
       arbitrary: fc.record({
-        kind: fc.constantFrom("turn" as const, "again" as const, "takeover" as const, "step" as const),
+        kind: fc.constantFrom(
+          "turn" as const,
+          "again" as const,
+          "takeover" as const,
+          "step" as const,
+          "state" as const,
+        ),
       }),
     },
     {
@@ -176,6 +187,12 @@ function entriesOf(
               value: create(StepResultSchema, { name: `step-${stamp.nowMs % 3}` }),
             }),
           ];
+    case "state": {
+      const value =
+        stamp.nowMs % 3 === 0 ? {} : { value: { kind: { case: "numberValue" as const, value: stamp.nowMs } } };
+      const body = { case: "stateSet" as const, value: create(StateSetSchema, value) };
+      return ended ? [] : [makeEntry(Math.max(stamp.nowMs, fold.timeMs), body)];
+    }
     case "status":
       return decideEvent(
         fold,

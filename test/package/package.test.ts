@@ -18,6 +18,7 @@ const exported: Readonly<Record<string, string>> = {
   "./mongodb": "createMongoStorage",
   "./gen/*": "A2AService",
   "./storage-conformance": "storageConformance",
+  "./testing": "runTurn",
 };
 const modules = Object.entries(exported).map(([subpath, name]) => ({
   specifier: `a2a-task-manager${subpath.slice(1).replace("*", "lf/a2a/v1/a2a_pb")}`,
@@ -92,6 +93,7 @@ import { createMemoryStorage } from "a2a-task-manager/memory";
 import { createSqliteStorage } from "a2a-task-manager/sqlite";
 import { createMongoStorage, type MongoStorageOptions } from "a2a-task-manager/mongodb";
 import { storageConformance } from "a2a-task-manager/storage-conformance";
+import { runTurn, type Turn } from "a2a-task-manager/testing";
 import { type Task, TaskState } from "a2a-task-manager/gen/lf/a2a/v1/a2a_pb";
 
 const processor: MessageProcessor = {
@@ -114,6 +116,9 @@ export const cases: number = storageConformance(async () => createMemoryStorage(
 export const url: URL = server.url;
 // @ts-expect-error: A port is a number.
 export const wrong: ServerOptions = { processor, storage: createMemoryStorage(), listener: { port: "0" } };
+export const turn: Turn = await runTurn(processor, "hello");
+// @ts-expect-error: A step's result is JSON.
+export const steps: MessageProcessor = { async *processMessage({ step }) { await step("s", async () => new Date()); } };
 export type Manager = typeof manager;
 `;
 

@@ -1,9 +1,9 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { AbortReason, MessageContext } from "../../agent/message-processor.ts";
-import { agentMessage, invalidAgentResponse } from "../../domain/decide.ts";
+import { agentMessage } from "../../domain/decide.ts";
 import { messageInContext } from "../../domain/entry.ts";
-import { closed, TaskError } from "../../domain/task-error.ts";
+import { closed, invalidAgentResponse, TaskError } from "../../domain/task-error.ts";
 import { StorageError } from "../../storage/storage-error.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import { conversationHistory, processOptions } from "../run/task-context.ts";

@@ -2,9 +2,10 @@ import { setImmediate } from "node:timers/promises";
 import { TaskState } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Entry } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
 import type { TaskContext } from "../../agent/message-processor.ts";
-import { decideEvent, invalidAgentResponse, type TurnEnd } from "../../domain/decide.ts";
+import { ArtifactIds } from "../../domain/artifact-ids.ts";
+import { decideEvent, type TurnEnd } from "../../domain/decide.ts";
 import type { ProcessorEvent } from "../../domain/processor-event.ts";
-import { TaskError } from "../../domain/task-error.ts";
+import { invalidAgentResponse, TaskError } from "../../domain/task-error.ts";
 import { isInterrupted, isTerminal } from "../../domain/task-state.ts";
 import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import type { TurnHost } from "./task-context.ts";
@@ -28,6 +29,7 @@ export async function runTurn(
   const fields = { taskId: context.taskId, attempt: context.attempt };
   const watch = new TurnWatch(deps, abort, () => isInterrupted(writer.tentative.status.state));
   let iterator: AsyncIterator<ProcessorEvent> | undefined;
+  const ids = new ArtifactIds(writer.tentative.turn);
   let events = 0;
   let completed = false;
   try {
@@ -45,7 +47,7 @@ export async function runTurn(
       watch.heard();
       if (!writer.hasRoom) await writer.room();
       if (++events % eventsAtOnce === 0) await setImmediate();
-      const refused = appendEvent(deps, host, result.value);
+      const refused = appendEvent(deps, host, ids, result.value);
       if (refused === undefined) {
         completed = "statusUpdate" in result.value && result.value.statusUpdate.state === TaskState.COMPLETED;
         step = iterator.next();
@@ -83,20 +85,30 @@ const eventsAtOnce = 256;
 /**
  * An agent without types may yield anything. What is not an event is refused like an event that breaks the contract.
  */
-function entriesOf(deps: ManagerDeps, writer: TurnHost["writer"], event: ProcessorEvent): readonly Entry[] {
+function entriesOf(
+  deps: ManagerDeps,
+  writer: TurnHost["writer"],
+  ids: ArtifactIds,
+  event: ProcessorEvent,
+): readonly Entry[] {
   try {
-    return decideEvent(writer.tentative, event, stampOf(deps));
+    return decideEvent(writer.tentative, event, stampOf(deps), ids);
   } catch (error) {
     throw error instanceof TaskError ? error : invalidAgentResponse("what it yielded is not an event", error);
   }
 }
 
 /** Appends an event. Gives the error that the agent gets if it is refused. Throws if the writer is lost. */
-function appendEvent(deps: ManagerDeps, host: TurnHost, event: ProcessorEvent): TaskError | undefined {
+function appendEvent(
+  deps: ManagerDeps,
+  host: TurnHost,
+  ids: ArtifactIds,
+  event: ProcessorEvent,
+): TaskError | undefined {
   const { writer } = host;
   try {
     if (isTerminal(writer.tentative.status.state)) throw invalidAgentResponse("nothing may follow a terminal status");
-    const entries = entriesOf(deps, writer, event);
+    const entries = entriesOf(deps, writer, ids, event);
     if (entries.length > 0) {
       writer.append(entries, "bounded");
       host.touch();

@@ -1,17 +1,17 @@
-import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { Message } from "../../../gen/lf/a2a/v1/a2a_pb.ts";
-import { type SendOptions, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import { type SendOptions, StateSetSchema, StepResultSchema } from "../../../gen/taskmanager/storage/v1/records_pb.ts";
+import type { AsJson } from "../../agent/as-json.ts";
 import type { CancellableTask } from "../../agent/cancellable-task.ts";
-import type { Json, ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
+import type { ProcessOptions, TaskContext } from "../../agent/message-processor.ts";
 import type { TaskSubscriber } from "../../agent/task-subscriber.ts";
-import { invalidAgentResponse } from "../../domain/decide.ts";
-import { makeEntry } from "../../domain/entry.ts";
+import { type EntryBody, makeEntry } from "../../domain/entry.ts";
 import { type TaskFold, taskOf } from "../../domain/fold.ts";
+import { jsonOf, protoValue } from "../../domain/json-of.ts";
 import type { Caller, Scope, TaskKey } from "../../domain/scope.ts";
-import { TaskError } from "../../domain/task-error.ts";
+import { invalidAgentResponse, TaskError } from "../../domain/task-error.ts";
 import { isTerminal } from "../../domain/task-state.ts";
-import { valueFault } from "../../domain/validation/json-fault.ts";
 import type { TaskWriter } from "../../log/task-writer.ts";
 import type { ManagerDeps } from "../manager-deps.ts";
 
@@ -20,7 +20,7 @@ export interface TurnHost {
   readonly key: TaskKey;
   readonly writer: TaskWriter;
   readonly fence: bigint;
-  /** The turn has shown something or begun a step: a server that shuts down must not run it anew without asking. */
+  /** The turn has shown or stored something, or begun a step. So it doesn't run again unless its agent declares it. */
   touch(): void;
   /** Whether this turn runs now. */
   isRunning(turn: NonNullable<TaskFold["turn"]>): boolean;
@@ -50,19 +50,24 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
       throw new TaskError("DATA_LOSS", `The message of a turn of task "${key.taskId}" is missing`);
     const caller = knownCaller ?? ownerAsCaller(key);
     const { contextId } = tentative;
-    const running = new Map<string, Promise<Json>>();
+    const running = new Map<string, Promise<unknown>>();
     return {
       message,
       contextId,
       options: processOptions(turn.message.options),
       caller,
       signal,
-      history: (limit) => conversationHistory(deps, key, contextId, limit),
+      async history(limit) {
+        // The storage shows what is durable. The message of this turn, or a question before it, may not be yet.
+        await writer.whenCommitted(tentative.sequence);
+        return conversationHistory(deps, key, contextId, limit);
+      },
       taskId: key.taskId,
       attempt: turn.attempt,
       fence: run.fence,
       task: async () => taskOf(tentative),
-      step<T extends Json>(name: string, body: () => Promise<T>): Promise<T> {
+      clock: deps.clock,
+      step<T>(name: string, body: () => Promise<T & AsJson<T>>): Promise<T> {
         let result = running.get(name);
         if (result === undefined) {
           result = runStep(deps, run, turn, name, body);
@@ -71,6 +76,10 @@ export function taskContexts(deps: ManagerDeps, access: TaskAccess): TaskContext
           result.catch(() => running.delete(name));
         }
         return result as Promise<T>;
+      },
+      state: {
+        get: <T>() => resultOf({ value: tentative.state }) as T | undefined,
+        set: (given) => setState(deps, run, turn, given),
       },
       async committed() {
         const { sequence } = tentative;
@@ -91,45 +100,45 @@ async function runStep(
   run: TurnHost,
   turn: NonNullable<TaskFold["turn"]>,
   name: string,
-  body: () => Promise<Json>,
-): Promise<Json> {
-  const checkRunning = () => {
-    // A step that the agent left running must not write into a later turn, nor beside another run of the task.
-    if (!run.isRunning(turn))
-      throw new TaskError("UNSUPPORTED_OPERATION", `The turn of step "${name}" is over`, {
-        metadata: { taskId: run.key.taskId },
-      });
-    if (isTerminal(run.writer.tentative.status.state))
-      throw invalidAgentResponse(`step "${name}" follows a terminal status`);
-  };
-  checkRunning();
+  body: () => Promise<unknown>,
+): Promise<unknown> {
+  checkRunning(run, turn, `step "${name}"`);
   const kept = run.writer.tentative.steps.get(name);
-  // An absent Value stands for null, which encodes to no bytes.
-  if (kept !== undefined) return kept.value === undefined ? null : (toJson(ValueSchema, kept.value) as Json);
+  if (kept !== undefined) return resultOf(kept);
   run.touch();
-  const value = stepValue(name, await body());
-  checkRunning();
-  const timeMs = Math.max(deps.clock.now(), run.writer.tentative.timeMs);
-  const entry = makeEntry(timeMs, { case: "stepResult", value: create(StepResultSchema, { name, value }) });
-  await run.writer.whenCommitted(run.writer.append([entry], "bounded"));
+  const given = await body();
+  // An absent Value stands for undefined.
+  const value = given === undefined ? undefined : protoValue(jsonOf(given, `the result of step "${name}"`));
+  checkRunning(run, turn, `step "${name}"`);
+  const result = create(StepResultSchema, value === undefined ? { name } : { name, value });
+  await run.writer.whenCommitted(appendToTurn(deps, run, { case: "stepResult", value: result }));
   // The stored value, not the body's own: a resumed turn must get the same one.
-  return toJson(ValueSchema, value) as Json;
+  return resultOf(result);
 }
 
-/**
- * The result of a step as it is stored. Throws TaskError INVALID_AGENT_RESPONSE for a value that JSON cannot hold,
- * because a resumed turn could not get it back.
- */
-function stepValue(name: string, result: Json): Value {
-  let value: Value;
-  try {
-    value = fromJson(ValueSchema, result as JsonValue);
-  } catch (error) {
-    throw invalidAgentResponse(`the result of step "${name}" is no JSON value`, error);
-  }
-  const fault = valueFault(value);
-  if (fault !== undefined) throw invalidAgentResponse(`the result of step "${name}" ${fault}`);
-  return value;
+function setState(deps: ManagerDeps, run: TurnHost, turn: NonNullable<TaskFold["turn"]>, given: unknown): void {
+  checkRunning(run, turn, "the state");
+  const value = given === undefined ? undefined : protoValue(jsonOf(given, "the state of the task"));
+  const state = create(StateSetSchema, value === undefined ? {} : { value });
+  run.touch();
+  appendToTurn(deps, run, { case: "stateSet", value: state });
+}
+
+/** What the agent left running must not write into a later turn, nor beside another run of the task. */
+function checkRunning(run: TurnHost, turn: NonNullable<TaskFold["turn"]>, what: string): void {
+  if (!run.isRunning(turn))
+    throw new TaskError("UNSUPPORTED_OPERATION", `The turn of ${what} is over`, {
+      metadata: { taskId: run.key.taskId },
+    });
+  if (isTerminal(run.writer.tentative.status.state)) throw invalidAgentResponse(`${what} follows a terminal status`);
+}
+
+function appendToTurn(deps: ManagerDeps, { writer }: TurnHost, body: EntryBody): bigint {
+  return writer.append([makeEntry(Math.max(deps.clock.now(), writer.tentative.timeMs), body)], "bounded");
+}
+
+function resultOf({ value }: { readonly value?: Value | undefined }): unknown {
+  return value === undefined ? undefined : toJson(ValueSchema, value);
 }
 
 /**

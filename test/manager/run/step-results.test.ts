@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Json } from "../../../src/agent/message-processor.ts";
+import type { Json } from "../../../src/agent/as-json.ts";
 import { completed } from "../../../src/agent/processor-events.ts";
 import { createMemoryStorage } from "../../../src/storage/memory/storage.ts";
 import { settle } from "../../runtime/manual-clock.ts";
@@ -19,7 +19,11 @@ it("a step after the turn's last word is the agent's fault, and the task has end
   expect(faults).toMatchObject([{ name: "TaskError", reason: "INVALID_AGENT_RESPONSE" }]);
 });
 
-const kept: readonly [string, unknown, Json][] = [
+const kept: readonly [string, unknown, Json | undefined][] = [
+  ["nothing", undefined, undefined],
+  ["an object with a member that is undefined", { a: undefined, b: [{ c: undefined }] }, { b: [{}] }],
+  ["an object without a prototype", Object.assign(Object.create(null), { a: 1 }), { a: 1 }],
+  ["an object with a member __proto__", JSON.parse('{"__proto__":{"a":1}}'), JSON.parse('{"__proto__":{"a":1}}')],
   ["null", null, null],
   ["a boolean", false, false],
   ["an empty text", "", ""],
@@ -56,14 +60,21 @@ it.each(
   expect([results, runs]).toEqual([[expected, expected], 1]);
 });
 
-it.each<[string, unknown]>([
-  ["nothing", undefined],
-  ["not a number", Number.NaN],
-  ["an infinity", [Number.POSITIVE_INFINITY]],
-  ["a bigint", 1n],
-  ["a function", () => 1],
-  ["an object with a hole", { a: undefined }],
-])("a step's result that is %s is refused at the step, and nothing of it is kept", async (_, result) => {
+const cycle: unknown[] = [];
+cycle.push(cycle);
+
+it.each<[string, unknown, string]>([
+  ["not a number", Number.NaN, "holds NaN or an infinity"],
+  ["an infinity", [Number.POSITIVE_INFINITY], "holds NaN or an infinity"],
+  ["a bigint", 1n, "it is bigint"],
+  ["a function", () => 1, "it is function"],
+  ["a list with a hole", { a: [1, undefined] }, "a[1] is undefined"],
+  ["a list with an empty place", new Array(1), "[0] is undefined"],
+  ["an object with a Date", { a: [{ when: new Date(0) }] }, "a[0].when is an object of the class Date"],
+  ["a Map", new Map(), "it is an object of the class Map"],
+  ["an error", new Error("x"), "it is an object of the class Error"],
+  ["a list that holds itself", cycle, "nests too deeply, or holds itself"],
+])("a step's result that is %s is refused at the step, and nothing of it is kept", async (_, result, why) => {
   let refused: unknown;
   const { manager, faulty } = await setup(
     silent(async ({ step }) => {
@@ -73,4 +84,5 @@ it.each<[string, unknown]>([
   const task = await sent(manager, "go");
   expect([stateOf(task), kindsOf(await logOf(faulty, task.id)).includes("stepResult")]).toEqual(["COMPLETED", false]);
   expect(refused).toMatchObject({ name: "TaskError", reason: "INVALID_AGENT_RESPONSE" });
+  expect(String(refused)).toContain(why);
 });

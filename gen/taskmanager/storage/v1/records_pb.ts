@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file taskmanager/storage/v1/records.proto.
  */
 export const file_taskmanager_storage_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEitgQKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIABI7Cgx0dXJuX3N0b3BwZWQYCiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdG9wcGVkSABCBgoEYm9keSJiCgtUYXNrQ3JlYXRlZBIdCgR0YXNrGAEgASgLMg8ubGYuYTJhLnYxLlRhc2sSNAoHb3B0aW9ucxgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMilwEKD01lc3NhZ2VBY2NlcHRlZBIjCgdtZXNzYWdlGAEgASgLMhIubGYuYTJhLnYxLk1lc3NhZ2USNAoHb3B0aW9ucxgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMSDwoHcmVzdW1lcxgDIAEoCBIYChBmb2xsb3dzX3F1ZXN0aW9uGAQgASgIIqwBCgtTZW5kT3B0aW9ucxIQCghibG9ja2luZxgBIAEoCBIRCglzdHJlYW1pbmcYAiABKAgSGwoOaGlzdG9yeV9sZW5ndGgYAyABKAVIAIgBARIdChVhY2NlcHRlZF9vdXRwdXRfbW9kZXMYBCADKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QhEKD19oaXN0b3J5X2xlbmd0aCJICgtUdXJuU3RhcnRlZBIYChBtZXNzYWdlX3NlcXVlbmNlGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SDgoGbG9zc2VzGAMgASgNIi4KC1R1cm5TdG9wcGVkEg4KBmNhbGxlZBgBIAEoCBIPCgd0b3VjaGVkGAIgASgIIkEKClN0ZXBSZXN1bHQSDAoEbmFtZRgBIAEoCRIlCgV2YWx1ZRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSIqCghUYWtlb3ZlchIPCgdyZXBsaWNhGAEgASgJEg0KBWZlbmNlGAIgASgEIjwKD0NhbmNlbFJlcXVlc3RlZBIpCghtZXRhZGF0YRgBIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiHQoKRW50cnlCYXRjaBIPCgdlbnRyaWVzGAEgAygMIrkDCgxUYXNrU25hcHNob3QSEAoIc2VxdWVuY2UYASABKAQSHQoEdGFzaxgCIAEoCzIPLmxmLmEyYS52MS5UYXNrEg8KB3RpbWVfbXMYAyABKAMSNwoHd2FpdGluZxgEIAMoCzImLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuV2FpdGluZ01lc3NhZ2USMQoEdHVybhgFIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVHVyblN0YXJ0ZWQSPAoMdHVybl9tZXNzYWdlGAYgASgLMiYudGFza21hbmFnZXIuc3RvcmFnZS52MS5XYWl0aW5nTWVzc2FnZRI4CgxzdGVwX3Jlc3VsdHMYByADKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHQSGAoQY2FuY2VsX3JlcXVlc3RlZBgIIAEoCBIRCgl0dXJuX29wZW4YCSABKAgSGwoTcXVlc3Rpb25faW5faGlzdG9yeRgKIAEoCBI5Cgx0dXJuX3N0b3BwZWQYCyABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdG9wcGVkIm8KDldhaXRpbmdNZXNzYWdlEhAKCHNlcXVlbmNlGAEgASgEEhUKDWhpc3RvcnlfaW5kZXgYAiABKA0SNAoHb3B0aW9ucxgDIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuU2VuZE9wdGlvbnMiLAoLVGFza1N1bW1hcnkSHQoEdGFzaxgBIAEoCzIPLmxmLmEyYS52MS5UYXNrYgZwcm90bzM", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
+  fileDesc("CiR0YXNrbWFuYWdlci9zdG9yYWdlL3YxL3JlY29yZHMucHJvdG8SFnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEi7QQKBUVudHJ5Eg8KB3RpbWVfbXMYASABKAMSNgoHY3JlYXRlZBgCIAEoCzIjLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFza0NyZWF0ZWRIABI6CgdtZXNzYWdlGAMgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5NZXNzYWdlQWNjZXB0ZWRIABI5Cg1zdGF0dXNfdXBkYXRlGAQgASgLMiAubGYuYTJhLnYxLlRhc2tTdGF0dXNVcGRhdGVFdmVudEgAEj0KD2FydGlmYWN0X3VwZGF0ZRgFIAEoCzIiLmxmLmEyYS52MS5UYXNrQXJ0aWZhY3RVcGRhdGVFdmVudEgAEjMKBHR1cm4YBiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkSAASOQoLc3RlcF9yZXN1bHQYByABKAsyIi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlN0ZXBSZXN1bHRIABI0Cgh0YWtlb3ZlchgIIAEoCzIgLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuVGFrZW92ZXJIABJDChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMicudGFza21hbmFnZXIuc3RvcmFnZS52MS5DYW5jZWxSZXF1ZXN0ZWRIABI7Cgx0dXJuX3N0b3BwZWQYCiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdG9wcGVkSAASNQoJc3RhdGVfc2V0GAsgASgLMiAudGFza21hbmFnZXIuc3RvcmFnZS52MS5TdGF0ZVNldEgAQgYKBGJvZHkiYgoLVGFza0NyZWF0ZWQSHQoEdGFzaxgBIAEoCzIPLmxmLmEyYS52MS5UYXNrEjQKB29wdGlvbnMYAiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlNlbmRPcHRpb25zIpcBCg9NZXNzYWdlQWNjZXB0ZWQSIwoHbWVzc2FnZRgBIAEoCzISLmxmLmEyYS52MS5NZXNzYWdlEjQKB29wdGlvbnMYAiABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlNlbmRPcHRpb25zEg8KB3Jlc3VtZXMYAyABKAgSGAoQZm9sbG93c19xdWVzdGlvbhgEIAEoCCKsAQoLU2VuZE9wdGlvbnMSEAoIYmxvY2tpbmcYASABKAgSEQoJc3RyZWFtaW5nGAIgASgIEhsKDmhpc3RvcnlfbGVuZ3RoGAMgASgFSACIAQESHQoVYWNjZXB0ZWRfb3V0cHV0X21vZGVzGAQgAygJEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIRCg9faGlzdG9yeV9sZW5ndGgiSAoLVHVyblN0YXJ0ZWQSGAoQbWVzc2FnZV9zZXF1ZW5jZRgBIAEoBBIPCgdhdHRlbXB0GAIgASgNEg4KBmxvc3NlcxgDIAEoDSIuCgtUdXJuU3RvcHBlZBIOCgZjYWxsZWQYASABKAgSDwoHdG91Y2hlZBgCIAEoCCJBCgpTdGVwUmVzdWx0EgwKBG5hbWUYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiMQoIU3RhdGVTZXQSJQoFdmFsdWUYASABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUiKgoIVGFrZW92ZXISDwoHcmVwbGljYRgBIAEoCRINCgVmZW5jZRgCIAEoBCI8Cg9DYW5jZWxSZXF1ZXN0ZWQSKQoIbWV0YWRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ih0KCkVudHJ5QmF0Y2gSDwoHZW50cmllcxgBIAMoDCLgAwoMVGFza1NuYXBzaG90EhAKCHNlcXVlbmNlGAEgASgEEh0KBHRhc2sYAiABKAsyDy5sZi5hMmEudjEuVGFzaxIPCgd0aW1lX21zGAMgASgDEjcKB3dhaXRpbmcYBCADKAsyJi50YXNrbWFuYWdlci5zdG9yYWdlLnYxLldhaXRpbmdNZXNzYWdlEjEKBHR1cm4YBSABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlR1cm5TdGFydGVkEjwKDHR1cm5fbWVzc2FnZRgGIAEoCzImLnRhc2ttYW5hZ2VyLnN0b3JhZ2UudjEuV2FpdGluZ01lc3NhZ2USOAoMc3RlcF9yZXN1bHRzGAcgAygLMiIudGFza21hbmFnZXIuc3RvcmFnZS52MS5TdGVwUmVzdWx0EhgKEGNhbmNlbF9yZXF1ZXN0ZWQYCCABKAgSEQoJdHVybl9vcGVuGAkgASgIEhsKE3F1ZXN0aW9uX2luX2hpc3RvcnkYCiABKAgSOQoMdHVybl9zdG9wcGVkGAsgASgLMiMudGFza21hbmFnZXIuc3RvcmFnZS52MS5UdXJuU3RvcHBlZBIlCgVzdGF0ZRgMIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSJvCg5XYWl0aW5nTWVzc2FnZRIQCghzZXF1ZW5jZRgBIAEoBBIVCg1oaXN0b3J5X2luZGV4GAIgASgNEjQKB29wdGlvbnMYAyABKAsyIy50YXNrbWFuYWdlci5zdG9yYWdlLnYxLlNlbmRPcHRpb25zIiwKC1Rhc2tTdW1tYXJ5Eh0KBHRhc2sYASABKAsyDy5sZi5hMmEudjEuVGFza2IGcHJvdG8z", [file_google_protobuf_struct, file_lf_a2a_v1_a2a]);
 
 /**
  * One immutable record of a task's log. Its sequence is not stored in it: it follows from the first sequence of the
@@ -110,6 +110,14 @@ export type Entry = Message<"taskmanager.storage.v1.Entry"> & {
      */
     value: TurnStopped;
     case: "turnStopped";
+  } | {
+    /**
+     * The processor set the state that it keeps for the task.
+     *
+     * @generated from field: taskmanager.storage.v1.StateSet state_set = 11;
+     */
+    value: StateSet;
+    case: "stateSet";
   } | { case: undefined; value?: undefined };
 };
 
@@ -331,6 +339,27 @@ export const StepResultSchema: GenMessage<StepResult> = /*@__PURE__*/
   messageDesc(file_taskmanager_storage_v1_records, 6);
 
 /**
+ * A new state of the task, which its processor alone sees.
+ *
+ * @generated from message taskmanager.storage.v1.StateSet
+ */
+export type StateSet = Message<"taskmanager.storage.v1.StateSet"> & {
+  /**
+   * The state. Absent: the task has none any more.
+   *
+   * @generated from field: google.protobuf.Value value = 1;
+   */
+  value?: Value | undefined;
+};
+
+/**
+ * Describes the message taskmanager.storage.v1.StateSet.
+ * Use `create(StateSetSchema)` to create a new message.
+ */
+export const StateSetSchema: GenMessage<StateSet> = /*@__PURE__*/
+  messageDesc(file_taskmanager_storage_v1_records, 7);
+
+/**
  * A change of the replica that owns the task.
  *
  * @generated from message taskmanager.storage.v1.Takeover
@@ -356,7 +385,7 @@ export type Takeover = Message<"taskmanager.storage.v1.Takeover"> & {
  * Use `create(TakeoverSchema)` to create a new message.
  */
 export const TakeoverSchema: GenMessage<Takeover> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 7);
+  messageDesc(file_taskmanager_storage_v1_records, 8);
 
 /**
  * A request to cancel the task, accepted before the task ended.
@@ -377,7 +406,7 @@ export type CancelRequested = Message<"taskmanager.storage.v1.CancelRequested"> 
  * Use `create(CancelRequestedSchema)` to create a new message.
  */
 export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 8);
+  messageDesc(file_taskmanager_storage_v1_records, 9);
 
 /**
  * The stored form of the entries of one append, or of several appends that were merged.
@@ -398,7 +427,7 @@ export type EntryBatch = Message<"taskmanager.storage.v1.EntryBatch"> & {
  * Use `create(EntryBatchSchema)` to create a new message.
  */
 export const EntryBatchSchema: GenMessage<EntryBatch> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 9);
+  messageDesc(file_taskmanager_storage_v1_records, 10);
 
 /**
  * A snapshot: the fold of the entries up to a sequence. It is a cache and can be rebuilt from the log.
@@ -482,6 +511,13 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
    * @generated from field: taskmanager.storage.v1.TurnStopped turn_stopped = 11;
    */
   turnStopped?: TurnStopped | undefined;
+
+  /**
+   * The state that the processor keeps for the task.
+   *
+   * @generated from field: google.protobuf.Value state = 12;
+   */
+  state?: Value | undefined;
 };
 
 /**
@@ -489,7 +525,7 @@ export type TaskSnapshot = Message<"taskmanager.storage.v1.TaskSnapshot"> & {
  * Use `create(TaskSnapshotSchema)` to create a new message.
  */
 export const TaskSnapshotSchema: GenMessage<TaskSnapshot> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 10);
+  messageDesc(file_taskmanager_storage_v1_records, 11);
 
 /**
  * A message of the task's history, with its options.
@@ -524,7 +560,7 @@ export type WaitingMessage = Message<"taskmanager.storage.v1.WaitingMessage"> & 
  * Use `create(WaitingMessageSchema)` to create a new message.
  */
 export const WaitingMessageSchema: GenMessage<WaitingMessage> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 11);
+  messageDesc(file_taskmanager_storage_v1_records, 12);
 
 /**
  * The form of a task in lists: without history and artifacts. Lists read it instead of the log.
@@ -545,5 +581,5 @@ export type TaskSummary = Message<"taskmanager.storage.v1.TaskSummary"> & {
  * Use `create(TaskSummarySchema)` to create a new message.
  */
 export const TaskSummarySchema: GenMessage<TaskSummary> = /*@__PURE__*/
-  messageDesc(file_taskmanager_storage_v1_records, 12);
+  messageDesc(file_taskmanager_storage_v1_records, 13);
 

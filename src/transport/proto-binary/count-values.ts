@@ -1,6 +1,6 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { freeNamesBytes, IndexNames, NameCosts } from "../request-bounds/name-costs.ts";
+import { freeNamesBytes, IndexNames, NameCosts, objectCost } from "../request-bounds/name-costs.ts";
 
 /**
  * Whether a protobuf message has more values than `valuesMax`. One pass over its bytes that makes no message of them,
@@ -60,6 +60,7 @@ function fieldsOf(desc: DescMessage): ReadonlyMap<number, DescField> {
 function passMessage(desc: DescMessage, pass: Pass, length: number, merged: boolean): void {
   const { reader } = pass;
   if (++pass.level > levelsMax) throw new Error("Too many levels");
+  if (pass.costs !== undefined && desc.typeName === "google.protobuf.Struct") take(pass, objectCost);
   const fields = fieldsOf(desc);
   const end = reader.pos + length;
   // The kind of a Value was counted with the Value.

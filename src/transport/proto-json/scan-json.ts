@@ -1,5 +1,5 @@
 import { requestValuesMax } from "../calls/call-limits.ts";
-import { freeNamesBytes, IndexNames, NameCosts } from "../request-bounds/name-costs.ts";
+import { freeNamesBytes, IndexNames, NameCosts, objectCost } from "../request-bounds/name-costs.ts";
 import { tooManyValues } from "../request-bounds/request-faults.ts";
 
 /**
@@ -66,7 +66,10 @@ export function scanJson(text: string, ids: Map<number, string>): string | undef
       case "{":
         count();
         levels.push(null);
-        if (costs !== undefined) indexes.push(new IndexNames());
+        if (costs !== undefined) {
+          add(objectCost);
+          indexes.push(new IndexNames());
+        }
         isName = true;
         break;
       case "[":

@@ -11,6 +11,9 @@ const sparseArrayMax = 5000;
 /** ... so many or more are skipped for each one that is there. */
 const denseGapMax = 24;
 
+/** What an object costs beside its value, in values: an empty one takes as much memory as two strings. */
+export const objectCost = 1;
+
 /** Skipped indexes that take as much memory as a value. */
 const indexesOfValue = 8;
 /** A name that is an index. What is larger lies behind a large gap. */
@@ -26,12 +29,11 @@ export class NameCosts {
 
   /** The cost of a name, in an object with so many members before it. */
   of(name: string, membersBefore: number): number {
-    const first = membersBefore === 0 ? 1 : 0;
     if (!this.#known.has(name)) {
       this.#known.add(name);
-      return first + 2;
+      return 2;
     }
-    return membersBefore >= smallMembersMax ? 1 : first;
+    return membersBefore >= smallMembersMax ? 1 : 0;
   }
 }
 

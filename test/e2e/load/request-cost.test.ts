@@ -121,7 +121,7 @@ const symbol = create(ServerReflectionRequestSchema, {
 
 const dense: readonly (readonly [name: string, sent: () => Sent])[] = [
   ["numbers", () => rest(inMetadata(list(values, 0)))],
-  ["empty objects", () => rest(inMetadata(list(values, {})))],
+  ["empty objects", () => rest(inMetadata(list(values / 2, {})))],
   ["lists in lists", () => rest(inMetadata(list(values / 3, [[0]])))],
   ["long names", () => rest(inMetadata(members(values / 3, (i) => `${"n".repeat(50)}${i}`)))],
   ["objects with one member", () => rest(inMetadata(list(values / 4, { k: {} })))],

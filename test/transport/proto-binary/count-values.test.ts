@@ -100,6 +100,13 @@ test.each<[string, number, (at: number) => string]>([
   expect(readBinary(StructSchema, struct(count / 2, nameOf))).toHaveProperty("fields");
 });
 
+test("an empty object counts as two values, as it does in JSON", () => {
+  // values: { struct_value: {} }
+  const listOf = (count: number) => Buffer.alloc(count * 4, Buffer.from([0x0a, 0x02, 0x2a, 0x00]));
+  expect(readBinary(ListValueSchema, listOf(50_000))).toHaveProperty("values.length", 50_000);
+  expect(() => readBinary(ListValueSchema, listOf(50_001))).toThrow("The request has more than 100000 values");
+});
+
 test("a request of less than 54 KB that merges a Struct 10,000 times is refused", () => {
   const again = Buffer.alloc(20_000, field(4, Buffer.alloc(0)));
   const bytes = Buffer.concat([

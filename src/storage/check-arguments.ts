@@ -293,7 +293,9 @@ function checkHeader(header: HeaderUpdate): void {
   checkTime("status time", header.statusTimeMs);
   checkName("replica", header.replica);
   checkSequence("fence", header.fence);
-  checkBytes("summary", header.summary ?? new Uint8Array());
+  if (header.summary !== undefined) {
+    checkBytes("summary", header.summary);
+  }
 }
 
 /** Any number of the enum: a later release of A2A may have more states than this one. */
@@ -312,7 +314,7 @@ function checkPointers({ messages, batch }: TaskAppend): void {
     }
   }
   // An entry brings one message, and its place in the history is its sequence: a second one would take the same place.
-  if (new Set(messages.map(({ index }) => index)).size < messages.length) {
+  if (messages.length > 1 && new Set(messages.map(({ index }) => index)).size < messages.length) {
     throw invalid("Two messages are said to be in one entry");
   }
 }

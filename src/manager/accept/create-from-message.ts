@@ -39,7 +39,7 @@ export async function createFromMessage(
   const { storage, clock, newId, replica, messageClock } = deps;
   const { scope, message, options, caller } = incoming;
   const key: TaskKey = { ...scope, taskId };
-  const claim = incoming.claim && { ...incoming.claim, taskId };
+  const claim = incoming.claim?.taskId === taskId ? incoming.claim : incoming.claim && { ...incoming.claim, taskId };
   const entry = decideCreate(contextId, message, options, { newId, nowMs: messageClock.next(scope, contextId) });
   const owner = { replica, fence: 1n };
   const result = await createTask(storage, key, entry, { contextId, owner, clock, newId, ...(claim && { claim }) });

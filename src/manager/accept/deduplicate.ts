@@ -40,9 +40,13 @@ export class Deduplication {
       onWait?.();
       return asRepeat(await first);
     }
-    const accepted = accept().finally(() => this.#underWay.delete(id));
+    const accepted = accept();
     this.#underWay.set(id, accepted);
-    return accepted;
+    try {
+      return await accepted;
+    } finally {
+      this.#underWay.delete(id);
+    }
   }
 
   /**

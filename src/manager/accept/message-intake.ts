@@ -94,14 +94,13 @@ export class MessageIntake {
 
   async #acceptNew(incoming: Incoming, onWait: (() => void) | undefined): Promise<Accepted> {
     const place = this.#queue.reserve();
-    const made =
-      place === undefined
-        ? this.#acceptRepeat(incoming)
-        : this.#make(incoming, place.keep, onWait).finally(() => place.release());
+    const made = place === undefined ? this.#acceptRepeat(incoming) : this.#make(incoming, place.keep, onWait);
     this.#making.add(made);
     try {
       return await made;
     } finally {
+      // Before `close` resolves, which waits for `made` after this.
+      place?.release();
       this.#making.delete(made);
     }
   }

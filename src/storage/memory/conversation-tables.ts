@@ -118,10 +118,7 @@ export function conversationTables(state: MemoryState): ConversationTables {
     settleClaim(id, conversation, answer) {
       const claim = state.claims.get(id);
       if (claim !== undefined) {
-        claim.conversation?.claims.delete(claim);
-        claim.answer = answer;
-        claim.conversation = state.conversation(conversation);
-        claim.conversation.claims.add(claim);
+        state.settleClaim(claim, state.conversation(conversation), answer);
       }
     },
     removeClaimsOfTask(conversation, taskId) {

@@ -3,7 +3,7 @@ import type { Scope, TaskKey } from "../../domain/scope.ts";
 import { compareIds } from "../compare-ids.ts";
 import type { MessageClaim } from "../storage.ts";
 import type { Moment } from "../tables/moment.ts";
-import type { HeaderChange, NewMessage } from "../tables/tables.ts";
+import type { HeaderChange, NewMessage, Progress, SegmentRow } from "../tables/tables.ts";
 import type { ClaimRecord, ConversationRecord, MessageRecord, ScopeRecord, TaskRecord } from "./records.ts";
 import { SortedList } from "./sorted-list.ts";
 import { TaskIndex } from "./task-index.ts";
@@ -134,10 +134,35 @@ export class MemoryState {
     return found(this.tasks.get(id));
   }
 
-  addTask(key: TaskKey, task: Omit<TaskRecord, "id" | "key">): TaskRecord {
-    const record = { ...task, id: this.#nextId(), key: { tenant: key.tenant, owner: key.owner, taskId: key.taskId } };
+  addTask(
+    { tenant, owner, taskId }: TaskKey,
+    conversation: ConversationRecord,
+    { head, batch, logBytes, state, statusTimeMs, replica, runner, fence }: HeaderChange & Progress,
+    segments: SegmentRow[],
+    summary: Uint8Array,
+  ): TaskRecord {
+    const record: TaskRecord = {
+      id: this.#nextId(),
+      key: { tenant, owner, taskId },
+      conversation,
+      segments,
+      head,
+      batch,
+      logBytes,
+      state,
+      statusTimeMs,
+      replica,
+      runner,
+      fence,
+      summary,
+      snapshot: undefined,
+      snapshotSequence: 0,
+      snapshotPieces: undefined,
+      commands: undefined,
+      configs: undefined,
+    };
     this.tasks.set(record.id, record);
-    record.conversation.scope.tasks.set(key.taskId, record);
+    conversation.scope.tasks.set(taskId, record);
     this.#indexTask(record);
     return record;
   }
@@ -224,6 +249,14 @@ export class MemoryState {
     addTo(record.claims, messageId, claim);
     this.#claimsByEnd.insert(claim);
     return claim;
+  }
+
+  /** Ties a claim to a conversation, with which it ends. */
+  settleClaim(claim: ClaimRecord, conversation: ConversationRecord, answer: Uint8Array | undefined): void {
+    claim.conversation?.claims.delete(claim);
+    claim.answer = answer;
+    claim.conversation = conversation;
+    conversation.claims.add(claim);
   }
 
   removeClaim(claim: ClaimRecord): void {

@@ -4,7 +4,8 @@ import { compareIds } from "../compare-ids.ts";
 import type { StoredTask, TaskCommand, TaskPlace } from "../storage.ts";
 import type { AppendOutcome } from "../storage-engine.ts";
 import type { Moment } from "../tables/moment.ts";
-import { changeOf } from "../tables/operations/append.ts";
+import { changeOf, runnerOf } from "../tables/operations/append.ts";
+import { endOf } from "../tables/operations/claims.ts";
 import type { EncodedAppend, HeaderRow, SegmentRow, TaskAfter, TaskFilter, TaskTables } from "../tables/tables.ts";
 import type { TaskRecord } from "./records.ts";
 import { isLive, type MemoryState } from "./state.ts";
@@ -42,20 +43,7 @@ export function taskTables(state: MemoryState, maxHistoryLength: number): TaskTa
       const { snapshot: number, snapshotSequence: sequence } = record;
       return { ...headerRow(record), ...(number !== undefined && { snapshot: { number, sequence } }) };
     },
-    addTask(key, { conversation, ...task }) {
-      const record = state.addTask(key, {
-        ...task,
-        conversation: state.conversation(conversation),
-        segments: [],
-        summary: new Uint8Array(),
-        snapshot: undefined,
-        snapshotSequence: 0,
-        snapshotPieces: undefined,
-        commands: undefined,
-        configs: undefined,
-      });
-      return record.id;
-    },
+    addTask: (key, task) => state.addTask(key, state.conversation(task.conversation), task, [], noBytes).id,
     advanceTask(id, after, { head, batch, fence, logBytes }, change) {
       const record = state.task(id);
       if (!isAfter(record, after)) {
@@ -165,25 +153,27 @@ export function taskTables(state: MemoryState, maxHistoryLength: number): TaskTa
       return tasks.slice(start, Math.min(end, start + limit)).map(({ key }) => ({ ...key }));
     },
 
-    append: (key, append, at) => appendToLog(state, maxHistoryLength, key, append, at),
+    append: (key, append, at) =>
+      append.create === undefined
+        ? appendToLog(state, maxHistoryLength, key, append, at)
+        : createLog(state, maxHistoryLength, key, append, append.create, at),
   };
 }
 
 /**
- * Every append but one that creates a task, handles commands, or makes a history too long: nearly all. It saves half of
- * what the general way costs a task in memory.
+ * Every append to a task but one that handles commands or makes a history too long: nearly all. It saves half of what
+ * the general way costs a task in memory.
  */
 function appendToLog(
   state: MemoryState,
   maxHistoryLength: number,
   key: TaskKey,
-  { after, batch, header, messages, handled, create }: EncodedAppend,
+  { after, batch, header, messages, handled }: EncodedAppend,
   at: Moment,
 ): AppendOutcome | undefined {
   const record = state.findScope(key)?.tasks.get(key.taskId);
   if (
     record === undefined ||
-    create !== undefined ||
     handled.length > 0 ||
     !isAfter(record, after) ||
     !isLive(record.conversation, at) ||
@@ -191,7 +181,7 @@ function appendToLog(
   ) {
     return undefined;
   }
-  const { conversation, id, head } = record;
+  const { conversation, head } = record;
   record.segments.push({ first: head + 1, count: batch.count, batch: batch.id, bytes: batch.bytes });
   record.head += batch.count;
   record.batch = batch.id;
@@ -202,15 +192,73 @@ function appendToLog(
   if (change !== undefined) {
     state.changeTask(record, change);
   }
-  for (const { index, messageId, timeMs } of messages) {
-    const source = { task: id, taskId: key.taskId, sequence: head + index + 1 };
-    state.addMessage(conversation, { messageId, timeMs, source });
-  }
+  addMessages(state, record, head, messages);
   if (messages.length > 0 || isSettled(header.state)) {
     state.setLastAccess(conversation, at.nowMs);
   }
   return { outcome: "committed", head: BigInt(record.head), watchers: [], commands: commandsOf(record) };
 }
+
+/**
+ * Every append that creates a task, but one under a key or with a message id that was used before, in a conversation
+ * that is past its time, or with too many messages.
+ */
+function createLog(
+  state: MemoryState,
+  maxHistoryLength: number,
+  key: TaskKey,
+  { batch, header, messages }: EncodedAppend,
+  { contextId, claim }: NonNullable<EncodedAppend["create"]>,
+  at: Moment,
+): AppendOutcome | undefined {
+  if (claim !== undefined) {
+    // As every search for claims does. It may be what empties the scope, so it comes first.
+    state.dropEndedClaims(at.earliest(claim.windowMs));
+  }
+  const scope = state.findScope(key);
+  const present = scope?.conversations.get(contextId);
+  if (
+    scope?.tasks.has(key.taskId) ||
+    (claim !== undefined && scope?.claims.has(claim.messageId)) ||
+    (present !== undefined && !isLive(present, at)) ||
+    (present?.messages.length ?? 0) + messages.length > maxHistoryLength
+  ) {
+    return undefined;
+  }
+  const conversation = present ?? state.addConversation(key, contextId, at.nowMs);
+  const task = {
+    state: header.state,
+    statusTimeMs: header.statusTimeMs,
+    replica: header.replica,
+    runner: runnerOf(header),
+    fence: header.fence,
+    head: batch.count,
+    batch: batch.id,
+    logBytes: batch.logBytes,
+  };
+  const segment = { first: 1, count: batch.count, batch: batch.id, bytes: batch.bytes };
+  const record = state.addTask(key, conversation, task, [segment], header.summary ?? noBytes);
+  if (claim !== undefined) {
+    state.settleClaim(state.putClaim(key, claim, endOf(claim, at)), conversation, undefined);
+  }
+  addMessages(state, record, 0, messages);
+  state.setLastAccess(conversation, at.nowMs);
+  return { outcome: "committed", head: BigInt(batch.count), watchers: [], commands: [] };
+}
+
+/** Adds the messages of a batch to the history; `head` is the sequence before it. */
+function addMessages(
+  state: MemoryState,
+  { id, key: { taskId }, conversation }: TaskRecord,
+  head: number,
+  messages: EncodedAppend["messages"],
+): void {
+  for (const { index, messageId, timeMs } of messages) {
+    state.addMessage(conversation, { messageId, timeMs, source: { task: id, taskId, sequence: head + index + 1 } });
+  }
+}
+
+const noBytes = new Uint8Array();
 
 function isAfter({ head, batch, fence }: TaskRecord, after: TaskAfter): boolean {
   return BigInt(head) === after.head && batch === after.batch && fence === after.fence;

@@ -19,6 +19,11 @@ export function step<T>(result: MaybePromise<T>): Step<T> {
   return ready as Step<T>;
 }
 
+/** An operation that has run already, by statements that returned values. To be run at once, like every step. */
+export function done<Result>(result: Result): Steps<Result> {
+  return step(result) as Steps<Result>;
+}
+
 /** Runs an operation over statements that return values. */
 export function runAtOnce<Result>(steps: Steps<Result>): Result {
   const { done, value } = steps.next();

@@ -188,9 +188,10 @@ export interface TaskTables {
 
   /**
    * A shortcut: the whole of an append as one statement, with the outcome and the effects that the general way has.
-   * Undefined: this append takes the general way, and nothing has changed. Tests compare both ways on random histories.
+   * Undefined: this append takes the general way, and nothing that is seen has changed. For engines whose statements
+   * return values. Tests compare both ways on random histories.
    */
-  append?(key: TaskKey, append: EncodedAppend, at: Moment): MaybePromise<AppendOutcome | undefined>;
+  append?(key: TaskKey, append: EncodedAppend, at: Moment): AppendOutcome | undefined;
 }
 
 /** The rows of hidden conversations and tasks, claims that have ended, and the space that all these leave. */

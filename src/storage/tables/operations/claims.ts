@@ -73,6 +73,7 @@ export function* findHeld(
   return { same, otherContent };
 }
 
-function endOf({ windowMs }: MessageClaim, { nowMs }: Moment): number {
+/** The end of a claim that is put now. */
+export function endOf({ windowMs }: MessageClaim, { nowMs }: Moment): number {
   return Math.min(Math.ceil(nowMs + windowMs), Number.MAX_SAFE_INTEGER);
 }

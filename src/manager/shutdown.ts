@@ -6,7 +6,7 @@ import type { ReadinessTracker } from "./replica/readiness.ts";
 import type { TaskRuns } from "./run/task-runs.ts";
 
 /** The time for the last appends when the manager is disposed, after the grace time of the turns. */
-const storageWaitMs = 5_000;
+export const storageWaitMs = 5_000;
 
 /** What a task manager ends. */
 export interface ShutdownParts {

@@ -11,7 +11,7 @@ import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
 import { readConfig } from "./read-config.ts";
 import { createServerLog } from "./server-log.ts";
-import { serverOptions, storageOptions } from "./server-options.ts";
+import { endLimitMs, serverOptions, storageOptions } from "./server-options.ts";
 import { readStorageUrl } from "./storage-url.ts";
 import { readTlsFiles, type Tls, type TlsFiles, watchTlsFiles } from "./tls-files.ts";
 
@@ -25,8 +25,6 @@ class StartError extends Error {
 }
 
 const endSignals = ["SIGTERM", "SIGINT"] as const;
-/** Time for the last appends and for closing the storage, in addition to the drain time and the grace time of turns. */
-const endMarginMs = 10_000;
 
 const invocation = readConfig(process.argv.slice(2), process.env, versionOf());
 // Replaces the arguments in the list of processes: the URL of a storage may hold a password.
@@ -96,8 +94,10 @@ async function serve(config: Config): Promise<void> {
   });
   process.stdout.write(greeting(config, server, storageUrl));
   const why = await Promise.race([stopped, replaced(server)]);
+  // Ctrl-C: somebody waits in front of the terminal.
+  const turnsMs = why === "SIGINT" && process.stdin.isTTY ? 0 : config.drainTurns;
   // A storage that doesn't answer must not keep the process alive.
-  const limitMs = config.drainTurns + config.drainTimeout + config.cancelGrace + endMarginMs;
+  const limitMs = endLimitMs(config, turnsMs);
   // And a drain may wait for a connection that keeps no process alive: this timer does, until the connection is cut.
   setTimeout(() => {
     logger.fatal({ limitMs }, "The server did not stop in time");
@@ -105,8 +105,7 @@ async function serve(config: Config): Promise<void> {
   }, limitMs);
   // A second signal ends the process at once.
   for (const signal of endSignals) process.removeAllListeners(signal).once(signal, endAtOnce);
-  // Ctrl-C: somebody waits in front of the terminal.
-  await server.drain(why === "SIGINT" && process.stdin.isTTY ? 0 : undefined);
+  await server.drain(turnsMs);
   await storage[Symbol.asyncDispose]();
   logger.info({}, "The server has stopped");
   process.exit(why === "replaced" ? 1 : 0);

@@ -1,4 +1,5 @@
 import type { ManagerOptions } from "../manager/options.ts";
+import { storageWaitMs } from "../manager/shutdown.ts";
 import type { OpenStorageOptions } from "../server/open-storage.ts";
 import type { CardOptions, ServerListenerOptions, ServerOptions } from "../server/server-options.ts";
 import type { Config } from "./config.ts";
@@ -67,3 +68,18 @@ export function managerOptions(config: Config): Required<ManagerOptions> {
     maxTaskBytes: config.maxTaskBytes,
   };
 }
+
+/**
+ * How long a server may take to end, in milliseconds: the turns that run, then calls and, at the same time, the last
+ * events of the turns that are left and their appends, then last answers and the storage. By default less than the 30 s
+ * that Kubernetes gives.
+ */
+export function endLimitMs({ drainTimeout, cancelGrace }: Config, turnsMs: number): number {
+  return Math.min(turnsMs + Math.max(drainTimeout, cancelGrace + storageWaitMs) + endMarginMs, timerMsMax);
+}
+
+/** A timer of Node's with a longer time ends at once. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** Time for last answers, 1 s, and for closing the storage. */
+const endMarginMs = 4_000;

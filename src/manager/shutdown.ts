@@ -6,7 +6,7 @@ import type { ReadinessTracker } from "./replica/readiness.ts";
 import type { TaskRuns } from "./run/task-runs.ts";
 
 /** The time for the last appends when the manager is disposed, after the grace time of the turns. */
-const storageWaitMs = 5_000;
+export const storageWaitMs = 5_000;
 
 /** What a task manager ends. */
 export interface ShutdownParts {
@@ -25,6 +25,8 @@ export class Shutdown {
   readonly #parts: ShutdownParts;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  /** Ends the wait of the drain under way. */
+  #endDrain = () => {};
 
   constructor(deps: ManagerDeps, parts: ShutdownParts) {
     this.#deps = deps;
@@ -41,7 +43,10 @@ export class Shutdown {
     return this.#closing !== undefined;
   }
 
-  /** Begins no more turns, and resolves when none runs, or after `turnsMs`. */
+  /**
+   * Begins no more turns, and resolves when none runs and the agent answers no message, or after `turnsMs`, or when the
+   * task manager closes.
+   */
   drain(turnsMs: number): Promise<void> {
     this.#draining ??= this.#drain(turnsMs);
     return this.#draining;
@@ -56,12 +61,13 @@ export class Shutdown {
   async #drain(turnsMs: number): Promise<void> {
     const { readiness, stopRecovery, intake, runs } = this.#parts;
     readiness.drain();
-    if (turnsMs === 0) return;
     // The next server takes over what is lost from now on.
     void stopRecovery();
     // A message on its way in may still create a task, which the next server runs.
-    const ended = Promise.all([intake.close(), runs.finishAll()]).then(() => {});
+    const ended = Promise.all([intake.finish(), runs.finishAll()]).then(() => {});
+    if (turnsMs === 0) return;
     const { promise: late, resolve } = Promise.withResolvers<void>();
+    this.#endDrain = resolve;
     const cancel = this.#deps.clock.after(turnsMs, resolve);
     await Promise.race([ended, late]);
     cancel();
@@ -69,6 +75,7 @@ export class Shutdown {
 
   async #close(): Promise<void> {
     this.#parts.readiness.drain();
+    this.#endDrain();
     const { clock, options, logger, hub } = this.#deps;
     const { promise: late, resolve } = Promise.withResolvers<"late">();
     const limitMs = options.cancelGraceMs + storageWaitMs;

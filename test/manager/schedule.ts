@@ -81,6 +81,8 @@ export class Play {
    * still.
    */
   readonly killed: Server[] = [];
+  /** Servers that were shut down: calls to them that still wait for the storage end in their own time. */
+  readonly #ended: Server[] = [];
   readonly #plan: Plan;
   readonly #draw: () => number;
   readonly #sent: Message[] = [];
@@ -137,7 +139,10 @@ export class Play {
       seed: seed + this.killed.length,
       probability: 0.6,
       faults,
-      methods: ["appendTask", "readTask", "getTask", "taskExists"],
+      methods: [
+        ...(["appendTask", "readTask", "getTask", "taskExists", "storeSnapshot"] as const),
+        ...(["claimTasks", "listRunners", "listReplicas", "heartbeat", "deregister"] as const),
+      ],
     });
     this.#server = { manager, faulty, clock, agent, shown: new Map() };
   }
@@ -158,6 +163,7 @@ export class Play {
     if (this.#below(4) > 0) faulty.release();
     await clock.advanceUntil(disposed);
     this.killed.push(this.server);
+    this.#ended.push(this.server);
     await this.#start();
   }
 
@@ -323,13 +329,13 @@ export class Play {
    * or after so many rounds.
    */
   async #windDown(): Promise<void> {
-    const { manager, faulty, clock, agent } = this.server;
+    const { manager, clock, agent } = this.server;
     const rounds = 60;
-    faulty.heal();
+    for (const server of [this.server, ...this.#ended]) server.faulty.heal();
     for (let round = 0; round < rounds; round++) {
       for (const server of [this.server, ...this.killed]) server.faulty.release();
       for (const turn of agent.turns) if (!turn.over) turn.return();
-      await clock.advance(500);
+      for (const server of [this.server, ...this.#ended]) await server.clock.advance(500);
       if (round === rounds / 2) {
         this.stuck.push(
           ...this.calls.filter(({ what, outcome }) => outcome === "open" && (what === "send" || what === "cancel")),

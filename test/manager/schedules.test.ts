@@ -225,6 +225,16 @@ test.each<[string, Omit<Plan, "seed" | "steps">, readonly string[]]>([
     { faults: slow, shutdowns: 2, kills: 1, onLost: "resume" },
     ["UNAVAILABLE", "killed"],
   ],
+  [
+    "servers that are shut down or killed over a storage that fails",
+    { faults: failing, shutdowns: 2, kills: 1, onLost: "resume" },
+    ["UNAVAILABLE", "killed"],
+  ],
+  [
+    "servers that are shut down over a storage that fails, and an agent that declares nothing",
+    { faults: failing, shutdowns: 3, onLost: "undeclared" },
+    ["UNAVAILABLE"],
+  ],
 ])(
   "with %s every call is answered, every message run or refused, and every reader sees the log",
   { timeout: timeoutMs },

@@ -64,13 +64,15 @@ export class MessageIntake {
     return this.#deduplication.once(incoming, () => this.#acceptNew(incoming, onWait), onWait);
   }
 
-  /**
-   * Aborts answers under way, and resolves when no message is on its way in. The caller refuses messages that come
-   * later.
-   */
+  /** Resolves when no message is on its way in. The caller refuses messages that come later. */
+  async finish(): Promise<void> {
+    await Promise.allSettled(this.#making);
+  }
+
+  /** Like `finish`, and aborts answers under way. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.allSettled(this.#making);
+    await this.finish();
   }
 
   async #acceptToTask(

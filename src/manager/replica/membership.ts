@@ -98,12 +98,13 @@ export async function joinDatabase(deps: ManagerDeps, events: MembershipEvents):
   events.answered();
   cancel = clock.after(heartbeatMs, beat);
   try {
-    const first = await others(deps);
+    let first = await others(deps);
     for (let look = 0; !exclusive && look < looks && first.length > 0; look++) {
       await sleep(clock, leaseMs / looks);
       const now = new Map((await others(deps)).map((record) => [record.replica, record.counter]));
-      for (const { replica: other, counter } of first)
-        if ((now.get(other) ?? counter) !== counter) throw anotherRuns(other);
+      // One that leaves meanwhile has nothing on its way any more.
+      first = first.filter(({ replica: other }) => now.has(other));
+      for (const { replica: other, counter } of first) if (now.get(other) !== counter) throw anotherRuns(other);
     }
     if (replaced) throw replacedAtStart();
     for (const { replica: other, counter } of first)

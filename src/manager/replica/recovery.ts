@@ -31,7 +31,7 @@ export function startRecovery(deps: ManagerDeps, runs: TaskRuns): () => Promise<
   let cancel = () => {};
   let looking: Promise<void> = Promise.resolve();
   const look = (): void => {
-    looking = recoverTasks(deps, runs)
+    looking = recoverTasks(deps, runs, () => stopped)
       .then((taken) => {
         if (taken > 0) logger.info({ taken }, "Took over the tasks of a dead server");
       })
@@ -51,19 +51,21 @@ export function startRecovery(deps: ManagerDeps, runs: TaskRuns): () => Promise<
 /**
  * Takes over the SUBMITTED and WORKING tasks of dead replicas until none is left. Gives the number of tasks. Tasks in
  * INPUT_REQUIRED and AUTH_REQUIRED wait for their clients and stay as they are, unless a message waits for a turn or a
- * cancel was requested. A task that cannot be taken over is logged, and tried again at the next look. Ends early when
- * all runs are stopped.
+ * cancel was requested. A task that cannot be taken over is logged, and tried again at the next look.
+ *
+ * Ends early when the looks are stopped: runs take nothing over then, so every page would hold the same tasks.
  */
-async function recoverTasks(deps: ManagerDeps, runs: TaskRuns): Promise<number> {
+async function recoverTasks(deps: ManagerDeps, runs: TaskRuns, stopped: () => boolean): Promise<number> {
   const { storage, logger } = deps;
   const dead = await deadRunners(deps);
   const failed = new Set<string>();
   /** Failed tries, by task. */
   const refused = new Map<string, number>();
   let taken = 0;
-  while (dead.length > 0 && !runs.stopped) {
+  while (dead.length > 0 && !stopped()) {
     // Failed tasks are found again every time. A page must be larger than their number to find others.
     const keys = await storage.claimTasks({ replicas: dead, limit: tasksAtOnce + failed.size });
+    if (stopped()) break;
     const left = keys.filter((key) => !failed.has(taskKeyString(key)));
     if (left.length === 0) break;
     await Promise.all(left.map((key) => takeOver(key)));
@@ -74,10 +76,10 @@ async function recoverTasks(deps: ManagerDeps, runs: TaskRuns): Promise<number> 
     const id = taskKeyString(key);
     try {
       await runs.use(key, (run) => run.recover());
-      taken++;
+      if (!stopped()) taken++;
     } catch (error) {
       // The next server takes the task over.
-      if (runs.stopped) return;
+      if (stopped()) return;
       const attempt = (refused.get(id) ?? 0) + 1;
       refused.set(id, attempt);
       // `claimTasks` finds the task again if it is still the dead server's.

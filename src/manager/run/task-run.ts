@@ -124,7 +124,7 @@ export class TaskRun implements TurnHost {
   #ownership: Ownership;
   /** The work begun last, to its end. Only `stop` waits for it; decisions depend on the phase alone. */
   #work: Promise<void> = Promise.resolve();
-  /** The turn that runs has shown something or begun a step. */
+  /** The turn that runs has shown something or begun a step, in this run of it or before. */
   #touched = false;
   /**
    * Who sent the waiting messages, by the sequence of the message. A turn of an unknown sender has its task's scope.
@@ -387,12 +387,12 @@ export class TaskRun implements TurnHost {
       const context = this.#parts.contexts(this, turn, abort.signal, caller);
       const end = await runTurn(this.#deps, this, context, abort);
       if (this.lost !== undefined) break;
-      if (end.kind === "stopped") {
+      // A request to cancel that came too late for the turn still counts.
+      const closing = tentative.cancelRequested ? ({ kind: "canceled" } as const) : end;
+      if (closing.kind === "stopped") {
         this.#leaveTurn({ called: true, touched: this.#touched });
         break;
       }
-      // A request to cancel that came too late for the turn still counts.
-      const closing = tentative.cancelRequested ? ({ kind: "canceled" } as const) : end;
       // The end of this turn and the beginning of the next are one step, so one append: a server that takes over finds
       // this turn over only together with the next one's beginning, or with a status that ends the task.
       const entries = decideTurnEnd(tentative, closing, stampOf(this.#deps));
@@ -410,6 +410,8 @@ export class TaskRun implements TurnHost {
     const stamp = stampOf(this.#deps);
     const entries = again ? decideTurnAgain(tentative, again.serverFailed, stamp) : decideTurn(tentative, stamp);
     if (entries.length === 0) return undefined;
+    // Nobody knows what a run did that was lost.
+    const touched = again !== undefined && tentative.turn?.stopped?.touched !== false;
     this.#append(entries, "unbounded");
     const { turn } = tentative;
     if (turn === undefined) return undefined;
@@ -417,7 +419,7 @@ export class TaskRun implements TurnHost {
       if (this.phase === "stopping") this.#leaveTurn({ called: false, touched: false });
       return undefined;
     }
-    this.#touched = false;
+    this.#touched = touched;
     const abort = new AbortController();
     this.#phase = { kind: "turn", abort };
     return { turn, abort };

@@ -19,7 +19,7 @@ beforeAll(async () => {
 
 afterAll(() => set?.[Symbol.asyncDispose]());
 
-/** A test that fails half-way must not leave a set to the next one that can't settle. A killed node has no failpoints. */
+/** Or a test that fails half-way would make the later ones fail: their set would not settle. */
 afterEach(async () => {
   for (const node of set.nodes) {
     node.resume();

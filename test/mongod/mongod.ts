@@ -102,6 +102,11 @@ export class Mongod {
     }
   }
 
+  /** Whether it was started and not killed since. */
+  get running(): boolean {
+    return this.#process !== undefined;
+  }
+
   /** Stops it in its tracks until `resume`: to the others, a network that is cut. */
   pause(): void {
     this.#process?.kill("SIGSTOP");

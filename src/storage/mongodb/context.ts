@@ -5,6 +5,7 @@ import type { PinChange } from "./conversations/conversation-pipelines.ts";
 import type { DatabaseClock } from "./database-clock.ts";
 import type { MongoJobs } from "./jobs.ts";
 import { foreverMs, majorityTimeoutMs, runningPinMs, slackMsMin } from "./limits.ts";
+import type { Primaries } from "./primaries.ts";
 import type * as records from "./records.ts";
 import type { TaskHints } from "./replicas/hints.ts";
 
@@ -25,6 +26,8 @@ export interface MongoContext {
   readonly clock: DatabaseClock;
   /** Options of reads that show every acknowledged write. They wait for a majority. */
   readonly latest: { readonly readConcern: ReadConcernLike; readonly maxTimeMS: number };
+  /** Tells whether a read of "majority" was the latest, too. */
+  readonly primaries: Pick<Primaries, "currentTerm">;
 }
 
 /** The conversation that a record belongs to. */

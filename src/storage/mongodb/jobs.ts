@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { Logger } from "../../runtime/logger.ts";
 
 /** Jobs that run at once: few, so that they don't delay calls. */
@@ -16,7 +17,7 @@ export class MongoJobs {
   readonly #waiting = new Map<string, Work>();
   readonly #running = new Map<string, Promise<void>>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -24,7 +25,7 @@ export class MongoJobs {
 
   /** Runs a job soon, and once more if a job of that name is running. A waiting job of that name is replaced. */
   run(name: string, work: Work): void {
-    if (this.#closed || (this.#waiting.size >= jobsMax && !this.#waiting.has(name))) {
+    if (this.closed || (this.#waiting.size >= jobsMax && !this.#waiting.has(name))) {
       return;
     }
     this.#waiting.set(name, work);
@@ -39,6 +40,19 @@ export class MongoJobs {
     this.#timers.add(timer);
   }
 
+  /**
+   * Resolves after so many milliseconds, or when the jobs are closed: a closing waits for the jobs that run, so they
+   * don't sleep on. It doesn't keep the process alive.
+   */
+  async sleep(ms: number): Promise<void> {
+    const { signal } = this.#closing;
+    await setTimeout(ms, undefined, { signal, ref: false }).catch((error: unknown) => {
+      if (!signal.aborted) {
+        throw error;
+      }
+    });
+  }
+
   /** Resolves when no job of that name waits or runs. */
   async settled(name: string): Promise<void> {
     while (this.#waiting.has(name) || this.#running.has(name)) {
@@ -48,7 +62,7 @@ export class MongoJobs {
 
   /** Drops waiting jobs, and waits for running ones. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.#waiting.clear();
     for (const timer of this.#timers) {
       clearInterval(timer);
@@ -57,7 +71,7 @@ export class MongoJobs {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.#closing.signal.aborted;
   }
 
   #next(): void {
@@ -76,7 +90,7 @@ export class MongoJobs {
     try {
       await work();
     } catch (error) {
-      if (!this.#closed) {
+      if (!this.closed) {
         this.#logger.warn({ job: name.split(" ", 1)[0], err: error }, "A job of the MongoDB storage failed");
       }
     } finally {

@@ -14,6 +14,8 @@ export interface OpenedMongo {
   readonly client: MongoClient;
   /** The read concern that shows every acknowledged write. A single server without a replica set has only one. */
   readonly latestLevel: "linearizable" | "majority";
+  /** The driver hears of each election, unless it talks to `mongos`. A single server has none. */
+  readonly electionsReported: boolean;
   /**
    * The database through a client of its own, for tailed cursors. They need to notice a new primary before calls give
    * up.
@@ -40,9 +42,9 @@ export async function openMongo(
     checkOptions(client);
     const name = database ?? (typeof urlOrClient === "string" ? databaseIn(urlOrClient) : client.options.dbName);
     const db = client.db(name);
-    const { inSet } = await checkServer(db, logger);
+    const { inSet, behindMongos } = await checkServer(db, logger);
     const latestLevel = inSet ? "linearizable" : "majority";
-    return { db, client, latestLevel, inboxDb: inbox.db(name), close };
+    return { db, client, latestLevel, electionsReported: !behindMongos, inboxDb: inbox.db(name), close };
   } catch (error) {
     await close();
     throw storageError(error, "read", false);
@@ -88,8 +90,11 @@ function checkOptions({ options }: MongoClient): void {
   }
 }
 
-/** Whether the server is in a replica set, or behind `mongos`. */
-async function checkServer(db: Db, logger: Logger): Promise<{ readonly inSet: boolean }> {
+/** Whether the server is in a replica set, and whether it is so behind `mongos`. */
+async function checkServer(
+  db: Db,
+  logger: Logger,
+): Promise<{ readonly inSet: boolean; readonly behindMongos: boolean }> {
   // One after the other: when both wait for a server in vain, the first to fail may only report that the other failed.
   const { version } = await db.admin().command({ buildInfo: 1 });
   const hello = await db.admin().command({ hello: 1 });
@@ -99,7 +104,8 @@ async function checkServer(db: Db, logger: Logger): Promise<{ readonly inSet: bo
       `The MongoDB server has version ${version}, but at least ${serverMajorMin}.0 is required`,
     );
   }
-  const inSet = hello.setName !== undefined || hello.msg === "isdbgrid";
+  const behindMongos = hello.msg === "isdbgrid";
+  const inSet = hello.setName !== undefined || behindMongos;
   if (!inSet) {
     logger.warn(
       { version },
@@ -107,7 +113,7 @@ async function checkServer(db: Db, logger: Logger): Promise<{ readonly inSet: bo
         "retry interrupted writes. Start mongod with --replSet, even for one node",
     );
   }
-  return { inSet };
+  return { inSet, behindMongos };
 }
 
 /** The database in the path of a URL. */

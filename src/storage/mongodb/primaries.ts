@@ -1,6 +1,7 @@
 import type { MongoClient, ServerDescriptionChangedEvent } from "mongodb";
 import { StorageError } from "../storage-error.ts";
 import { attemptsMax } from "./limits.ts";
+import type { OpenedMongo } from "./open.ts";
 
 /**
  * Keeps reads from going back behind what was acknowledged. A primary that was elected just now serves reads of
@@ -12,6 +13,10 @@ import { attemptsMax } from "./limits.ts";
  *
  * The driver knows a primary before it sends it a command, and says so by an event. Behind `mongos` there are no such
  * events; there only what `readLatest` reads is the latest.
+ *
+ * Invariant: a read of "majority" that began while `currentTerm` was a number, and ended while it was the same one,
+ * shows all that this primary and those before it have acknowledged. Each command of it went to that primary, after the
+ * primary had committed a write of its own. So such a read needs no second one to find out that a record is missing.
  */
 export class Primaries {
   readonly #client: MongoClient;
@@ -21,10 +26,15 @@ export class Primaries {
   #settledTerm = -1;
   #primary: string | undefined;
   #settling: Promise<void> | undefined;
+  readonly #electionsReported: boolean;
 
   /** `readLatest` is some linearizable read. */
-  constructor(client: MongoClient, readLatest: () => Promise<unknown>) {
+  constructor(
+    { client, electionsReported }: Pick<OpenedMongo, "client" | "electionsReported">,
+    readLatest: () => Promise<unknown>,
+  ) {
     this.#client = client;
+    this.#electionsReported = electionsReported;
     this.#readLatest = readLatest;
     client.on("serverDescriptionChanged", this.#note);
   }
@@ -36,6 +46,11 @@ export class Primaries {
   /** Whether the present primary has committed a write of its own. */
   get settled(): boolean {
     return this.#settledTerm === this.#term;
+  }
+
+  /** The term, if reads of "majority" show the latest in it; see the invariant. */
+  get currentTerm(): number | undefined {
+    return this.#electionsReported && this.settled ? this.#term : undefined;
   }
 
   /** Resolves when it has. All that wait share one read. */

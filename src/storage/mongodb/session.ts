@@ -55,7 +55,7 @@ export class MongoSession {
     const mongo = await openMongo(urlOrClient, database, logger);
     const collections = openCollections(mongo.db, prefix);
     const latest = { readConcern: { level: mongo.latestLevel }, maxTimeMS: majorityTimeoutMs };
-    const primaries = new Primaries(mongo.client, () => readLatest({ collections, latest }, anyTask));
+    const primaries = new Primaries(mongo, () => readLatest({ collections, latest }, anyTask));
     try {
       await prepareSchema(mongo.db, collections, prefix);
       const context = {
@@ -67,6 +67,7 @@ export class MongoSession {
         jobs: new MongoJobs(logger),
         clock: await readClock(mongo),
         latest,
+        primaries,
       };
       // Here already, so that the first call doesn't wait.
       await primaries.settle();

@@ -1,4 +1,3 @@
-import { BinaryReader } from "@bufbuild/protobuf/wire";
 import type { StoredEntry } from "../storage.ts";
 import { StorageError } from "../storage-error.ts";
 import type { EncodedBatch } from "./tables.ts";
@@ -46,28 +45,47 @@ export interface EntryRange {
   readonly end: number;
 }
 
-/** The places of the entries, in order. Throws "corrupt" if the bytes are no batch. */
+/**
+ * The places of the entries, in order. Throws "corrupt" if the bytes are no batch. It reads by itself, so that the
+ * threads of SQLite don't load protobuf. Fields that a later release may add are left out.
+ */
 export function entryRanges(bytes: Uint8Array): readonly EntryRange[] {
   const ranges: EntryRange[] = [];
-  const reader = new BinaryReader(bytes);
-  try {
-    while (reader.pos < reader.len) {
-      const start = reader.pos;
-      const tag = reader.uint32();
-      if (tag === entryTag) {
-        const length = reader.uint32();
-        const begin = reader.pos;
-        const end = begin + length;
-        ranges.push({ start, begin, end });
-        reader.pos = end;
-      } else {
-        reader.skip(tag & 7, tag >>> 3);
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = bytes[at++];
+      if (byte === undefined) {
+        break;
+      }
+      value |= shift < 32 ? (byte & 0x7f) << shift : 0;
+      if (byte < 0x80) {
+        return value >>> 0;
       }
     }
-  } catch (error) {
-    throw corrupt(error);
+    throw corrupt();
+  };
+  while (at < bytes.length) {
+    const start = at;
+    const tag = varint();
+    const wireType = tag & 7;
+    if (wireType === 2) {
+      const length = varint();
+      const begin = at;
+      at += length;
+      if (tag === entryTag) {
+        ranges.push({ start, begin, end: at });
+      }
+    } else if (wireType === 0) {
+      varint();
+    } else if (wireType === 1 || wireType === 5) {
+      at += wireType === 1 ? 8 : 4;
+    } else {
+      throw corrupt();
+    }
   }
-  if (reader.pos !== reader.len) {
+  if (at !== bytes.length) {
     throw corrupt();
   }
   return ranges;
@@ -99,8 +117,8 @@ function varintBytes(value: number): number {
   return value < 1 << 7 ? 1 : value < 1 << 14 ? 2 : value < 1 << 21 ? 3 : value < 1 << 28 ? 4 : 5;
 }
 
-function corrupt(cause?: unknown): StorageError {
-  return new StorageError("corrupt", "A segment of a log holds something other than entries", { cause });
+function corrupt(): StorageError {
+  return new StorageError("corrupt", "A segment of a log holds something other than entries");
 }
 
 export function encodedBatch(

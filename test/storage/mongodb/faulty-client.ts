@@ -1,4 +1,4 @@
-import { type Collection, type Db, type MongoClient, MongoNetworkError } from "mongodb";
+import { type Collection, type Db, type Document, type MongoClient, MongoNetworkError } from "mongodb";
 
 /** Operations on collections that take effect or read when they are awaited. */
 const operations: ReadonlySet<string | symbol> = new Set([
@@ -30,6 +30,7 @@ export interface Fault {
 /** A client through which a fault can be injected between the storage and the database. */
 export class FaultyClient {
   readonly client: MongoClient;
+  readonly #hello: object;
   #fault: Fault | undefined;
   #steps = 0;
   #dead = false;
@@ -38,7 +39,9 @@ export class FaultyClient {
     | { readonly operation: string; readonly collection: string; readonly happens: () => Promise<void> }
     | undefined;
 
-  constructor(real: MongoClient) {
+  /** `hello`: what the server says of itself beside the truth. */
+  constructor(real: MongoClient, hello: object = {}) {
+    this.#hello = hello;
     this.client = wrap(real, { db: (name: string) => this.#db(real.db(name)) });
   }
 
@@ -65,6 +68,14 @@ export class FaultyClient {
 
   #db(real: Db): Db {
     return wrap(real, {
+      admin: () => {
+        const admin = real.admin();
+        const command = async (asked: Document) => ({
+          ...(await admin.command(asked)),
+          ...("hello" in asked && this.#hello),
+        });
+        return wrap(admin, { command });
+      },
       collection: (...args: Parameters<Db["collection"]>) => this.#collection(real.collection(...args)),
     });
   }
@@ -73,7 +84,11 @@ export class FaultyClient {
     const cursor = (name: "find" | "aggregate") => (first: never, options: never) => {
       const found = real[name](first, options);
       const toArray = found.toArray.bind(found);
-      return Object.assign(found, { toArray: () => this.#perform(toArray) });
+      const read = async () => {
+        await this.#letHappen(name, real.collectionName);
+        return toArray();
+      };
+      return Object.assign(found, { toArray: () => this.#perform(read) });
     };
     const named = [...operations].map((name) => [
       name,

@@ -7,9 +7,9 @@ import { FaultyClient } from "./faulty-client.ts";
 import { mongodbUri, newDatabase } from "./fixtures.ts";
 
 /** A storage whose driver can be told of an election, and the commands that it sends. */
-async function opened() {
+async function opened(hello: object = {}) {
   const real = new MongoClient(mongodbUri, { monitorCommands: true });
-  const faulty = new FaultyClient(real);
+  const faulty = new FaultyClient(real, hello);
   const storage = await createMongoStorage(faulty.client, { database: newDatabase() });
   const observed = observeCommands(real);
   // The jobs that an opening begins.
@@ -60,6 +60,30 @@ test("a read that was under way at an election is made again, a write is not", a
   faulty.meanwhile("updateOne", "a2a_replicas", async () => all.elect());
   await storage.register("r");
   expect(await storage.listReplicas()).toEqual([{ replica: "r", counter: 1n }]);
+});
+
+test("unknown ids are read once, and write nothing to the oplog", async () => {
+  await using all = await opened();
+  for (let at = 0; at < 50; at++) {
+    expect(await all.storage.getTask(given.taskKey(`unknown-${at}`))).toBeUndefined();
+  }
+  expect(await all.storage.taskExists(given.taskKey("unknown"))).toBe(false);
+  expect(await all.storage.deleteTask(given.taskKey("unknown"))).toBe(false);
+  expect(all.sent()).toEqual(Array.from({ length: 52 }, () => "aggregate majority"));
+});
+
+test("a write that misses its task while the primary changes looks for the latest state", async () => {
+  await using all = await opened();
+  all.faulty.meanwhile("aggregate", "a2a_tasks", async () => all.elect());
+  expect(await all.storage.deleteTask(given.taskKey("unknown"))).toBe(false);
+  expect(all.sent()).toEqual(["aggregate majority", latest]);
+});
+
+test("behind mongos, which reports no elections, what is missing is read once more each time", async () => {
+  await using all = await opened({ msg: "isdbgrid" });
+  expect(await all.storage.getTask(given.taskKey("unknown"))).toBeUndefined();
+  expect(await all.storage.taskExists(given.taskKey("unknown"))).toBe(false);
+  expect(all.sent()).toEqual(["aggregate majority", latest, "aggregate majority", latest]);
 });
 
 test("a storage that is closed listens to its client no more", async () => {

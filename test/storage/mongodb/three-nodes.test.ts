@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { MongoClient, MongoServerError } from "mongodb";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as given from "../../../src/conformance/fixtures.ts";
 import type { TaskKey } from "../../../src/domain/scope.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
@@ -11,12 +11,22 @@ import { type Mongod, type MongodSet, startMongodSet } from "../../mongod/mongod
 import { eventually } from "../../runner/eventually.ts";
 
 let set: MongodSet;
+const failPoints = ["stopReplProducer", "disableSnapshotting"] as const;
 
 beforeAll(async () => {
   set = await startMongodSet(3);
 }, 120_000);
 
 afterAll(() => set?.[Symbol.asyncDispose]());
+
+/** Or a test that fails half-way would make the later ones fail: their set would not settle. */
+afterEach(async () => {
+  for (const node of set.nodes) {
+    node.resume();
+    if (!node.running) await node.start();
+    for (const name of failPoints) await failPoint(node, name, "off");
+  }
+}, 60_000);
 
 describe("three nodes", () => {
   test("what a majority never held is neither shown nor built upon, before its rollback or after", {
@@ -285,7 +295,7 @@ function isReadingLatest(node: Mongod): Promise<boolean> {
   });
 }
 
-function failPoint(node: Mongod, name: string, mode: "alwaysOn" | "off"): Promise<unknown> {
+function failPoint(node: Mongod, name: (typeof failPoints)[number], mode: "alwaysOn" | "off"): Promise<unknown> {
   return onNode(node, (client) => client.db("admin").command({ configureFailPoint: name, mode }));
 }
 

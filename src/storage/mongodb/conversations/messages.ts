@@ -261,7 +261,12 @@ export async function storeConversation(
   scope: Scope,
   { contextId, messageIds, lastAccessTime }: ConversationHistory,
 ): Promise<void> {
-  const { record } = await ensureConversation(context, scope, contextId, { access: lastAccessTime, token: newId() });
+  const touch = { access: lastAccessTime, token: newId() };
+  const { record, made } = await ensureConversation(context, scope, contextId, touch);
+  if (made) {
+    // Nothing refers to its incarnation yet.
+    return;
+  }
   await trimmed(context, record);
   const kept = new Set(messageIds);
   let after: Pointer | undefined;

@@ -1,4 +1,3 @@
-import { setTimeout } from "node:timers/promises";
 import type { Binary, Filter, UpdateFilter } from "mongodb";
 import { type EndedNotes, type EndedTask, type MongoContext, slackOf, ttlOf } from "../context.ts";
 import { keyBytes, keysOf, nameOf } from "../keys.ts";
@@ -58,7 +57,7 @@ export async function renew(context: MongoContext, conversation: ConversationRec
   await context.collections.conversations.updateOne({ _id, incarnation }, { $max: { covered: expireAt } });
   if (neededMs > usualMs || someEarly) {
     // For records that were being written meanwhile, with the usual expiry or one that is too early.
-    await setTimeout(settleMs, undefined, { ref: false });
+    await context.jobs.sleep(settleMs);
     await raise(context, incarnation, expireAt);
   }
 }

@@ -20,8 +20,19 @@ export async function findTask(
   options: FindOptions = {},
 ): Promise<FoundTask | undefined> {
   const stages = [{ $match: { _id } }, tailStage(options), ...joinParent(context), parentStage];
-  const [found] = options.latest === true ? [] : await context.collections.tasks.aggregate<FoundTask>(stages).toArray();
-  return found ?? (await readLatest<FoundTask>(context, stages))[0];
+  return (await (options.latest === true ? readLatest : readUnlessMissing)<FoundTask>(context, stages))[0];
+}
+
+/**
+ * Reads tasks. Nothing is found only if the last acknowledged write left nothing: what is missing while the primary may
+ * be behind is read once more. Unknown ids cost no linearizable read otherwise, which would write to the oplog.
+ */
+export async function readUnlessMissing<T extends Document>(context: MongoContext, stages: Document[]): Promise<T[]> {
+  const { collections, primaries } = context;
+  const term = primaries.currentTerm;
+  const found = await collections.tasks.aggregate<T>(stages).toArray();
+  const isLatest = term !== undefined && term === primaries.currentTerm;
+  return found.length > 0 || isLatest ? found : readLatest(context, stages);
 }
 
 /**

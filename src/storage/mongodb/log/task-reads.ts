@@ -7,7 +7,7 @@ import { releaseLater } from "../lifetime/pins.ts";
 import { attemptsMax } from "../limits.ts";
 import type { CommandRecord, TaskRecord } from "../records.ts";
 import { readInline } from "./blobs.ts";
-import { findTask, readLatest } from "./find-task.ts";
+import { findTask, readUnlessMissing } from "./find-task.ts";
 import { readSnapshot } from "./snapshots.ts";
 
 export async function taskExists(context: MongoContext, key: TaskKey): Promise<boolean> {
@@ -17,8 +17,7 @@ export async function taskExists(context: MongoContext, key: TaskKey): Promise<b
     ...joinParent(context),
     { $project: { _id: 1 } },
   ];
-  const found = await context.collections.tasks.aggregate(stages).toArray();
-  return found.length > 0 || (await readLatest(context, stages)).length > 0;
+  return (await readUnlessMissing(context, stages)).length > 0;
 }
 
 export async function getTask(

@@ -1,6 +1,5 @@
-import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { TaskKey } from "../../../domain/scope.ts";
-import { isSettled } from "../../../domain/task-state.ts";
+import { isSettled, taskStates } from "../../../domain/task-state.ts";
 import type { AppendResult, HeaderUpdate, TaskAppend } from "../../storage.ts";
 import type { AppendOutcome } from "../../storage-engine.ts";
 import type { Moment } from "../moment.ts";
@@ -126,7 +125,7 @@ export function changeOf(task: HeaderChange, header: HeaderUpdate): HeaderChange
 }
 
 export function runnerOf({ state, pending, replica }: HeaderUpdate): string | undefined {
-  return pending || state === TaskState.SUBMITTED || state === TaskState.WORKING ? replica : undefined;
+  return pending || state === taskStates.SUBMITTED || state === taskStates.WORKING ? replica : undefined;
 }
 
 function lostTo({ head, batch, replica, fence }: TaskRow): AppendOutcome {

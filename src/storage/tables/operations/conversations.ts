@@ -1,5 +1,5 @@
-import { TaskState } from "../../../../gen/lf/a2a/v1/a2a_pb.ts";
 import type { Scope } from "../../../domain/scope.ts";
+import { taskStates } from "../../../domain/task-state.ts";
 import type { ConversationHistory, ConversationPage, ConversationStats } from "../../storage.ts";
 import type { OperationArgs } from "../../storage-engine.ts";
 import { taskRuns } from "../../storage-error.ts";
@@ -94,7 +94,7 @@ export function* deleteConversation(
     return false;
   }
   // In the transaction that hides it. An append that creates or wakes a task comes before or after both.
-  for (const state of [TaskState.SUBMITTED, TaskState.WORKING]) {
+  for (const state of [taskStates.SUBMITTED, taskStates.WORKING]) {
     const filter = { scope, conversation: conversation.id, state, statusTimeMsMin: Number.MIN_SAFE_INTEGER };
     if ((yield* step(tables.pageTasks(filter, undefined, 1, at))).length > 0) {
       throw taskRuns(contextId);

@@ -26,7 +26,8 @@ const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as cons
 /** Milliseconds, from a number with a unit. The unit is required: a bare number could mean seconds or milliseconds. */
 function duration(leastMs: number, word?: "never") {
   const range = leastMs > 1 ? ` of at least ${durationText(leastMs)}` : leastMs > 0 ? " above 0" : "";
-  const accepted = `a duration${range} with its unit: 500ms, 30s, 5m, 1h, 7d${word === undefined ? "" : `; or ${word}`}`;
+  const orWord = word === undefined ? "" : `; or ${word}`;
+  const accepted = `a duration${range} with its unit: 500ms, 30s, 5m, 1h, 7d${orWord}`;
   return z.string().transform((given, context) => {
     if (given === word) return Number.POSITIVE_INFINITY;
     const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(given) ?? [];

@@ -78,11 +78,11 @@ describe("every subpath of the packed package", () => {
     const files = readdirSync(home, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     const names = files.map(({ parentPath, name }) => relative(home, join(parentPath, name)));
     const known =
-      /^(package\.json|README\.md|LICENSE|bin\/a2a-task-manager\.cjs|dist\/proto\/.*\.proto)$|^dist\/(src|gen)\/.*\.(js|d\.ts|js\.map)$/;
+      /^(package\.json|README\.md|LICENSE|bin\/a2a-task-manager\.cjs|dist\/proto\/.*\.proto)$|^dist\/gen\/openapi\.json$|^dist\/(src|gen)\/.*\.(js|d\.ts|js\.map)$/;
     expect(names.filter((name) => !known.test(name))).toEqual([]);
     const bytes = names.reduce((sum, name) => sum + statSync(join(home, name)).size, 0);
-    // About a third more than it has: it grows with the code, and not by data or by a second copy.
-    expect(bytes).toBeLessThan(4_000_000);
+    // A third more than it has: it grows with the code, and not by data or by a second copy.
+    expect(bytes).toBeLessThan(5_000_000);
   });
 
   test.each([

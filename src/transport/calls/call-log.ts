@@ -1,5 +1,4 @@
 import type { ConnectError, HandlerContext } from "@connectrpc/connect";
-import { idBytesMax } from "../../domain/limits.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { codeTable } from "../errors/errors.ts";
 import { CallContext } from "./call-context.ts";
@@ -41,7 +40,9 @@ export function logCalls(logger: Logger): (context: HandlerContext) => (error: C
   };
 }
 
-/** An id as its caller gave it, unless it can't be one: what is longer is refused, and could be anything. */
+/** An id, if it is a UUID. Others are their caller's choice and may say anything. */
 function shown(id: string | undefined): string | undefined {
-  return id !== undefined && id !== "" && id.length <= idBytesMax ? id : undefined;
+  return id !== undefined && uuid.test(id) ? id : undefined;
 }
+
+const uuid = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;

@@ -370,7 +370,7 @@ describe("the log", () => {
   it("has one line for each call and each turn, with their ids and sizes", async () => {
     const server = await start();
     const { task } = await send(server, "hello");
-    await call(server, "/tasks/none:cancel", {});
+    await call(server, `/tasks/${task?.id}:cancel`, {});
     expect(await server.end("SIGTERM")).toBe(0);
     const rpc = "lf.a2a.v1.A2AService";
     const sizes = {
@@ -387,8 +387,8 @@ describe("the log", () => {
       }),
       expect.objectContaining({
         "rpc.method": `${rpc}/CancelTask`,
-        "rpc.response.status_code": "NOT_FOUND",
-        taskId: "none",
+        "rpc.response.status_code": "FAILED_PRECONDITION",
+        taskId: task?.id,
         ...sizes,
       }),
     ]);

@@ -2,7 +2,7 @@
 // can be used. With --if-changed it keeps a dist/ whose sources have not changed since it was built.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -24,9 +24,26 @@ function run(command: string, ...args: string[]): void {
 
 function hashOfSources(): string {
   const hash = createHash("sha256");
-  const files = globSync(["{types,src,gen}/**/*.ts", "tsconfig*.json", "package-lock.json"], { cwd: root }).sort();
+  const files = globSync(
+    ["{types,src,gen}/**/*.ts", "proto/**/*.proto", "scripts/build.ts", "tsconfig*.json", "package-lock.json"],
+    { cwd: root },
+  ).sort();
   for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, file)));
   return hash.digest("hex");
+}
+
+/** Our protos and what they import, so that protoc and buf need nothing else. */
+function copyProtos(): void {
+  const target = join(root, "dist", "proto");
+  const google = join(root, "node_modules", "google-proto-files");
+  for (const file of globSync("**/*.proto", { cwd: join(root, "proto") }))
+    cpSync(join(root, "proto", file), join(target, file));
+  for (const file of [
+    ...["annotations", "client", "field_behavior", "http", "launch_stage"].map((name) => `google/api/${name}.proto`),
+    // Of the details of errors.
+    ...["error_details", "status"].map((name) => `google/rpc/${name}.proto`),
+  ])
+    cpSync(join(google, file), join(target, file));
 }
 
 function isCurrent(hash: string): boolean {
@@ -38,6 +55,7 @@ if (!values["if-changed"] || !isCurrent(hash)) {
   rmSync(stamp, { force: true });
   rmSync(join(root, "dist"), { recursive: true, force: true });
   run("tsc", "-p", "tsconfig.build.json");
+  copyProtos();
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, hash);
 }

@@ -24,10 +24,12 @@ export const settingTexts = z.registry<SettingText>();
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** Milliseconds, from a number with a unit. The unit is required: a bare number could mean seconds or milliseconds. */
-function duration(leastMs: number) {
+function duration(leastMs: number, word?: "never") {
   const range = leastMs > 1 ? ` of at least ${durationText(leastMs)}` : leastMs > 0 ? " above 0" : "";
-  const accepted = `a duration${range} with its unit: 500ms, 30s, 5m, 1h, 7d`;
+  const orWord = word === undefined ? "" : `; or ${word}`;
+  const accepted = `a duration${range} with its unit: 500ms, 30s, 5m, 1h, 7d${orWord}`;
   return z.string().transform((given, context) => {
+    if (given === word) return Number.POSITIVE_INFINITY;
     const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(given) ?? [];
     const ms = Number(amount) * (units[unit as keyof typeof units] ?? Number.NaN);
     if (Number.isSafeInteger(ms) && ms >= leastMs) return ms;
@@ -201,10 +203,12 @@ export const configSchema = z
     maxHistoryLength: wholeNumber(1, Number.MAX_SAFE_INTEGER)
       .prefault("100")
       .register(settingTexts, { value: "N", description: "Number of messages kept in the history of a conversation" }),
-    conversationTtl: duration(1).prefault(durationText(managerDefaults.conversationTtlMs)).register(settingTexts, {
-      value: "TIME",
-      description: "Time from the last access to a conversation until it and its tasks expire",
-    }),
+    conversationTtl: duration(1, "never")
+      .prefault(durationText(managerDefaults.conversationTtlMs))
+      .register(settingTexts, {
+        value: "TIME",
+        description: "Time from the last access to a conversation until it and its tasks expire, or never",
+      }),
     lease: duration(1_000)
       .prefault(durationText(managerDefaults.leaseMs))
       .register(settingTexts, {
@@ -306,9 +310,15 @@ export const configSchema = z
       .register(settingTexts, { value: "N", description: "The same for the answers on one connection" }),
     logLevel: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
       .prefault("info")
-      .register(settingTexts, { value: "LEVEL", description: "Least level of the log, JSON lines on stderr" }),
+      .register(settingTexts, { value: "LEVEL", description: "Least level of the log, which goes to stderr" }),
+    logFormat: oneOf(["pretty", "json"]).optional().register(settingTexts, {
+      value: "FORMAT",
+      description: "Form of the log: pretty or json, one object a line. The default is pretty on a terminal, else json",
+    }),
     logErrorTexts: onOff.prefault("false").register(settingTexts, {
-      description: "Log the messages of errors that an agent or a library throws; they may quote user data",
+      description:
+        "Log the messages of errors that an agent or a library throws; they may quote user data. " +
+        "Always on with --processor on a loopback address",
     }),
   })
   // Rules about two settings. They run even if other settings are invalid, so that all faults are reported at once.

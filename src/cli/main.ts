@@ -1,14 +1,17 @@
 #!/usr/bin/env node
 // The command. It is the only file of src that uses `process`.
 import { readFileSync } from "node:fs";
-import { pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 import { systemClock } from "../runtime/clock.ts";
 import { MissingDriverError, openStorage, shownStorageUrl } from "../server/open-storage.ts";
 import { createServer, type Server } from "../server/server.ts";
 import { StorageError } from "../storage/storage-error.ts";
-import { type Config, durationText } from "./config.ts";
+import { isLoopback } from "../transport/pages/loopback.ts";
+import { banner } from "./banner.ts";
+import type { Config } from "./config.ts";
 import { loadCard, loadCardKey } from "./load-card.ts";
 import { loadProcessor } from "./load-processor.ts";
+import { prettyLine } from "./pretty-log.ts";
 import { readConfig } from "./read-config.ts";
 import { createServerLog } from "./server-log.ts";
 import { endLimitMs, serverOptions, storageOptions } from "./server-options.ts";
@@ -50,8 +53,8 @@ switch (invocation.kind) {
 
 async function serve(config: Config): Promise<void> {
   const logger = createServerLog(
-    { level: config.logLevel, errorTexts: config.logErrorTexts },
-    pino.destination({ fd: 2, sync: true }),
+    { level: config.logLevel, errorTexts: config.logErrorTexts || isAuthorsOwn(config) },
+    logDestination(config),
   );
   // Signals end the process at once until it serves. A listener is needed for that: the first process of a container
   // ignores signals for which it has none.
@@ -92,7 +95,8 @@ async function serve(config: Config): Promise<void> {
       });
     }
   });
-  process.stdout.write(greeting(config, server, storageUrl));
+  logger.info({ address: server.url.origin }, "The server is ready");
+  if (process.stderr.isTTY) process.stderr.write(banner(config, server.url, storageUrl, versionOf()));
   const why = await Promise.race([stopped, replaced(server)]);
   // Ctrl-C: somebody waits in front of the terminal.
   const turnsMs = why === "SIGINT" && process.stdin.isTTY ? 0 : config.drainTurns;
@@ -116,6 +120,17 @@ async function replaced({ manager: { readiness } }: Server): Promise<"replaced">
   const never = new AbortController().signal;
   while (readiness.state !== "replaced") await readiness.changed(never);
   return "replaced";
+}
+
+/** Whether only somebody at this machine can call an agent of their own: then its errors are shown whole. */
+function isAuthorsOwn({ processor, host }: Config): boolean {
+  return processor !== undefined && isLoopback(host);
+}
+
+/** Where the log goes: written at once, since the process may end at any time. */
+function logDestination({ logFormat = process.stderr.isTTY ? "pretty" : "json" }: Config): DestinationStream {
+  const stderr = pino.destination({ fd: 2, sync: true });
+  return logFormat === "json" ? stderr : { write: (line) => void stderr.write(prettyLine(line)) };
 }
 
 function startError(what: string, exitCode: number): (error: unknown) => never {
@@ -161,34 +176,6 @@ function readTls(files: TlsFiles): Tls {
   } catch (error) {
     throw new StartError(reasonOf(error).replaceAll(/\s+/g, " "), 2, error);
   }
-}
-
-function greeting(config: Config, { url }: Server, storageUrl: string): string {
-  const kept = config.cleanup ? "" : ", not deleted but invisible (--no-cleanup)";
-  return [
-    `A2A Task Manager ${versionOf()}`,
-    `  address   ${url.origin}  (${config.bindings.join(", ")}; HTTP/1.1 and HTTP/2)`,
-    `  storage   ${shownStorageUrl(storageUrl)}`,
-    `  TTL       ${durationText(config.conversationTtl)} after the last access to a conversation${kept}`,
-    `  agent     ${config.processor ?? "demo: say hello, stream 10, count 5 1000, ask, fail, ..."}`,
-    "",
-    "Try it:",
-    `  curl -s${url.protocol === "https:" ? "k" : ""} ${url.origin}${firstCall(config)}`,
-    "",
-    "",
-  ].join("\n");
-}
-
-/** A first call with curl, by an enabled protocol that curl can speak. */
-function firstCall({ bindings }: Config): string {
-  const request = '{"message":{"messageId":"\'$(date +%s%N)\'","role":"ROLE_USER","parts":[{"text":"hello"}]}}';
-  const post = (path: string, body: string) =>
-    `${path} -H 'content-type: application/json' -H 'A2A-Version: 1.0' -d '${body}'`;
-  if (bindings.includes("http+json")) return post("/message:send", request);
-  if (bindings.includes("json-rpc"))
-    return post("/", `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":${request}}`);
-  if (bindings.includes("connect")) return post("/lf.a2a.v1.A2AService/SendMessage", request);
-  return "/readyz";
 }
 
 function versionOf(): string {

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { type Config, configSchema, type Setting, settings, settingTexts } from "./config.ts";
+import { grouped } from "./help-groups.ts";
 
 export const variablePrefix = "A2A_TM_";
 
@@ -95,7 +96,7 @@ function parseFlags(args: readonly string[], version: string): Flags {
       },
       writeErr() {},
     });
-  for (const setting of settings) command.addOption(optionOf(setting));
+  for (const { setting, group } of grouped) command.addOption(optionOf(setting).helpGroup(group));
   try {
     command.parse([...args], { from: "user" });
   } catch (error) {

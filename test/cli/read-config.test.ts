@@ -52,6 +52,7 @@ describe("settings that are taken", () => {
     },
     { name: "a duration in days", args: ["--interrupted-ttl", "2d"], expected: { interruptedTtl: 172_800_000 } },
     { name: "0 where that turns something off", args: ["--duplicate-window", "0s"], expected: { duplicateWindow: 0 } },
+    { name: "no end of conversations", args: ["--conversation-ttl", "never"], expected: { conversationTtl: Infinity } },
     { name: "a switch", args: ["--no-cleanup"], expected: { cleanup: false } },
     { name: "a switch from the environment", args: [], env: { A2A_TM_CLEANUP: "false" }, expected: { cleanup: false } },
     { name: "a variable over a default", args: [], env: { A2A_TM_PORT: "7" }, expected: { port: 7 } },
@@ -187,7 +188,7 @@ describe("settings that are refused", () => {
     {
       name: "a duration without a unit",
       args: ["--conversation-ttl", "30"],
-      fault: `--conversation-ttl (A2A_TM_CONVERSATION_TTL): must be a duration above 0 ${time}, not "30"`,
+      fault: `--conversation-ttl (A2A_TM_CONVERSATION_TTL): must be a duration above 0 ${time}; or never, not "30"`,
     },
     {
       name: "a time of conversations below four lease times",

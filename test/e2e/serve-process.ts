@@ -36,6 +36,12 @@ export function runMain(args: readonly string[], env: Readonly<Record<string, st
   return { child, text, exited };
 }
 
+/** The address in the log line that says that the server is ready. */
+export function readyAddress(log: string): URL | undefined {
+  const [, address] = /"address":"([^"]+)","msg":"The server is ready"/.exec(log) ?? [];
+  return address === undefined ? undefined : new URL(address);
+}
+
 /** Starts a server and resolves once it listens. Throws, with what it said, if it ends instead. */
 export async function startServer(
   args: readonly string[],
@@ -43,9 +49,9 @@ export async function startServer(
 ): Promise<ServeProcess> {
   const { child, text, exited } = runMain(["--port", "0", ...args], env);
   const listening = new Promise<URL>((resolve) => {
-    child.stdout?.on("data", () => {
-      const found = /address\s+(\S+)/.exec(text.stdout);
-      if (found?.[1] !== undefined && text.stdout.includes("curl")) resolve(new URL(found[1]));
+    child.stderr?.on("data", () => {
+      const address = readyAddress(text.stderr);
+      if (address !== undefined) resolve(address);
     });
   });
   const ended = exited.then((code) => {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { readyAddress } from "../e2e/serve-process.ts";
 import { eventually } from "../runner/eventually.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -34,18 +35,19 @@ export async function startFuzzServer(storage: string, onLog: (line: string) => 
   const probe = join(import.meta.dirname, "memory-probe.ts");
   const child = spawn(process.execPath, ["--import", probe, join(root, "src/cli/main.ts"), ...args, ...shortLived], {
     cwd: root,
-    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   let exitCode: number | string | undefined;
   const exited = once(child, "close").then(([code, signal]) => {
     exitCode = (code ?? signal) as number | string;
     return exitCode;
   });
-  let printed = "";
-  child.stdout?.on("data", (chunk) => {
-    printed += chunk;
-  });
-  if (child.stderr !== null) createInterface(child.stderr).on("line", onLog);
+  let address: URL | undefined;
+  if (child.stderr !== null)
+    createInterface(child.stderr).on("line", (line) => {
+      address ??= readyAddress(line);
+      onLog(line);
+    });
   let asked = 0;
   const ask = async <T>(question: string): Promise<T> => {
     const id = ++asked;
@@ -59,8 +61,7 @@ export async function startFuzzServer(storage: string, onLog: (line: string) => 
     "the server listens",
     () => {
       if (exitCode !== undefined) throw new Error(`The server ended with ${exitCode}`);
-      const found = /address\s+(\S+)/.exec(printed);
-      return found?.[1] !== undefined && new URL(found[1]);
+      return address ?? false;
     },
     { timeoutMs: 60_000 },
   );

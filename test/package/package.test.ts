@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type InstalledPackage, installPackage } from "./installed-package.ts";
 
@@ -65,6 +65,24 @@ describe("every subpath of the packed package", () => {
         'console.log(readFileSync(new URL(url), "utf8").includes("service A2AService"));\n',
     );
     expect(installed.node(file)).toMatchObject({ status: 0, stdout: "true\n" });
+  });
+
+  test("holds protos that buf builds without anything else", () => {
+    const protos = join(installed.folder, "node_modules/a2a-task-manager/dist/proto");
+    const buf = join(root, "node_modules/@bufbuild/buf/bin/buf");
+    expect(installed.node(buf, "build", protos)).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("holds the code, the protos and the command alone, and is no larger than it has to be", () => {
+    const home = join(installed.folder, "node_modules/a2a-task-manager");
+    const files = readdirSync(home, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const names = files.map(({ parentPath, name }) => relative(home, join(parentPath, name)));
+    const known =
+      /^(package\.json|README\.md|LICENSE|bin\/a2a-task-manager\.cjs|dist\/proto\/.*\.proto)$|^dist\/gen\/openapi\.json$|^dist\/(src|gen)\/.*\.(js|d\.ts|js\.map)$/;
+    expect(names.filter((name) => !known.test(name))).toEqual([]);
+    const bytes = names.reduce((sum, name) => sum + statSync(join(home, name)).size, 0);
+    // A third more than it has: it grows with the code, and not by data or by a second copy.
+    expect(bytes).toBeLessThan(5_000_000);
   });
 
   test.each([
@@ -176,7 +194,7 @@ describe("the modules that are loaded", () => {
 });
 
 describe("the command of the packed package", () => {
-  const command = "node_modules/a2a-task-manager/dist/src/cli/main.js";
+  const command = "node_modules/a2a-task-manager/bin/a2a-task-manager.cjs";
 
   test("names the command that installs the MongoDB driver if it is missing", () => {
     const { status, stderr } = withoutDriver.node(command, "serve", "--storage", "mongodb://127.0.0.1:1/a2a");

@@ -19,7 +19,7 @@ export class AccessTracker {
     const { clock, options, storage, logger } = this.#deps;
     const now = clock.monotonic();
     const noted = this.#notedMs.get(scope, contextId);
-    if (noted !== undefined && now - noted < options.conversationTtlMs / 60) return;
+    if (noted !== undefined && now - noted < Math.min(options.conversationTtlMs, dayMs) / 60) return;
     this.#notedMs.set(scope, contextId, now);
     storage.updateConversationAccess(scope, contextId).catch((error: unknown) => {
       this.#notedMs.delete(scope, contextId);
@@ -30,3 +30,6 @@ export class AccessTracker {
 
 /** A few MB at most. A conversation that falls out is only recorded once more. */
 const conversationsMax = 10_000;
+
+/** Bounds how late an access may be recorded, also where nothing expires: a later start may have a time to live. */
+const dayMs = 86_400_000;

@@ -26,6 +26,7 @@ import { type ManagerDeps, stampOf } from "../manager-deps.ts";
 import type { RunQueue } from "./run-queue.ts";
 import { runTurn } from "./run-turn.ts";
 import type { TaskContextFactory, TurnHost } from "./task-context.ts";
+import { logTurn } from "./turn-log.ts";
 
 /** Where a task stands in the storage when a run of it begins. */
 export interface RunStart {
@@ -385,7 +386,11 @@ export class TaskRun implements TurnHost {
       const caller = this.#callers.get(turn.message.sequence);
       this.#callers.delete(turn.message.sequence);
       const context = this.#parts.contexts(this, turn, abort.signal, caller);
+      const begunMs = this.#deps.clock.monotonic();
+      const logBytes = this.writer.logBytes;
       const end = await runTurn(this.#deps, this, context, abort);
+      const how = this.lost === undefined ? end.kind : "lost";
+      logTurn(this.#deps, this.writer, turn, { how, begunMs, logBytes });
       if (this.lost !== undefined) break;
       // A request to cancel that came too late for the turn still counts.
       const closing = tentative.cancelRequested ? ({ kind: "canceled" } as const) : end;

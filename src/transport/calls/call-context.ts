@@ -12,7 +12,7 @@ import type { Caller } from "../../domain/scope.ts";
 import type { AnswerRoom } from "../../manager/read/answer-room.ts";
 import { restOf } from "../load/call-work.ts";
 import { anonymous, type Identity } from "./call-hooks.ts";
-import { type Exchange, exchangeKey } from "./exchange.ts";
+import { type CalledIds, type Exchange, exchangeKey } from "./exchange.ts";
 import { RequestLines } from "./request-lines.ts";
 import { nodeHeaders } from "./response-writer.ts";
 
@@ -99,9 +99,24 @@ export class CallContext implements HandlerContext {
   }
 }
 
+/** The fields by which requests name a task, a conversation or a message. */
+interface NamingRequest extends CalledIds {
+  readonly tenant: string;
+  readonly id?: string;
+  readonly message?: CalledIds | undefined;
+}
+
+/** The ids alone: a stream that is open for long must not hold its request. */
+function calledIds({ message, ...request }: NamingRequest): CalledIds {
+  const { taskId = request.id, contextId, messageId } = message ?? request;
+  return { taskId, contextId, messageId };
+}
+
 /** The caller of a request: its tenant and the authenticated sender. */
-export function callerFrom(request: { readonly tenant: string }, context: HandlerContext): Caller {
+export function callerFrom(request: NamingRequest, context: HandlerContext): Caller {
   const sender = context.values.get(identityKey);
+  const exchange = context instanceof CallContext ? context.exchange : context.values.get(exchangeKey);
+  if (exchange?.isLogged) exchange.called = calledIds(request);
   const lines = context instanceof CallContext ? context.requestLines : { headers: context.requestHeader };
   return new CallCaller(request.tenant, sender, lines);
 }

@@ -23,18 +23,21 @@ export interface CallHooks {
   readonly load: ServerLoad;
   /**
    * Called when a call begins. The result is called once when the call ends, with the error that the client got or
-   * undefined. Must not throw. Today nothing is observed.
+   * undefined. Must not throw. On a server it is the log of calls (`logCalls`).
    */
   observe(context: HandlerContext): (error: ConnectError | undefined) => void;
 }
 
 const ignore = () => {};
 
-/** The hooks as they are without authentication and telemetry. */
-export function defaultHooks(limits: Partial<LoadLimits> = {}): CallHooks {
+/** The hooks as they are without authentication. */
+export function defaultHooks(
+  limits: Partial<LoadLimits> = {},
+  observe: CallHooks["observe"] = () => ignore,
+): CallHooks {
   return {
     authenticate: () => anonymous,
     load: new ServerLoad(limits),
-    observe: () => ignore,
+    observe,
   };
 }

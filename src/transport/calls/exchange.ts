@@ -15,6 +15,13 @@ export const exchangeKey = createContextKey<Exchange | undefined>(undefined, { d
 /** A library's encoding exists beside the task, and once more as the text or the buffer that it is made from. */
 const encodesAloneFactor = 3;
 
+/** The ids that a request names. A field that is absent or empty names nothing. */
+export interface CalledIds {
+  readonly taskId?: string | undefined;
+  readonly contextId?: string | undefined;
+  readonly messageId?: string | undefined;
+}
+
 /** One HTTP request and its answer: what all calls share that it carries. */
 export class Exchange implements AnswerRoom {
   readonly request: NodeRequest;
@@ -32,6 +39,9 @@ export class Exchange implements AnswerRoom {
    * its bytes with no other.
    */
   encodesAlone: boolean;
+  /** Whether the log wants to know what the calls are about, and what the present one is about. */
+  isLogged = false;
+  called: CalledIds | undefined;
   #name: string | undefined;
   #onRoomWait: (() => void) | undefined;
 
@@ -67,6 +77,12 @@ export class Exchange implements AnswerRoom {
   /** Ends the calls of the exchange. Only the first reason counts. */
   abort(reason: ConnectError): void {
     this.#controller.abort(reason);
+  }
+
+  /** The bytes of the request's body, as its sender declared them; undefined if it didn't. */
+  get requestBytes(): number | undefined {
+    const declared = this.request.headers["content-length"];
+    return declared === undefined ? undefined : Number(declared);
   }
 
   /** Begins with the body of the request. `refuse` is called if there is no more room for it. */

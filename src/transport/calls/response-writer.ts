@@ -39,6 +39,8 @@ export class ResponseWriter implements CuttableAnswer {
   readonly #response: HttpResponse;
   readonly #unread: ConnectionUnread;
   readonly #stalled: StalledAnswers;
+  /** The bytes of the body that were written, as far as the client was there. */
+  bodyBytes = 0;
   #waitingBytes = 0;
   #room: Promise<void> | undefined;
   #allTaken: PromiseWithResolvers<void> | undefined;
@@ -146,6 +148,7 @@ export class ResponseWriter implements CuttableAnswer {
   count(bytes: number): void {
     if (this.#waitingBytes === 0) this.#stalled.begin(this);
     this.#waitingBytes += bytes;
+    this.bodyBytes += bytes;
     this.#unread.take(bytes);
   }
 

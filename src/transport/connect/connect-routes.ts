@@ -16,6 +16,7 @@ import { capabilitiesOf } from "../agent-card/capabilities.ts";
 import { type BindingName, bindingNames } from "../binding-names.ts";
 import { defaultHooks } from "../calls/call-hooks.ts";
 import { requestBytesMax, streamedMessageBytesMax } from "../calls/call-limits.ts";
+import { logCalls } from "../calls/call-log.ts";
 import type { CallSettings, ExtendedCard } from "../calls/call-settings.ts";
 import { exchangeKey } from "../calls/exchange.ts";
 import { OpenExchanges } from "../calls/open-exchanges.ts";
@@ -174,7 +175,7 @@ export function callSettings({ card }: TaskManager, options: RoutesOptions): Cal
   const readBytesMax = requestBytesMax(eventBytesMax);
   return {
     admit,
-    hooks: defaultHooks(load),
+    hooks: defaultHooks(load, logCalls(logger)),
     openExchanges: new OpenExchanges(shutdownSignal),
     extendedCard,
     logger,

@@ -6,6 +6,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { banner } from "../../../src/cli/banner.ts";
+import { readConfig } from "../../../src/cli/read-config.ts";
 import { startStandalone } from "../../mongod/mongod.ts";
 import { runMain, type ServeProcess, startServer } from "../serve-process.ts";
 
@@ -69,21 +71,46 @@ async function fetchInstead(curl: string): Promise<string> {
   return response.text();
 }
 
+function bannerOf(args: readonly string[], url: URL, storageUrl: string): string {
+  const invocation = readConfig(args, {}, "1.2.3");
+  if (invocation.kind !== "serve") throw new Error(JSON.stringify(invocation));
+  return banner(invocation.config, url, storageUrl, "1.2.3");
+}
+
 describe("what it prints", () => {
+  it.each([
+    { args: [], storage: "sqlite:./x.db", ttl: /1h after .*; then its data is removed \(--conversation-ttl never/ },
+    { args: [], storage: "memory:", ttl: /1h after the last access to a conversation\n/ },
+    { args: ["--no-cleanup"], storage: "sqlite:./x.db", ttl: /not deleted but invisible/ },
+    { args: ["--conversation-ttl", "never"], storage: "sqlite:./x.db", ttl: /TTL +never\n/ },
+  ])("the banner says of $storage with $args what becomes of its data", ({ args, storage, ttl }) => {
+    expect(bannerOf(args, new URL("http://127.0.0.1:1"), storage)).toMatch(ttl);
+  });
+
+  it("a process without a terminal prints log lines alone, with its address", async () => {
+    const server = await start();
+    expect(server.stdout()).toBe("");
+    expect(
+      server
+        .stderr()
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([expect.objectContaining({ level: 30, msg: "The server is ready", address: server.url.origin })]);
+  });
+
   it.each([
     "http+json,grpc",
     "json-rpc",
     "connect",
-  ])("the start prints the address, the storage, the TTL and a call that works as printed, over %s", async (bindings) => {
-    const server = await start("--conversation-ttl", "90s", "--bindings", bindings);
-    expect(server.stdout()).toMatch(/address +http:\/\/127\.0\.0\.1:\d+ /);
-    expect(server.stdout()).toMatch(/storage +memory:/);
-    expect(server.stdout()).toMatch(/TTL +90s /);
-    const curl =
-      server
-        .stdout()
-        .split("\n")
-        .find((line) => line.trimStart().startsWith("curl ")) ?? "";
+  ])("the banner has the address, the storage, the TTL and a call that works as printed, over %s", async (bindings) => {
+    const args = ["--conversation-ttl", "90s", "--bindings", bindings];
+    const server = await start(...args);
+    const printed = bannerOf(args, server.url, "memory:");
+    expect(printed).toMatch(/address +http:\/\/127\.0\.0\.1:\d+ /);
+    expect(printed).toMatch(/storage +memory:/);
+    expect(printed).toMatch(/TTL +90s /);
+    const curl = printed.split("\n").find((line) => line.trimStart().startsWith("curl ")) ?? "";
     const ids = new Set<string>();
     for (let run = 0; run < 2; run++) {
       const answer = JSON.parse(
@@ -124,7 +151,6 @@ describe("the URL of the storage", () => {
       await startServer(["--storage", url, "--table-prefix", "three_"]),
     ]) {
       running.push(server);
-      expect(server.stdout()).toContain("/tasks-db\n");
       const processes = spawnSync("ps", ["-A", "-o", "args"], { encoding: "utf8" }).stdout;
       expect(processes).toContain("a2a-task-manager");
       expect(processes + server.stdout() + server.stderr()).not.toContain(hidden);
@@ -334,12 +360,69 @@ describe("its end", () => {
 });
 
 describe("the log", () => {
+  const linesOf = (server: ServeProcess, text: string) =>
+    server
+      .stderr()
+      .split("\n")
+      .filter((line) => line.includes(text))
+      .map((line) => JSON.parse(line));
+
+  it("has one line for each call and each turn, with their ids and sizes", async () => {
+    const server = await start();
+    const { task } = await send(server, "hello");
+    await call(server, `/tasks/${task?.id}:cancel`, {});
+    expect(await server.end("SIGTERM")).toBe(0);
+    const rpc = "lf.a2a.v1.A2AService";
+    const sizes = {
+      durationMs: expect.any(Number),
+      "http.request.body.size": expect.any(Number),
+      "http.response.body.size": expect.any(Number),
+    };
+    expect(linesOf(server, "A call ended")).toEqual([
+      expect.objectContaining({
+        "rpc.method": `${rpc}/SendMessage`,
+        "rpc.response.status_code": "OK",
+        messageId: expect.any(String),
+        ...sizes,
+      }),
+      expect.objectContaining({
+        "rpc.method": `${rpc}/CancelTask`,
+        "rpc.response.status_code": "FAILED_PRECONDITION",
+        taskId: task?.id,
+        ...sizes,
+      }),
+    ]);
+    expect(linesOf(server, "A turn ended")).toEqual([
+      expect.objectContaining({
+        taskId: task?.id,
+        attempt: 1,
+        end: "returned",
+        state: "TASK_STATE_COMPLETED",
+        bytes: expect.any(Number),
+      }),
+    ]);
+  });
+
+  it("has the text and the stack of the agent's own error on a loopback address", async () => {
+    const file = join(newFolder(), "agent.ts");
+    writeFileSync(file, 'export default { async *processMessage() { throw new Error("my own fault"); } };\n');
+    const server = await start("--processor", file);
+    const { task } = await send(server, "hello");
+    expect(JSON.stringify(task)).not.toContain("my own fault");
+    expect(linesOf(server, "A turn failed")).toEqual([
+      expect.objectContaining({
+        err: expect.objectContaining({ message: "my own fault", stack: expect.stringContaining("agent.ts:1") }),
+      }),
+    ]);
+  });
+
   it("warnings of the MongoDB storage are lines of JSON in the log", async () => {
     await using standalone = await startStandalone();
     const server = await start("--storage", `${standalone.uri}x`);
     const lines = server.stderr().trim().split("\n");
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       expect.objectContaining({ level: 40, msg: expect.stringContaining("no replica set") }),
+      expect.objectContaining({ level: 30, msg: "The server is ready" }),
     ]);
     expect(await server.end("SIGTERM")).toBe(0);
   });

@@ -1,9 +1,9 @@
-import { createMemoryStorage } from "a2a-task-manager/memory";
 import { createHandler, fetchBindings } from "a2a-task-manager/server";
+import { createSqliteStorage } from "a2a-task-manager/sqlite";
 import processor from "./agent.js";
 
 const port = Number(process.env.PORT ?? 3000);
-const storage = createMemoryStorage();
+const storage = await createSqliteStorage("tasks.db");
 const handler = await createHandler({
   processor,
   storage,

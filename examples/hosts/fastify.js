@@ -1,4 +1,4 @@
-import { createHandler } from "a2a-task-manager/server";
+import { createHandler, fetchBindings } from "a2a-task-manager/server";
 import { createSqliteStorage } from "a2a-task-manager/sqlite";
 import Fastify from "fastify";
 import processor from "./agent.js";
@@ -6,7 +6,13 @@ import processor from "./agent.js";
 const port = Number(process.env.PORT ?? 3000);
 const storage = await createSqliteStorage("tasks.db");
 const publicUrl = new URL(`http://127.0.0.1:${port}/a2a`);
-const handler = await createHandler({ processor, storage, publicUrl, pathPrefix: "/a2a" });
+const handler = await createHandler({
+  processor,
+  storage,
+  publicUrl,
+  pathPrefix: "/a2a",
+  calls: { bindings: fetchBindings },
+});
 
 const app = Fastify();
 app.post("/", (request) => request.body);

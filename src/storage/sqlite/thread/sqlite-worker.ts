@@ -57,7 +57,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
     if (closing) {
       context.db.close();
       lock?.release();
-      port.close();
+      end(port);
     }
   });
   post(port, "ready");
@@ -83,6 +83,12 @@ function groupSize(calls: readonly Call[], operationsMax: number): number {
     size += 1;
   }
   return size;
+}
+
+/** Ends the thread. On Deno 2.9 the port of a thread's parent has no `close`, but a thread has. */
+function end(port: MessagePort): void {
+  if (port instanceof MessagePort) port.close();
+  else (globalThis as unknown as { close(): void }).close();
 }
 
 function post(port: MessagePort, message: FromWorker, transfer: ArrayBuffer[] = []): void {

@@ -76,6 +76,18 @@ describe("a handler", () => {
     expect((await fetch((await listening(createServer(opener.node))) + cardPath, foreign)).status).toBe(200);
   });
 
+  test("serves calls of a route handler, such as Next's, which gets a request of fetch", async () => {
+    const { fetch: GET } = await made({ pathPrefix: "/api/a2a", publicUrl: new URL("https://agent.example/api/a2a") });
+    const POST = GET;
+    const base = "https://agent.example/api/a2a";
+    expect(await (await GET(new Request(base + cardPath))).json()).toHaveProperty("url", `${base}/`);
+    const message = { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello" }] };
+    const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ message }) };
+    const events = await (await POST(new Request(`${base}/message:stream`, init))).text();
+    expect(events).toContain("TASK_STATE_COMPLETED");
+    expect((await GET(new Request(`https://other.example/api/a2a${cardPath}`))).status).toBe(403);
+  });
+
   test("that drains rejects new work and reports it", async () => {
     const handler = await made();
     const url = await listening(createServer(handler.node));

@@ -23,7 +23,7 @@ export interface RequestHead {
   readonly socket: object;
 }
 
-/** What the handlers use of Node's request, over a body that comes from elsewhere. It asks for bytes as they are read. */
+/** What the handlers use of Node's request, over a body from elsewhere. It asks for bytes as they are read. */
 class MadeRequest extends Readable implements RequestHead {
   readonly method: string;
   url: string;

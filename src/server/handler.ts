@@ -22,6 +22,9 @@ import {
   withReadMessages,
 } from "../transport/connect/connect-routes.ts";
 import { takeReadMessage } from "../transport/connect/read-request.ts";
+import { below } from "../transport/embedding/below.ts";
+import { fetchHandler } from "../transport/embedding/fetch-handler.ts";
+import { withReadBody } from "../transport/embedding/read-body.ts";
 import { connectErrorOf } from "../transport/errors/errors.ts";
 import { grpcHandler } from "../transport/grpc/grpc-handler.ts";
 import { httpJsonHandler } from "../transport/http-json/http-json-handler.ts";
@@ -52,11 +55,16 @@ const cardBindings: readonly (ServedBinding & { readonly name: BindingName })[] 
   { name: "json-rpc", protocolBinding: "JSONRPC", path: "/", protocolVersion: "0.3" },
 ];
 
-/** A task manager with all its bindings, without a port: for a Node HTTP server of either version. */
+/** A task manager with all its bindings, without a port: for HTTP servers of Node's and for hosts that speak fetch. */
 export interface Handler extends AsyncDisposable {
   readonly manager: TaskManager;
   /** Answers a request of `node:http` or `node:http2`. Needs no `this`. */
-  readonly handle: ListenerHandler;
+  readonly node: ListenerHandler;
+  /**
+   * Answers a request of fetch, over every binding but plain gRPC, whose calls get UNIMPLEMENTED: a `Response` has no
+   * trailers. Never rejects. Needs no `this`.
+   */
+  readonly fetch: (request: Request) => Promise<Response>;
   /**
    * Completes, signs and publishes the agent cards. `address` is where clients reach the server; `publicUrl` wins.
    * Requests for a card wait for it. Only the first call counts. A handler with a `publicUrl` publishes by itself.
@@ -73,8 +81,8 @@ export interface Handler extends AsyncDisposable {
 }
 
 /**
- * Creates a handler. Throws TaskError INVALID_REQUEST for manager options out of range, a card that can't be published
- * and a key that can't sign.
+ * Creates a handler. Throws TaskError INVALID_REQUEST for manager options out of range, a card that can't be published,
+ * a key that can't sign, and a path prefix that is none.
  */
 export async function createHandler(options: HandlerOptions): Promise<Handler> {
   const { processor, storage, logger = silentLogger, publicUrl } = options;
@@ -105,9 +113,10 @@ export async function createHandler(options: HandlerOptions): Promise<Handler> {
     ...pageHandlers(manager, options, cards),
     ...bindingHandlers(manager, services, settings, ending, publicUrl),
   ];
-  const handle = firstOf(handlers, notFoundPage(settings.bindings));
+  const handle = below(options.pathPrefix, firstOf(handlers, notFoundPage(settings.bindings)));
+  const node = withReadBody(handle, logger);
   const toPublish = publicUrl === undefined ? cards : undefined;
-  return new ManagerHandler(manager, handle, ending, drainTimes(options), toPublish);
+  return new ManagerHandler(manager, { node, fetch: fetchHandler(handle) }, ending, drainTimes(options), toPublish);
 }
 
 /**
@@ -227,7 +236,8 @@ export function drainTimes({ drainTurnsMs = 15_000, drainTimeoutMs = 10_000 }: H
 /** States: serving → draining → ended. */
 class ManagerHandler implements Handler {
   readonly manager: TaskManager;
-  readonly handle: ListenerHandler;
+  readonly node: ListenerHandler;
+  readonly fetch: (request: Request) => Promise<Response>;
   readonly #ending: Ending;
   readonly #drainTimes: DrainTimes;
   /** Undefined if there is nothing left to publish. */
@@ -240,13 +250,14 @@ class ManagerHandler implements Handler {
 
   constructor(
     manager: TaskManager,
-    handle: ListenerHandler,
+    { node, fetch }: Pick<Handler, "node" | "fetch">,
     ending: Ending,
     drainTimes: DrainTimes,
     cards: AgentCards | undefined,
   ) {
     this.manager = manager;
-    this.handle = handle;
+    this.node = node;
+    this.fetch = fetch;
     this.#ending = ending;
     this.#drainTimes = drainTimes;
     this.#cards = cards;

@@ -24,6 +24,12 @@ export interface HandlerOptions {
    */
   readonly publicUrl?: URL | undefined;
   /**
+   * The path below which a host serves the handler, such as `/a2a`, for hosts that leave it in the requests' paths
+   * (Fastify, Next, Bun, Deno). Requests for other paths get 404. Hosts that strip it (Express' `use`, Hono's `mount`)
+   * need none. Default: none. The card's address is `publicUrl` or that of `publish`, path included.
+   */
+  readonly pathPrefix?: string | undefined;
+  /**
    * Serves what is meant for authenticated callers to everybody who reaches the port: callers are not authenticated
    * yet. Default false.
    */

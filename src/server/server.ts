@@ -37,7 +37,7 @@ export async function createServer({ listener = {}, ...options }: ServerOptions)
   return new ListeningServer(
     handler,
     createListener({
-      handler: handler.handle,
+      handler: handler.node,
       host,
       port,
       limits: limitsOf(listener),

@@ -38,7 +38,7 @@ afterAll(() => {
 
 describe("every subpath of the packed package", () => {
   test("is tried here", () => {
-    const others = ["./proto/*", "./package.json"];
+    const others = ["./proto/*", "./package.json", "./sqlite/worker"];
     expect(Object.keys(subpaths).toSorted()).toEqual([...Object.keys(exported), ...others].toSorted());
   });
 

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { StorageError } from "../../storage-error.ts";
 import type { ArgsOf, ResultOf } from "../../tables/operations/operations.ts";
@@ -142,9 +143,16 @@ export class SqliteChannel<O extends Operations> {
 
 /** Starts a worker and waits until its connection is open; throws what kept it from opening. */
 export async function openChannel<O extends Operations>(task: WorkerTask): Promise<SqliteChannel<O>> {
-  // The file of the worker is beside this one: source run by type stripping, or what the compiler made of it.
-  const name = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
-  const worker = new Worker(new URL(name, import.meta.url), {
+  // The file of the worker is beside this one: source run by type stripping, what the compiler made of it, or a bundle.
+  const name = import.meta.url?.endsWith(".ts") ? "sqlite-worker.ts" : "sqlite-worker.js";
+  const file = new URL(name, import.meta.url);
+  if (!existsSync(file))
+    throw new StorageError(
+      "unavailable",
+      `The SQLite storage has no ${name} beside its code: bundle "a2a-task-manager/sqlite/worker" to that name, or ` +
+        'leave "a2a-task-manager" out of the bundle',
+    );
+  const worker = new Worker(file, {
     name: `sqlite-${task.role}`,
     workerData: task,
     // The flags of the process are meant for its program: with `--input-type`, a thread could not even be started from

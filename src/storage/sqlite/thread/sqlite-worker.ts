@@ -1,4 +1,4 @@
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { storageErrorOf, toWire } from "../errors.ts";
 import { groupBytesMax, groupOperationsMax, readGroupOperationsMax } from "../limits.ts";
 import { openReader, openWriter } from "./connection.ts";
@@ -38,14 +38,14 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
   const operationsMax = role === "writer" ? groupOperationsMax : readGroupOperationsMax;
   let waiting: Call[] = [];
   let closing = false;
+  // On Deno 2.9 the port of a thread's parent isn't one that can be asked: there each message is a group.
+  const nextMessage = () => (port instanceof MessagePort ? receiveMessageOnPort(port) : undefined);
 
   port.on("message", (message: ToWorker) => {
     receive(message);
     for (;;) {
       // Without this, each message would wait for a turn of the event loop, and each would be a group of its own.
-      for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
-        receive(more.message as ToWorker);
-      }
+      for (let more = nextMessage(); more !== undefined; more = nextMessage()) receive(more.message as ToWorker);
       if (waiting.length === 0) {
         break;
       }
@@ -57,7 +57,7 @@ function start(port: MessagePort, { role, file, prefix, maxHistoryLength }: Work
     if (closing) {
       context.db.close();
       lock?.release();
-      port.close();
+      end(port);
     }
   });
   post(port, "ready");
@@ -83,6 +83,12 @@ function groupSize(calls: readonly Call[], operationsMax: number): number {
     size += 1;
   }
   return size;
+}
+
+/** Ends the thread. On Deno 2.9 the port of a thread's parent has no `close`, but a thread has. */
+function end(port: MessagePort): void {
+  if (port instanceof MessagePort) port.close();
+  else (globalThis as unknown as { close(): void }).close();
 }
 
 function post(port: MessagePort, message: FromWorker, transfer: ArrayBuffer[] = []): void {

@@ -98,6 +98,11 @@ describe.concurrent("SQLite", () => {
       body: JSON.stringify({ message, configuration: { returnImmediately: true } }),
     });
     const { task } = (await response.json()) as { readonly task: { readonly id: string } };
+    await eventually("its turn runs", async () => {
+      const got = await fetch(new URL(`/tasks/${task.id}`, killed.url), { headers: { "A2A-Version": "1.0" } });
+      const { status } = (await got.json()) as { readonly status: { readonly state: string } };
+      return status.state === "TASK_STATE_WORKING";
+    });
     await killed.end("SIGKILL");
 
     await using storage = await openStorage(url);

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 
-const entry = new URL("../../../src/storage/sqlite/thread/worker.ts", import.meta.url).href;
+const entry = new URL("../../../src/storage/sqlite/thread/sqlite-worker.ts", import.meta.url).href;
 
 /** Prints what is loaded with a module, one URL a line. */
 const list = `
